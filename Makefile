@@ -1,0 +1,45 @@
+# Two commands for a fresh machine: `make repro` and `make test`. README has what is behind them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: repro test lock store
+.DEFAULT_GOAL := repro
+
+repro: $(VENV)/ready
+	python scripts/check_params.py
+	dvc repro
+
+test: $(VENV)/ready-dev
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+# The embedded remote holds just the committed version's objects; run it before committing dvc.lock.
+store: $(VENV)/ready
+	rm -rf store
+	dvc push
+	git rm -r -q --cached --ignore-unmatch store
+	git add -f store
+
+# Write the pins anew from pyproject.toml, for all platforms.
+lock: $(VENV)/ready-dev
+	python scripts/check_params.py --schema > params.schema.json
+	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): install Python 3.11 or newer (Debian: apt install python3 python3-venv)"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old: install Python 3.11 or newer, then: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv: install it (Debian: apt install python3-venv)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: $(VENV)/bin/python requirements.txt
+	pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,125 @@
+"""Decides which photos are kept, over all classes at once, and which belong together.
+
+Pure decisions on what pixels.py found out; it reads and writes nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from allrounder.neighbours import components, near_pairs
+from allrounder.params import Clean
+from allrounder.pixels import Look
+from allrounder.records import Status
+
+FLAT = 0.6
+"""A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
+SAME, SIMILAR = 0.95, 0.85
+"""Correlation of thumbnails that confirms a near-duplicate, and a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A valid photo on trial: where it is from, what it is, and the verdict so far."""
+
+    wnid: str
+    image_id: str
+    sha256: str  # of the normal form
+    pixels: int
+    urls: int  # that served these very bytes
+    look: Look
+    status: Status = Status.KEPT
+    detail: str = ""
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffix: unique in the dataset, and never from the web."""
+        return f"{self.wnid}_{self.sha256[:16]}"
+
+
+def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
+    """The same photos with their verdicts; `items` stand in class order and rank order."""
+    judged = list(items)
+    _drop_placeholders(judged, rules)
+    _drop_copies(judged, rules)
+    _drop_surplus(judged, per_class)
+    _group(judged, rules)
+    return judged
+
+
+def _kept(items: Sequence[Item]) -> list[int]:
+    return [index for index, item in enumerate(items) if item.status is Status.KEPT]
+
+
+def _drop_placeholders(items: list[Item], rules: Clean) -> None:
+    """The same picture with hardly any detail, behind several URLs or in several classes."""
+    flat = [index for index, item in enumerate(items) if item.look.flat >= FLAT]
+    looks = [items[index].look for index in flat]
+    for part in components(len(flat), near_pairs(looks, rules.near_radius, SAME)):
+        members = [flat[place] for place in part]
+        classes = {items[index].wnid for index in members}
+        urls = sum(items[index].urls for index in members)
+        if len(classes) > 1 or urls > 2:
+            for index in members:
+                detail = f"behind {urls} URLs in {len(classes)} classes"
+                items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
+
+
+def _drop_copies(items: list[Item], rules: Clean) -> None:
+    """Of the same or nearly the same picture keep the best; of one in two classes, none."""
+    alive = _kept(items)
+    looks = [items[index].look for index in alive]
+    for part in components(len(alive), near_pairs(looks, rules.near_radius, SAME)):
+        members = [alive[place] for place in part]
+        first_class = items[members[0]].wnid
+        others = [index for index in members if items[index].wnid != first_class]
+        if others:
+            members = _drop_cross_class(items, members, first_class, rules)
+        if members:
+            best = max(members, key=lambda index: (items[index].pixels, -index))
+            for index in members:
+                if index != best:
+                    items[index] = _copy_of(items[index], items[best])
+
+
+def _drop_cross_class(
+    items: list[Item], members: list[int], first_class: str, rules: Clean
+) -> list[int]:
+    """Drop a picture that stands in several classes; returns what is left of it."""
+    left = [index for index in members if items[index].wnid == first_class]
+    dropped = members if rules.cross_class == "drop" else sorted(set(members) - set(left))
+    for index in dropped:
+        twin = next(items[i] for i in members if items[i].wnid != items[index].wnid)
+        detail = f"like {twin.wnid} {twin.image_id}"
+        items[index] = replace(items[index], status=Status.CROSS_CLASS, detail=detail)
+    return [] if rules.cross_class == "drop" else left
+
+
+def _copy_of(item: Item, best: Item) -> Item:
+    same = item.sha256 == best.sha256
+    status = Status.EXACT_DUPLICATE if same else Status.NEAR_DUPLICATE
+    return replace(item, status=status, detail=f"of {best.image_id}")
+
+
+def _drop_surplus(items: list[Item], per_class: int) -> None:
+    counts: Counter[str] = Counter()
+    for index in _kept(items):
+        item = items[index]
+        counts[item.wnid] += 1
+        if counts[item.wnid] > per_class:
+            items[index] = replace(item, status=Status.SURPLUS)
+
+
+def _group(items: list[Item], rules: Clean) -> None:
+    """Give photos of a class that are alike, but not copies, one group id."""
+    classes: dict[str, list[int]] = defaultdict(list)
+    for index in _kept(items):
+        classes[items[index].wnid].append(index)
+    for members in classes.values():
+        looks = [items[index].look for index in members]
+        for part in components(len(members), near_pairs(looks, rules.group_radius, SIMILAR)):
+            if len(part) > 1:
+                group = min(items[members[place]].name for place in part)
+                for place in part:
+                    items[members[place]] = replace(items[members[place]], group=group)

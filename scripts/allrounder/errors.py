@@ -1,0 +1,41 @@
+"""How a stage ends: the two kinds of foreseen failure, and their exit codes.
+
+Not for what happens to a single photo: that is a `Status`, never an exception that ends a run.
+"""
+
+import errno
+import sys
+from collections.abc import Callable
+
+DONE, NOT_GOOD_ENOUGH, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """The params or the command line are wrong. One line: what, where, and what to do."""
+
+
+class DataError(Exception):
+    """The params are fine, but the data is not good enough: a dead source, a short class."""
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a stage's main function and return its exit code, with one line for a foreseen error."""
+    try:
+        main()
+    except UsageError as error:
+        return _say(error, BAD_USAGE)
+    except DataError as error:
+        return _say(error, NOT_GOOD_ENOUGH)
+    except KeyboardInterrupt:
+        return _say("interrupted; what was fetched is kept, run it again to go on", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" writing {error.filename}" if error.filename else ""
+        return _say(f"disk full{where}; make room and run it again to go on", NOT_GOOD_ENOUGH)
+    return DONE
+
+
+def _say(message: object, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

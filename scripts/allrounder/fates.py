@@ -1,0 +1,100 @@
+"""Turns one reply into what follows from it: an outcome, another try, or another hop.
+
+Pure decisions, no I/O. Words in `detail` are our own and always the same for the same answer:
+libcurl's hold times and ports.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import pycurl
+
+from allrounder.agent import NAME
+from allrounder.headers import opted_out
+from allrounder.outcomes import TRANSIENT_CODES
+from allrounder.photo import Bounds, Verdict, judge, placeholder_etags, placeholder_urls
+from allrounder.records import Status
+from allrounder.transfer import Reply
+from allrounder.urlcheck import BadUrlError, request_url
+from allrounder.urltext import url_text
+
+MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+_ERRORS = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
+    pycurl.E_URL_MALFORMAT: (Status.BAD_URL, "malformed", False),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", False),
+    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", False),
+    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", False),
+    8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
+    pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
+    pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),
+    pycurl.E_SSL_CONNECT_ERROR: (Status.CONNECTION_ERROR, "TLS failed", False),
+    pycurl.E_PEER_FAILED_VERIFICATION: (Status.CONNECTION_ERROR, "TLS certificate", False),
+    pycurl.E_GOT_NOTHING: (Status.CONNECTION_ERROR, "no answer", True),
+    pycurl.E_SEND_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
+    pycurl.E_RECV_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
+    pycurl.E_BAD_CONTENT_ENCODING: (Status.TRUNCATED, "broken content encoding", False),
+    pycurl.E_FILESIZE_EXCEEDED: (Status.TOO_LARGE, "", False),
+    pycurl.E_HTTP2: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),
+    92: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),  # CURLE_HTTP2_STREAM
+    100: (Status.CONNECTION_ERROR, "headers too large", False),  # CURLE_TOO_LARGE
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a reply leads to: a verdict; perhaps one that another try may change; or a hop."""
+
+    verdict: Verdict
+    try_again: bool = False
+    hop: str = ""
+
+
+def fate(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -> Fate:
+    """Decide on a reply; `asked` are the URLs asked so far for this photo, the last one last."""
+    if failed := failure(reply, bounds):
+        return failed
+    if reply.code in _REDIRECTS and (targets := reply.headers.get(b"location")):
+        return _redirect(url_text(targets[-1]), asked)
+    if reply.code != 200:
+        return Fate(Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES)
+    if honour_opt_out and (word := opted_out(reply.headers.get(b"x-robots-tag", ()), NAME)):
+        return Fate(Verdict(Status.OPTED_OUT, word))
+    for etag in reply.headers.get(b"etag", ()):
+        if known := placeholder_etags().get(etag.decode("latin-1").removeprefix("W/").strip('"')):
+            return Fate(Verdict(Status.PLACEHOLDER, known))
+    return Fate(judge(bytes(reply.body), bounds))
+
+
+def failure(reply: Reply, bounds: Bounds) -> Fate | None:
+    """The fate of a request that libcurl or we ended, or None when an answer came whole."""
+    if reply.refused:
+        return Fate(Verdict(Status.BLOCKED, "private address"))
+    if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
+        if reply.code == 200:
+            return Fate(Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
+        return None  # an error page or a redirect: its code says enough
+    if not reply.error:
+        return None
+    status, detail, try_again = _ERRORS.get(
+        reply.error, (Status.CONNECTION_ERROR, f"libcurl error {reply.error}", True)
+    )
+    return Fate(Verdict(status, detail), try_again)
+
+
+def _redirect(target: str, asked: list[str]) -> Fate:
+    if len(asked) > MAX_REDIRECTS:
+        return Fate(Verdict(Status.REDIRECT_ERROR, f"more than {MAX_REDIRECTS} redirects"))
+    try:
+        url = request_url(urljoin(asked[-1], target))
+    except BadUrlError as error:
+        return Fate(Verdict(Status.REDIRECT_ERROR, f"to a bad URL: {error}"))
+    except ValueError:
+        return Fate(Verdict(Status.REDIRECT_ERROR, "to a bad URL: malformed"))
+    if known := placeholder_urls().get(url.partition("://")[2]):
+        return Fate(Verdict(Status.PLACEHOLDER, known))
+    if url in asked:
+        return Fate(Verdict(Status.REDIRECT_ERROR, "loop"))
+    return Fate(Verdict(Status.OK), hop=url)

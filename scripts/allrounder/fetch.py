@@ -1,0 +1,138 @@
+"""Fetches photos and archives to the end: redirects, retries, politeness, one outcome each.
+
+Not for which URLs are asked or which photos are taken: that is quota.py and crawl.py.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from allrounder import fates
+from allrounder.archivefetch import ArchiveJob
+from allrounder.headers import retry_after
+from allrounder.hosts import BUSY_CODES, Hosts
+from allrounder.params import Download, Network
+from allrounder.photo import Bounds, Verdict
+from allrounder.records import Status
+from allrounder.transfer import Reply, Request, Transfers
+from allrounder.urlcheck import BadUrlError, host_of, request_url
+
+_LONGEST_BACKOFF = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    token: Any
+    asked: list[str]
+    archive: ArchiveJob | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A finished fetch: the verdict, the last URL asked, and the body of a photo."""
+
+    token: Any
+    verdict: Verdict
+    final_url: str = ""
+    body: bytes = b""
+    size: int | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the network so far."""
+
+    requests: int = 0
+    answers: int = 0
+    bytes: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+class Fetcher:
+    """Submit URLs, poll for what has ended."""
+
+    def __init__(
+        self,
+        network: Network,
+        download: Download,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ):
+        self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
+        self.traffic = Traffic()
+        self.load = 0  # submitted and not yet ended
+        self._network, self._honour = network, download.honour_opt_out
+        self._clock, self._rng = clock, rng or random.Random()
+        self._transfers = Transfers(network)
+        self._hosts: Hosts[_Job] = Hosts(
+            network.connections, network.per_host, network.min_interval, network.retry_after_max
+        )
+        self._ended: list[Fetched] = []
+
+    def submit(self, token: Any, url: str, archive: ArchiveJob | None = None) -> None:
+        """Ask for a URL; `token` comes back with what became of it."""
+        self.load += 1
+        try:
+            asked = [request_url(url)]
+        except BadUrlError as error:
+            self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
+            return
+        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive))
+
+    def poll(self, wait: float) -> Iterator[Fetched]:
+        """Start what may start, wait up to `wait` seconds, yield what has ended."""
+        now = self._clock()
+        for job in self._hosts.start(now):
+            self.traffic.requests += 1
+            if job.archive:
+                job.archive.begin()
+                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.offset)
+            else:
+                request = Request(job.asked[-1], self.bounds.max_bytes)
+            self._transfers.start(job, request)
+        due = self._hosts.wait(now)
+        wait = 0.0 if self._ended else wait if due is None else min(wait, due)
+        for job, reply in self._transfers.step(wait):
+            self._reply(job, reply)
+        ended, self._ended = self._ended, []
+        self.load -= len(ended)
+        yield from ended
+
+    def close(self) -> None:
+        """Hang up everything."""
+        self._transfers.close()
+
+    def _reply(self, job: _Job, reply: Reply) -> None:
+        now, host = self._clock(), host_of(job.asked[-1])
+        asked_to_wait = retry_after(reply.headers.get(b"retry-after", ()))
+        busy = reply.code in BUSY_CODES
+        self._hosts.end(host, now, reply.code, asked_to_wait if busy else None)
+        self.traffic.answers += reply.code != 0
+        self.traffic.bytes += job.archive.received if job.archive else len(reply.body)
+        if job.archive:
+            fate = job.archive.fate(reply, job.asked, self.bounds)
+            if job.archive.progressed():
+                job.failures = 0
+        else:
+            fate = fates.fate(reply, job.asked, self.bounds, self._honour)
+        job.failures += fate.try_again
+        if fate.hop:
+            job.asked.append(fate.hop)
+            self._hosts.add_later(host_of(fate.hop), job, now)
+        elif fate.try_again and job.failures < self._network.tries:
+            longest = min(_LONGEST_BACKOFF, self._network.backoff * 2**job.failures)
+            self._hosts.add_later(host, job, now + self._rng.uniform(0, longest))
+        else:
+            if not reply.code:
+                words = fate.verdict.detail or str(fate.verdict.status)
+                self.traffic.failures[words] = self.traffic.failures.get(words, 0) + 1
+            self._finish(job, fate.verdict, reply)
+
+    def _finish(self, job: _Job, verdict: Verdict, reply: Reply) -> None:
+        good = verdict.status is Status.OK
+        size = len(reply.body) if reply.code == 200 and not reply.error else None
+        body = bytes(reply.body) if good and not job.archive else b""
+        self._ended.append(Fetched(job.token, verdict, job.asked[-1], body, size))

@@ -1,0 +1,151 @@
+"""Lays out the dataset: plain folders of photos, manifest.csv, classes.csv and the metrics.
+
+Not for deciding which side a photo is on: that is splitting.py.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allrounder.csvfiles import read_csv, replaced, write_csv
+from allrounder.errors import DataError
+from allrounder.params import Params
+from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.splitting import SIDES, split_class
+from allrounder.synsets import labels
+from allrounder.tars import members
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The folders that the split reads, each with files by wnid."""
+
+    urls: Path
+    raw: Path
+    clean: Path
+
+
+def build(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
+    """Split all classes into `out` and write its manifest and class table; returns the manifest.
+
+    `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
+    """
+    names, folders = labels(params.classes), folder_names(params)
+    manifest: list[ManifestRow] = []
+    sides = SIDES[: len(params.split.ratio)]
+    for index, (wnid, voc) in enumerate(params.classes.items()):
+        kept = {
+            row.file: row
+            for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
+            if row.status is Status.KEPT
+        }
+        unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
+        groups = {file: row.group for file, row in kept.items()}
+        split_class(work / wnid / wnid, work / "out", groups, params.split)
+        origins = _origins(stages, wnid, {row.image_id for row in kept.values()})
+        for side in sides:
+            target = out / side / folders[wnid]
+            target.mkdir(parents=True, exist_ok=True)
+            for file in sorted((work / "out" / side / wnid).iterdir()):
+                file.rename(target / file.name)
+                row = kept[file.name]
+                url, candidate = origins[row.image_id]
+                manifest.append(
+                    ManifestRow(
+                        f"{side}/{folders[wnid]}/{file.name}",
+                        side,
+                        index,
+                        wnid,
+                        names[wnid],
+                        voc or "",
+                        row.image_id,
+                        url,
+                        row.sha256,
+                        row.width or 0,
+                        row.height or 0,
+                        candidate.license,
+                        candidate.author,
+                    )
+                )
+        shutil.rmtree(work / wnid)
+    write_csv(out / "manifest.csv", ManifestRow, manifest)
+    _write_classes(out / "classes.csv", params, manifest, sides)
+    return manifest
+
+
+def folder_names(params: Params) -> dict[str, str]:
+    """The folder of each class, as `split.folders` names it."""
+    if params.split.folders == "wnid":
+        return {wnid: wnid for wnid in params.classes}
+    if params.split.folders == "voc":
+        return {wnid: voc or "" for wnid, voc in params.classes.items()}
+    return labels(params.classes)
+
+
+def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
+    """Unpack a clean archive, whose members must be just the wanted files.
+
+    Raises DataError when the archive and its table do not agree.
+    """
+    folder.mkdir(parents=True)
+    count = 0
+    with archive.open("rb") as file:
+        for name, stored in members(archive):
+            if name not in wanted:
+                raise DataError(f"{archive}: {name} is not in its csv; run dvc repro -f clean")
+            file.seek(stored.offset)
+            (folder / name).write_bytes(file.read(stored.size))
+            count += 1
+    if count != len(wanted):
+        raise DataError(f"{archive}: {count} of {len(wanted)} photos; run dvc repro -f clean")
+
+
+def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, Candidate]]:
+    """URL and candidate of each photo, by image id; a member of an archive has a bare one."""
+    listed = {
+        candidate.url: candidate for candidate in read_csv(stages.urls / f"{wnid}.csv", Candidate)
+    }
+    return {
+        row.image_id: (row.url, listed.get(row.url, Candidate(row.image_id, row.url)))
+        for row in read_csv(stages.raw / f"{wnid}.csv", RawRow)
+        if row.status is Status.OK and row.image_id in ids
+    }
+
+
+def _write_classes(
+    path: Path, params: Params, manifest: Sequence[ManifestRow], sides: Sequence[str]
+) -> None:
+    counts = Counter((row.wnid, row.split) for row in manifest)
+    names, folders = labels(params.classes), folder_names(params)
+    with replaced(path) as file:
+        print("class_index,folder,wnid,label,voc", *sides, sep=",", file=file)
+        for index, (wnid, voc) in enumerate(params.classes.items()):
+            cells = (index, folders[wnid], wnid, names[wnid], voc or "")
+            print(*cells, *(counts[wnid, side] for side in sides), sep=",", file=file)
+
+
+def write_metrics(
+    path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
+) -> None:
+    """Write how many photos each class, and all of them, had at each step of the funnel."""
+    sides = SIDES[: len(params.split.ratio)]
+    parted = Counter((row.wnid, row.split) for row in manifest)
+    funnel = {}
+    for wnid in params.classes:
+        fates = Counter(row.status for row in read_csv(stages.raw / f"{wnid}.csv", RawRow))
+        kept = sum(
+            row.status is Status.KEPT for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
+        )
+        listed = sum(fates.values())
+        steps = {"listed": listed, "tried": listed - fates[Status.UNUSED]}
+        steps |= {"taken": fates[Status.OK], "kept": kept}
+        funnel[wnid] = steps | {side: parted[wnid, side] for side in sides}
+    total: Counter[str] = Counter()
+    for counts in funnel.values():
+        total.update(counts)
+    with replaced(path) as file:
+        json.dump({"all": dict(total), "classes": funnel}, file, indent=2)
+        file.write("\n")

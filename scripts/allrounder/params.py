@@ -1,0 +1,240 @@
+"""The schema of params.yaml: what each key means, its default and its bounds.
+
+Not for reading the file or wording its errors: that is paramsfile.py.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, synsets
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _location(text: str) -> str:
+    if not text or any(ord(character) < 32 for character in text):
+        raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if "://" in text and not text.startswith(("http://", "https://")):
+        raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    return text.rstrip("/")
+
+
+def _web_location(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return _location(text)
+
+
+def _tar_location(text: str) -> str:
+    if "{wnid}" not in text or not text.endswith(".tar"):
+        raise ValueError("must hold {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
+    return _location(text)
+
+
+class FolderSource(Section):
+    """Files already here: `<location>/<wnid>/*`, in the order of their names."""
+
+    kind: Literal["folder"]
+    location: Annotated[str, AfterValidator(_location)]
+
+
+class ImagenetApiSource(Section):
+    """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
+
+    kind: Literal["imagenet-api"]
+    location: Annotated[str, AfterValidator(_web_location)]
+    form: Literal["urls", "mapping"] = Field(
+        "urls", description="urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"
+    )
+
+
+class UrlListSource(Section):
+    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
+
+    kind: Literal["url-list"]
+    location: Annotated[str, AfterValidator(_location)]
+
+
+class SynsetTarSource(Section):
+    """One tar of photos a class; `{wnid}` in the location stands for the class."""
+
+    kind: Literal["synset-tar"]
+    location: Annotated[str, AfterValidator(_tar_location)]
+
+
+Source = Annotated[
+    FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource,
+    Field(discriminator="kind"),
+]
+
+
+class Download(Section):
+    """Which photos are taken. A change asks the web again for what was refused."""
+
+    reserve: float = Field(
+        0.2, ge=0, le=10, description="take this share more than per_class, for clean to drop"
+    )
+    max_bytes: int = Field(20_000_000, ge=1, description="a photo's size in bytes at most")
+    min_side: int = Field(32, ge=1, description="a photo's shorter side in pixels at least")
+    max_pixels: int = Field(100_000_000, ge=1, description="a photo's width x height at most")
+    honour_opt_out: bool = Field(
+        True, description="leave out photos whose X-Robots-Tag says noai, noindex or the like"
+    )
+
+
+class Clean(Section):
+    """What a photo must be to enter the dataset."""
+
+    min_side: int = Field(32, ge=1, description="the shorter side in pixels at least")
+    max_pixels: int = Field(100_000_000, ge=1, description="width x height at most")
+    near_radius: int = Field(
+        4, ge=0, le=16, description="perceptual hashes this many bits apart: a near-duplicate"
+    )
+    group_radius: int = Field(
+        8, ge=0, le=20, description="this many bits apart: kept, but on one side of the split"
+    )
+    cross_class: Literal["drop", "first"] = Field(
+        "drop", description="a picture in two classes: drop all of it, or keep the first class's"
+    )
+    quality: int = Field(
+        90, ge=1, le=95, description="JPEG quality of photos that must be converted"
+    )
+
+
+class Split(Section):
+    """How the photos are parted and laid out."""
+
+    ratio: list[float] = Field(
+        [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
+    )
+    seed: int | None = Field(
+        None,
+        description="null: by content hash, stable when the dataset grows; or a shuffle's seed",
+    )
+    folders: Literal["label", "wnid", "voc"] = Field(
+        "label", description="what class folders are named by; voc: a folder for each VOC label"
+    )
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if any(part <= 0 for part in self.ratio) or abs(sum(self.ratio) - 1) > 1e-6:
+            raise ValueError(
+                f"ratio: {self.ratio} must be positive parts that sum to 1, e.g. [0.8, 0.2]"
+            )
+        return self
+
+
+class Network(Section):
+    """How the web is asked: how fast and how patiently, never what. No stage depends on it."""
+
+    connections: int = Field(64, ge=1, le=1024, description="connections in all")
+    per_host: int = Field(16, ge=1, le=1024, description="connections to one host")
+    min_interval: float = Field(
+        0, ge=0, le=60, description="seconds between two requests to one host, at least"
+    )
+    tries: int = Field(4, ge=1, le=20, description="tries for a fault that may pass")
+    backoff: float = Field(
+        0.5, gt=0, le=30, description="seconds; the wait before try n is drawn from 0 to this x 2^n"
+    )
+    connect_timeout: float = Field(15, gt=0, le=300, description="seconds")
+    total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one photo, one try")
+    low_speed_time: int = Field(
+        20, ge=1, le=300, description="seconds below 1,000 bytes a second that end a try"
+    )
+    retry_after_max: float = Field(
+        120, ge=0, le=3600, description="seconds a Retry-After may ask for at most"
+    )
+    contact: str = Field(
+        "", description="a URL or mail address for the User-Agent, so that hosts can reach you"
+    )
+    allow_private: list[str] = Field(
+        [], description="hosts that may have private or loopback addresses"
+    )
+
+
+VocLabel = Annotated[str, Field(json_schema_extra={"enum": list(VOC_LABELS)})]
+
+
+class Params(Section):
+    """params.yaml of imagenet-all-rounder: the whole meaning of a dataset version."""
+
+    sources: list[Source] = Field(min_length=1, description="asked in this order")
+    classes: dict[str, VocLabel | None] = Field(
+        min_length=1,
+        description="ImageNet synset (wnid): the Pascal VOC label it stands for, or null. "
+        "Their order is the class index.",
+        json_schema_extra={"propertyNames": {"pattern": "^n[0-9]{8}$"}},
+    )
+    per_class: int = Field(ge=1, description="photos a class at most")
+    min_per_class: int = Field(ge=1, description="fewer in any class: the build fails")
+    download: Download = Field(default_factory=lambda: Download())
+    clean: Clean = Field(default_factory=lambda: Clean())
+    split: Split = Field(default_factory=lambda: Split())
+    network: Network = Field(default_factory=lambda: Network())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_keys_are_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("classes"), dict):
+            for wnid in values["classes"]:
+                if not isinstance(wnid, str):
+                    raise ValueError(f"classes: {wnid!r} is no wnid; write e.g. n02109961")
+        return values
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        if self.min_per_class > self.per_class:
+            raise ValueError(
+                f"min_per_class: {self.min_per_class} is above per_class ({self.per_class}); "
+                "lower it or raise per_class"
+            )
+        if self.clean.group_radius < self.clean.near_radius:
+            raise ValueError(
+                f"clean.group_radius: {self.clean.group_radius} is below clean.near_radius "
+                f"({self.clean.near_radius}); raise it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_exist(self) -> Self:
+        for wnid, voc in self.classes.items():
+            if wnid not in synsets():
+                raise ValueError(
+                    f"classes.{wnid}: ImageNet has no such synset.{did_you_mean_wnid(wnid)}"
+                )
+            known = synsets()[wnid].voc
+            if voc is not None and voc not in VOC_LABELS:
+                raise ValueError(f"classes.{wnid}: {voc!r} is no VOC label.{did_you_mean_voc(voc)}")
+            if voc is not None and known is not None and voc != known:
+                name = synsets()[wnid].names[0]
+                raise ValueError(
+                    f"classes.{wnid}: {name} is no {voc!r}. Did you mean {known}? "
+                    "(null: it stands for no VOC label)"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _voc_folders_have_labels(self) -> Self:
+        nameless = [wnid for wnid, voc in self.classes.items() if voc is None]
+        if self.split.folders == "voc" and nameless:
+            raise ValueError(
+                f"split.folders: voc needs a VOC label for every class, and {nameless[0]} has "
+                "none; give it one or choose label"
+            )
+        return self
+
+    @property
+    def quota(self) -> int:
+        """Photos the download takes for each class: per_class and the reserve."""
+        return int(self.per_class * (1 + self.download.reserve) + 0.5)

@@ -1,0 +1,114 @@
+"""Judges a photo by its bytes as they came: is it an image, of which size, a known placeholder?
+
+Only the header is read: whether the whole picture decodes is for the clean stage.
+"""
+
+import csv
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from allrounder.records import Status
+
+FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
+"""Pillow's names of the formats we take, and the suffix of each (MPO is a JPEG with more in it)."""
+
+PLACEHOLDERS = Path(__file__).parent / "tables" / "placeholders.csv"
+PLACEHOLDER_MAX = 64 * 2**10
+"""Known placeholders are small; larger bodies are not hashed to look them up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a photo's size may be: bytes, pixels of the shorter side, pixels in all."""
+
+    max_bytes: int
+    min_side: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a body is a good photo, why not, and the suffix of its format."""
+
+    status: Status
+    detail: str = ""
+    suffix: str = ""
+
+
+def judge(body: bytes, bounds: Bounds) -> Verdict:
+    """Judge a whole body by its content, not by its name or Content-Type."""
+    if not body:
+        return Verdict(Status.EMPTY)
+    if len(body) > bounds.max_bytes:
+        return Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
+    if len(body) <= PLACEHOLDER_MAX and (known := placeholder_md5s().get(_md5(body))):
+        return Verdict(Status.PLACEHOLDER, known)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(body), formats=_OPENED) as image,
+        ):
+            (width, height), suffix = image.size, FORMATS[image.format or ""]
+    except Image.DecompressionBombError:
+        return Verdict(Status.TOO_MANY_PIXELS, f"more than {bounds.max_pixels} pixels")
+    except Exception:  # Pillow's parsers raise nearly anything on hostile headers
+        return Verdict(Status.NOT_IMAGE, _sniffed(body))
+    return judge_size(width, height, bounds) or Verdict(Status.OK, suffix=suffix)
+
+
+def judge_size(width: int, height: int, bounds: Bounds) -> Verdict | None:
+    """The reason against a picture of this size in pixels, or None."""
+    if min(width, height) < bounds.min_side:
+        return Verdict(Status.TOO_SMALL, f"{width}x{height}")
+    if width * height > bounds.max_pixels:
+        return Verdict(Status.TOO_MANY_PIXELS, f"{width}x{height}")
+    return None
+
+
+@cache
+def placeholder_md5s() -> dict[str, str]:
+    """MD5 of each known placeholder's bytes: the host it is of."""
+    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "md5"}
+
+
+@cache
+def placeholder_urls() -> dict[str, str]:
+    """URL (without scheme) that placeholders are redirected to: the host it is of."""
+    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "redirect"}
+
+
+@cache
+def placeholder_etags() -> dict[str, str]:
+    """ETag, without quotes, of each known placeholder: the host it is of."""
+    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "etag"}
+
+
+@cache
+def _placeholders() -> tuple[dict[str, str], ...]:
+    with PLACEHOLDERS.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _sniffed(body: bytes) -> str:
+    """In a word or two, what a body is that is no image we can open."""
+    head = body[:512].lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "HTML"
+    if b"<svg" in head:
+        return "SVG"
+    if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
+        return "unreadable header"
+    return "text" if head.isascii() else "unknown format"
+
+
+_OPENED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

@@ -1,0 +1,176 @@
+"""What dvc.lock pins is not asked of the web again: lists by class, photos by URL.
+
+The pinned files are read through DVC, from its cache or its remote, also while DVC has removed
+the workspace's copy for the running stage. ALLROUNDER_PINS=ignore switches this off.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from allrounder import sources, tars
+from allrounder.csvfiles import read_csv
+from allrounder.errors import DataError, UsageError
+from allrounder.outcomes import Outcome, may_pass
+from allrounder.params import Params
+from allrounder.records import Candidate, RawRow, Status
+from allrounder.spool import WORK
+from allrounder.urltext import is_archive
+
+LOCK = Path("dvc.lock")
+SWITCH = "ALLROUNDER_PINS"
+
+
+def ignored() -> bool:
+    """Whether the pins are to be ignored. Raises UsageError for a value that says neither."""
+    value = os.environ.get(SWITCH, "")
+    if value not in ("", "use", "ignore"):
+        raise UsageError(f"environment: {SWITCH}: {value!r} is neither use nor ignore; correct it")
+    return value == "ignore"
+
+
+def lock_params(stage: str) -> dict[str, Any]:
+    """The params that dvc.lock holds for a stage that was built, or an empty mapping."""
+    if ignored() or not LOCK.exists():
+        return {}
+    lock = yaml.load(LOCK.read_text(encoding="utf-8"), Loader=_LOADER) or {}
+    stage_lock = (lock.get("stages") or {}).get(stage) or {}
+    return dict((stage_lock.get("params") or {}).get("params.yaml") or {})
+
+
+def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
+    """The candidates of the classes whose list is pinned, from the very same sources.
+
+    Sources that are all on this machine are not pinned: asking them again costs nothing.
+    """
+    pinned = lock_params("fetch_urls")
+    asked = params.model_dump(include={"sources"})["sources"]
+    if pinned.get("sources") is None or all(map(sources.is_local, params.sources)):
+        return {}
+    if [_source(source) for source in pinned["sources"]] != [_source(source) for source in asked]:
+        return {}
+    classes = [wnid for wnid in params.classes if wnid in (pinned.get("classes") or {})]
+    folder = WORK / "fetch_urls"
+    return {
+        wnid: list(read_csv(pinned_file(f"data/urls/{wnid}.csv", folder), Candidate))
+        for wnid in classes
+    }
+
+
+class RawPins:
+    """The pinned fates of one class's URLs, read when first needed."""
+
+    def __init__(self, wnid: str, params: Params, folder: Path):
+        pinned = lock_params("download")
+        self._pinned = wnid in (pinned.get("classes") or {})
+        self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
+        self._wnid, self._folder = wnid, folder
+        self._rows: dict[str, Outcome] | None = None
+
+    def get(self, url: str) -> Outcome | None:
+        """The pinned outcome of a URL; reasons against it only while the rules are the same."""
+        return self._read().get(url) if self._pinned else None
+
+    def members(self, archive: str) -> Iterator[tuple[str, Outcome]]:
+        """The pinned members of an archive, in order: (URL, outcome)."""
+        if self._pinned and self._same_rules:
+            head = archive + "#"
+            yield from ((url, row) for url, row in self._read().items() if url.startswith(head))
+
+    def _read(self) -> dict[str, Outcome]:
+        if self._rows is None:
+            self._rows = dict(self._outcomes())
+        return self._rows
+
+    def _outcomes(self) -> Iterator[tuple[str, Outcome]]:
+        table = pinned_file(f"data/raw/{self._wnid}.csv", self._folder)
+        archive = pinned_file(f"data/raw/{self._wnid}.tar", self._folder)
+        photos = {name.rpartition(".")[0]: (name, place) for name, place in tars.members(archive)}
+        good: dict[str, Outcome] = {}
+        for row in read_csv(table, RawRow):
+            outcome = Outcome(row.status, row.detail, row.final_url, row.bytes, row.sha256)
+            if row.status is Status.OK:
+                name, place = photos[row.image_id]
+                suffix = name.rpartition(".")[2]
+                outcome = Outcome(
+                    Status.OK, row.detail, row.final_url, row.bytes, row.sha256, suffix, place
+                )
+                good[row.sha256] = outcome
+            elif row.status is Status.DUPLICATE:
+                first = good[row.sha256]
+                outcome = Outcome(
+                    Status.OK, "", row.final_url, row.bytes, row.sha256, first.suffix, first.stored
+                )
+            elif row.status is Status.UNUSED and not row.detail:
+                continue
+            elif not (self._same_rules or row.detail.isdigit()):
+                continue  # a reason against a photo, under other rules; an HTTP code stays
+            yield row.url, outcome
+
+
+def fills(candidates: Iterator[Candidate], pins: RawPins, quota: int) -> bool:
+    """Whether the pinned photos alone fill the quota before any URL that is not pinned.
+
+    Then failures that might pass are left as they are pinned; else they are tried again.
+    """
+    good: set[str] = set()
+    for candidate in candidates:
+        if len(good) >= quota:
+            return True
+        known = pins.get(candidate.url)
+        if known is None:
+            return False
+        members = pins.members(candidate.url) if is_archive(candidate.url) else ()
+        for outcome in (known, *(outcome for _, outcome in members)):
+            if outcome.status is Status.OK:
+                good.add(outcome.sha256)
+    return len(good) >= quota
+
+
+def retried(outcome: Outcome) -> bool:
+    """Whether a pinned fate is asked again when more photos are needed."""
+    return may_pass(outcome.status, outcome.detail)
+
+
+def pinned_file(path: str, folder: Path) -> Path:
+    """A copy, in `folder`, of a file that dvc.lock pins.
+
+    Raises DataError when it is neither in DVC's cache nor on its remote.
+    """
+    copy = folder / "pinned" / Path(path).name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _dvc().get_file(path, str(copy))
+    except Exception as error:  # DVC and its remotes raise nearly anything
+        raise DataError(
+            f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
+            f"({type(error).__name__}); run dvc pull, or ask the web again with {SWITCH}=ignore"
+        ) from None
+    return copy
+
+
+@cache
+def _dvc() -> Any:
+    from dvc.api import DVCFileSystem  # costs 0.3 s: only where pins are needed
+
+    return DVCFileSystem(".")
+
+
+def _source(source: dict[str, Any]) -> dict[str, Any]:
+    return {"form": "urls"} | source if source.get("kind") == "imagenet-api" else source
+
+
+def _rules(download: dict[str, Any] | None) -> dict[str, Any]:
+    from allrounder.params import Download
+
+    try:
+        return Download.model_validate(download or {}).model_dump(exclude={"reserve"})
+    except ValueError:
+        return {}
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,43 @@
+"""Shows how the download goes: one tqdm bar for the whole job, silent when not on a terminal."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from allrounder.classrun import ClassRun
+from allrounder.fetch import Traffic
+
+
+class Progress:
+    """Photos taken of all that are wanted, with MB/s and the share of URLs that failed."""
+
+    def __init__(self, total: int, traffic: Traffic):
+        self._traffic = traffic
+        self._bar = tqdm(total=total, unit=" photos", disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def show(self, active: Sequence[ClassRun], done: Sequence[ClassRun]) -> None:
+        """Bring the bar up to date."""
+        if self._bar.disable:
+            return
+        runs = [*active, *done]
+        taken = sum(run.quota.taken for run in runs)
+        tried = sum(sum(run.counts.values()) for run in runs)
+        seconds = self._bar.format_dict["elapsed"] or 1
+        failed = 1 - taken / tried if tried else 0
+        self._bar.set_postfix_str(
+            f"{self._traffic.bytes / seconds / 1e6:.1f} MB/s, {failed:.0%} failed", refresh=False
+        )
+        self._bar.update(taken - self._bar.n)

@@ -1,0 +1,35 @@
+"""Source `folder`: files already here, `<location>/<wnid>/*`, ranked by name.
+
+The embedded default; also an unpacked ILSVRC train folder. Not for files in deeper folders.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from allrounder.errors import DataError
+from allrounder.params import FolderSource
+from allrounder.records import Candidate
+from allrounder.web import Web
+
+
+def candidates(
+    source: FolderSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
+
+    Raises DataError when the location is no folder or a name is not UTF-8.
+    """
+    if not Path(source.location).is_dir():
+        raise DataError(f"source folder {source.location}: no such folder; correct its location")
+    for wnid in wnids:
+        folder = Path(source.location, wnid)
+        if not folder.is_dir():
+            continue
+        for name in sorted(file.name for file in folder.iterdir() if _is_photo_file(file)):
+            if not name.isprintable():
+                raise DataError(f"source folder {folder}: rename {name!r}, it is no plain name")
+            yield wnid, Candidate(Path(name).stem, f"{source.location}/{wnid}/{name}")
+
+
+def _is_photo_file(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".")

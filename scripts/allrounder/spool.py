@@ -1,0 +1,194 @@
+"""Keeps what a running download has fetched, so that a killed run loses nothing.
+
+An append-only file of photos beside a journal, one JSON line for each URL that has its fate. The
+journal's line is written after the photo, so a line that is whole vouches for its bytes; on start
+a torn tail is cut off both. Not for what dvc.lock pins: that is pins.py.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from allrounder.errors import DataError
+from allrounder.outcomes import Outcome, Stored
+from allrounder.records import Status
+
+WORK = Path(".allrounder")
+"""Where running stages keep things; ignored by git and DVC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal line: a URL's outcome; for a member of an archive also the next one's place."""
+
+    outcome: Outcome
+    archive: str = ""
+    image_id: str = ""
+    end: int = 0
+
+
+class Spool:
+    """The spool of one stage run; use it within `locked`.
+
+    `key` stands for the params that outcomes depend on: under another key only photos are kept,
+    not the reasons against others. `fresh` forgets what an earlier run left, unless that was cut
+    off and fresh too.
+    """
+
+    def __init__(self, folder: Path, key: str, fresh: bool):
+        self._folder = folder
+        self._blob_path, self._journal_path = folder / "photos.blob", folder / "journal.jsonl"
+        self._mark = folder / "run.json"
+        self._entries: dict[str, Entry] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        state = _read_state(self._mark)
+        if fresh and (not state.get("fresh") or state.get("complete")):
+            self._clear()
+        self._same_key = state.get("key") == key
+        size = self._load()
+        self._blob = os.open(self._blob_path, os.O_RDWR | os.O_CREAT | _BINARY)
+        self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | _APPEND)
+        os.ftruncate(self._blob, size)
+        os.lseek(self._blob, size, os.SEEK_SET)
+        self._size = size
+        self._state = {"key": key, "fresh": fresh, "complete": False}
+        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+
+    def get(self, url: str) -> Outcome | None:
+        """The outcome that an earlier run noted for a URL."""
+        entry = self._entries.get(url)
+        return entry.outcome if entry else None
+
+    def members(self, archive: str) -> Iterator[tuple[str, Entry]]:
+        """The members of an archive that an earlier run took note of, in order, by URL."""
+        if self._same_key:
+            yield from (
+                (url, entry) for url, entry in self._entries.items() if entry.archive == archive
+            )
+
+    def add(self, url: str, entry: Entry, body: bytes = b"") -> Outcome:
+        """Note a URL's outcome, its photo first; returns the outcome with the place of it."""
+        outcome, stored = entry.outcome, None
+        if outcome.status is Status.OK:
+            _write_all(self._blob, body)
+            stored = Stored(self._blob_path, self._size, len(body))
+            self._size += len(body)
+        line: dict[str, Any] = {"url": url, "status": outcome.status, "detail": outcome.detail}
+        line |= {"final_url": outcome.final_url, "bytes": outcome.bytes, "sha256": outcome.sha256}
+        line |= {"suffix": outcome.suffix, "offset": stored.offset if stored else 0}
+        line |= {"archive": entry.archive, "image_id": entry.image_id, "end": entry.end}
+        _write_all(self._journal, json.dumps(line).encode() + b"\n")
+        return Outcome(
+            outcome.status,
+            outcome.detail,
+            outcome.final_url,
+            outcome.bytes,
+            outcome.sha256,
+            outcome.suffix,
+            stored,
+        )
+
+    def complete(self) -> None:
+        """Note that the run came to its end: a fresh one after it starts from nothing."""
+        self._state["complete"] = True
+        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the files; what was noted stays."""
+        os.close(self._blob)
+        os.close(self._journal)
+
+    def _clear(self) -> None:
+        for path in (self._blob_path, self._journal_path, self._mark):
+            path.unlink(missing_ok=True)
+
+    def _load(self) -> int:
+        """Read the journal up to its torn tail; returns how much of the blob it vouches for."""
+        if not self._journal_path.exists() or not self._blob_path.exists():
+            self._clear()
+            return 0
+        whole, size = 0, 0
+        with self._journal_path.open("rb") as journal, self._blob_path.open("rb") as blob:
+            for line in journal:
+                try:
+                    url, entry = self._entry(json.loads(line))
+                except (ValueError, KeyError, TypeError):
+                    break
+                if stored := entry.outcome.stored:
+                    blob.seek(stored.offset)
+                    if hashlib.sha256(blob.read(stored.size)).hexdigest() != entry.outcome.sha256:
+                        break
+                    size = stored.offset + stored.size
+                if self._same_key or entry.outcome.stored:
+                    self._entries[url] = entry
+                whole += len(line)
+        os.truncate(self._journal_path, whole)
+        return size
+
+    def _entry(self, line: dict[str, Any]) -> tuple[str, Entry]:
+        stored = None
+        if line["status"] == Status.OK:
+            stored = Stored(self._blob_path, int(line["offset"]), int(line["bytes"]))
+        outcome = Outcome(
+            Status(line["status"]),
+            line["detail"],
+            line["final_url"],
+            line["bytes"],
+            line["sha256"],
+            line["suffix"],
+            stored,
+        )
+        return line["url"], Entry(outcome, line["archive"], line["image_id"], line["end"])
+
+
+@contextmanager
+def locked(stage: str) -> Iterator[Path]:
+    """The stage's own work folder, for this process alone.
+
+    Raises DataError that says who holds it: two runs at once, or one that DVC left when it was
+    killed.
+    """
+    folder = WORK / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / "holder"
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+            yield folder
+            holder.unlink(missing_ok=True)
+    except Timeout:
+        pid = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+        raise DataError(
+            f"another {stage} is running here (process {pid}); wait for it or end it"
+        ) from None
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of a stage's work."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_APPEND = os.O_APPEND | _BINARY
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}

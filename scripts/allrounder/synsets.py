@@ -1,0 +1,96 @@
+"""Looks up ImageNet's synsets: names, ILSVRC index, parents and the Pascal VOC label.
+
+Not for choosing classes on a screen; it only answers what tables/synsets.csv says (its sources
+and WordNet's notice are in tables/README.md).
+"""
+
+import csv
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TABLE = Path(__file__).parent / "tables" / "synsets.csv"
+
+VOC_LABELS = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
+"""Pascal VOC's 20 labels in their usual (alphabetical) order.
+
+Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJCV 2010, table 1.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Synset:
+    """A row of the table."""
+
+    wnid: str
+    names: tuple[str, ...]
+    ilsvrc_index: int | None
+    hypernyms: tuple[str, ...]
+    voc: str | None
+    listed_urls: int
+    flickr_urls: int
+
+    @property
+    def label(self) -> str:
+        """The first name as a folder name: `Eskimo dog` is `eskimo_dog`."""
+        return re.sub(r"[^a-z0-9]+", "_", self.names[0].lower()).strip("_") or self.wnid
+
+
+@cache
+def synsets() -> dict[str, Synset]:
+    """All synsets by wnid, in the table's order."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["wnid"]: _synset(row) for row in csv.DictReader(file)}
+
+
+def _synset(row: dict[str, str]) -> Synset:
+    return Synset(
+        row["wnid"],
+        tuple(row["names"].split("; ")),
+        int(row["ilsvrc_index"]) if row["ilsvrc_index"] else None,
+        tuple(row["hypernyms"].split()),
+        row["voc"] or None,
+        int(row["listed_urls"] or 0),
+        int(row["flickr_urls"] or 0),
+    )
+
+
+def labels(wnids: Iterable[str]) -> dict[str, str]:
+    """A label for each class. Where two of the given classes share one, both get their wnid too."""
+    table = synsets()
+    plain = {wnid: table[wnid].label for wnid in wnids}
+    shared = list(plain.values())
+    return {
+        wnid: label if shared.count(label) == 1 else f"{label}_{wnid}"
+        for wnid, label in plain.items()
+    }
+
+
+def did_you_mean_wnid(text: str) -> str:
+    """' Did you mean ...?' for a wnid that is not in the table, by number or by name; or ''."""
+    named = [
+        synset
+        for synset in synsets().values()
+        if text.lower().replace("_", " ") in (name.lower() for name in synset.names)
+    ]
+    close = named or [synsets()[wnid] for wnid in difflib.get_close_matches(text, synsets(), n=1)]
+    if not close:
+        return ""
+    best = max(close, key=lambda synset: synset.listed_urls)
+    return f" Did you mean {best.wnid} ({best.names[0]})?"
+
+
+def did_you_mean_voc(text: str) -> str:
+    """' Did you mean ...?' for a label that is not one of VOC's, or the list of them."""
+    everyday = {"airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike"}
+    everyday |= {"tv": "tvmonitor", "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable"}
+    close = [everyday[text.lower()]] if text.lower() in everyday else []
+    close = close or difflib.get_close_matches(text.lower(), VOC_LABELS, n=1)
+    return f" Did you mean {close[0]}?" if close else f" VOC has {', '.join(VOC_LABELS)}."

@@ -1,0 +1,191 @@
+"""Makes single HTTP requests, many at a time, with libcurl's multi interface in one event loop.
+
+One request is one hop: redirects and retries are decided elsewhere (fetch.py), and which request
+may start when, too (hosts.py).
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+import pycurl
+
+from allrounder.agent import user_agent
+from allrounder.params import Network
+from allrounder.urlcheck import host_of, is_public
+
+_BUFFER = 256 * 2**10
+_LOW_SPEED = 1_000  # bytes a second
+_HEADERS = {b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range"}
+
+Sink = Callable[[int, bytes], bool]
+"""Takes (HTTP code, chunk) of a body as it comes; False ends the transfer."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back: libcurl's error (0: none), the HTTP code, headers we use, the body."""
+
+    error: int = 0
+    code: int = 0
+    headers: dict[bytes, list[bytes]] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    refused: bool = False  # the address was not public
+    over: bool = False  # the body was longer than it may be
+    stopped: bool = False  # the sink had enough
+
+
+@dataclass(slots=True)
+class Request:
+    """One request to make; `sink` takes the body instead of `Reply.body`."""
+
+    url: str
+    max_bytes: int
+    sink: Sink | None = None
+    offset: int = 0
+
+
+class _Handle:
+    """A reusable easy handle and the request it is busy with."""
+
+    def __init__(self, network: Network, allowed: frozenset[str]):
+        self.request = Request("", 0)
+        self.reply = Reply()
+        self.token: Any = None
+        self._proxied = False
+        self._allowed = allowed
+        self._network = network
+        self.curl = curl = pycurl.Curl()
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.PROTOCOLS_STR, "http,https"),
+            (pycurl.BUFFERSIZE, _BUFFER),
+            (pycurl.CONNECTTIMEOUT_MS, int(1000 * network.connect_timeout)),
+            (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
+            (pycurl.LOW_SPEED_TIME, network.low_speed_time),
+            (pycurl.USERAGENT, user_agent(network)),
+            (pycurl.HTTPHEADER, ["Accept: image/*,*/*;q=0.5"]),
+            (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
+            (pycurl.WRITEFUNCTION, self._write),
+            (pycurl.HEADERFUNCTION, self._header),
+            (pycurl.OPENSOCKETFUNCTION, self._open_socket),
+        ):
+            curl.setopt(option, value)
+
+    def prepare(self, token: Any, request: Request, proxies: Mapping[str, str]) -> None:
+        """Set up the handle for a request."""
+        self.token, self.request, self.reply = token, request, Reply()
+        whole = request.sink is None
+        host = host_of(request.url)
+        self._proxied = bool(proxies) and not proxy_bypass(host)
+        self.curl.setopt(pycurl.URL, request.url)
+        self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
+        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
+        self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if whole else "identity")
+        if request.offset:
+            self.curl.setopt(pycurl.RANGE, f"{request.offset}-")
+        else:
+            self.curl.unsetopt(pycurl.RANGE)
+
+    def _header(self, line: bytes) -> None:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            if line.startswith(b"HTTP/"):
+                self.reply.headers.clear()
+                words = line.split(maxsplit=2)
+                self.reply.code = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            return
+        if (name := name.lower()) in _HEADERS:
+            self.reply.headers.setdefault(name, []).append(value.strip())
+
+    def _write(self, chunk: bytes) -> int:
+        reply, request = self.reply, self.request
+        if request.sink is not None:
+            if not request.sink(reply.code, chunk):
+                reply.stopped = True
+                return -1
+            return len(chunk)
+        if len(reply.body) + len(chunk) > request.max_bytes:
+            reply.over = True
+            return -1
+        reply.body += chunk
+        return len(chunk)
+
+    def _open_socket(self, purpose: int, address: Any) -> Any:
+        """Refuse addresses that are not public, at the moment of connecting (no DNS rebinding)."""
+        family, kind, protocol, place = address
+        if not (self._proxied or is_public(place[0]) or host_of(self.request.url) in self._allowed):
+            self.reply.refused = True
+            return pycurl.SOCKET_BAD
+        return socket.socket(family, kind, protocol)
+
+
+class Transfers:
+    """The requests in flight."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._allowed = frozenset(host.lower().strip("[]") for host in network.allow_private)
+        self._proxies = {k: v for k, v in getproxies().items() if k in ("http", "https", "all")}
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, network.connections)
+        self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, network.per_host)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, network.connections)
+        self._idle: list[_Handle] = []
+        self._busy: dict[pycurl.Curl, _Handle] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._busy)
+
+    def start(self, token: Any, request: Request) -> None:
+        """Start a request; `token` comes back with its reply."""
+        handle = self._idle.pop() if self._idle else _Handle(self._network, self._allowed)
+        handle.prepare(token, request, self._proxies)
+        self._busy[handle.curl] = handle
+        self._multi.add_handle(handle.curl)
+
+    def step(self, wait: float) -> list[tuple[Any, Reply]]:
+        """Let libcurl work, wait up to `wait` seconds for the network, return what has ended."""
+        self._multi.perform()
+        ended = list(self._ended())
+        if not ended:
+            if self._busy:
+                self._multi.select(wait)
+            else:
+                time.sleep(wait)
+            self._multi.perform()
+            ended = list(self._ended())
+        return ended
+
+    def close(self) -> None:
+        """Hang up everything."""
+        for curl in self._busy:
+            self._multi.remove_handle(curl)
+            curl.close()
+        for handle in self._idle:
+            handle.curl.close()
+        self._busy.clear()
+        self._idle.clear()
+        self._multi.close()
+
+    def _ended(self) -> Iterator[tuple[Any, Reply]]:
+        more = 1
+        while more:
+            more, done, failed = self._multi.info_read(64)
+            for curl, error in [(c, 0) for c in done] + [(c, code) for c, code, _ in failed]:
+                handle = self._busy.pop(curl)
+                self._multi.remove_handle(curl)
+                handle.reply.error = error
+                token, reply = handle.token, handle.reply
+                handle.token = None
+                handle.request.sink = None
+                self._idle.append(handle)
+                yield token, reply

@@ -1,0 +1,73 @@
+"""Asks listings and APIs of the web: requests with retries and timeouts, streamed.
+
+Not for photos: those are many, and fetched by transfer.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from allrounder.agent import user_agent
+from allrounder.errors import DataError
+from allrounder.params import Network
+
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+MAX_PAGE = 64 * 2**20
+
+
+class Web:
+    """One session for all listings of a run."""
+
+    def __init__(self, network: Network):
+        retry = Retry(
+            total=network.tries - 1,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            status_forcelist=TRANSIENT,
+            retry_after_max=int(network.retry_after_max),
+            raise_on_status=False,
+        )
+        self._timeout = (network.connect_timeout, network.total_timeout)
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = user_agent(network)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    @contextmanager
+    def stream(self, url: str, what: str) -> Iterator[requests.Response]:
+        """Open a URL; the body is not read yet.
+
+        Raises DataError that starts with `what` when it cannot be reached or answers no 200,
+        also while the caller reads the body.
+        """
+        try:
+            with self._session.get(url, stream=True, timeout=self._timeout) as response:
+                if response.status_code != 200:
+                    raise DataError(
+                        f"{what}: {url} answered {response.status_code} {response.reason}"
+                    )
+                yield response
+        except requests.RequestException as error:
+            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
+
+    def page(self, url: str, what: str) -> bytes:
+        """A whole small answer, at most MAX_PAGE bytes. Raises DataError as `stream` does."""
+        with self.stream(url, what) as response:
+            body = bytearray()
+            for chunk in response.iter_content(2**16):
+                body += chunk
+                if len(body) > MAX_PAGE:
+                    raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
+            return bytes(body)
+
+
+def _words(error: requests.RequestException) -> str:
+    """The innermost reason, without addresses of objects."""
+    reason: BaseException = error
+    while reason.args and isinstance(reason.args[0], BaseException):
+        reason = reason.args[0]
+    reason = getattr(reason, "reason", None) or reason
+    return str(reason).split("object at")[-1].partition(">: ")[2] or str(reason)

@@ -1,0 +1,34 @@
+"""Stage clean: drops what is corrupt, a placeholder, a copy or in two classes; into data/clean.
+
+What is kept is upright RGB JPEG without metadata; README lists the reasons.
+"""
+
+import sys
+from pathlib import Path
+
+from allrounder import cleaning, spool
+from allrounder.classfiles import clear_others
+from allrounder.errors import run
+from allrounder.paramsfile import load
+
+RAW, CLEAN = Path("data/raw"), Path("data/clean")
+
+
+def main() -> None:
+    """Parse, clean, write."""
+    params = load()
+    CLEAN.mkdir(parents=True, exist_ok=True)
+    with spool.locked("clean") as folder:
+        work = folder / "work"
+        work.mkdir(exist_ok=True)
+        try:
+            rows = cleaning.clean(params, RAW, CLEAN, work)
+        finally:
+            spool.remove(work)
+    clear_others(CLEAN, params.classes)
+    for warning in cleaning.check(rows, params, RAW):
+        print(warning, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,30 @@
+"""Stage fetch_urls: lists the candidates of every class, in rank order, into data/urls.
+
+Classes that dvc.lock already pins with the same sources keep their list; see README, 'Pins'.
+"""
+
+import sys
+from pathlib import Path
+
+from allrounder import listing, pins
+from allrounder.errors import run
+from allrounder.paramsfile import load
+from allrounder.web import Web
+
+URLS = Path("data/urls")
+
+
+def main() -> None:
+    """Parse, list, write."""
+    params = load()
+    pinned = pins.pinned_candidates(params)
+    new = [wnid for wnid in params.classes if wnid not in pinned]
+    listed = {}
+    if new:
+        web = Web(params.network)
+        listed = listing.list_classes(params.sources, new, web, known=len(pinned))
+    listing.write_classes(URLS, {wnid: (pinned | listed)[wnid] for wnid in params.classes})
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
