@@ -19,7 +19,7 @@ from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.spool import WORK
-from allrounder.urltext import is_archive
+from allrounder.urltext import is_archive, is_web
 
 LOCK = Path("dvc.lock")
 SWITCH = "ALLROUNDER_PINS"
@@ -66,7 +66,7 @@ class RawPins:
 
     def __init__(self, wnid: str, params: Params, folder: Path):
         pinned = lock_params("download")
-        self._pinned = wnid in (pinned.get("classes") or {})
+        self._pinned = wnid in (pinned.get("classes") or {}) and _may_share(pinned, params)
         self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
         self._wnid, self._folder = wnid, folder
         self._rows: dict[str, Outcome] | None = None
@@ -162,6 +162,13 @@ def _dvc() -> Any:
 
 def _source(source: dict[str, Any]) -> dict[str, Any]:
     return {"form": "urls"} | source if source.get("kind") == "imagenet-api" else source
+
+
+def _may_share(pinned: dict[str, Any], params: Params) -> bool:
+    """Whether the pinned sources may have listed a URL of today's: files here have no others."""
+    today = [source.location for source in params.sources]
+    locations = [str(source.get("location")) for source in pinned.get("sources") or ()]
+    return any(is_web(location) or location in today for location in locations)
 
 
 def _rules(download: dict[str, Any] | None) -> dict[str, Any]:
