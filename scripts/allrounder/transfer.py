@@ -64,7 +64,7 @@ class _Handle:
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
-            (pycurl.PROTOCOLS_STR, "http,https"),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.BUFFERSIZE, _BUFFER),
             (pycurl.CONNECTTIMEOUT_MS, int(1000 * network.connect_timeout)),
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
