@@ -188,9 +188,8 @@ class Crawl:
         }
         places = [byte_of(outcome.detail) or 0 for outcome in known.values()]
         last = max(ends.values(), default=0) or (byte_of(pinned.detail) if pinned else 0) or 0
-        for (member, outcome), start, end in zip(
-            known.items(), places, [*places[1:], last], strict=True
-        ):
+        stops = [*places, last][1:]
+        for (member, outcome), start, end in zip(known.items(), places, stops, strict=True):
             checked = self._rechecked(outcome)
             if checked is None:
                 return start, None
