@@ -6,7 +6,7 @@ What is kept is upright RGB JPEG without metadata; README lists the reasons.
 import sys
 from pathlib import Path
 
-from allrounder import cleaning, spool
+from allrounder import cleaning, pins, spool
 from allrounder.classfiles import clear_others
 from allrounder.errors import run
 from allrounder.paramsfile import load
@@ -18,6 +18,7 @@ def main() -> None:
     """Parse, clean, write."""
     params = load()
     CLEAN.mkdir(parents=True, exist_ok=True)
+    spool.sweep(spool.WORK / "download", pins.locked_output("download"))
     with spool.locked("clean") as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)

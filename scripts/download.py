@@ -21,7 +21,8 @@ def main() -> None:
     params = load()
     RAW.mkdir(parents=True, exist_ok=True)
     with spool.locked("download") as folder:
-        kept = spool.Spool(folder, rules_key(params), fresh=pins.ignored())
+        pinned = pins.locked_output("download")
+        kept = spool.Spool(folder, rules_key(params), pins.ignored(), pinned)
         crawl = Crawl(params, URLS, RAW, kept, folder)
         try:
             runs = crawl.run()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from allrounder import pins
+from allrounder import pins, spool
 from allrounder.archivefetch import REST, ArchiveJob, at_byte, byte_of
 from allrounder.classrun import ClassRun, member_candidate
 from allrounder.csvfiles import read_csv
@@ -74,6 +74,7 @@ class Crawl:
                     for run in [run for run in active if run.quota.done]:
                         active.remove(run)
                         run.finish()
+                        spool.remove(self._folder / run.wnid)
                         done.append(run)
                     for fetched in self._fetcher.poll(POLL if active else 0):
                         self._fetched(fetched)
@@ -151,7 +152,8 @@ class Crawl:
             return
         verdict = fetched.verdict
         if slot.archive:
-            run.archive_ended(slot, Outcome(verdict.status, verdict.detail, fetched.final_url))
+            final_url = "" if verdict.status is Status.UNUSED else fetched.final_url
+            run.archive_ended(slot, Outcome(verdict.status, verdict.detail, final_url))
         else:
             self._check_reached(verdict.status)
             outcome = judged(verdict, fetched.body, fetched.final_url, None, fetched.size)
@@ -182,12 +184,12 @@ class Crawl:
         """Take the known members of an archive; returns where to go on, or the archive's end."""
         url = slot.candidate.url
         pinned = run.pins.get(url)
-        ends = {member: entry.end for member, entry in self._spool.members(url)}
-        known = dict(run.pins.members(url)) | {
-            member: entry.outcome for member, entry in self._spool.members(url)
-        }
+        known = dict(run.pins.members(url))
+        last = (byte_of(pinned.detail) if pinned else 0) or 0
+        spooled = {m: entry for m, entry in self._spool.members(url) if m not in known}
+        known |= {member: entry.outcome for member, entry in spooled.items()}
         places = [byte_of(outcome.detail) or 0 for outcome in known.values()]
-        last = max(ends.values(), default=0) or (byte_of(pinned.detail) if pinned else 0) or 0
+        last = max([last, *(entry.end for entry in spooled.values())])
         stops = [*places, last][1:]
         for (member, outcome), start, end in zip(known.items(), places, stops, strict=True):
             checked = self._rechecked(outcome)
@@ -197,7 +199,7 @@ class Crawl:
             if not run.member(member_candidate(slot.candidate, name, start), checked):
                 return end, Outcome(Status.UNUSED, at_byte(REST, end))
         more = pinned and pinned.status is Status.UNUSED and REST in pinned.detail
-        if pinned and not ends and not more and not pins.retried(pinned):
+        if pinned and not spooled and not more and not pins.retried(pinned):
             return last, pinned
         return last, None
 

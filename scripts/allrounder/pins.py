@@ -35,11 +35,21 @@ def ignored() -> bool:
 
 def lock_params(stage: str) -> dict[str, Any]:
     """The params that dvc.lock holds for a stage that was built, or an empty mapping."""
-    if ignored() or not LOCK.exists():
+    if ignored():
+        return {}
+    return dict((_locked(stage).get("params") or {}).get("params.yaml") or {})
+
+
+def _locked(stage: str) -> dict[str, Any]:
+    if not LOCK.exists():
         return {}
     lock = yaml.load(LOCK.read_text(encoding="utf-8"), Loader=_LOADER) or {}
-    stage_lock = (lock.get("stages") or {}).get(stage) or {}
-    return dict((stage_lock.get("params") or {}).get("params.yaml") or {})
+    return (lock.get("stages") or {}).get(stage) or {}
+
+
+def locked_output(stage: str) -> str:
+    """The hash that dvc.lock holds for a stage's output, or ''."""
+    return str((_locked(stage).get("outs") or [{}])[0].get("md5") or "")
 
 
 def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:

@@ -39,27 +39,28 @@ class Spool:
     """The spool of one stage run; use it within `locked`.
 
     `key` stands for the params that outcomes depend on: under another key only photos are kept,
-    not the reasons against others. `fresh` forgets what an earlier run left, unless that was cut
-    off and fresh too.
+    not the reasons against others. `pinned` is what dvc.lock pins now: see `sweep`. `fresh`
+    forgets what an earlier run left, unless that was cut off and fresh too.
     """
 
-    def __init__(self, folder: Path, key: str, fresh: bool):
+    def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
         self._folder = folder
-        self._blob_path, self._journal_path = folder / "photos.blob", folder / "journal.jsonl"
-        self._mark = folder / "run.json"
+        self._blob_path, self._journal_path = folder / _BLOB, folder / _JOURNAL
+        self._mark = folder / _MARK
         self._entries: dict[str, Entry] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, pinned)
         state = _read_state(self._mark)
         if fresh and (not state.get("fresh") or state.get("complete")):
             self._clear()
         self._same_key = state.get("key") == key
         size = self._load()
-        self._blob = os.open(self._blob_path, os.O_RDWR | os.O_CREAT | _BINARY)
-        self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | _APPEND)
+        self._blob = os.open(self._blob_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | _APPEND, 0o666)
         os.ftruncate(self._blob, size)
         os.lseek(self._blob, size, os.SEEK_SET)
         self._size = size
-        self._state = {"key": key, "fresh": fresh, "complete": False}
+        self._state = {"key": key, "fresh": fresh, "complete": False, "pinned": pinned}
         self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
     def get(self, url: str) -> Outcome | None:
@@ -107,8 +108,7 @@ class Spool:
         os.close(self._journal)
 
     def _clear(self) -> None:
-        for path in (self._blob_path, self._journal_path, self._mark):
-            path.unlink(missing_ok=True)
+        _clear(self._folder)
 
     def _load(self) -> int:
         """Read the journal up to its torn tail; returns how much of the blob it vouches for."""
@@ -171,11 +171,27 @@ def locked(stage: str) -> Iterator[Path]:
         ) from None
 
 
+def sweep(folder: Path, pinned: str) -> None:
+    """Forget a run that ended and was committed since: dvc.lock pins another output than before.
+
+    Until DVC has taken the output into its cache, the spool is what a kill cannot take away.
+    """
+    state = _read_state(folder / _MARK)
+    if state.get("complete") and state.get("pinned") != pinned:
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for name in (_BLOB, _JOURNAL, _MARK):
+        (folder / name).unlink(missing_ok=True)
+
+
 def remove(folder: Path) -> None:
     """Remove a folder of a stage's work."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
+_BLOB, _JOURNAL, _MARK = "photos.blob", "journal.jsonl", "run.json"
 _BINARY = getattr(os, "O_BINARY", 0)
 _APPEND = os.O_APPEND | _BINARY
 

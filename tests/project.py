@@ -1,0 +1,101 @@
+"""Drives a clone of the project: git, dvc and the stage scripts as a user runs them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
+DVC = (sys.executable, "-m", "dvc")
+
+
+def snapshot(root: Path, to: Path) -> Path:
+    """Commit the files of a work tree, as they are now, into a new repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, to / name)
+    for command in (["init", "-q", "-b", "main"], ["add", "-A", "-f"], ["commit", "-qm", "all"]):
+        subprocess.run([*GIT, *command], cwd=to, check=True)
+    return to
+
+
+class Project:
+    """A clone in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def cloned(cls, origin: Path, folder: Path) -> "Project":
+        subprocess.run(["git", "clone", "-q", str(origin), str(folder)], check=True)
+        return cls(folder)
+
+    def run(self, *command: str, expect: int = 0, **environment: str) -> str:
+        """Run a command in the clone; returns what it printed on both streams."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        plain = {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")}
+        ended = subprocess.run(
+            command, cwd=self.folder, env=plain | {"PATH": path} | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert ended.returncode == expect, ended.stdout
+        return ended.stdout
+
+    def dvc(self, *arguments: str, expect: int = 0, **environment: Any) -> str:
+        return self.run(*DVC, *arguments, expect=expect, **environment)
+
+    def repro(self, *arguments: str, **environment: Any) -> str:
+        return self.dvc("repro", *arguments, **environment)
+
+    def stage(self, name: str, expect: int = 0) -> str:
+        return self.run(sys.executable, f"scripts/{name}.py", expect=expect)
+
+    def git(self, *arguments: str) -> str:
+        return self.run(*GIT, *arguments)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+
+    @property
+    def changes(self) -> str:
+        """What git sees as changed or new."""
+        return self.git("status", "--porcelain")
+
+    def edit(self, **changes: Any) -> None:
+        """Set top-level keys of params.yaml."""
+        params = yaml.safe_load(self.read("params.yaml"))
+        (self.folder / "params.yaml").write_text(
+            yaml.safe_dump(params | changes, sort_keys=False), encoding="utf-8"
+        )
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    def files(self, *folders: str) -> dict[str, bytes]:
+        """All files below some folders, by path."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes()
+            for folder in folders
+            for path in sorted((self.folder / folder).rglob("*"))
+            if path.is_file()
+        }
+
+    def locked(self, stage: str) -> Any:
+        """What dvc.lock says of a stage."""
+        return yaml.safe_load(self.read("dvc.lock"))["stages"][stage]
+
+
+def of_class(files: dict[str, bytes], wnid: str) -> dict[str, bytes]:
+    """Those files whose path names a class."""
+    return {name: body for name, body in files.items() if re.search(wnid, name)}

@@ -1,0 +1,68 @@
+"""The embedded default in fresh clones: pull, repro, the store; offline."""
+
+import json
+
+import yaml
+
+from project import Project
+
+
+def test_a_fresh_clone_pulls_and_is_up_to_date(clone: Project) -> None:
+    clone.dvc("pull")
+    assert "up to date" in clone.dvc("status")
+    assert len(list((clone.folder / "data/dataset/train").glob("*/*.jpg"))) == 160
+    assert clone.changes == ""
+
+
+def test_a_fresh_clone_repros_and_is_unchanged_in_git(clone: Project) -> None:
+    clone.repro()
+    assert clone.changes == ""
+
+
+def test_a_build_that_ignores_the_pins_is_the_same(clone: Project) -> None:
+    clone.repro("--force", ALLROUNDER_PINS="ignore")
+    assert clone.changes == ""
+
+
+def test_the_store_holds_the_locked_objects_and_nothing_else(clone: Project) -> None:
+    store = clone.folder / "store/files/md5"
+    wanted = set()
+    for stage in yaml.safe_load(clone.read("dvc.lock"))["stages"].values():
+        for out in stage["outs"]:
+            if out["path"].endswith(".json"):
+                continue  # a metrics file, kept in git
+            folder = store / out["md5"][:2] / out["md5"][2:]
+            wanted |= {out["md5"], *(entry["md5"] for entry in json.loads(folder.read_text()))}
+    stored = {path.parent.name + path.name for path in store.glob("*/*")}
+    assert stored == wanted
+    assert sum(path.stat().st_size for path in store.glob("*/*")) < 6_000_000
+
+
+def test_a_second_repro_has_nothing_to_do(clone: Project) -> None:
+    clone.dvc("pull")
+    assert "Data and pipelines are up to date" in clone.repro()
+
+
+def test_removing_and_adding_a_class_leaves_the_others_alone(clone: Project) -> None:
+    clone.dvc("pull")
+    folders = ("data/raw", "data/clean", "data/dataset/train", "data/dataset/val")
+    before = clone.files(*folders)
+    classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
+    # Not one of the two that share a picture: without the other, it would be kept.
+    clone.edit(classes={wnid: voc for wnid, voc in classes.items() if wnid != "n02123394"})
+    clone.repro()
+    mine = ("n02123394", "persian_cat")
+    rest = {name: body for name, body in before.items() if not any(m in name for m in mine)}
+    assert clone.files(*folders) == rest
+    clone.edit(classes=classes)
+    clone.repro()
+    assert clone.files(*folders) == before
+    assert clone.git("status", "--porcelain", "dvc.lock", "data") == ""
+
+
+def test_bad_params_leave_the_last_build_untouched(clone: Project) -> None:
+    clone.dvc("pull")
+    before = clone.files("data")
+    clone.edit(per_class=10)
+    clone.run("make", "-o", ".venv/ready", "repro", expect=2)
+    assert clone.files("data") == before
