@@ -4,35 +4,31 @@ Where an outcome comes from, in this order: dvc.lock's pins, the spool of a run 
 a file of this machine, the web.
 """
 
-import hashlib
 import os
-import sys
 from collections import deque
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from allrounder import pins, spool
-from allrounder.archivefetch import REST, ArchiveJob, at_byte, byte_of
-from allrounder.classrun import ClassRun, member_candidate
+from allrounder import pins
+from allrounder.archivefetch import ArchiveJob
+from allrounder.archiverun import ArchiveRun
+from allrounder.classrun import ClassRun
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.fetch import Fetched, Fetcher, Traffic
 from allrounder.interrupts import Interrupts
-from allrounder.outcomes import Outcome, Stored, may_pass
+from allrounder.known import Known
+from allrounder.outcomes import Outcome, Stored, judged, may_pass
 from allrounder.params import Params
-from allrounder.photo import Verdict, judge
+from allrounder.photo import judge
 from allrounder.progress import Progress
 from allrounder.quota import Slot
 from allrounder.records import Candidate, Status
-from allrounder.spool import Entry, Spool
-from allrounder.tarstream import Member
+from allrounder.spool import Entry, Spool, remove
 from allrounder.urltext import is_web
 
 POLL = 0.2  # seconds
 NOTHING_REACHED = 512
 """So many URLs without a single answer from the web: the network is down, not the URLs dead."""
-_CHUNK = 2**20
 
 
 class Crawl:
@@ -43,6 +39,7 @@ class Crawl:
         self._spool, self._folder = spool, folder
         self._fetcher = Fetcher(params.network, params.download)
         self._bounds = self._fetcher.bounds
+        self._known = Known(spool, self._bounds)
         self._roots = [
             os.path.abspath(source.location.partition("{wnid}")[0])
             for source in params.sources
@@ -74,7 +71,7 @@ class Crawl:
                     for run in [run for run in active if run.quota.done]:
                         active.remove(run)
                         run.finish()
-                        spool.remove(self._folder / run.wnid)
+                        remove(self._folder / run.wnid)
                         done.append(run)
                     for fetched in self._fetcher.poll(POLL if active else 0):
                         self._fetched(fetched)
@@ -101,7 +98,7 @@ class Crawl:
             url = slot.candidate.url
             if slot.archive:
                 self._archive(run, slot)
-            elif (known := self._known(run, url)) is not None:
+            elif (known := self._known.outcome(run, url)) is not None:
                 run.quota.answer(slot, known)
             elif is_web(url):
                 self._fetcher.submit((run, slot), url)
@@ -109,41 +106,23 @@ class Crawl:
                 run.quota.answer(slot, self._local(url))
             run.settle()
 
-    def _known(self, run: ClassRun, url: str) -> Outcome | None:
-        """The outcome that is pinned or spooled, if it still holds under today's bounds."""
-        if not is_web(url) and Path(url.partition("#")[0]).exists():
-            return None  # files here may have changed; reading them costs nothing
-        known = run.pins.get(url)
-        if known is not None and run.retry and pins.retried(known):
-            known = None
-        return self._rechecked(known or self._spool.get(url))
-
-    def _rechecked(self, known: Outcome | None) -> Outcome | None:
-        """A remembered outcome, its photo judged again; None when its bytes are damaged."""
-        if known is None or known.stored is None:
-            return known
-        body = known.stored.read()
-        if hashlib.sha256(body).hexdigest() != known.sha256:
-            print(f"warning: damaged, asked again: {known.final_url}", file=sys.stderr)
-            return None
-        verdict = judge(body, self._bounds)
-        if verdict.status is Status.OK:
-            return known
-        return replace(known, status=verdict.status, detail=verdict.detail, suffix="", stored=None)
-
     def _local(self, url: str) -> Outcome:
-        """The outcome of a file of this machine, which must lie where a source says."""
-        path = Path(os.path.abspath(url))
-        if not any(path.is_relative_to(root) for root in self._roots):
-            return Outcome(Status.BAD_URL, "no URL, and in no folder of the sources")
+        """The outcome of a file of this machine."""
+        if refused := self._refused(url):
+            return refused
         try:
-            body = path.read_bytes()
+            body = Path(url).read_bytes()
         except OSError as error:
             return Outcome(Status.CONNECTION_ERROR, f"file: {error.strerror}")
-        return self._judged(body, "", Stored(Path(url), 0, len(body)))
+        stored = Stored(Path(url), 0, len(body))
+        return judged(judge(body, self._bounds), body, "", stored, len(body))
 
-    def _judged(self, body: bytes, final_url: str, stored: Stored | None = None) -> Outcome:
-        return judged(judge(body, self._bounds), body, final_url, stored, len(body))
+    def _refused(self, url: str) -> Outcome | None:
+        """What is said of a path that does not lie where a source says: lists cannot name files."""
+        path = Path(os.path.abspath(url))
+        if any(path.is_relative_to(root) for root in self._roots):
+            return None
+        return Outcome(Status.BAD_URL, "no URL, and in no folder of the sources")
 
     def _fetched(self, fetched: Fetched) -> None:
         """Note what the web gave for a URL."""
@@ -168,90 +147,21 @@ class Crawl:
             raise nothing_reached(self.traffic)
 
     def _archive(self, run: ClassRun, slot: Slot) -> None:
-        """Replay what is known of an archive, then read on where that ends."""
+        """Take what is known of an archive, then read on where that ends."""
         url = slot.candidate.url
-        local = not is_web(url)
-        offset, ended = self._replay(run, slot) if not local else (0, None)
+        archive = ArchiveRun(run, slot, self._known, self._spool, self._bounds)
+        if not is_web(url) and Path(url).exists():
+            refused = self._refused(url)
+            run.archive_ended(slot, refused or archive.read_local())
+            return
+        offset, ended = archive.replay()
+        if ended is None and not is_web(url):
+            ended = self._refused(url) or archive.read_local()
         if ended is not None:
             run.archive_ended(slot, ended)
-        elif local:
-            run.archive_ended(slot, self._local_archive(run, slot))
         else:
-            job = ArchiveJob(partial(self._member, run, slot), self._bounds.max_bytes, offset)
+            job = ArchiveJob(archive.take, self._bounds.max_bytes, offset)
             self._fetcher.submit((run, slot), url, job)
-
-    def _replay(self, run: ClassRun, slot: Slot) -> tuple[int, Outcome | None]:
-        """Take the known members of an archive; returns where to go on, or the archive's end."""
-        url = slot.candidate.url
-        pinned = run.pins.get(url)
-        known = dict(run.pins.members(url))
-        last = (byte_of(pinned.detail) if pinned else 0) or 0
-        spooled = {m: entry for m, entry in self._spool.members(url) if m not in known}
-        known |= {member: entry.outcome for member, entry in spooled.items()}
-        places = [byte_of(outcome.detail) or 0 for outcome in known.values()]
-        last = max([last, *(entry.end for entry in spooled.values())])
-        stops = [*places, last][1:]
-        for (member, outcome), start, end in zip(known.items(), places, stops, strict=True):
-            checked = self._rechecked(outcome)
-            if checked is None:
-                return start, None
-            name = member.removeprefix(url + "#")
-            if not run.member(member_candidate(slot.candidate, name, start), checked):
-                return end, Outcome(Status.UNUSED, at_byte(REST, end))
-        more = pinned and pinned.status is Status.UNUSED and REST in pinned.detail
-        if pinned and not spooled and not more and not pins.retried(pinned):
-            return last, pinned
-        return last, None
-
-    def _member(self, run: ClassRun, slot: Slot, member: Member) -> bool:
-        """Take a member that came whole from the web; False when the class needs no more."""
-        outcome = self._member_outcome(member, slot.candidate.url, None)
-        candidate = run.member_candidate(slot.candidate, member)
-        entry = Entry(outcome, archive=slot.candidate.url, end=member.end)
-        return run.member(candidate, self._spool.add(candidate.url, entry, member.body))
-
-    def _member_outcome(self, member: Member, url: str, stored: Stored | None) -> Outcome:
-        if member.status is not Status.OK:
-            return Outcome(member.status, at_byte(member.detail, member.offset), url)
-        outcome = self._judged(member.body, url, stored)
-        return replace(outcome, detail=at_byte(outcome.detail, member.offset))
-
-    def _local_archive(self, run: ClassRun, slot: Slot) -> Outcome:
-        """Read an archive of this machine; returns its own outcome."""
-        path = Path(slot.candidate.url)
-
-        def take(member: Member) -> bool:
-            stored = Stored(path, member.body_offset, len(member.body))
-            outcome = self._member_outcome(member, "", stored)
-            return run.member(run.member_candidate(slot.candidate, member), outcome)
-
-        if not any(Path(os.path.abspath(path)).is_relative_to(root) for root in self._roots):
-            return Outcome(Status.BAD_URL, "no URL, and in no folder of the sources")
-        job = ArchiveJob(take, self._bounds.max_bytes)
-        try:
-            with path.open("rb") as file:
-                while (chunk := file.read(_CHUNK)) and job.feed(chunk):
-                    pass
-        except OSError as error:
-            return Outcome(Status.CONNECTION_ERROR, at_byte(f"file: {error.strerror}", job.offset))
-        verdict = job.verdict()
-        return Outcome(verdict.status, verdict.detail)
-
-
-def judged(
-    verdict: Verdict, body: bytes, final_url: str, stored: Stored | None, size: int | None = None
-) -> Outcome:
-    """The outcome of a photo's bytes; the hash and the place only of a good one."""
-    good = verdict.status is Status.OK
-    return Outcome(
-        verdict.status,
-        verdict.detail,
-        final_url,
-        len(body) if body else size,
-        hashlib.sha256(body).hexdigest() if good else "",
-        verdict.suffix,
-        stored if good else None,
-    )
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

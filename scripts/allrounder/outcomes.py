@@ -4,9 +4,11 @@ Not what is written in the end (records.RawRow): whether a good photo is `ok`, `
 `unused` is known only in rank order (quota.py).
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from allrounder.photo import Verdict
 from allrounder.records import Status
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
@@ -48,3 +50,19 @@ def may_pass(status: Status, detail: str) -> bool:
     if status is Status.HTTP_ERROR:
         return detail.isdigit() and int(detail) in TRANSIENT_CODES
     return status in _MAY_PASS
+
+
+def judged(
+    verdict: Verdict, body: bytes, final_url: str, stored: Stored | None, size: int | None
+) -> Outcome:
+    """The outcome of a photo's bytes; the hash and the place only of a good one."""
+    good = verdict.status is Status.OK
+    return Outcome(
+        verdict.status,
+        verdict.detail,
+        final_url,
+        len(body) if body else size,
+        hashlib.sha256(body).hexdigest() if good else "",
+        verdict.suffix,
+        stored if good else None,
+    )

@@ -1,0 +1,96 @@
+"""Bad params: one line with file, line, key and what to do; exit 2; nothing built."""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from allrounder.errors import UsageError
+from allrounder.params import Params
+from allrounder.paramsfile import load, schema
+from project import Project
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+FAULTS = {
+    "unknown key": ("seed: null", "sead: null", "split.sead: .*remove it or correct"),
+    "wrong type": ("per_class: 20", "per_class: lots", "per_class: .*integer.*'lots'"),
+    "class twice": ("n02123394", "n02109961", "n02109961 is given twice .*line 9.*remove one"),
+    "unknown wnid": ("n02109961", "n02109962", "n02109962.*Did you mean n0"),
+    "name for wnid": ("n02109961", "husky", r"Did you mean n02109961 \(Eskimo dog\)"),
+    "number for wnid": ("n02109961", "2109961", "2109961 is no wnid"),
+    "unknown label": (": dog", ": dgo", "classes.n02109961: 'dgo'.*Did you mean dog"),
+    "everyday label": (": aeroplane", ": airplane", "Did you mean aeroplane"),
+    "wrong label": (": dog", ": cat", "Eskimo dog is no 'cat'. Did you mean dog"),
+    "ratio": ("[0.8, 0.2]", "[0.8, 0.3]", r"split.ratio: \[0.8, 0.3\].*sum to 1"),
+    "ratio of one": ("[0.8, 0.2]", "[1.0]", "split.ratio: .*at least 2"),
+    "negative ratio": ("[0.8, 0.2]", "[1.2, -0.2]", "split.ratio: .*positive"),
+    "min above": ("min_per_class: 15", "min_per_class: 25", "min_per_class: 25 is above per_class"),
+    "source kind": ("kind: folder", "kind: fodler", "'fodler'.*'folder'"),
+    "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),
+    "missing key": ("sources:", "saurces:", "sources: .*add it"),
+    "no YAML": ("classes:", "classes: [", "not valid YAML"),
+    "tab": ("  n02109961", "\tn02109961", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -> None:
+    old, new, words = FAULTS[name]
+    file = tmp_path / "params.yaml"
+    file.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load(file)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert re.search(words, said), said
+    line = int(re.search(r"params.yaml, line (\d+): ", said)[1])  # type: ignore[index]
+    assert 1 <= line <= len(DEFAULT.splitlines())
+    if name not in ("missing key", "no YAML", "tab"):
+        changed = DEFAULT[: DEFAULT.index(old)].count("\n") + 1
+        key_above = name in ("ratio of one", "number for wnid")
+        assert line == changed or key_above
+
+
+def test_voc_folders_need_labels(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    text = DEFAULT.replace(": dog ", ": null ").replace("folders: label", "folders: voc")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"split\.folders: voc needs a VOC label.*n02109961"):
+        load(file)
+
+
+def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no such file; .*presets/imagenet\.yaml"):
+        load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("stage", ["fetch_urls", "download", "clean", "split"])
+def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -> None:
+    clone.edit(min_per_class=99)
+    said = clone.stage(stage, expect=2)
+    assert said.startswith("error: params.yaml, line ")
+    assert said.count("\n") == 1
+    assert not (clone.folder / "data/dataset").exists()
+
+
+@pytest.mark.parametrize("file", ["params.yaml", *sorted(p.name for p in ROOT.glob("presets/*"))])
+def test_shipped_params_are_valid_also_by_the_schema(file: str) -> None:
+    path = ROOT / file if file == "params.yaml" else ROOT / "presets" / file
+    load(path)
+    published = json.loads((ROOT / "params.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), published)
+
+
+def test_the_published_schema_is_the_models() -> None:
+    assert (ROOT / "params.schema.json").read_text(encoding="utf-8") == schema()
+
+
+def test_dvc_yaml_watches_every_section_but_network() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    watched = {key for stage in stages.values() for key in stage["params"]}
+    assert watched == set(Params.model_fields) - {"network"}

@@ -1,0 +1,133 @@
+"""What dvc.lock pins is reused, only the difference is fetched; against a real web server."""
+
+import random
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from allrounder.csvfiles import read_csv
+from allrounder.records import RawRow, Status
+from photoserver import PhotoServer
+from project import Project, of_class
+
+HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"
+TWO, THREE = {HUSKY: "dog", CAT: "cat"}, {HUSKY: "dog", CAT: "cat", PLANE: "aeroplane"}
+KINDS = ("imagenet-api", "url-list", "synset-tar")
+
+
+def use(clone: Project, server: PhotoServer, kind: str, **changes: object) -> None:
+    """Point the clone's params at the server, with few photos of two classes."""
+    location = server.base
+    if kind == "url-list":
+        location += "/urls/list.txt"
+    elif kind == "synset-tar":
+        location += "/tars/{wnid}.tar"
+    settings = {"classes": TWO, "per_class": 8, "min_per_class": 5}
+    network = {"allow_private": ["127.0.0.1"], "backoff": 0.01, "tries": 2}
+    source = {"kind": kind, "location": location}
+    clone.edit(**(settings | {"sources": [source], "network": network} | changes))
+
+
+def tried(clone: Project, classes: Iterable[str]) -> list[RawRow]:
+    rows = (read_csv(clone.folder / f"data/raw/{wnid}.csv", RawRow) for wnid in classes)
+    return [row for part in rows for row in part if row.status is not Status.UNUSED]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kind: str) -> None:
+    use(clone, server, kind)
+    clone.repro()
+    before = clone.files("data/raw")
+
+    server.asked.clear()
+    use(clone, server, kind, classes=THREE)
+    clone.repro()
+    assert server.asked
+    assert all(PLANE in path or "/urls/" in path for path in server.asked)
+    assert of_class(clone.files("data/raw"), f"{HUSKY}|{CAT}") == before
+
+    # What came beyond the quota was discarded as `unused`, so it is no part of what is here.
+    here = {row.url.removeprefix(server.base) for row in tried(clone, THREE)}
+    server.asked.clear()
+    server.ranges.clear()
+    use(clone, server, kind, classes=THREE, per_class=12)
+    clone.repro()
+    assert not here & set(server.photos_asked)
+    if kind == "synset-tar":
+        assert len(server.ranges) == 3  # each archive is read on where it was left
+    more = clone.files("data/raw")
+
+    server.asked.clear()
+    clone.repro("--force", ALLROUNDER_PINS="ignore")
+    assert server.asked
+    assert clone.files("data/raw") == more
+
+    server.asked.clear()
+    use(clone, server, kind)
+    clone.repro("--force")  # back to the first params without the run-cache
+    assert not server.asked
+    assert clone.files("data/raw") == before
+
+
+def test_a_fresh_clone_has_the_same_after_the_web_has_changed(
+    clone: Project, server: PhotoServer, tmp_path: object
+) -> None:
+    use(clone, server, "imagenet-api")
+    clone.repro()
+    clone.dvc("push")
+    clone.commit("first")
+    built = clone.files("data/dataset")
+    other = Project.cloned(clone.folder, clone.folder.parent / "other")
+    other.dvc("remote", "add", "-f", "store", str(clone.folder / "store"))
+
+    server.gone = re.compile(f"/img/({HUSKY}|{CAT})/|geturls.*({HUSKY}|{CAT})")
+    other.repro("--force")  # without dvc pull: the pins come straight from the remote
+    assert other.files("data/dataset") == built
+    use(other, server, "imagenet-api", classes=THREE)
+    other.repro()
+    assert of_class(other.files("data/raw"), f"{HUSKY}|{CAT}") == clone.files("data/raw")
+
+
+def test_answers_in_another_order_give_the_same_lock(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api")
+    clone.repro()
+    first = clone.read("dvc.lock")
+    for seed, connections in ((1, 3), (2, 40)):
+        server.jitter = random.Random(seed)
+        network = {"allow_private": ["127.0.0.1"], "connections": connections, "per_host": 40}
+        use(clone, server, "imagenet-api", network=network)
+        clone.repro("--force", ALLROUNDER_PINS="ignore")
+        assert clone.read("dvc.lock") == first
+
+
+def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api")
+    clone.repro()
+    for path in (clone.folder / ".dvc/cache").rglob("*.dir"):
+        path.unlink()
+    use(clone, server, "imagenet-api", classes=THREE)
+    said = clone.dvc("repro", expect=255)
+    assert "error: dvc.lock pins data/urls/" in said
+    assert "ALLROUNDER_PINS=ignore" in said
+    clone.repro(ALLROUNDER_PINS="ignore")
+
+
+def test_the_switch_takes_two_words_only(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api")
+    assert "neither use nor ignore" in clone.dvc("repro", expect=255, ALLROUNDER_PINS="1")
+
+
+def test_transient_failures_are_tried_again_only_when_photos_are_needed(
+    clone: Project, server: PhotoServer
+) -> None:
+    use(clone, server, "imagenet-api")
+    lost = server.photos.pop(server.paths(HUSKY)[2])
+    clone.repro()
+    row = clone.read(f"data/raw/{HUSKY}.csv").splitlines()
+    server.asked.clear()
+    use(clone, server, "imagenet-api", classes=THREE)
+    clone.repro()
+    assert not any(HUSKY in path for path in server.asked)
+    assert clone.read(f"data/raw/{HUSKY}.csv").splitlines() == row
+    assert lost

@@ -1,0 +1,65 @@
+"""Tables and archives between the stages: what is written is read, and always the same bytes."""
+
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allrounder import tars
+from allrounder.csvfiles import read_csv, write_csv
+from allrounder.errors import DataError
+from allrounder.names import IdMaker
+from allrounder.outcomes import Stored
+from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("kind", [Candidate, RawRow, CleanRow, ManifestRow])
+@given(data=st.data())
+def test_rows_round_trip(kind: type, data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.builds(kind, **dict.fromkeys(_texts(kind), TEXT)), max_size=5))
+    with tempfile.TemporaryDirectory() as folder:
+        write_csv(Path(folder, "rows.csv"), kind, rows)
+        assert list(read_csv(Path(folder, "rows.csv"), kind)) == rows
+
+
+def _texts(kind: type) -> list[str]:
+    return [name for name, hint in kind.__annotations__.items() if hint is str]
+
+
+def test_a_broken_table_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image_id,url,status\nx,y,ok\nx,y,fine\n")
+    with pytest.raises(DataError, match=r"a\.csv, line 3: bad row .*'fine'"):
+        list(read_csv(tmp_path / "a.csv", RawRow))
+    with pytest.raises(DataError, match="no such file; run dvc repro"):
+        list(read_csv(tmp_path / "b.csv", RawRow))
+
+
+@settings(deadline=None)
+@given(bodies=st.lists(st.binary(max_size=2000), max_size=5))
+def test_archives_hold_what_was_put_in_with_fixed_metadata(bodies: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "a.tar")
+        with tars.replaced_tar(path) as writer:
+            stored = [writer.add(f"p{i}.jpg", body) for i, body in enumerate(bodies)]
+        path_copy = Path(name, "b.tar")
+        with tars.replaced_tar(path_copy) as writer:
+            for i, place in enumerate(stored):
+                writer.copy(f"p{i}.jpg", Stored(path, place.offset, place.size))
+        assert path.read_bytes() == path_copy.read_bytes()
+        assert [place.read() for _, place in tars.members(path)] == bodies
+        with tarfile.open(path) as tar:
+            assert {(m.mtime, m.uid, m.gid, m.mode, m.uname) for m in tar} <= {(0, 0, 0, 0o644, "")}
+
+
+@given(names=st.lists(TEXT, max_size=20))
+def test_ids_are_safe_and_unique_whatever_the_web_calls_them(names: list[str]) -> None:
+    ids = IdMaker("n00000001")
+    made = [ids.make(name, f"http://h/{i}") for i, name in enumerate(names)]
+    assert len({one.lower() for one in made}) == len(made)
+    assert all(one.isascii() and one.replace("_", "").replace("-", "").isalnum() for one in made)

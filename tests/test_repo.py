@@ -1,0 +1,61 @@
+"""The repository's own promises: small modules, a README that keeps up, Make's first words."""
+
+import ast
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from allrounder.records import Status
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "scripts").rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_modules_are_small_and_say_what_they_are_for(module: Path) -> None:
+    text = module.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 250
+    assert ast.get_docstring(ast.parse(text))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno <= 50, node.name
+
+
+def test_the_readme_lists_every_status() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [status for status in Status if f"`{status}`" not in readme] == []
+
+
+def test_the_readme_names_files_that_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+)\)", readme)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ('[ "$1" = -c ] && exit 1; echo Python 3.9.2', "is too old: install Python 3.11"),
+        ('case "$2" in *ensurepip*) exit 1;; esac; exit 0', "lacks venv: install it"),
+        (None, "install Python 3.11 or newer"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
+def test_make_says_in_one_line_what_is_missing(
+    tmp_path: Path, script: str | None, words: str
+) -> None:
+    fake = tmp_path / "fake-python"
+    if script:
+        fake.write_text(f"#!/bin/sh\n{script}\n")
+        fake.chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "repro", f"PYTHON={fake}"]
+    (tmp_path / "requirements.txt").touch()
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = [line for line in ended.stdout.splitlines() if not line.startswith("make")]
+    assert ended.returncode != 0
+    assert len(said) == 1
+    assert words in said[0]

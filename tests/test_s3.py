@@ -1,0 +1,43 @@
+"""Moving the dataset to another remote: a real S3 protocol server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from moto.server import ThreadedMotoServer
+
+from project import Project
+
+KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@pytest.fixture
+def s3() -> Iterator[str]:
+    """An S3 endpoint with one bucket, `datasets`."""
+    running = ThreadedMotoServer("127.0.0.1", 0)
+    running.start()
+    host, port = running.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test",
+    )  # fmt: skip
+    client.create_bucket(Bucket="datasets")
+    yield endpoint
+    running.stop()
+
+
+def test_push_to_s3_and_pull_from_it(clone: Project, s3: str) -> None:
+    clone.dvc("pull")
+    built = clone.files("data/dataset")
+    clone.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
+    clone.dvc("remote", "modify", "s3", "endpointurl", s3)
+    clone.dvc("remote", "modify", "s3", "verify", "true")
+    clone.dvc("push", **KEYS)
+    clone.commit("on S3")
+
+    other = Project.cloned(clone.folder, clone.folder.parent / "other")
+    other.dvc("pull", **KEYS)
+    assert other.files("data/dataset") == built
+    assert "up to date" in other.dvc("status")

@@ -1,0 +1,169 @@
+"""Each source against a server that speaks its protocol; what is said when it cannot be read."""
+
+import gzip
+import http.server
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from allrounder import listing
+from allrounder.errors import DataError
+from allrounder.params import Network, Source
+from allrounder.records import Candidate
+from allrounder.web import Web
+from photoserver import PhotoServer, packed
+
+HUSKY, CAT, UNKNOWN = "n02109961", "n02123394", "n02084071"
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+NETWORK = Network(tries=2, backoff=0.01, total_timeout=2, connect_timeout=2)
+
+
+def listed(
+    kind: str, location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
+) -> dict[str, list[Candidate]]:
+    source = TypeAdapter[Source](Source).validate_python(
+        {"kind": kind, "location": str(location)} | more
+    )
+    return listing.list_classes([source], wnids, Web(NETWORK))
+
+
+def test_folder_lists_files_by_name() -> None:
+    found = listed("folder", SAMPLE)[HUSKY]
+    assert [c.image_id for c in found] == [f"{HUSKY}_{n:03d}" for n in range(1, 27)]
+    assert found[0].url == f"{SAMPLE}/{HUSKY}/{HUSKY}_001.jpg"
+
+
+@pytest.mark.parametrize("form", ["urls", "mapping"])
+def test_the_api_lists_what_it_is_asked(server: PhotoServer, form: str) -> None:
+    found = listed("imagenet-api", server.base, form=form)[HUSKY]
+    assert [c.url for c in found] == [server.base + path for path in server.paths(HUSKY)]
+    ids = [c.image_id for c in found]
+    assert len(set(ids)) == len(ids)
+    assert (ids[0] == f"{HUSKY}_001") is (form == "mapping")
+
+
+@pytest.mark.parametrize("suffix", ["txt", "txt.gz", "tgz", "zip"])
+@pytest.mark.parametrize("local", [True, False])
+def test_a_url_list_is_read_in_every_form(
+    server: PhotoServer, tmp_path: Path, suffix: str, local: bool
+) -> None:
+    location = f"{server.base}/urls/list.{suffix}"
+    if local:
+        location = str(tmp_path / f"list.{suffix}")
+        Path(location).write_bytes(packed(server.url_list(), suffix))
+    found = listed("url-list", location)
+    assert [c.url for c in found[CAT]] == [server.base + path for path in server.paths(CAT)]
+    assert found[CAT][0].image_id == f"{CAT}_001"
+
+
+def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(f"{CAT}_1\thttp://h.example/caf".encode() + b"\xe9.jpg\n")
+    found = listed("url-list", tmp_path / "list.txt", [CAT])
+    assert found[CAT][0].url == "http://h.example/caf%E9.jpg"
+
+
+def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
+    found = listed("synset-tar", server.base + "/tars/{wnid}.tar")
+    assert found[CAT] == [Candidate(CAT, f"{server.base}/tars/{CAT}.tar")]
+
+
+def test_each_url_stands_once_and_ids_are_safe_and_unique(tmp_path: Path) -> None:
+    lines = ["_1\thttp://h/a", "_2\thttp://h/a", "_1\thttp://h/b", "_../../x\thttp://h/c"]
+    (tmp_path / "list").write_text("".join(f"{CAT}{line}\n" for line in lines))
+    found = listed("url-list", tmp_path / "list", [CAT])[CAT]
+    assert [c.url for c in found] == ["http://h/a", "http://h/b", "http://h/c"]
+    assert found[0].image_id == f"{CAT}_1"
+    assert len({c.image_id.lower() for c in found}) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", c.image_id) for c in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("imagenet-api", ""), ("url-list", "/urls/list.txt"), ("folder", None)],
+)
+def test_a_source_that_knows_no_class_is_an_error(
+    server: PhotoServer, kind: str, path: str | None
+) -> None:
+    location = SAMPLE if path is None else server.base + path
+    with pytest.raises(DataError, match=f"source {kind} .*lists no photo for any class.*{UNKNOWN}"):
+        listed(kind, location, [UNKNOWN])
+
+
+def test_a_class_without_candidates_is_an_error(server: PhotoServer) -> None:
+    with pytest.raises(DataError, match=f"class {UNKNOWN}: no candidate from source imagenet-api"):
+        listed("imagenet-api", server.base, [HUSKY, UNKNOWN])
+
+
+def test_an_archive_that_is_not_there_is_an_error(server: PhotoServer) -> None:
+    with pytest.raises(DataError, match=f"class {UNKNOWN}: .*{UNKNOWN}.tar answered 404"):
+        listed("synset-tar", server.base + "/tars/{wnid}.tar", [HUSKY, UNKNOWN])
+
+
+ANSWERS = {
+    "/500": (500, b"oops"),
+    "/html": (200, b"<!DOCTYPE html><p>We have moved"),
+    "/empty": (200, b""),
+    "/cut.txt.gz": (200, gzip.compress(b"n02109961_1\thttp://h/a\n" * 9999)[:500]),
+    "/no.zip": (200, b"PK no zip at all"),
+    "/no.tgz": (200, b"no tar at all"),
+}
+
+
+@pytest.fixture(scope="module")
+def broken() -> Iterator[str]:
+    """A server that gives each of ANSWERS for any path that starts with its name."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = next(name for name in ANSWERS if self.path.startswith(name))
+            self.send_response(ANSWERS[name][0])
+            self.end_headers()
+            self.wfile.write(ANSWERS[name][1])
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "words"),
+    [
+        ("imagenet-api", "/500", "answered 500"),
+        ("imagenet-api", "/html", "answered a web page, not a list"),
+        ("imagenet-api", "/empty", "lists no photo for any class"),
+        ("url-list", "/500", "answered 500"),
+        ("url-list", "/html", "no list of lines"),
+        ("url-list", "/empty", "no list of lines"),
+        ("url-list", "/cut.txt.gz", "broken or cut off"),
+        ("url-list", "/no.zip", "broken or cut off"),
+        ("url-list", "/no.tgz", "broken or cut off"),
+        ("synset-tar", "/500/{wnid}.tar", "answered 500"),
+    ],
+)
+def test_what_comes_back_is_named(broken: str, kind: str, path: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        listed(kind, broken + path)
+    assert f"source {kind} {broken}{path}" in str(caught.value)
+
+
+def test_an_unreachable_source_is_named() -> None:
+    with pytest.raises(
+        DataError, match=r"source imagenet-api http://127\.0\.0\.1:9: class n02109961"
+    ):
+        listed("imagenet-api", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("kind", ["folder", "url-list"])
+def test_a_missing_location_is_named(kind: str) -> None:
+    with pytest.raises(DataError, match=r"nowhere: .*correct its location"):
+        listed(kind, "nowhere")
