@@ -4,6 +4,7 @@ import contextlib
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,18 @@ from PIL import Image
 
 from allrounder.csvfiles import read_csv
 from allrounder.curate import Item, curate
-from allrounder.jpeg import NotPlainError, stripped
+from allrounder.hamming import close_pairs
+from allrounder.jpeg import BrokenJpegError, parse
+from allrounder.looks import THUMB, Likeness, Look, look
 from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
-from allrounder.photo import Bounds
-from allrounder.pixels import Look, normal
+from allrounder.pixels import normal
 from allrounder.records import CleanRow, RawRow, Status
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
-BOUNDS = Bounds(2**30, 32, 100_000_000)
+RULES = Clean()
 
 EXPECTED = {
     "placeholder": {Status.PLACEHOLDER, Status.DUPLICATE},
@@ -95,33 +97,33 @@ def test_a_plain_jpeg_keeps_its_data_and_loses_its_metadata(progressive: bool, m
     plain = encoded(image, "JPEG", progressive=progressive)
     full = encoded(image, "JPEG", progressive=progressive, exif=exif, comment=b"secret comment")
     assert b"secret" in full
-    photo = normal(full + b"secret trailer", BOUNDS, 90)
+    photo = normal(full + b"secret trailer", RULES)
     assert photo.status is Status.OK
     assert b"secret" not in photo.body
-    assert photo.body == stripped(plain)
+    assert photo.body == parse(plain).stripped
     assert Image.open(io.BytesIO(photo.body)).tobytes() == Image.open(io.BytesIO(full)).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
 def test_other_formats_become_jpeg(kind: str) -> None:
-    photo = normal(encoded(picture(2), kind), BOUNDS, 90)
+    photo = normal(encoded(picture(2), kind), RULES)
     with Image.open(io.BytesIO(photo.body)) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (120, 90))
 
 
 def test_transparency_lies_on_white_and_sideways_is_turned() -> None:
     clear = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
-    photo = normal(encoded(clear, "PNG"), BOUNDS, 90)
+    photo = normal(encoded(clear, "PNG"), RULES)
     assert Image.open(io.BytesIO(photo.body)).getpixel((30, 30)) == (255, 255, 255)
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = normal(encoded(picture(3), "JPEG", exif=exif), BOUNDS, 90)
+    turned = normal(encoded(picture(3), "JPEG", exif=exif), RULES)
     assert (turned.width, turned.height) == (90, 120)
     assert b"Exif" not in turned.body
 
 
 def test_a_cmyk_jpeg_becomes_rgb() -> None:
-    photo = normal(encoded(picture(4).convert("CMYK"), "JPEG"), BOUNDS, 90)
+    photo = normal(encoded(picture(4).convert("CMYK"), "JPEG"), RULES)
     assert Image.open(io.BytesIO(photo.body)).mode == "RGB"
 
 
@@ -129,7 +131,7 @@ def test_a_cmyk_jpeg_becomes_rgb() -> None:
 @given(cut=st.floats(0.01, 0.99))
 def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
     body = encoded(picture(5), "JPEG")
-    photo = normal(body[: int(len(body) * cut)], BOUNDS, 90)
+    photo = normal(body[: int(len(body) * cut)], RULES)
     assert photo.status is Status.CORRUPT
     assert photo.detail
 
@@ -137,8 +139,8 @@ def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
 @settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=300), head=st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xe0"]))
 def test_stripping_any_bytes_gives_bytes_or_its_error(body: bytes, head: bytes) -> None:
-    with contextlib.suppress(NotPlainError):
-        assert stripped(head + body)[:2] == b"\xff\xd8"
+    with contextlib.suppress(BrokenJpegError):
+        assert parse(head + body).stripped[:2] == b"\xff\xd8"
 
 
 def item(
@@ -149,8 +151,8 @@ def item(
 
 def look_of(seed: int) -> Look:
     rng = np.random.default_rng(seed)
-    thumb = rng.integers(0, 255, 256, dtype=np.uint8).tobytes()
-    return Look(int(rng.integers(0, 2**63)), thumb, 0.1)
+    thumb = rng.integers(0, 255, THUMB**2, dtype=np.uint8).tobytes()
+    return Look(int(rng.integers(0, 2**63)), int(rng.integers(0, 2**63)), thumb, 0.1)
 
 
 def statuses(items: list[Item], per_class: int = 10, **rules: object) -> list[Status]:
@@ -176,12 +178,12 @@ def test_a_picture_in_two_classes_is_dropped_or_stays_with_the_first() -> None:
 
 def test_hashes_alone_do_not_make_a_duplicate() -> None:
     one, two = look_of(4), look_of(5)
-    items = [item("a", 1, one), item("a", 2, Look(one.hash, two.thumb, 0.1))]
+    items = [item("a", 1, one), item("a", 2, Look(one.hash, one.inner, two.thumb, 0.1))]
     assert statuses(items) == [Status.KEPT, Status.KEPT]
 
 
 def test_a_flat_picture_behind_many_urls_is_a_placeholder() -> None:
-    flat = Look(7, look_of(6).thumb, 0.9)
+    flat = Look(7, 7, look_of(6).thumb, 0.9)
     assert statuses([item("a", 1, flat), item("b", 1, flat)]) == [Status.PLACEHOLDER] * 2
     assert statuses([item("a", 1, flat, urls=3)]) == [Status.PLACEHOLDER]
     assert statuses([item("a", 1, flat)]) == [Status.KEPT]
@@ -205,15 +207,80 @@ def test_components_part_all_nodes(nodes: int, pairs: list[tuple[int, int]]) -> 
     assert all(where[i] == where[j] for i, j in inside)
 
 
-@settings(deadline=None, max_examples=30)
-@given(hashes=st.lists(st.integers(0, 2**64 - 1), max_size=40), radius=st.integers(0, 20))
-def test_near_pairs_are_those_of_a_plain_comparison(hashes: list[int], radius: int) -> None:
-    thumb = bytes(range(256))
-    found = set(near_pairs([Look(h, thumb, 0.1) for h in hashes], radius, 0.9))
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 99), count=st.integers(0, 60), radius=st.integers(0, 11), few=st.booleans()
+)
+def test_close_pairs_are_those_of_a_plain_comparison(
+    seed: int, count: int, radius: int, few: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    centres = rng.integers(0, 2**63, 4, dtype=np.uint64)
+    picked = rng.choice(centres, count)
+    flips = [sum({1 << int(b) for b in rng.integers(0, 64, n % 14)}) for n in range(count)]
+    hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        if not few:
+            patch.setattr("allrounder.hamming._FEW", 0)
+        found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
     plain = {
         (i, j)
-        for j in range(len(hashes))
-        for i in range(j)
-        if (hashes[i] ^ hashes[j]).bit_count() <= radius
+        for i in range(count)
+        for j in range(count)
+        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= radius
     }
     assert found == plain
+
+
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "re-encoded": lambda im: im,
+    "half": lambda im: im.resize((im.width // 2, im.height // 2)),
+    "cropped": lambda im: im.crop((9, 7, im.width - 9, im.height - 7)),
+    "brighter": lambda im: im.point(lambda v: min(255, int(v * 1.2))),
+    "watermarked": lambda im: watermarked(im),
+}
+
+
+def watermarked(image: Image.Image) -> Image.Image:
+    marked = image.copy()
+    marked.paste((250, 250, 250), (190, 190, 280, 205))
+    return marked
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_look_alike_and_other_pictures_do_not(kind: str) -> None:
+    originals = [picture(seed, (300, 225)) for seed in range(8)]
+    copies = [normal(encoded(COPIES[kind](im), "JPEG", quality=60), RULES) for im in originals]
+    looks = [look(im.convert("L")) for im in originals] + [c.look for c in copies if c.look]
+    found = set(near_pairs(looks, RULES.near_radius, 0.988))
+    assert found == {(n, n + 8) for n in range(8)}
+
+
+def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:
+    def thing(grey: int) -> Look:
+        image = Image.new("L", (200, 150), 255)
+        image.paste(grey, (60, 40, 140, 110))
+        return look(image)
+
+    assert Likeness([thing(30), thing(200)]).of(0, 1) == 0
+    assert Likeness([thing(30), thing(32)]).of(0, 1) > 0.988
+
+
+def test_max_side_shrinks_larger_photos_only() -> None:
+    rules = Clean(max_side=100)
+    large, small = (
+        normal(encoded(picture(6, size), "JPEG"), rules) for size in ((400, 300), (90, 60))
+    )
+    assert (large.width, large.height) == (100, 75)
+    assert (small.width, small.height) == (90, 60)
+
+
+def test_damage_in_mid_file_is_noticed() -> None:
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for seed in range(20):
+        body = bytearray(encoded(picture(seed, (400, 300)), "JPEG", quality=95))
+        middle = len(body) // 2
+        body[middle : middle + 200] = rng.integers(0, 256, 200, dtype=np.uint8).tobytes()
+        noticed += normal(bytes(body), RULES).status is Status.CORRUPT
+    assert noticed >= 18

@@ -18,7 +18,6 @@ from allrounder.curate import Item, curate
 from allrounder.errors import DataError
 from allrounder.outcomes import Stored
 from allrounder.params import Clean, Params
-from allrounder.photo import Bounds
 from allrounder.pixels import Photo, normal
 from allrounder.records import CleanRow, RawRow, Status
 from allrounder.tars import TarWriter, members, replaced_tar
@@ -106,7 +105,6 @@ def _read_all(params: Params, raw: Path, work: Path) -> dict[str, list[Read]]:
 def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
     """Decode a class's photos; their normal forms go into a tar in the work folder."""
     wnid, raw, work, rules = job
-    bounds = Bounds(2**62, rules.min_side, rules.max_pixels)
     urls: Counter[str] = Counter()
     listed: dict[str, RawRow] = {}
     for row in read_csv(raw / f"{wnid}.csv", RawRow):
@@ -120,7 +118,7 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
             raise DataError(
                 f"{raw}/{wnid}: {image_id} is in the tar, not in the csv; download again"
             )
-        photo = normal(body, bounds, rules.quality)
+        photo = normal(body, rules)
         digest = hashlib.sha256(photo.body).hexdigest() if photo.body else ""
         stored = writer.add(image_id, photo.body) if photo.body else None
         lean = Photo(photo.status, photo.detail, photo.width, photo.height, b"", photo.look)

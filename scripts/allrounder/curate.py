@@ -7,15 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from allrounder.looks import Look
 from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
-from allrounder.pixels import Look
 from allrounder.records import Status
 
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
-SAME, SIMILAR = 0.95, 0.85
-"""Correlation of thumbnails that confirms a near-duplicate, and a group."""
+SAME, SIMILAR = 0.988, 0.97
+"""Likeness that confirms a near-duplicate, and a group; chosen with bench/duplicates.py."""
 
 
 @dataclass(frozen=True, slots=True)

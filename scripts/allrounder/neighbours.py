@@ -1,46 +1,34 @@
-"""Finds pairs of photos that look nearly the same, by hash and then by a second look.
+"""Finds the pairs of photos that look nearly the same: by hash, then confirmed by a second look.
 
 Not for what follows from a pair: that is curate.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from allrounder.pixels import Look
-
-_ROWS = 512
+from allrounder.hamming import close_pairs
+from allrounder.looks import Likeness, Look
 
 
-def near_pairs(looks: Sequence[Look], radius: int, correlation: float) -> Iterator[tuple[int, int]]:
-    """Yield index pairs (i < j) whose hashes differ in at most `radius` bits, confirmed.
+def near_pairs(looks: Sequence[Look], radius: int, likeness: float) -> Iterator[tuple[int, int]]:
+    """Yield index pairs (i < j) that are alike, in order.
 
-    Confirmed means that their thumbnails correlate at least so well: products on white
-    backgrounds share 64-bit hashes without being the same picture.
+    Candidates are pairs whose hashes, or the hash of one and the inner hash of the other, differ
+    in at most `radius` bits. Confirmed are those with at least this likeness, since products on
+    white backgrounds share hashes without being the same picture.
     """
-    hashes = np.array([look.hash for look in looks], dtype=np.uint64)
-    thumbs = _centred(looks)
-    for start in range(0, len(hashes), _ROWS):
-        block = hashes[start : start + _ROWS, None] ^ hashes[None, :]
-        rows, columns = np.nonzero(np.bitwise_count(block) <= radius)
-        for i, j in zip(rows + start, columns, strict=True):
-            if i < j and float(thumbs[i] @ thumbs[j]) >= correlation:
-                yield int(i), int(j)
+    whole = np.array([look.hash for look in looks], dtype=np.uint64)
+    inner = np.array([look.inner for look in looks], dtype=np.uint64)
+    found = np.concatenate([close_pairs(whole, whole, radius), close_pairs(inner, whole, radius)])
+    found = np.unique(np.sort(found, axis=1), axis=0)
+    compare = Likeness(looks)
+    for i, j in found[found[:, 0] < found[:, 1]].tolist():
+        if looks[i].thumb == looks[j].thumb or compare.of(i, j) >= likeness:
+            yield i, j
 
 
-def _centred(looks: Sequence[Look]) -> NDArray[np.float64]:
-    """Thumbnails as unit vectors around their mean: their dot product is the correlation."""
-    if not looks:
-        return np.zeros((0, 1))
-    grey = np.frombuffer(b"".join(look.thumb for look in looks), dtype=np.uint8)
-    grey = grey.reshape(len(looks), -1).astype(np.float64)
-    grey -= grey.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(grey, axis=1, keepdims=True)
-    return np.asarray(np.divide(grey, norm, out=np.zeros_like(grey), where=norm > 0))
-
-
-def components(count: int, pairs: Iterator[tuple[int, int]]) -> list[list[int]]:
+def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The connected components of `count` nodes, each in ascending order, by their first node."""
     parent = list(range(count))
 

@@ -99,13 +99,16 @@ class Clean(Section):
     min_side: int = Field(32, ge=1, description="the shorter side in pixels at least")
     max_pixels: int = Field(100_000_000, ge=1, description="width x height at most")
     near_radius: int = Field(
-        4, ge=0, le=16, description="perceptual hashes this many bits apart: a near-duplicate"
+        8, ge=0, le=11, description="bits of 64 between perceptual hashes of near-duplicates"
     )
     group_radius: int = Field(
-        8, ge=0, le=20, description="this many bits apart: kept, but on one side of the split"
+        10, ge=0, le=11, description="this many bits apart: kept, but on one side of the split"
     )
     cross_class: Literal["drop", "first"] = Field(
         "drop", description="a picture in two classes: drop all of it, or keep the first class's"
+    )
+    max_side: int | None = Field(
+        None, ge=16, description="larger photos are shrunk to this longer side in pixels; or null"
     )
     quality: int = Field(
         90, ge=1, le=95, description="JPEG quality of photos that must be converted"

@@ -1,35 +1,26 @@
-"""Decodes one photo to its end and makes it normal: upright, RGB, JPEG, no metadata.
+"""Decodes one photo to its end and makes it normal: upright, RGB or grey, JPEG, no metadata.
 
-Also what it looks like in few bytes (a perceptual hash and a thumbnail), for neighbours.py. Not
-for deciding which photos are kept: that is curate.py.
+Not for deciding which photos are kept: that is curate.py.
 """
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps
+import simplejpeg
+from PIL import Image, ImageCms, ImageOps
 
-from allrounder.jpeg import NotPlainError, stripped
+from allrounder.jpeg import BrokenJpegError, Jpeg, parse
+from allrounder.looks import Look, look
+from allrounder.params import Clean
 from allrounder.photo import Bounds, judge_size
 from allrounder.records import Status
 
-THUMB = 16
 _ORIENTATION = 0x0112
-_LOOK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a photo looks like: hash (64 bits), grey thumbnail (16 x 16), flatness.
-
-    `flat` is the share of the most common of 16 grey levels: near 1 for a drawn notice.
-    """
-
-    hash: int
-    thumb: bytes
-    flat: float
+_LOOKED_AT = 48  # pixels of the shorter side that a look needs at least
+_HARMLESS = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
+"""A few bytes between a picture's data and its end: some cameras and sites leave them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +35,80 @@ class Photo:
     look: Look | None = None
 
 
-def normal(body: bytes, bounds: Bounds, quality: int) -> Photo:
+def normal(body: bytes, rules: Clean) -> Photo:
     """Decode a photo and bring it into normal form.
 
-    A JPEG that is upright and RGB or grey keeps its compressed data bit for bit; anything else
-    is converted to sRGB at `quality`.
+    A baseline or progressive JPEG that is upright and RGB or grey keeps its compressed data bit
+    for bit, unless `max_side` shrinks it; anything else is converted to sRGB at `quality`.
     """
+    bounds = Bounds(2**62, rules.min_side, rules.max_pixels)
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(body)) as image:
-            if fault := judge_size(*image.size, bounds):
-                return Photo(fault.status, fault.detail, *image.size)
-            return _decoded(image, body, quality)
+        jpeg = parse(body) if body[:2] == b"\xff\xd8" else None
+        if jpeg and _is_plain(jpeg, rules.max_side):
+            return _plain(jpeg, body, bounds)
+        with warnings.catch_warnings(action="ignore"):
+            return _converted(body, bounds, rules)
+    except BrokenJpegError as error:
+        return Photo(Status.CORRUPT, str(error))
     except Image.DecompressionBombError:
         return Photo(Status.TOO_MANY_PIXELS, f"more than {bounds.max_pixels} pixels")
-    except Exception as error:  # Pillow's decoders raise nearly anything on hostile data
+    except Exception as error:  # decoders raise nearly anything on hostile data
         return Photo(Status.CORRUPT, _words(error))
 
 
-def _decoded(image: ImageFile.ImageFile, body: bytes, quality: int) -> Photo:
-    image.load()
-    plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
-    if plain and image.getexif().get(_ORIENTATION, 1) in (0, 1):
-        try:
-            return Photo(Status.OK, "", *image.size, stripped(body), look(image))
-        except NotPlainError as error:
-            if "end marker" in str(error) or "cut off" in str(error):
-                return Photo(Status.CORRUPT, str(error))
-    upright = _srgb(ImageOps.exif_transpose(image))
+def _is_plain(jpeg: Jpeg, max_side: int | None) -> bool:
+    if not jpeg.common or jpeg.components not in (1, 3):
+        return False
+    if max_side is not None and max(jpeg.width, jpeg.height) > max_side:
+        return False
+    if not jpeg.exif:
+        return True
+    exif = Image.Exif()
+    exif.load(jpeg.exif)
+    return exif.get(_ORIENTATION, 1) in (0, 1)
+
+
+def _plain(jpeg: Jpeg, body: bytes, bounds: Bounds) -> Photo:
+    """Decoded only as far as validity and look need: all entropy-coded data, few pixels."""
+    if fault := judge_size(jpeg.width, jpeg.height, bounds):
+        return Photo(fault.status, fault.detail, jpeg.width, jpeg.height)
+    grey = _strictly_grey(jpeg.stripped)
+    return Photo(Status.OK, "", jpeg.width, jpeg.height, jpeg.stripped, look(grey))
+
+
+def _strictly_grey(body: bytes) -> Image.Image:
+    """A small grey version; ValueError for what the decoder only warns of elsewhere."""
+    side = _LOOKED_AT
+    try:
+        pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side)
+    except ValueError as error:
+        if not _HARMLESS.match(str(error)):
+            raise
+        pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side, strict=False)
+    return Image.fromarray(pixels[:, :, 0])
+
+
+def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
+    with Image.open(io.BytesIO(body)) as image:
+        if fault := judge_size(*image.size, bounds):
+            return Photo(fault.status, fault.detail, *image.size)
+        if image.format in ("JPEG", "MPO"):
+            _strictly_checked(body, image.mode)
+        image.load()
+        upright = _srgb(ImageOps.exif_transpose(image))
+    if rules.max_side is not None:
+        upright.thumbnail((rules.max_side, rules.max_side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    upright.save(out, "JPEG", quality=quality, optimize=True)
-    return Photo(Status.OK, "", *upright.size, out.getvalue(), look(upright))
+    upright.save(out, "JPEG", quality=rules.quality, optimize=True)
+    return Photo(Status.OK, "", *upright.size, out.getvalue(), look(upright.convert("L")))
+
+
+def _strictly_checked(body: bytes, mode: str) -> None:
+    """Pillow lets damage in mid-file pass; the strict decoder cannot read CMYK as grey."""
+    if mode in ("RGB", "L"):
+        _strictly_grey(body)
+    else:
+        simplejpeg.decode_jpeg(body, "CMYK")
 
 
 def _srgb(image: Image.Image) -> Image.Image:
@@ -94,21 +129,6 @@ def _srgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
-
-
-def look(image: Image.Image) -> Look:
-    """What a picture looks like; integer arithmetic only, so the same on every machine.
-
-    The hash is a difference hash: each bit says whether a cell of a 9 x 8 grey grid is darker
-    than its right neighbour. Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
-    """
-    grey = image.convert("L")
-    cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
-    bits = np.packbits(cells[:, :-1] < cells[:, 1:])
-    thumb = grey.resize((THUMB, THUMB), Image.Resampling.BOX)
-    sample = np.asarray(grey.resize((_LOOK, _LOOK), Image.Resampling.BOX)) >> 4
-    flat = int(np.bincount(sample.ravel(), minlength=16).max()) / sample.size
-    return Look(int.from_bytes(bits.tobytes(), "big"), thumb.tobytes(), flat)
 
 
 def _words(error: Exception) -> str:

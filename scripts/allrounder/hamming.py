@@ -1,0 +1,73 @@
+"""Finds all pairs of 64-bit hashes that differ in few bits, among a million in seconds.
+
+Numbers only; what hashes mean is for looks.py.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+Pairs = NDArray[np.int64]
+
+MAX_RADIUS = 11
+_FEW = 4_096  # up to here comparing all with all is quicker than an index
+_ROWS = 256
+_BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
+
+
+def close_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+    """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
+
+    Shape (pairs, 2). Up to MAX_RADIUS bits: of three bands of a hash, at least one then differs
+    in a third of the radius at most, so it is looked up with all flips of so many bits.
+    """
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
+    few = len(left) * len(right) <= _FEW**2
+    found = list(_all_with_all(left, right, radius) if few else _indexed(left, right, radius))
+    pairs = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+    return np.unique(pairs, axis=0)
+
+
+def _all_with_all(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
+    for start in range(0, len(left), _ROWS):
+        apart = np.bitwise_count(left[start : start + _ROWS, None] ^ right[None, :])
+        rows, columns = np.nonzero(apart <= radius)
+        yield np.stack([rows + start, columns], axis=1)
+
+
+def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
+    for first, width in _BANDS:
+        mask = np.uint64((1 << width) - 1)
+        keys = ((left >> np.uint64(first)) & mask).astype(np.int64)
+        others = ((right >> np.uint64(first)) & mask).astype(np.int64)
+        order = np.argsort(others, kind="stable")
+        starts = np.zeros((1 << width) + 1, np.int64)
+        np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
+        for flips in range(radius // len(_BANDS) + 1):
+            for bits in combinations(range(width), flips):
+                flipped = keys ^ sum(1 << bit for bit in bits)
+                yield _matches(left, right, radius, flipped, starts, order)
+
+
+def _matches(
+    left: Hashes,
+    right: Hashes,
+    radius: int,
+    keys: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    order: NDArray[np.int64],
+) -> Pairs:
+    """The pairs whose band is just the same once flipped, and that are close as a whole."""
+    low = starts[keys]
+    counts = starts[keys + 1] - low
+    hit = np.nonzero(counts)[0]
+    counts = counts[hit]
+    rows = np.repeat(hit, counts)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = order[np.repeat(low[hit], counts) + within]
+    close = np.bitwise_count(left[rows] ^ right[columns]) <= radius
+    return np.stack([rows[close], columns[close]], axis=1)
