@@ -122,9 +122,10 @@ def test_transparency_lies_on_white_and_sideways_is_turned() -> None:
     assert b"Exif" not in turned.body
 
 
-def test_a_cmyk_jpeg_becomes_rgb() -> None:
-    photo = normal(encoded(picture(4).convert("CMYK"), "JPEG"), RULES)
-    assert Image.open(io.BytesIO(photo.body)).mode == "RGB"
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_a_cmyk_jpeg_becomes_rgb(subsampling: str) -> None:
+    body = encoded(picture(4).convert("CMYK"), "JPEG", subsampling=subsampling)
+    assert Image.open(io.BytesIO(normal(body, RULES).body)).mode == "RGB"
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,6 +21,8 @@ _ORIENTATION = 0x0112
 _LOOKED_AT = 48  # pixels of the shorter side that a look needs at least
 _HARMLESS = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
 """A few bytes between a picture's data and its end: some cameras and sites leave them."""
+_UNCOMMON = "Could not determine subsampling"
+"""The strict decoder's words for a valid JPEG that it cannot open; Pillow can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,17 @@ def _strictly_grey(body: bytes) -> Image.Image:
     try:
         pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side)
     except ValueError as error:
+        if _UNCOMMON in str(error):
+            return _leniently_grey(body)
         if not _HARMLESS.match(str(error)):
             raise
         pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side, strict=False)
     return Image.fromarray(pixels[:, :, 0])
+
+
+def _leniently_grey(body: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(body)) as image:
+        return image.convert("L")
 
 
 def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
@@ -93,7 +102,7 @@ def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
         if fault := judge_size(*image.size, bounds):
             return Photo(fault.status, fault.detail, *image.size)
         if image.format in ("JPEG", "MPO"):
-            _strictly_checked(body, image.mode)
+            _check_strictly(body, image.mode)
         image.load()
         upright = _srgb(ImageOps.exif_transpose(image))
     if rules.max_side is not None:
@@ -103,12 +112,16 @@ def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
     return Photo(Status.OK, "", *upright.size, out.getvalue(), look(upright.convert("L")))
 
 
-def _strictly_checked(body: bytes, mode: str) -> None:
-    """Pillow lets damage in mid-file pass; the strict decoder cannot read CMYK as grey."""
+def _check_strictly(body: bytes, mode: str) -> None:
+    """Raise ValueError for damage in mid-file, which Pillow lets pass."""
     if mode in ("RGB", "L"):
         _strictly_grey(body)
-    else:
+        return
+    try:
         simplejpeg.decode_jpeg(body, "CMYK")
+    except ValueError as error:
+        if _UNCOMMON not in str(error):
+            raise
 
 
 def _srgb(image: Image.Image) -> Image.Image:
