@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
 from allrounder.pixels import normal
 from allrounder.records import CleanRow, RawRow, Status
+from allrounder.urltext import flickr_photo
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -255,6 +257,27 @@ def test_copies_look_alike_and_other_pictures_do_not(kind: str) -> None:
     looks = [look(im.convert("L")) for im in originals] + [c.look for c in copies if c.look]
     found = set(near_pairs(looks, RULES.near_radius, 0.988))
     assert found == {(n, n + 8) for n in range(8)}
+
+
+def test_photos_of_one_upload_share_a_group() -> None:
+    uploads = ["x", "y", "x", ""]
+    items = [replace(item("a", n, look_of(n)), upload=upload) for n, upload in enumerate(uploads)]
+    groups = [judged.group for judged in curate(items, 10, Clean())]
+    assert groups[0] == groups[2] != ""
+    assert groups[1] == groups[3] == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://farm3.static.flickr.com/2048/2185654129_5e1d7a9b33.jpg",
+        "https://c1.staticflickr.com/9/8864/2185654129_56229f2bef_o.jpg",
+        "https://live.staticflickr.com/65535/2185654129_aa11bb22cc_b.jpg",
+    ],
+)
+def test_a_flickr_photo_is_known_by_its_number(url: str) -> None:
+    assert flickr_photo(url) == "flickr 2185654129"
+    assert flickr_photo(url.replace("flickr", "flicker")) == ""
 
 
 def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:

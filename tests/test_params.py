@@ -29,6 +29,7 @@ FAULTS = {
     "ratio": ("[0.8, 0.2]", "[0.8, 0.3]", r"split.ratio: \[0.8, 0.3\].*sum to 1"),
     "ratio of one": ("[0.8, 0.2]", "[1.0]", "split.ratio: .*at least 2"),
     "negative ratio": ("[0.8, 0.2]", "[1.2, -0.2]", "split.ratio: .*positive"),
+    "kfold and ratio": ("seed: null", "kfold: 5", "split.kfold: .*remove one"),
     "min above": ("min_per_class: 15", "min_per_class: 25", "min_per_class: 25 is above per_class"),
     "source kind": ("kind: folder", "kind: fodler", "'fodler'.*'folder'"),
     "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),

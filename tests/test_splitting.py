@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from allrounder.errors import DataError
 from allrounder.params import Split
-from allrounder.splitting import SIDES, group_ratio, split_class
+from allrounder.splitting import SIDES, group_ratio, split_class, splits
 
 
 def file_name(number: int) -> str:
@@ -77,6 +77,42 @@ def test_growing_by_a_third_moves_few() -> None:
         before, after = split(names[:300], {}, Split()), split(names, {}, Split())
         moved.append(sum(before[name] != after[name] for name in names[:300]) / 300)
     assert sum(moved) / len(moved) <= 0.03
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 5), min_size=5, max_size=20), k=st.integers(2, 5))
+def test_folds_are_val_once_each_and_part_no_group(sizes: list[int], k: int) -> None:
+    owners = [group for group, size in enumerate(sizes) for _ in range(size)]
+    groups = {file_name(i): f"group{owner}" for i, owner in enumerate(owners)}
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder, "in", "n00000001"), Path(folder, "out")
+        source.mkdir(parents=True)
+        for name in groups:
+            (source / name).touch()
+        rules = Split(kfold=k)
+        split_class(source, out, groups, rules)
+        val = {f.name: fold for fold in splits(rules) for f in out.glob(f"{fold}/val/*/*")}
+        assert val.keys() == groups.keys()
+        assert len({(groups[name], fold) for name, fold in val.items()}) == len(sizes)
+        for fold in splits(rules):
+            train = {file.name for file in out.glob(f"{fold}/train/*/*")}
+            assert train == {name for name in val if val[name] != fold}
+
+
+def test_the_order_of_files_moves_no_photo() -> None:
+    names = [file_name(number) for number in range(100)]
+    assert split(names, {}, Split()) == split(list(reversed(names)), {}, Split())
+
+
+def test_split_folders_own_shuffle_moves_many() -> None:
+    """Why the default is no shuffle; README quotes the mean of 20 sets, 40."""
+    moved = []
+    for start in range(0, 4_000, 400):
+        names = [file_name(number) for number in range(start, start + 300)]
+        before = split(names, {}, Split(seed=1337))
+        after = split([*names, file_name(start + 300)], {}, Split(seed=1337))
+        moved.append(sum(before[name] != after[name] for name in names))
+    assert sum(moved) / len(moved) > 20
 
 
 def test_a_seed_shuffles_with_split_folders() -> None:

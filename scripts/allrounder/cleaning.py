@@ -21,6 +21,7 @@ from allrounder.params import Clean, Params
 from allrounder.pixels import Photo, normal
 from allrounder.records import CleanRow, RawRow, Status
 from allrounder.tars import TarWriter, members, replaced_tar
+from allrounder.urltext import flickr_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Read:
     photo: Photo  # without its body
     sha256: str
     urls: int
+    upload: str
     stored: Stored | None
 
 
@@ -48,6 +50,7 @@ def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[Cl
             read.photo.width * read.photo.height,
             read.urls,
             read.photo.look,
+            read.upload,
         )
         for wnid, photos in reads.items()
         for read in photos
@@ -122,7 +125,9 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
         digest = hashlib.sha256(photo.body).hexdigest() if photo.body else ""
         stored = writer.add(image_id, photo.body) if photo.body else None
         lean = Photo(photo.status, photo.detail, photo.width, photo.height, b"", photo.look)
-        found.append(Read(image_id, lean, digest, urls[listed[image_id].sha256], stored))
+        row = listed[image_id]
+        upload = flickr_photo(row.url)
+        found.append(Read(image_id, lean, digest, urls[row.sha256], upload, stored))
     writer.close()
     if len(found) != len(listed):
         raise DataError(f"{raw}/{wnid}: {len(listed)} ok in the csv, {len(found)} in the tar")

@@ -4,8 +4,9 @@ Pure decisions on what pixels.py found out; it reads and writes nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from allrounder.looks import Look
 from allrounder.neighbours import components, near_pairs
@@ -28,6 +29,7 @@ class Item:
     pixels: int
     urls: int  # that served these very bytes
     look: Look
+    upload: str = ""  # which photo of which host this is a copy of, if its URL says so
     status: Status = Status.KEPT
     detail: str = ""
     group: str = ""
@@ -46,6 +48,14 @@ def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
     _drop_surplus(judged, per_class)
     _group(judged, rules)
     return judged
+
+
+def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield each index with the first one of the same text; an empty text is like no other."""
+    first: dict[str, int] = {}
+    for index, text in enumerate(texts):
+        if text and first.setdefault(text, index) != index:
+            yield first[text], index
 
 
 def _kept(items: Sequence[Item]) -> list[int]:
@@ -112,13 +122,15 @@ def _drop_surplus(items: list[Item], per_class: int) -> None:
 
 
 def _group(items: list[Item], rules: Clean) -> None:
-    """Give photos of a class that are alike, but not copies, one group id."""
+    """Give photos of a class that are alike, or of one upload, one group id."""
     classes: dict[str, list[int]] = defaultdict(list)
     for index in _kept(items):
         classes[items[index].wnid].append(index)
     for members in classes.values():
         looks = [items[index].look for index in members]
-        for part in components(len(members), near_pairs(looks, rules.group_radius, SIMILAR)):
+        uploads = [items[index].upload for index in members]
+        pairs = chain(near_pairs(looks, rules.group_radius, SIMILAR), same_text(uploads))
+        for part in components(len(members), pairs):
             if len(part) > 1:
                 group = min(items[members[place]].name for place in part)
                 for place in part:

@@ -6,7 +6,7 @@ Not for deciding which side a photo is on: that is splitting.py.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
 from allrounder.params import Params
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
-from allrounder.splitting import SIDES, split_class
-from allrounder.synsets import labels
+from allrounder.splitting import places, split_class, splits
+from allrounder.synsets import VOC_LABELS, labels, synsets
 from allrounder.tars import members
 
 
@@ -33,10 +33,8 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
 
     `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
     """
-    names, folders = labels(params.classes), folder_names(params)
     manifest: list[ManifestRow] = []
-    sides = SIDES[: len(params.split.ratio)]
-    for index, (wnid, voc) in enumerate(params.classes.items()):
+    for wnid in params.classes:
         kept = {
             row.file: row
             for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
@@ -45,35 +43,39 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
         unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
         groups = {file: row.group for file, row in kept.items()}
         split_class(work / wnid / wnid, work / "out", groups, params.split)
-        origins = _origins(stages, wnid, {row.image_id for row in kept.values()})
-        for side in sides:
-            target = out / side / folders[wnid]
-            target.mkdir(parents=True, exist_ok=True)
-            for file in sorted((work / "out" / side / wnid).iterdir()):
-                file.rename(target / file.name)
-                row = kept[file.name]
-                url, candidate = origins[row.image_id]
-                manifest.append(
-                    ManifestRow(
-                        f"{side}/{folders[wnid]}/{file.name}",
-                        side,
-                        index,
-                        wnid,
-                        names[wnid],
-                        voc or "",
-                        row.image_id,
-                        url,
-                        row.sha256,
-                        row.width or 0,
-                        row.height or 0,
-                        candidate.license,
-                        candidate.author,
-                    )
-                )
+        manifest += _lay_out_class(params, stages, wnid, kept, work / "out", out)
         shutil.rmtree(work / wnid)
     write_csv(out / "manifest.csv", ManifestRow, manifest)
-    _write_classes(out / "classes.csv", params, manifest, sides)
+    _write_classes(out / "classes.csv", params, manifest)
     return manifest
+
+
+def _lay_out_class(
+    params: Params,
+    stages: Stages,
+    wnid: str,
+    kept: Mapping[str, CleanRow],
+    parted: Path,
+    out: Path,
+) -> Iterator[ManifestRow]:
+    """Move a class's files from `parted` to their folders; yield a row for each photo."""
+    label, folder = labels(params.classes)[wnid], folder_names(params)[wnid]
+    index, voc = list(params.classes).index(wnid), params.classes[wnid] or ""
+    origins = _origins(stages, wnid, {row.image_id for row in kept.values()})
+    for place, split in places(params.split).items():
+        target = out / place / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted((parted / place / wnid).iterdir()):
+            file.rename(target / file.name)
+            if not split:
+                continue  # a copy, in a fold's train
+            row = kept[file.name]
+            url, origin = origins[row.image_id]
+            path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
+            yield ManifestRow(
+                path, split, index, wnid, label, voc, row.image_id, url, row.sha256, *size,
+                origin.license, origin.author,
+            )  # fmt: skip
 
 
 def folder_names(params: Params) -> dict[str, str]:
@@ -115,15 +117,17 @@ def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, C
     }
 
 
-def _write_classes(
-    path: Path, params: Params, manifest: Sequence[ManifestRow], sides: Sequence[str]
-) -> None:
+def _write_classes(path: Path, params: Params, manifest: Sequence[ManifestRow]) -> None:
+    """Write the class table: how ImageNet and Pascal VOC name and number each class."""
     counts = Counter((row.wnid, row.split) for row in manifest)
-    names, folders = labels(params.classes), folder_names(params)
+    names, folders, sides = labels(params.classes), folder_names(params), splits(params.split)
     with replaced(path) as file:
-        print("class_index,folder,wnid,label,voc", *sides, sep=",", file=file)
+        header = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
+        print(*header, *sides, sep=",", file=file)
         for index, (wnid, voc) in enumerate(params.classes.items()):
-            cells = (index, folders[wnid], wnid, names[wnid], voc or "")
+            ilsvrc = synsets()[wnid].ilsvrc_index
+            cells: list[object] = [index, folders[wnid], wnid, names[wnid], voc or ""]
+            cells += ["" if ilsvrc is None else ilsvrc, VOC_LABELS.index(voc) if voc else ""]
             print(*cells, *(counts[wnid, side] for side in sides), sep=",", file=file)
 
 
@@ -131,7 +135,6 @@ def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:
     """Write how many photos each class, and all of them, had at each step of the funnel."""
-    sides = SIDES[: len(params.split.ratio)]
     parted = Counter((row.wnid, row.split) for row in manifest)
     funnel = {}
     for wnid in params.classes:
@@ -142,7 +145,7 @@ def write_metrics(
         listed = sum(fates.values())
         steps = {"listed": listed, "tried": listed - fates[Status.UNUSED]}
         steps |= {"taken": fates[Status.OK], "kept": kept}
-        funnel[wnid] = steps | {side: parted[wnid, side] for side in sides}
+        funnel[wnid] = steps | {side: parted[wnid, side] for side in splits(params.split)}
     total: Counter[str] = Counter()
     for counts in funnel.values():
         total.update(counts)

@@ -121,6 +121,9 @@ class Split(Section):
     ratio: list[float] = Field(
         [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
     )
+    kfold: int | None = Field(
+        None, ge=2, le=100, description="instead of ratio: so many folds, each once val"
+    )
     seed: int | None = Field(
         None,
         description="null: by content hash, stable when the dataset grows; or a shuffle's seed",
@@ -131,6 +134,8 @@ class Split(Section):
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
+        if self.kfold is not None and "ratio" in self.model_fields_set:
+            raise ValueError("kfold: stands instead of ratio; remove one of them")
         if any(part <= 0 for part in self.ratio) or abs(sum(self.ratio) - 1) > 1e-6:
             raise ValueError(
                 f"ratio: {self.ratio} must be positive parts that sum to 1, e.g. [0.8, 0.2]"

@@ -1,4 +1,4 @@
-"""Parts one class's photos into train, val (and test) with split-folders, groups kept whole.
+"""Parts one class's photos with split-folders: into train, val (and test), or into folds.
 
 split-folders counts groups and not photos, so the ratio is handed to it in groups, such that it
 is right in photos. Not for names and tables of the dataset: that is layout.py.
@@ -7,8 +7,8 @@ is right in photos. Not for names and tables of the dataset: that is layout.py.
 import io
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -20,39 +20,54 @@ from allrounder.params import Split
 SIDES = ("train", "val", "test")
 
 
+def splits(rules: Split) -> list[str]:
+    """The names of the splits that a photo may be in: sides, or the folds it is val of."""
+    if rules.kfold:
+        return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
+    return list(SIDES[: len(rules.ratio)])
+
+
+def places(rules: Split) -> dict[str, str]:
+    """The folders of photos, and the split each stands for; '' for the copies in folds' train."""
+    if not rules.kfold:
+        return {side: side for side in splits(rules)}
+    return {
+        f"{fold}/{side}": fold if side == "val" else ""
+        for fold in splits(rules)
+        for side in ("train", "val")
+    }
+
+
 def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split) -> None:
-    """Move the files of `folder` (`<any>/<wnid>`) to `out/<side>/<wnid>`.
+    """Part the files of `folder` (`<any>/<wnid>`) into `out/<place>/<wnid>`; see `places`.
 
     `groups` maps file names to group ids; '' or no entry is a group of its own. Without a seed
     the groups are parted in the order of their names, which are content hashes: a photo more or
-    less moves the cuts hardly at all. Raises DataError when a side would stay empty.
+    less moves the cuts hardly at all. Raises DataError when a place would stay empty.
     """
     grouped = _grouped(sorted(folder.iterdir()), groups)
-    sides = SIDES[: len(rules.ratio)]
-    ratio = rules.ratio
-    if rules.seed is None:
-        ratio = group_ratio([len(group) for group in grouped], rules.ratio)
-    state = random.getstate()  # split-folders seeds Python's shared generator
-    try:
-        with redirect_stderr(io.StringIO()):  # a progress bar a class
+    options = {
+        "seed": 0 if rules.seed is None else rules.seed,
+        "group": lambda files: _grouped(files, groups),
+        "shuffle": rules.seed is not None,
+    }
+    with _quiet():
+        if rules.kfold and len(grouped) >= rules.kfold:
+            splitfolders.kfold(str(folder.parent), str(out), k=rules.kfold, move=False, **options)
+        elif not rules.kfold:
+            ratio = rules.ratio
+            if rules.seed is None:
+                ratio = group_ratio([len(group) for group in grouped], ratio)
             splitfolders.ratio(
-                str(folder.parent),
-                str(out),
-                seed=0 if rules.seed is None else rules.seed,
-                ratio=tuple(ratio),
-                group=lambda files: _grouped(files, groups),
-                move=True,
-                shuffle=rules.seed is not None,
+                str(folder.parent), str(out), ratio=tuple(ratio), move=True, **options
             )
-    finally:
-        random.setstate(state)
-    for side in sides:
-        if not any((out / side / folder.name).glob("*")):
-            raise DataError(
-                f"class {folder.name}: too small to part {rules.ratio}: {sum(map(len, grouped))} "
-                f"photos in {len(grouped)} groups leave {side} empty; raise per_class or "
-                "remove the class"
-            )
+    empty = [place for place in places(rules) if not any((out / place / folder.name).glob("*"))]
+    if empty:
+        asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
+        raise DataError(
+            f"class {folder.name}: too small to part into {asked}: {sum(map(len, grouped))} photos "
+            f"in {len(grouped)} groups leave {empty[0]} empty; raise per_class or remove the class"
+        )
 
 
 def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
@@ -77,3 +92,14 @@ def _grouped(files: Sequence[Path], groups: Mapping[str, str]) -> list[tuple[Pat
     for file in files:
         together[groups.get(file.name) or file.name].append(file)
     return sorted(tuple(sorted(group)) for group in together.values())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without split-folders' progress bar a class, and with Python's own shuffling as it was."""
+    state = random.getstate()
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        random.setstate(state)

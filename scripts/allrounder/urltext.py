@@ -4,6 +4,7 @@ Not for whether a URL may be asked: that is urlcheck.py.
 """
 
 import codecs
+import re
 from urllib.parse import urlsplit
 
 
@@ -22,6 +23,21 @@ def url_text(raw: bytes) -> str:
     That is what a browser of the time would have asked for (RFC 3986, section 2.5).
     """
     return raw.strip().decode("utf-8", "percent")
+
+
+_FLICKR = re.compile(
+    r"https?://[^/]*\.(?:static\.?flickr\.com|staticflickr\.com)/(?:[^/]+/)*(\d+)_[0-9a-f]+"
+)
+"""Flickr's photo URLs: `.../<server>/<photo id>_<secret>[_<size>].jpg`.
+
+Source: https://www.flickr.com/services/api/misc.urls.html
+"""
+
+
+def flickr_photo(url: str) -> str:
+    """`flickr <photo id>` for a URL of a photo on Flickr, in whatever size; else ''."""
+    found = _FLICKR.match(url)
+    return f"flickr {found[1]}" if found else ""
 
 
 def is_web(url: str) -> bool:
