@@ -109,7 +109,7 @@ BODIES = [
     ("five_gigabytes", Status.TOO_LARGE, MOST, 1),
 ]
 
-WIRES = [
+WIRES: list[tuple[str, Status, str, int | None]] = [
     ("reset", RESET, "connection reset", 2),
     ("reset_once", OK, "", 2),
     ("reset_in_body", OK, "", 2),
@@ -136,11 +136,12 @@ REDIRECTS = [
     ("nowhere", HTTP, "302", 1),
     ("hop_reset", OK, "", 1),
     ("not_ascii", OK, "", 1),
+    ("far", REDIRECT, "to a bad URL: too long", 1),
 ]
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "detail", "requests"), ANSWERS + BODIES + WIRES + REDIRECTS
+    ("path", "status", "detail", "requests"), [*ANSWERS, *BODIES, *WIRES, *REDIRECTS]
 )
 def test_one_row_for_each_behaviour(
     tmp_path: Path, server: Server, path: str, status: Status, detail: str, requests: int | None
@@ -221,10 +222,9 @@ def test_a_placeholder_by_redirect_is_not_asked_for(tmp_path: Path, server: Serv
         ("http://me:secret@127.0.0.1/1.jpg", "to a bad URL: userinfo"),
         ("http://bad host/1.jpg", "to a bad URL: bad host"),
         ("http://-bad-.example/1.jpg", "to a bad URL: bad host"),
-        ("http:///1.jpg", "to a bad URL: bad host"),
+        ("https://", "to a bad URL: bad host"),
         ("http://[::1/1.jpg", "to a bad URL: malformed"),
         ("http://127.0.0.1:99999/1.jpg", "to a bad URL: malformed"),
-        ("http://127.0.0.1/" + 9000 * "a", "to a bad URL: too long"),
     ],
 )
 def test_a_redirect_to_what_may_not_be_asked(
@@ -297,6 +297,7 @@ def test_a_host_with_one_private_address_is_reached_at_its_public_one(
         (["otherbot: nofollow, noindex"], ""),
         (["noaid"], ""),
     ],
+    ids=lambda value: " | ".join(value) if isinstance(value, list) else None,
 )
 def test_a_host_that_opts_out(
     tmp_path: Path, server: Server, tags: list[str], directive: str
@@ -364,7 +365,7 @@ def test_a_photo_over_ipv6(tmp_path: Path, server: Server) -> None:
 
 
 def test_the_rows_are_the_same_on_every_run(tmp_path: Path, server: Server) -> None:
-    paths = [path for path, *_ in ANSWERS + BODIES + REDIRECTS if "fine" not in path]
+    paths = [path for path, *_ in [*BODIES, *REDIRECTS] if path != "hop_reset"]
     urls = [server.url(path) for path in paths]
     first, second = (
         Project(tmp_path / name, {WNID: urls}, per_class=100, network={"connections": number})

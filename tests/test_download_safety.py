@@ -1,0 +1,662 @@
+"""Hostile URLs, addresses and archives: refused, bounded, and without a trace outside the tars."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allrounder.outcomes import Outcome
+from allrounder.quota import SLACK, ClassQuota, Slot
+from allrounder.records import Candidate, RawRow, Status
+from allrounder.tarstream import BrokenTarError, Member, TarParser
+from allrounder.urlcheck import BadUrlError, is_public, request_url
+from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
+from webfaults.pictures import photo
+from webfaults.project import WNID, Project
+from webfaults.server import Server
+
+OK, BAD_URL = Status.OK, Status.BAD_URL
+MAX = 1_000_000
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://host/1.jpg", "scheme ftp"),
+        ("javascript:alert(1)", "scheme javascript"),
+        ("//host/1.jpg", "no scheme"),
+        ("host/1.jpg", "no scheme"),
+        ("http://me@host/", "userinfo"),
+        ("http://me:secret@host/", "userinfo"),
+        ("http://@host/", "userinfo"),
+        ("http://host/\r\nX-Evil: 1", "control character"),
+        ("http://host/\t1.jpg", "control character"),
+        ("http://ho\0st/", "control character"),
+        ("http://host/\x85", "control character"),
+        ("http:///1.jpg", "bad host"),
+        ("http://ho st/", "bad host"),
+        ("http://host\\@evil/", "userinfo"),
+        ("http://ho%73t/", "bad host"),
+        ("http://a..b/", "bad host"),
+        ("http://-a/", "bad host"),
+        ("http://" + 64 * "\u00e9" + ".de/", "bad host"),
+        ("http://" + ".".join(["abcdefgh"] * 30) + "/", "bad host"),
+        ("http://[::1/", "malformed"),
+        ("http://[fe80::1%eth0]/", "bad host"),
+        ("http://[v1.x]/", "bad host"),
+        ("http://host:0/", "malformed"),
+        ("http://host:65536/", "malformed"),
+        ("http://host:x/", "malformed"),
+        ("http://host/" + 8000 * "a", "too long"),
+    ],
+)
+def test_a_url_that_is_never_asked(url: str, words: str) -> None:
+    with pytest.raises(BadUrlError) as caught:
+        request_url(url)
+    if words != "malformed":  # which of two words for brackets depends on Python's version
+        assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://host", "http://host/"),
+        ("HTTP://HOST:80/A", "http://host:80/A"),
+        ("http://host/a b?c d#e", "http://host/a%20b?c%20d"),
+        ("http://host/%C3%A9", "http://host/%C3%A9"),
+        ("http://b\u00fccher.example/\u00e9", "http://xn--bcher-kva.example/%C3%A9"),
+        ("http://host_1.example/", "http://host_1.example/"),
+        ("http://\uff48ost/", "http://host/"),
+        ("http://[2001:DB8::0:1]:8080/", "http://[2001:db8::1]:8080/"),
+    ],
+)
+def test_a_url_as_it_is_asked(url: str, asked: str) -> None:
+    assert request_url(url) == asked
+
+
+@given(st.text(max_size=40) | st.text("htp:/[]@.%\u00e9 1a#?\\", max_size=30))
+def test_a_url_is_asked_or_refused_and_stays_as_it_is(url: str) -> None:
+    try:
+        asked = request_url(url)
+    except BadUrlError:
+        return
+    assert asked.isascii()
+    assert asked == request_url(asked)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost", "", "1.2.3.4.5"),
+        *("0.0.0.0", "10.0.0.1", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1"),
+        *("192.0.0.1", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.51.100.1", "203.0.113.1"),
+        *("100.64.0.1", "100.127.255.255", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+        *("192.88.99.1", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00::1", "ff02::1"),
+        *("::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8"),
+        *("2002:7f00:1::", "2002:808:808::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+        *("64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2001:db8::1", "100::1"),
+        *("fec0::1", "2001:2::1", "2001:10::1"),
+    ],
+)
+def test_an_address_that_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "100.63.255.255", "172.32.0.1", "2606:4700::1", "2a00:1450::1"]
+)
+def test_an_address_that_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+# Lists that name files of this machine
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/etc/passwd", "file:///etc/passwd", "file://localhost/etc/passwd", "FILE:/etc/passwd"),
+        *("secret.jpg", "../secret.jpg", "photos/../secret.jpg", "photos2/1.jpg", "", "."),
+        *("/etc/x.tar", "file:///x.tar", "photos/../x.tar", "photos/../tar.tar"),
+        *("ftp://host/1.jpg", "ftp://host/x.tar", "\\\\host\\share\\1.jpg", "//host/1.jpg"),
+        pytest.param("ftp://host/" + 300 * "a", id="name too long for the file system"),
+        pytest.param("a/" * 4000, id="path too long for the file system"),
+        pytest.param("ftp://host/" + 300 * "a" + ".tar", id="archive's name too long"),
+        pytest.param("photos/../\0.jpg", id="NUL"),
+    ],
+)
+def test_a_path_outside_the_sources_is_no_url(tmp_path: Path, server: Server, url: str) -> None:
+    for name in ("secret.jpg", "photos2/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(photo())
+    (tmp_path / "tar.tar").write_bytes(photos_tar(1))
+    project = Project(tmp_path, {WNID: [url, server.url("good/1")]})
+    rows = project.crawl()
+    project.check_accounts()
+    assert [row.status for row in rows] == [BAD_URL, OK]
+
+
+def test_a_path_in_a_folder_of_the_sources_is_read(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(photo())
+    (tmp_path / "photos" / "2.tar").write_bytes(photos_tar(2))
+    project = Project(tmp_path, {WNID: ["photos/1.jpg", "photos/2.tar", "photos/3.jpg"]})
+    rows = project.crawl()
+    project.check_accounts()
+    assert [row.status for row in rows] == [OK, OK, OK, Status.UNUSED, Status.CONNECTION_ERROR]
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpg", 300 * "a"], ids=["NUL", "too long"])
+def test_a_name_that_no_file_can_have_is_an_error_row(tmp_path: Path, name: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(photo())
+    rows = Project(tmp_path, {WNID: [f"photos/{name}", "photos/1.jpg"]}).crawl()
+    assert rows[0].status in (BAD_URL, Status.CONNECTION_ERROR)
+    assert rows[1].status is OK
+
+
+# Tars, piece by piece
+
+
+def parse(tar: bytes, max_bytes: int = MAX) -> list[Member]:
+    """The members of a tar that is fed at once."""
+    return list(TarParser(max_bytes).feed(tar))
+
+
+def oversize(name: str, size: int) -> bytes:
+    """A header that says that so many bytes follow."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("item", "status", "detail"),
+    [
+        (plain("/etc/passwd", b"x"), BAD_URL, "absolute path"),
+        (plain("\\windows\\x.jpg", b"x"), BAD_URL, "absolute path"),
+        (plain("C:\\x.jpg", b"x"), BAD_URL, "absolute path"),
+        (plain("../x.jpg", b"x"), BAD_URL, "path with '..'"),
+        (plain("a/../../x.jpg", b"x"), BAD_URL, "path with '..'"),
+        (plain("a\\..\\x.jpg", b"x"), BAD_URL, "path with '..'"),
+        (plain("/" + 200 * "a" + "/x.jpg", b"x"), BAD_URL, "absolute path"),
+        (plain("big.jpg", bytes(MAX + 1)), Status.TOO_LARGE, f"{MAX + 1} bytes"),
+        (special("x.jpg", tarfile.SYMTYPE, "/etc/passwd"), Status.NOT_IMAGE, "link"),
+        (special("x.jpg", tarfile.LNKTYPE, "first.jpg"), Status.NOT_IMAGE, "link"),
+        (special("x.jpg", tarfile.CHRTYPE), Status.NOT_IMAGE, "no plain file"),
+        (special("x.jpg", tarfile.BLKTYPE), Status.NOT_IMAGE, "no plain file"),
+        (special("x.jpg", tarfile.FIFOTYPE), Status.NOT_IMAGE, "no plain file"),
+        (special("x.jpg", b"Z"), Status.NOT_IMAGE, "no plain file"),
+        (plain("..x..jpg", b"x"), OK, ""),
+        (plain("./a/x.jpg", b"x"), OK, ""),
+    ],
+    ids=lambda value: value[0].name[:20] if isinstance(value, tuple) else None,
+)
+def test_a_member(item: tuple[tarfile.TarInfo, bytes], status: Status, detail: str) -> None:
+    tar = make_tar([plain("first.jpg", b"a"), item, plain("last.jpg", b"z")])
+    first, member, last = parse(tar)
+    assert (member.name, member.status, member.detail) == (item[0].name, status, detail)
+    assert (first.body, last.body) == (b"a", b"z")
+
+
+def test_folders_are_passed_over() -> None:
+    tar = make_tar([special("a", tarfile.DIRTYPE), plain("a/x.jpg", b"x")])
+    assert [member.name for member in parse(tar)] == ["a/x.jpg"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
+def test_a_member_without_a_body_has_none_whatever_it_says(kind: bytes) -> None:
+    info, _ = special("x", kind)
+    info.size = 5000
+    assert [m.name for m in parse(info.tobuf() + make_tar([plain("last", b"z")]))] == ["x", "last"]
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_members_of_every_form_of_tar(form: int) -> None:
+    names = [f"{'long' * 20}/{'name' * 15}{n}.jpg" for n in range(3)]
+    if form == tarfile.GNU_FORMAT:
+        names += [300 * "x" + ".jpg"]
+    tar = make_tar([plain(name, name.encode()) for name in names], form)
+    assert [member.body.decode() for member in parse(tar)] == names
+
+
+def test_a_member_that_says_it_is_absurdly_large_ends_the_reading() -> None:
+    with pytest.raises(BrokenTarError):
+        parse(oversize("x.jpg", 100 * MAX))
+
+
+def test_a_member_of_negative_size_ends_the_reading() -> None:
+    with pytest.raises(BrokenTarError):
+        parse(oversize("x.jpg", -512))
+
+
+def test_a_name_that_says_it_is_absurdly_long_ends_the_reading() -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**17
+    with pytest.raises(BrokenTarError):
+        parse(info.tobuf(tarfile.GNU_FORMAT))
+
+
+_items = st.lists(
+    st.tuples(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=120),
+        st.sampled_from([0, 1, 511, 512, 513, 1500, 5000]),
+        st.sampled_from([tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE]),
+    ),
+    max_size=8,
+)
+
+
+def _tar(items: list[tuple[str, int, bytes]], form: int) -> bytes:
+    return make_tar(
+        [
+            plain(name, random.Random(name).randbytes(size))
+            if kind == tarfile.REGTYPE
+            else special(name, kind)
+            for name, size, kind in items
+        ],
+        form,
+    )
+
+
+def _fed(tar: bytes, cuts: list[int], offset: int = 0) -> list[Member]:
+    parser = TarParser(2000, offset)
+    edges = [offset, *sorted(offset + cut % (len(tar) - offset + 1) for cut in cuts), len(tar)]
+    pieces = [tar[start:end] for start, end in pairwise(edges)]
+    return [member for piece in pieces for member in parser.feed(piece)]
+
+
+_cuts = st.lists(st.integers(0, 10**6), max_size=10)
+_forms = st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+
+
+@given(_items, _forms, _cuts)
+def test_any_pieces_of_a_tar_give_the_same_members(
+    items: list[tuple[str, int, bytes]], form: int, cuts: list[int]
+) -> None:
+    tar = _tar(items, form)
+    members = _fed(tar, cuts)
+    assert members == _fed(tar, [])
+    assert len(members) == sum(kind != tarfile.DIRTYPE for _, _, kind in items)
+    for member in members:
+        start = member.body_offset
+        assert tar[start : start + len(member.body)] == member.body
+
+
+@given(_items, _forms, _cuts)
+def test_a_tar_can_be_read_on_from_the_end_of_any_member(
+    items: list[tuple[str, int, bytes]], form: int, cuts: list[int]
+) -> None:
+    tar = _tar(items, form)
+    members = _fed(tar, [])
+    for number, member in enumerate(members):
+        assert _fed(tar, cuts, member.end) == members[number + 1 :]
+
+
+@given(_items, st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=5))
+def test_a_damaged_tar_ends_in_a_known_way(
+    items: list[tuple[str, int, bytes]], damage: list[tuple[int, int]]
+) -> None:
+    tar = bytearray(_tar(items, tarfile.GNU_FORMAT))
+    for place, value in damage:
+        tar[place % len(tar)] = value
+    try:
+        members = _fed(bytes(tar), [])
+    except BrokenTarError:
+        return
+    assert all(len(member.body) <= 2000 for member in members)
+
+
+@given(st.binary(max_size=2000))
+def test_noise_is_no_tar(noise: bytes) -> None:
+    try:
+        members = parse(noise)
+    except BrokenTarError:
+        return
+    assert members == []
+
+
+# Archives from the web
+
+Rows = tuple[list[RawRow], RawRow]
+
+
+def take(tmp_path: Path, server: Server, behaviour: str, tar: bytes, **sections: object) -> Rows:
+    """The rows of an archive's members, and its own."""
+    ARCHIVES["a.tar"] = tar
+    project = Project(tmp_path / behaviour, {WNID: [server.url(f"{behaviour}/a.tar")]}, **sections)
+    rows = project.crawl_here()
+    project.check_accounts()
+    return rows[:-1], rows[-1]
+
+
+MANY = photos_tar(40)
+LOTS = {"per_class": 100}
+
+
+def facts(rows: list[RawRow]) -> list[tuple[str, Status, str, str]]:
+    """What must be the same however an archive came."""
+    return [(row.url.partition("#")[2], row.status, row.detail, row.sha256) for row in rows]
+
+
+@pytest.fixture
+def whole(tmp_path: Path, server: Server) -> list[tuple[str, Status, str, str]]:
+    """The members of an archive that came at once."""
+    members, own = take(tmp_path, server, "tar", MANY, **LOTS)
+    assert len(members) == 40
+    assert (own.status, own.detail) == (Status.UNUSED, f"the end; byte {40 * 2560}")
+    return facts(members)
+
+
+def test_an_archive_is_read_no_further_than_needed(tmp_path: Path, server: Server) -> None:
+    members, own = take(tmp_path, server, "tar", MANY, per_class=3)
+    assert [row.status for row in members] == [OK] * 3
+    assert (own.status, own.detail) == (Status.UNUSED, f"the rest; byte {3 * 2560}")
+
+
+@pytest.mark.parametrize("behaviour", ["tar_redirected", "tar_after_503", "tar_no_length"])
+def test_an_archive_in_other_ways(
+    tmp_path: Path, server: Server, whole: list[object], behaviour: str
+) -> None:
+    members, own = take(tmp_path, server, behaviour, MANY, **LOTS)
+    assert facts(members) == whole
+    assert own.status is Status.UNUSED
+
+
+def test_an_archive_in_pieces_goes_on_where_it_was_cut(
+    tmp_path: Path, server: Server, whole: list[object]
+) -> None:
+    members, own = take(tmp_path, server, "tar_in_pieces", MANY, **LOTS)
+    assert facts(members) == whole
+    assert own.status is Status.UNUSED
+    ranges = [e.headers["range"] for e in server.log if "range" in e.headers]
+    assert ranges == [f"bytes={n * 7 * 2560}-" for n in range(1, len(ranges) + 1)]
+
+
+def test_an_archive_from_a_server_without_ranges(
+    tmp_path: Path, server: Server, whole: list[object]
+) -> None:
+    members, own = take(tmp_path, server, "tar_without_range", MANY, **LOTS)
+    assert facts(members) == whole
+    assert own.status is Status.UNUSED
+
+
+def test_an_archive_that_never_comes_whole_keeps_what_came(
+    tmp_path: Path, server: Server, whole: list[object]
+) -> None:
+    members, own = take(tmp_path, server, "tar_cut_then_reset", MANY, **LOTS)
+    assert facts(members) == whole[:7]
+    detail = f"connection reset; byte {7 * 2560}"
+    assert (own.status, own.detail) == (Status.CONNECTION_ERROR, detail)
+
+
+@pytest.mark.parametrize("behaviour", ["tar_wrong_range", "tar_unsure_range"])
+def test_a_range_that_was_not_asked_for_is_not_taken_for_it(
+    tmp_path: Path, server: Server, whole: list[object], behaviour: str
+) -> None:
+    members, own = take(tmp_path, server, behaviour, MANY, **LOTS)
+    assert facts(members) == whole[: len(members)]
+    assert len(members) == 40 or own.status is not Status.UNUSED
+
+
+@pytest.mark.parametrize("behaviour", ["tar", "tar_no_length"])
+def test_an_archive_that_is_cut_at_its_source(
+    tmp_path: Path, server: Server, whole: list[object], behaviour: str
+) -> None:
+    members, own = take(tmp_path / "cut", server, behaviour, MANY[:6000], **LOTS)
+    assert facts(members) == whole[:2]
+    assert (own.status, own.detail) == (Status.TRUNCATED, f"archive cut off; byte {2 * 2560}")
+
+
+def test_a_broken_header_in_the_middle(tmp_path: Path, server: Server, whole: list[object]) -> None:
+    tar = MANY[:5120] + b"not a header".ljust(512, b"!") + MANY[5632:]
+    members, own = take(tmp_path / "broken", server, "tar", tar, **LOTS)
+    assert facts(members) == whole[:2]
+    assert own.status is Status.TRUNCATED
+    assert own.detail.startswith("broken header")
+    assert own.detail.endswith("; byte 5120")
+
+
+@pytest.mark.parametrize("tar", [b"", b"<html>sorry</html>", photo()], ids=["empty", "page", "jpg"])
+def test_an_archive_that_is_none(tmp_path: Path, server: Server, tar: bytes) -> None:
+    members, own = take(tmp_path, server, "tar", tar)
+    assert members == []
+    assert own.status in (Status.TRUNCATED, Status.EMPTY, Status.NOT_IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "detail"),
+    [
+        ("status/404/a.tar", Status.HTTP_ERROR, "404"),
+        ("status/500/a.tar", Status.HTTP_ERROR, "500"),
+        ("reset/a.tar", Status.CONNECTION_ERROR, "connection reset; byte 0"),
+        ("hops/6?a.tar", Status.REDIRECT_ERROR, "more than 5 redirects"),
+        ("loop/a.tar", Status.REDIRECT_ERROR, "loop"),
+        ("endless/a.tar", Status.TRUNCATED, "broken header (bad checksum); byte 0"),
+    ],
+)
+def test_an_archive_that_cannot_be_had(
+    tmp_path: Path, server: Server, path: str, status: Status, detail: str
+) -> None:
+    rows = Project(tmp_path, {WNID: [server.url(path)]}).crawl()
+    assert [(row.status, row.detail) for row in rows] == [(status, detail)]
+
+
+def test_members_are_judged_by_their_bytes_and_named_safely(tmp_path: Path, server: Server) -> None:
+    items = [
+        plain("page.jpg", b"<html>"),
+        plain("picture.jpg", photo("a", form="PNG")),
+        plain("same.jpg", photo("b")),
+        plain("same.jpg", photo("c")),
+        plain("copy.jpg", photo("b")),
+        plain("a/b/c d\u00e9\n.jpg", photo("d")),
+        plain(".jpg", photo("e")),
+        plain("CON.SAME.jpg", photo("f")),
+        plain("SAME.jpg", photo("g")),
+        plain("empty.jpg", b""),
+    ]
+    members, _ = take(tmp_path, server, "tar", make_tar(items), **LOTS)
+    assert [row.status for row in members] == [
+        *(Status.NOT_IMAGE, OK, OK, OK, Status.DUPLICATE, OK, OK, OK, OK, Status.EMPTY)
+    ]
+    names = [row.image_id for row in members if row.status is OK]
+    assert names[:2] == ["picture", "same"]
+    assert len({name.lower() for name in names}) == 7
+    assert all(name.replace("_", "").isalnum() for name in names)
+
+
+def test_a_hostile_archive_leaves_nothing_outside(tmp_path: Path, server: Server) -> None:
+    hostile = [
+        plain("../../out.jpg", photo("a")),
+        plain(str(tmp_path / "out.jpg"), photo("b")),
+        special("link", tarfile.SYMTYPE, str(tmp_path)),
+        plain("link/out.jpg", photo("c")),
+    ]
+    before = set(tmp_path.rglob("*"))
+    members, _ = take(tmp_path, server, "tar", make_tar(hostile), **LOTS)
+    assert [row.status for row in members] == [BAD_URL, BAD_URL, Status.NOT_IMAGE, OK]
+    new = {path.relative_to(tmp_path).parts[0] for path in set(tmp_path.rglob("*")) - before}
+    assert new == {"tar"}
+
+
+# Memory
+
+PEAK = """
+import sys
+from pathlib import Path
+from webfaults.project import Project, WNID
+from webfaults.memory import peak
+from allrounder.tarstream import TarParser
+before = peak()
+{work}
+print(peak() - before)
+"""
+ENDLESS = """
+urls = [f"{sys.argv[1]}?{n}" for n in range(10)]
+sections = {"download": {"max_bytes": 20_000_000}, "network": {"connections": 1}}
+Project(Path("."), {WNID: urls}, **sections).crawl()
+"""
+MEMBERS = """
+parser = TarParser(20_000_000)
+header = bytes.fromhex(sys.argv[1])
+members = list(parser.feed(header))
+for _ in range(200):
+    members += parser.feed(bytes(2**20))
+"""
+
+
+def growth(tmp_path: Path, work: str, argument: str) -> int:
+    """How many bytes of memory some work took at most, in a process of its own."""
+    paths = [str(Path(__file__).parents[1] / "scripts"), str(Path(__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK.replace("{work}", work), argument],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("behaviour", ["endless", "endless_chunks", "gzip_bomb"])
+def test_endless_bodies_take_little_memory(tmp_path: Path, server: Server, behaviour: str) -> None:
+    assert growth(tmp_path, ENDLESS, server.url(behaviour)) < 60_000_000
+
+
+def test_an_oversize_member_takes_no_memory(tmp_path: Path) -> None:
+    header = oversize("big.jpg", 190 * 2**20)
+    assert growth(tmp_path, MEMBERS, header.hex()) < 60_000_000
+
+
+# Quota
+
+
+class Sequential:
+    """The rows as one asking at a time would write them."""
+
+    def __init__(self, quota: int):
+        self._quota, self._taken = quota, set[str]()
+        self.rows: list[tuple[str, Status]] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self._taken) >= self._quota
+
+    def note(self, url: str, status: Status, sha256: str) -> None:
+        if status is OK and sha256 in self._taken:
+            status = Status.DUPLICATE
+        elif status is OK:
+            self._taken.add(sha256)
+        self.rows.append((url, status))
+
+
+Answer = tuple[Status, str]
+_answers = st.tuples(
+    st.sampled_from([OK, OK, OK, Status.HTTP_ERROR]), st.sampled_from("abcdefghij")
+)
+_classes = st.lists(_answers | st.lists(_answers, max_size=4), max_size=40)
+"""Candidates in rank order: an answer is a photo's, a list of them is an archive's."""
+
+
+def expected(listed: list[Answer | list[Answer]], quota: int) -> list[tuple[str, Status]]:
+    """What a run that asks one thing at a time writes."""
+    run = Sequential(quota)
+    for number, answer in enumerate(listed):
+        if run.full:
+            run.rows.append((_url(number, answer), Status.UNUSED))
+        elif isinstance(answer, list):
+            for member, (status, sha256) in enumerate(answer):
+                if not run.full:
+                    run.note(f"{_url(number, answer)}#{member}", status, sha256)
+            run.rows.append((_url(number, answer), Status.UNUSED))
+        else:
+            run.note(_url(number, answer), *answer)
+    return run.rows
+
+
+def _url(number: int, answer: Answer | list[Answer]) -> str:
+    return f"http://host/{number}.{'tar' if isinstance(answer, list) else 'jpg'}"
+
+
+@given(_classes, st.integers(1, 12), st.integers(1, 8), st.randoms(use_true_random=False))
+def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
+    listed: list[Answer | list[Answer]], quota: int, window: int, chance: random.Random
+) -> None:
+    candidates = [Candidate(str(n), _url(n, answer)) for n, answer in enumerate(listed)]
+    state = ClassQuota(candidates, quota, window)
+    rows: list[tuple[str, Status]] = []
+    in_flight: list[Slot] = []
+    good_asked = 0
+
+    def settle() -> None:
+        rows.extend((candidate.url, outcome.status) for candidate, outcome in state.settle())
+
+    while not state.done:
+        while slot := state.ask():
+            in_flight.append(slot)
+        assert in_flight, "neither done nor waiting for anything"
+        assert len(in_flight) <= window
+        slot = in_flight.pop(chance.randrange(len(in_flight)))
+        answer = listed[int(slot.candidate.image_id)]
+        if isinstance(answer, list):
+            for member, (status, sha256) in enumerate(answer):
+                candidate = Candidate("", f"{slot.candidate.url}#{member}")
+                rows.append((candidate.url, state.take(candidate, _outcome(status, sha256)).status))
+                if state.full:
+                    break
+            state.drop_archive()
+            rows.append((slot.candidate.url, Status.UNUSED))
+        else:
+            state.answer(slot, _outcome(*answer))
+            good_asked += answer[0] is OK
+        settle()
+    good_asked += sum(listed[int(slot.candidate.image_id)][0] is OK for slot in in_flight)
+    rows.extend((candidate.url, Status.UNUSED) for candidate in state.leftovers())
+    assert rows == expected(listed, quota)
+    used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s in rows)
+    assert good_asked - used <= SLACK
+
+
+def _outcome(status: Status, sha256: str) -> Outcome:
+    return Outcome(status, sha256=sha256 if status is OK else "")
+
+
+def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:
+    state = ClassQuota((Candidate(str(n), f"http://host/{n}") for n in range(100)), 3, 64)
+    slots = []
+    while slot := state.ask():
+        slots.append(slot)
+    assert len(slots) == 3 + SLACK
+    state.answer(slots[1], _outcome(OK, "a"))
+    assert state.ask() is None
+
+
+def test_a_tar_of_the_tests_is_a_tar() -> None:
+    with tarfile.open(fileobj=io.BytesIO(MANY)) as tar:
+        assert len(tar.getnames()) == 40
