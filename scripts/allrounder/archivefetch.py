@@ -13,6 +13,7 @@ from allrounder.records import Status
 from allrounder.tarstream import BrokenTarError, Member, TarParser
 from allrounder.transfer import Reply
 
+WRONG_RANGE = "another range than asked for"
 REST, END = "the rest", "the end"
 """How the detail of an archive's own row starts: there is more, or it was read to its end."""
 _BYTE = re.compile(r"\bbyte (\d+)$")
@@ -36,10 +37,17 @@ class ArchiveJob:
         self._take, self._max_bytes = take, max_bytes
         self._parser = TarParser(max_bytes, offset)
         self._before = offset  # of the last try
+        self.ranges = True  # whether the server's partial answers can be trusted
+        self._asked_from = offset
         self._to_pass = 0  # bytes that a server without ranges sends again
         self.received = 0  # bytes of this try
         self._broken = ""
         self._enough = False
+
+    @property
+    def ask_from(self) -> int:
+        """The byte to ask the server for: where the next member starts, if it can do that."""
+        return self.offset if self.ranges else 0
 
     @property
     def offset(self) -> int:
@@ -49,6 +57,7 @@ class ArchiveJob:
     def begin(self) -> None:
         """Be ready for a (new) request from `offset` on."""
         self._parser = TarParser(self._max_bytes, self.offset)
+        self._asked_from = self.ask_from
         self._to_pass, self.received = self.offset, 0
 
     def progressed(self) -> bool:
@@ -56,19 +65,27 @@ class ArchiveJob:
         before, self._before = self._before, self.offset
         return self.offset > before
 
-    def sink(self, code: int, chunk: bytes) -> bool:
+    def sink(self, reply: Reply, chunk: bytes) -> bool:
         """Take a piece of a body; False when no more is wanted."""
-        if code not in (200, 206):
+        if reply.code not in (200, 206):
             return False
-        self.received += len(chunk)
-        if code == 200 and self._to_pass:
+        if reply.code == 206 and not self._is_range_asked_for(reply):
+            self.ranges = False
+            return False
+        if reply.code == 200 and self._to_pass:
             passed = min(self._to_pass, len(chunk))
             self._to_pass -= passed
             chunk = chunk[passed:]
         return self.feed(chunk)
 
+    def _is_range_asked_for(self, reply: Reply) -> bool:
+        """Whether a partial answer starts where it should (RFC 9110, section 14.4)."""
+        start = b"bytes %d-" % self._asked_from
+        return any(value.startswith(start) for value in reply.headers.get(b"content-range", ()))
+
     def feed(self, chunk: bytes) -> bool:
         """Parse a piece of the archive; False when no more is wanted."""
+        self.received += len(chunk)
         try:
             for member in self._parser.feed(chunk):
                 if not self._take(member):
@@ -83,6 +100,9 @@ class ArchiveJob:
         """Decide on how a request ended."""
         if reply.code in (200, 206) and (self._enough or self._parser.ended or self._broken):
             return Fate(self.verdict())
+        if reply.code == 206 and not self.ranges:
+            words = at_byte(WRONG_RANGE, self.offset)
+            return Fate(Verdict(Status.TRUNCATED, words), try_again=self._asked_from > 0)
         if reply.code == 416 and self.offset:
             return Fate(Verdict(Status.UNUSED, at_byte(END, self.offset)))
         if reply.stopped:
@@ -104,6 +124,8 @@ class ArchiveJob:
             return Verdict(Status.TRUNCATED, at_byte(self._broken, self.offset))
         if self._enough:
             return Verdict(Status.UNUSED, at_byte(REST, self.offset))
+        if not self.received and not self.offset and not self._parser.ended:
+            return Verdict(Status.EMPTY)
         if self._parser.ended or self._parser.at_boundary:
             return Verdict(Status.UNUSED, at_byte(END, self.offset))
         return Verdict(Status.TRUNCATED, at_byte("archive cut off", self.offset))

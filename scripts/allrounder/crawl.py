@@ -24,9 +24,11 @@ from allrounder.progress import Progress
 from allrounder.quota import Slot
 from allrounder.records import Candidate, Status
 from allrounder.spool import Entry, Spool, remove
-from allrounder.urltext import is_web
+from allrounder.urltext import is_file_here, is_web
 
 POLL = 0.2  # seconds
+MAX_ACTIVE = 32
+"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
 NOTHING_REACHED = 512
 """So many URLs without a single answer from the web: the network is down, not the URLs dead."""
 
@@ -62,20 +64,16 @@ class Crawl:
         try:
             with Interrupts() as interrupts, Progress(total, self.traffic) as progress:
                 while waiting or active:
-                    while waiting and self._fetcher.load < 2 * self._params.network.connections:
+                    if waiting and len(active) < MAX_ACTIVE and self._fetcher.hungry:
                         active.append(self._open(waiting.popleft()))
                         self._advance(active[-1])
-                        interrupts.check()
-                        if active[-1].quota.done:
-                            break
-                    for run in [run for run in active if run.quota.done]:
-                        active.remove(run)
-                        run.finish()
-                        remove(self._folder / run.wnid)
-                        done.append(run)
-                    for fetched in self._fetcher.poll(POLL if active else 0):
+                    done += self._finished(active)
+                    may_open = waiting and len(active) < MAX_ACTIVE and self._fetcher.hungry
+                    with interrupts.deferred():
+                        ended = list(self._fetcher.poll(POLL if active and not may_open else 0))
+                    for fetched in ended:
                         self._fetched(fetched)
-                    interrupts.check()
+                    interrupts.check_parent()
                     progress.show(active, done)
         finally:
             for run in active:
@@ -83,6 +81,15 @@ class Crawl:
             self._fetcher.close()
         order = list(self._params.classes)
         return sorted(done, key=lambda run: order.index(run.wnid))
+
+    def _finished(self, active: list[ClassRun]) -> list[ClassRun]:
+        """Take the classes that are done off the list, their files in place."""
+        done = [run for run in active if run.quota.done]
+        for run in done:
+            run.finish()
+            active.remove(run)
+            remove(self._folder / run.wnid)
+        return done
 
     def _open(self, wnid: str) -> ClassRun:
         quota, window = self._params.quota, self._params.network.connections
@@ -114,6 +121,8 @@ class Crawl:
             body = Path(url).read_bytes()
         except OSError as error:
             return Outcome(Status.CONNECTION_ERROR, f"file: {error.strerror}")
+        except ValueError:
+            return Outcome(Status.BAD_URL, "no file can be called so")
         stored = Stored(Path(url), 0, len(body))
         return judged(judge(body, self._bounds), body, "", stored, len(body))
 
@@ -150,7 +159,7 @@ class Crawl:
         """Take what is known of an archive, then read on where that ends."""
         url = slot.candidate.url
         archive = ArchiveRun(run, slot, self._known, self._spool, self._bounds)
-        if not is_web(url) and Path(url).exists():
+        if is_file_here(url):
             refused = self._refused(url)
             run.archive_ended(slot, refused or archive.read_local())
             return

@@ -12,7 +12,14 @@ import pycurl
 from allrounder.agent import NAME
 from allrounder.headers import opted_out
 from allrounder.outcomes import TRANSIENT_CODES
-from allrounder.photo import Bounds, Verdict, judge, placeholder_etags, placeholder_urls
+from allrounder.photo import (
+    Bounds,
+    Verdict,
+    ends_whole,
+    judge,
+    placeholder_etags,
+    placeholder_urls,
+)
 from allrounder.records import Status
 from allrounder.transfer import Reply
 from allrounder.urlcheck import BadUrlError, request_url
@@ -30,7 +37,7 @@ _ERRORS = {
     8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
     pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
     pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),
-    pycurl.E_SSL_CONNECT_ERROR: (Status.CONNECTION_ERROR, "TLS failed", False),
+    pycurl.E_SSL_CONNECT_ERROR: (Status.CONNECTION_ERROR, "TLS failed", True),
     pycurl.E_PEER_FAILED_VERIFICATION: (Status.CONNECTION_ERROR, "TLS certificate", False),
     pycurl.E_GOT_NOTHING: (Status.CONNECTION_ERROR, "no answer", True),
     pycurl.E_SEND_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
@@ -41,6 +48,13 @@ _ERRORS = {
     92: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),  # CURLE_HTTP2_STREAM
     100: (Status.CONNECTION_ERROR, "headers too large", False),  # CURLE_TOO_LARGE
 }
+
+
+_RECV_ERRORS = (
+    ("header", Verdict(Status.CONNECTION_ERROR, "headers too large"), False),
+    ("chunk", Verdict(Status.CONNECTION_ERROR, "malformed answer"), True),
+)
+"""What libcurl's words of a receive error tell apart; else the connection was reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +79,26 @@ def fate(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -
     for etag in reply.headers.get(b"etag", ()):
         if known := placeholder_etags().get(etag.decode("latin-1").removeprefix("W/").strip('"')):
             return Fate(Verdict(Status.PLACEHOLDER, known))
-    return Fate(judge(bytes(reply.body), bounds))
+    verdict = judge(bytes(reply.body), bounds)
+    encoded = b"content-encoding" in reply.headers
+    if encoded and verdict.status is Status.OK and not ends_whole(reply.body, verdict.suffix):
+        # libcurl takes a compressed body that stops early for a whole one
+        return Fate(Verdict(Status.TRUNCATED, "broken content encoding"))
+    return Fate(verdict)
 
 
 def failure(reply: Reply, bounds: Bounds) -> Fate | None:
     """The fate of a request that libcurl or we ended, or None when an answer came whole."""
-    if reply.refused:
+    if not reply.error or reply.code not in (0, 100, 103, 200, 206):
+        return None  # of an error page or a redirect, also a broken one, the code says enough
+    if reply.refused and not reply.code:
         return Fate(Verdict(Status.BLOCKED, "private address"))
     if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
-        if reply.code == 200:
-            return Fate(Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
-        return None  # an error page or a redirect: its code says enough
-    if not reply.error:
-        return None
+        return Fate(Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
+    if reply.error == pycurl.E_RECV_ERROR:
+        for words, verdict, try_again in _RECV_ERRORS:
+            if words in reply.words.lower():
+                return Fate(verdict, try_again)
     status, detail, try_again = _ERRORS.get(
         reply.error, (Status.CONNECTION_ERROR, f"libcurl error {reply.error}", True)
     )

@@ -72,6 +72,12 @@ class Fetcher:
         )
         self._ended: list[Fetched] = []
 
+    @property
+    def hungry(self) -> bool:
+        """Whether more URLs would keep the connections busier; a slow host's queue does not."""
+        total = self._network.connections
+        return self.load < 2 * total or 2 * self._transfers.in_flight < total
+
     def submit(self, token: Any, url: str, archive: ArchiveJob | None = None) -> None:
         """Ask for a URL; `token` comes back with what became of it."""
         self.load += 1
@@ -89,7 +95,7 @@ class Fetcher:
             self.traffic.requests += 1
             if job.archive:
                 job.archive.begin()
-                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.offset)
+                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.ask_from)
             else:
                 request = Request(job.asked[-1], self.bounds.max_bytes)
             self._transfers.start(job, request)

@@ -24,8 +24,9 @@ def opted_out(values: Iterable[bytes], agent: str) -> str:
         scope = ""
         for part in value.decode("latin-1").lower().split(","):
             name, colon, rest = part.partition(":")
-            if colon and name.strip() not in _WITH_VALUE:
-                scope, part = name.strip(), rest
+            name = name.strip()
+            if colon and name not in _WITH_VALUE and " " not in name:  # a date has spaces
+                scope, part = name, rest
             if part.strip() in OPT_OUT and scope in ("", "*", agent):
                 return part.strip()
     return ""

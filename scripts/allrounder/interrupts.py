@@ -1,10 +1,12 @@
-"""Turns Ctrl-C, SIGTERM and the death of the parent into an orderly end between two steps.
+"""Turns Ctrl-C, SIGTERM and the death of the parent into an orderly end of a stage.
 
-A signal must not break into libcurl's callbacks, where an exception would be lost.
+While `deferred`, signals are only noted: an exception in one of libcurl's callbacks would be lost.
 """
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -12,10 +14,10 @@ from allrounder.errors import DataError
 
 
 class Interrupts:
-    """While it is entered, signals are only noted; `check` acts on them."""
+    """While it is entered, SIGINT and SIGTERM both raise KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self._noted = False
+        self._noted = self._deferring = False
         self._parent = os.getppid()
         self._before: dict[int, object] = {}
 
@@ -33,10 +35,19 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal came; DataError if the parent (DVC) was killed."""
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Hold signals back until the end of the block."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
         if self._noted:
             raise KeyboardInterrupt
+
+    def check_parent(self) -> None:
+        """Raise DataError if the parent (DVC) was killed."""
         if os.getppid() != self._parent:
             raise DataError(
                 "the program that started this stage was killed; what was fetched is kept, "
@@ -45,3 +56,5 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted = True
+        if not self._deferring:
+            raise KeyboardInterrupt

@@ -6,7 +6,6 @@ A remembered photo is read, hashed and judged again before it counts.
 import hashlib
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from allrounder import pins
 from allrounder.classrun import ClassRun
@@ -14,7 +13,7 @@ from allrounder.outcomes import Outcome
 from allrounder.photo import Bounds, judge
 from allrounder.records import Status
 from allrounder.spool import Spool
-from allrounder.urltext import is_web
+from allrounder.urltext import is_file_here
 
 
 class Known:
@@ -25,7 +24,7 @@ class Known:
 
     def outcome(self, run: ClassRun, url: str) -> Outcome | None:
         """The remembered outcome of a URL, if it still holds under today's bounds."""
-        if not is_web(url) and Path(url).exists():
+        if is_file_here(url):
             return None  # files here may have changed; reading them costs nothing
         known = run.pins.get(url)
         if known is not None and run.retry and pins.retried(known):

@@ -118,6 +118,8 @@ class Spool:
         whole, size = 0, 0
         with self._journal_path.open("rb") as journal, self._blob_path.open("rb") as blob:
             for line in journal:
+                if not line.endswith(b"\n"):
+                    break
                 try:
                     url, entry = self._entry(json.loads(line))
                 except (ValueError, KeyError, TypeError):

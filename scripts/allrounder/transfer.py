@@ -21,10 +21,10 @@ from allrounder.urlcheck import host_of, is_public
 
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
-_HEADERS = {b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range"}
-
-Sink = Callable[[int, bytes], bool]
-"""Takes (HTTP code, chunk) of a body as it comes; False ends the transfer."""
+_HEADERS = {
+    *(b"location", b"retry-after", b"x-robots-tag", b"etag"),
+    *(b"content-range", b"content-encoding"),
+}
 
 
 @dataclass(slots=True)
@@ -32,12 +32,18 @@ class Reply:
     """What came back: libcurl's error (0: none), the HTTP code, headers we use, the body."""
 
     error: int = 0
+    words: str = ""  # libcurl's, of the error
     code: int = 0
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     refused: bool = False  # the address was not public
     over: bool = False  # the body was longer than it may be
     stopped: bool = False  # the sink had enough
+    raised: BaseException | None = None  # by the sink
+
+
+Sink = Callable[[Reply, bytes], bool]
+"""Takes a piece of a body as it comes, with the reply so far; False ends the transfer."""
 
 
 @dataclass(slots=True)
@@ -107,10 +113,11 @@ class _Handle:
     def _write(self, chunk: bytes) -> int:
         reply, request = self.reply, self.request
         if request.sink is not None:
-            if not request.sink(reply.code, chunk):
-                reply.stopped = True
-                return -1
-            return len(chunk)
+            try:
+                reply.stopped = not request.sink(reply, chunk)
+            except BaseException as error:  # libcurl would only print it
+                reply.raised = error
+            return -1 if reply.stopped or reply.raised else len(chunk)
         if len(reply.body) + len(chunk) > request.max_bytes:
             reply.over = True
             return -1
@@ -153,7 +160,10 @@ class Transfers:
         self._multi.add_handle(handle.curl)
 
     def step(self, wait: float) -> list[tuple[Any, Reply]]:
-        """Let libcurl work, wait up to `wait` seconds for the network, return what has ended."""
+        """Let libcurl work, wait up to `wait` seconds for the network, return what has ended.
+
+        Raises what a sink raised.
+        """
         self._multi.perform()
         ended = list(self._ended())
         if not ended:
@@ -163,6 +173,9 @@ class Transfers:
                 time.sleep(wait)
             self._multi.perform()
             ended = list(self._ended())
+        for _, reply in ended:
+            if reply.raised:
+                raise reply.raised
         return ended
 
     def close(self) -> None:
@@ -180,11 +193,11 @@ class Transfers:
         more = 1
         while more:
             more, done, failed = self._multi.info_read(64)
-            for curl, error in [(c, 0) for c in done] + [(c, code) for c, code, _ in failed]:
+            for curl, error, words in [*((curl, 0, "") for curl in done), *failed]:
                 handle = self._busy.pop(curl)
                 self._multi.remove_handle(curl)
-                handle.reply.error = error
                 token, reply = handle.token, handle.reply
+                reply.error, reply.words = error, words
                 handle.token = None
                 handle.request.sink = None
                 self._idle.append(handle)

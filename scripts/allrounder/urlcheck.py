@@ -23,6 +23,7 @@ _REFUSED = tuple(
         "::/96",  # IPv4-compatible, RFC 4291
         "64:ff9b::/96",  # NAT64, RFC 6052
         "64:ff9b:1::/48",  # NAT64, RFC 8215
+        "fec0::/10",  # site-local, RFC 3879
         "2001::/32",  # Teredo, RFC 4380
         "2002::/16",  # 6to4, RFC 3056
     )
@@ -54,6 +55,8 @@ def request_url(url: str) -> str:
         raise BadUrlError("userinfo")
     if port == 0:
         raise BadUrlError("malformed")
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):
+        raise BadUrlError("bad host")
     netloc = _host(parts.hostname or "") + (f":{port}" if port else "")
     path = quote(parts.path or "/", safe=_KEPT)
     return urlunsplit((parts.scheme, netloc, path, quote(parts.query, safe=_KEPT), ""))
@@ -66,6 +69,8 @@ def host_of(url: str) -> str:
 
 def _host(host: str) -> str:
     if ":" in host:
+        if "%" in host:
+            raise BadUrlError("bad host")  # a zone is of one machine only
         try:
             return f"[{ipaddress.IPv6Address(host)}]"
         except ValueError:

@@ -5,6 +5,7 @@ Not for whether a URL may be asked: that is urlcheck.py.
 
 import codecs
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -43,6 +44,14 @@ def flickr_photo(url: str) -> str:
 def is_web(url: str) -> bool:
     """Whether this is a URL of the web and not a path on this machine."""
     return url[:8].lower().startswith(("http://", "https://"))
+
+
+def is_file_here(url: str) -> bool:
+    """Whether this is the path of a file on this machine; not for what no file can be called."""
+    try:
+        return not is_web(url) and Path(url).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def is_archive(url: str) -> bool:
