@@ -15,7 +15,7 @@ from allrounder.errors import DataError
 from allrounder.params import Params
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
-from allrounder.synsets import VOC_LABELS, labels, synsets
+from allrounder.synsets import VOC_LABELS, find, labels
 from allrounder.tars import members
 
 
@@ -125,7 +125,8 @@ def _write_classes(path: Path, params: Params, manifest: Sequence[ManifestRow]) 
         header = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
         print(*header, *sides, sep=",", file=file)
         for index, (wnid, voc) in enumerate(params.classes.items()):
-            ilsvrc = synsets()[wnid].ilsvrc_index
+            synset = find(wnid)
+            ilsvrc = synset.ilsvrc_index if synset else None
             cells: list[object] = [index, folders[wnid], wnid, names[wnid], voc or ""]
             cells += ["" if ilsvrc is None else ilsvrc, VOC_LABELS.index(voc) if voc else ""]
             print(*cells, *(counts[wnid, side] for side in sides), sep=",", file=file)

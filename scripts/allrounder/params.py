@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, synsets
+from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, find
 
 
 class Section(BaseModel):
@@ -217,15 +217,15 @@ class Params(Section):
     @model_validator(mode="after")
     def _classes_exist(self) -> Self:
         for wnid, voc in self.classes.items():
-            if wnid not in synsets():
+            synset = find(wnid)
+            if synset is None:
                 raise ValueError(
                     f"classes.{wnid}: ImageNet has no such synset.{did_you_mean_wnid(wnid)}"
                 )
-            known = synsets()[wnid].voc
             if voc is not None and voc not in VOC_LABELS:
                 raise ValueError(f"classes.{wnid}: {voc!r} is no VOC label.{did_you_mean_voc(voc)}")
+            name, known = synset.names[0], synset.voc
             if voc is not None and known is not None and voc != known:
-                name = synsets()[wnid].names[0]
                 raise ValueError(
                     f"classes.{wnid}: {name} is no {voc!r}. Did you mean {known}? "
                     "(null: it stands for no VOC label)"

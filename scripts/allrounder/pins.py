@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from allrounder import sources, tars
+from allrounder import tars
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError, UsageError
 from allrounder.outcomes import Outcome, may_pass
@@ -59,7 +59,9 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
     """
     pinned = lock_params("fetch_urls")
     asked = params.model_dump(include={"sources"})["sources"]
-    if pinned.get("sources") is None or all(map(sources.is_local, params.sources)):
+    if pinned.get("sources") is None or not any(
+        is_web(source.location) for source in params.sources
+    ):
         return {}
     if [_source(source) for source in pinned["sources"]] != [_source(source) for source in asked]:
         return {}

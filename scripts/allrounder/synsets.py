@@ -43,29 +43,43 @@ class Synset:
         return re.sub(r"[^a-z0-9]+", "_", self.names[0].lower()).strip("_") or self.wnid
 
 
+def find(wnid: str) -> Synset | None:
+    """The synset of a wnid, or None. Every stage starts with this, so only one row is made."""
+    row = _rows().get(wnid)
+    return _synset(row) if row else None
+
+
 @cache
 def synsets() -> dict[str, Synset]:
     """All synsets by wnid, in the table's order."""
+    return {wnid: _synset(row) for wnid, row in _rows().items()}
+
+
+@cache
+def _rows() -> dict[str, list[str]]:
     with TABLE.open(encoding="utf-8", newline="") as file:
-        return {row["wnid"]: _synset(row) for row in csv.DictReader(file)}
+        rows = csv.reader(file)
+        next(rows)
+        return {row[0]: row for row in rows}
 
 
-def _synset(row: dict[str, str]) -> Synset:
+def _synset(row: list[str]) -> Synset:
+    wnid, names, ilsvrc_index, hypernyms, voc, listed_urls, flickr_urls = row
     return Synset(
-        row["wnid"],
-        tuple(row["names"].split("; ")),
-        int(row["ilsvrc_index"]) if row["ilsvrc_index"] else None,
-        tuple(row["hypernyms"].split()),
-        row["voc"] or None,
-        int(row["listed_urls"] or 0),
-        int(row["flickr_urls"] or 0),
+        wnid,
+        tuple(names.split("; ")),
+        int(ilsvrc_index) if ilsvrc_index else None,
+        tuple(hypernyms.split()),
+        voc or None,
+        int(listed_urls or 0),
+        int(flickr_urls or 0),
     )
 
 
 def labels(wnids: Iterable[str]) -> dict[str, str]:
     """A label for each class. Where two of the given classes share one, both get their wnid too."""
-    table = synsets()
-    plain = {wnid: table[wnid].label for wnid in wnids}
+    found = {wnid: find(wnid) for wnid in wnids}
+    plain = {wnid: synset.label if synset else wnid for wnid, synset in found.items()}
     shared = list(plain.values())
     return {
         wnid: label if shared.count(label) == 1 else f"{label}_{wnid}"

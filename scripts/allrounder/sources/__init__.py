@@ -30,8 +30,3 @@ def candidates(source: Source, wnids: Sequence[str], web: Web) -> Listing:
 def described(source: Source) -> str:
     """A source's name in messages."""
     return f"source {source.kind} {source.location}"
-
-
-def is_local(source: Source) -> bool:
-    """Whether the source is on this machine, so that asking it again costs nothing."""
-    return not source.location.startswith(("http://", "https://"))

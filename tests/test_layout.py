@@ -1,0 +1,122 @@
+"""The dataset as others read it: the readers' own rules, since the readers weigh gigabytes."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from allrounder.csvfiles import read_csv
+from allrounder.records import ManifestRow
+from allrounder.synsets import VOC_LABELS
+from project import Project
+
+
+@pytest.fixture(scope="module")
+def built(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    clone = Project.cloned(origin, tmp_path_factory.mktemp("layout") / "clone")
+    clone.dvc("pull")
+    return clone
+
+
+def manifest(clone: Project) -> list[ManifestRow]:
+    return list(read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow))
+
+
+def table(clone: Project) -> list[dict[str, str]]:
+    with (clone.folder / "data/dataset/classes.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def image_folder(root: Path) -> tuple[list[str], list[tuple[Path, int]]]:
+    """torchvision.datasets.ImageFolder's rule: sorted folders are classes, sorted files samples."""
+    classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+    samples = [
+        (path, index)
+        for index, name in enumerate(classes)
+        for path in sorted((root / name).iterdir())
+    ]
+    return classes, samples
+
+
+def test_the_manifest_and_the_folders_agree(built: Project) -> None:
+    rows = manifest(built)
+    root = built.folder / "data/dataset"
+    assert {row.file for row in rows} == {
+        path.relative_to(root).as_posix() for path in root.glob("*/*/*.jpg")
+    }
+    for row in rows:
+        body = (root / row.file).read_bytes()
+        assert hashlib.sha256(body).hexdigest() == row.sha256
+        assert Path(row.file).name == f"{row.wnid}_{row.sha256[:16]}.jpg"
+        with Image.open(root / row.file) as image:
+            image.load()
+            assert (image.format, image.mode in ("RGB", "L")) == ("JPEG", True)
+            assert image.size == (row.width, row.height)
+            assert not image.getexif()
+
+
+def test_it_reads_as_an_image_folder_with_the_same_classes_on_every_side(built: Project) -> None:
+    root = built.folder / "data/dataset"
+    train, val = image_folder(root / "train"), image_folder(root / "val")
+    assert train[0] == val[0] == sorted(row["folder"] for row in table(built))
+    assert (len(train[1]), len(val[1])) == (160, 40)
+    # Hugging Face's imagefolder and Ultralytics take the split from the first folder's name, and
+    # the class from the last one's; a metadata.csv would change what the former reads.
+    assert {entry.name for entry in root.iterdir()} == {
+        *("train", "val", "manifest.csv", "classes.csv")
+    }
+
+
+def test_the_class_table_joins_detectors_labels(built: Project) -> None:
+    rows = {row["folder"]: row for row in table(built)}
+    husky = rows["eskimo_dog"]
+    assert husky["wnid"] == "n02109961"
+    assert husky["ilsvrc_index"] == "248"
+    assert VOC_LABELS[int(husky["voc_index"])] == husky["voc"] == "dog"
+    assert [row["class_index"] for row in table(built)] == [str(n) for n in range(10)]
+    assert sum(int(row["train"]) + int(row["val"]) for row in rows.values()) == 200
+
+
+def test_the_metrics_add_up(built: Project) -> None:
+    metrics = json.loads(built.read("data/metrics.json"))
+    for step, count in metrics["all"].items():
+        assert count == sum(counts[step] for counts in metrics["classes"].values())
+    for counts in (metrics["all"], *metrics["classes"].values()):
+        assert counts["listed"] >= counts["tried"] >= counts["taken"] >= counts["kept"]
+        assert counts["kept"] == counts["train"] + counts["val"]
+
+
+def test_classes_of_one_voc_label_share_a_folder_and_are_split_each_by_itself(
+    clone: Project,
+) -> None:
+    (clone.folder / "more").mkdir()
+    for source, wnid in (("n02109961", "n02109961"), ("n01833805", "n02099601")):
+        (clone.folder / "data/sample" / source).rename(clone.folder / "more" / wnid)
+    clone.edit(
+        sources=[{"kind": "folder", "location": "more"}],
+        classes={"n02109961": "dog", "n02099601": "dog"},
+        split={"folders": "voc", "ratio": [0.6, 0.2, 0.2]},
+    )
+    clone.repro()
+    counts = {(row.wnid, row.split) for row in manifest(clone)}
+    assert counts == {(w, s) for w in ("n02109961", "n02099601") for s in ("train", "val", "test")}
+    assert all(row.file.startswith(f"{row.split}/dog/{row.wnid}_") for row in manifest(clone))
+    per = [sum(r.wnid == w and r.split == s for r in manifest(clone)) for w, s in sorted(counts)]
+    assert sorted(per) == [4, 4, 4, 4, 12, 12]
+
+
+def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(clone: Project) -> None:
+    clone.edit(split={"kfold": 4})
+    clone.repro()
+    rows = manifest(clone)
+    assert {row.split for row in rows} == {f"fold_{n}" for n in range(1, 5)}
+    assert len({row.sha256 for row in rows}) == len(rows) == 200
+    root = clone.folder / "data/dataset"
+    for fold in range(1, 5):
+        train = {path.name for path in root.glob(f"fold_{fold}/train/*/*")}
+        val = {path.name for path in root.glob(f"fold_{fold}/val/*/*")}
+        assert len(train | val) == 200
+        assert not train & val
