@@ -3,6 +3,7 @@
 What dvc.lock pins and what a run that was cut off left is not asked again; see README, 'Pins'.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported is no garbage: it need not be looked through again and again
     sys.exit(run(main))

@@ -79,7 +79,7 @@ def fate(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -
     for etag in reply.headers.get(b"etag", ()):
         if known := placeholder_etags().get(etag.decode("latin-1").removeprefix("W/").strip('"')):
             return Fate(Verdict(Status.PLACEHOLDER, known))
-    verdict = judge(bytes(reply.body), bounds)
+    verdict = judge(reply.body, bounds)
     encoded = b"content-encoding" in reply.headers
     if encoded and verdict.status is Status.OK and not ends_whole(reply.body, verdict.suffix):
         # libcurl takes a compressed body that stops early for a whole one

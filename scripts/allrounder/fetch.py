@@ -117,7 +117,7 @@ class Fetcher:
         busy = reply.code in BUSY_CODES
         self._hosts.end(host, now, reply.code, asked_to_wait if busy else None)
         self.traffic.answers += reply.code != 0
-        self.traffic.bytes += job.archive.received if job.archive else len(reply.body)
+        self.traffic.bytes += job.archive.received if job.archive else reply.size
         if job.archive:
             fate = job.archive.fate(reply, job.asked, self.bounds)
             if job.archive.progressed():
@@ -139,6 +139,6 @@ class Fetcher:
 
     def _finish(self, job: _Job, verdict: Verdict, reply: Reply) -> None:
         good = verdict.status is Status.OK
-        size = len(reply.body) if reply.code == 200 and not reply.error else None
-        body = bytes(reply.body) if good and not job.archive else b""
+        size = reply.size if reply.code == 200 and not reply.error else None
+        body = reply.body if good and not job.archive else b""
         self._ended.append(Fetched(job.token, verdict, job.asked[-1], body, size))

@@ -1,6 +1,5 @@
 """Reads the two headers by which hosts ask for manners: Retry-After and X-Robots-Tag."""
 
-import email.utils
 import time
 from collections.abc import Iterable
 
@@ -41,8 +40,10 @@ def retry_after(values: Iterable[bytes]) -> float | None:
         text = value.decode("latin-1").strip()
         if text.isascii() and text.isdigit():
             return float(text[:12])
+        from email.utils import parsedate_to_datetime  # slow to import, and dates are rare
+
         try:
-            when = email.utils.parsedate_to_datetime(text).timestamp()
+            when = parsedate_to_datetime(text).timestamp()
         except (ValueError, TypeError, OverflowError):
             continue
         return max(0.0, when - time.time())

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from allrounder.errors import UsageError
 from allrounder.params import Params
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 PARAMS = Path("params.yaml")
 
 
@@ -34,7 +35,7 @@ def load(path: Path = PARAMS) -> Params:
     root = _compose(path, text)
     try:
         # JSON mode of strict validation takes YAML's lists and numbers as they are written.
-        return Params.model_validate(yaml.safe_load(text))
+        return Params.model_validate(yaml.load(text, Loader=_LOADER))
     except ValidationError as error:
         raise UsageError(_first_fault(path, root, error)) from None
 
@@ -47,8 +48,8 @@ def schema() -> str:
 def _compose(path: Path, text: str) -> yaml.Node:
     """Parse to nodes, which know their lines; refuse what is no mapping and keys given twice."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        yaml.safe_load(text)
+        root = yaml.compose(text, Loader=_LOADER)
+        yaml.load(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UsageError(f"{path}, line {line}: not valid YAML: {error.problem}") from None

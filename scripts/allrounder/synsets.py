@@ -5,7 +5,6 @@ and WordNet's notice are in tables/README.md).
 """
 
 import csv
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,6 +86,12 @@ def labels(wnids: Iterable[str]) -> dict[str, str]:
     }
 
 
+def _close(text: str, known: Iterable[str]) -> list[str]:
+    import difflib  # slow to import, and only mistakes need it
+
+    return difflib.get_close_matches(text, list(known), n=1)
+
+
 def did_you_mean_wnid(text: str) -> str:
     """' Did you mean ...?' for a wnid that is not in the table, by number or by name; or ''."""
     named = [
@@ -94,7 +99,7 @@ def did_you_mean_wnid(text: str) -> str:
         for synset in synsets().values()
         if text.lower().replace("_", " ") in (name.lower() for name in synset.names)
     ]
-    close = named or [synsets()[wnid] for wnid in difflib.get_close_matches(text, synsets(), n=1)]
+    close = named or [synsets()[wnid] for wnid in _close(text, synsets())]
     if not close:
         return ""
     best = max(close, key=lambda synset: synset.listed_urls)
@@ -106,5 +111,5 @@ def did_you_mean_voc(text: str) -> str:
     everyday = {"airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike"}
     everyday |= {"tv": "tvmonitor", "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable"}
     close = [everyday[text.lower()]] if text.lower() in everyday else []
-    close = close or difflib.get_close_matches(text.lower(), VOC_LABELS, n=1)
+    close = close or _close(text.lower(), VOC_LABELS)
     return f" Did you mean {close[0]}?" if close else f" VOC has {', '.join(VOC_LABELS)}."

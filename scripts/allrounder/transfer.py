@@ -35,11 +35,19 @@ class Reply:
     words: str = ""  # libcurl's, of the error
     code: int = 0
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0  # of the body so far
     refused: bool = False  # the address was not public
     over: bool = False  # the body was longer than it may be
     stopped: bool = False  # the sink had enough
     raised: BaseException | None = None  # by the sink
+
+    @property
+    def body(self) -> bytes:
+        """The body in one piece."""
+        if len(self.chunks) > 1:
+            self.chunks[:] = [b"".join(self.chunks)]
+        return self.chunks[0] if self.chunks else b""
 
 
 Sink = Callable[[Reply, bytes], bool]
@@ -110,19 +118,20 @@ class _Handle:
         if (name := name.lower()) in _HEADERS:
             self.reply.headers.setdefault(name, []).append(value.strip())
 
-    def _write(self, chunk: bytes) -> int:
+    def _write(self, chunk: bytes) -> int | None:
         reply, request = self.reply, self.request
         if request.sink is not None:
             try:
                 reply.stopped = not request.sink(reply, chunk)
             except BaseException as error:  # libcurl would only print it
                 reply.raised = error
-            return -1 if reply.stopped or reply.raised else len(chunk)
-        if len(reply.body) + len(chunk) > request.max_bytes:
+            return -1 if reply.stopped or reply.raised else None
+        reply.size += len(chunk)
+        if reply.size > request.max_bytes:
             reply.over = True
             return -1
-        reply.body += chunk
-        return len(chunk)
+        reply.chunks.append(chunk)
+        return None
 
     def _open_socket(self, purpose: int, address: Any) -> Any:
         """Refuse addresses that are not public, at the moment of connecting (no DNS rebinding)."""

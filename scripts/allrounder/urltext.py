@@ -56,6 +56,8 @@ def is_file_here(url: str) -> bool:
 
 def is_archive(url: str) -> bool:
     """Whether the URL or path is of a tar of photos, by its ending."""
+    if ".tar" not in url.lower():
+        return False
     try:
         path = urlsplit(url).path if is_web(url) else url
     except ValueError:
