@@ -6,7 +6,7 @@ What is kept is upright RGB JPEG without metadata; README lists the reasons.
 import sys
 from pathlib import Path
 
-from allrounder import cleaning, pins, spool
+from allrounder import cleaning, pins, spool, workdir
 from allrounder.classfiles import clear_others
 from allrounder.errors import run
 from allrounder.paramsfile import load
@@ -18,14 +18,14 @@ def main() -> None:
     """Parse, clean, write."""
     params = load()
     CLEAN.mkdir(parents=True, exist_ok=True)
-    spool.sweep(spool.WORK / "download", pins.locked_output("download"))
-    with spool.locked("clean") as folder:
+    spool.sweep(workdir.WORK / "download", pins.locked_output("download"))
+    with workdir.locked("clean") as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         try:
             rows = cleaning.clean(params, RAW, CLEAN, work)
         finally:
-            spool.remove(work)
+            workdir.remove(work)
     clear_others(CLEAN, params.classes)
     for warning in cleaning.check(rows, params, RAW):
         print(warning, file=sys.stderr)

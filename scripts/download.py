@@ -5,14 +5,17 @@ What dvc.lock pins and what a run that was cut off left is not asked again; see 
 
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from allrounder import pins, spool
+from allrounder import pins, workdir, workers
 from allrounder.classfiles import clear_others
-from allrounder.crawl import Crawl
+from allrounder.crawl import Crawl, Folders
 from allrounder.errors import run
+from allrounder.params import Network
 from allrounder.paramsfile import load
 from allrounder.rawreport import check, print_table, rules_key
+from allrounder.spool import Spool
 
 URLS, RAW = Path("data/urls"), Path("data/raw")
 
@@ -21,18 +24,22 @@ def main() -> None:
     """Parse, download, write."""
     params = load()
     RAW.mkdir(parents=True, exist_ok=True)
-    with spool.locked("download") as folder:
+    with workdir.locked("download") as work:
         pinned = pins.locked_output("download")
-        kept = spool.Spool(folder, rules_key(params), pins.ignored(), pinned)
-        crawl = Crawl(params, URLS, RAW, kept, folder)
+        spool = Spool(work, rules_key(params), pins.ignored(), pinned)
+
+        def make(number: int, wnids: Sequence[str], network: Network) -> Crawl:
+            own = spool.of_process(number) if number else spool
+            return Crawl(params, wnids, network, Folders(URLS, RAW, work), own)
+
         try:
-            runs = crawl.run()
+            results, traffic = workers.crawl(params, make)
             clear_others(RAW, params.classes)
-            print_table(runs, crawl.traffic)
-            check(runs, params, crawl.traffic)
-            kept.complete()
+            print_table(results, traffic)
+            check(results, params, traffic)
+            spool.complete()
         finally:
-            kept.close()
+            spool.close()
 
 
 if __name__ == "__main__":

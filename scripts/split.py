@@ -6,7 +6,7 @@ Beside them manifest.csv, classes.csv; and data/metrics.json with the counts of 
 import sys
 from pathlib import Path
 
-from allrounder import layout, spool
+from allrounder import layout, workdir
 from allrounder.errors import run
 from allrounder.paramsfile import load
 
@@ -17,15 +17,15 @@ DATASET, METRICS = Path("data/dataset"), Path("data/metrics.json")
 def main() -> None:
     """Parse, split, write."""
     params = load()
-    spool.remove(DATASET)
+    workdir.remove(DATASET)
     DATASET.mkdir(parents=True)
-    with spool.locked("split") as folder:
+    with workdir.locked("split") as folder:
         work = folder / "work"
-        spool.remove(work)
+        workdir.remove(work)
         try:
             manifest = layout.build(params, STAGES, DATASET, work)
         finally:
-            spool.remove(work)
+            workdir.remove(work)
     layout.write_metrics(METRICS, params, STAGES, manifest)
 
 

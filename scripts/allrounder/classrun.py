@@ -5,6 +5,7 @@ however long the list is. Not for fetching: that is crawl.py.
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder.archivefetch import at_byte
@@ -16,6 +17,19 @@ from allrounder.quota import ClassQuota, Slot
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.tars import TarWriter
 from allrounder.tarstream import Member
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """What came of a class: how many candidates had which fate."""
+
+    wnid: str
+    counts: Counter[Status]
+
+    @property
+    def taken(self) -> int:
+        """Photos in the class's archive."""
+        return self.counts[Status.OK]
 
 
 class ClassRun:
@@ -58,7 +72,7 @@ class ClassRun:
         self.quota.drop_archive()
         self._write(slot.candidate, outcome)
 
-    def finish(self) -> None:
+    def finish(self) -> ClassResult:
         """Write what was not needed and put the two files in place."""
         for candidate in self.quota.leftovers():
             self._write(candidate, Outcome(Status.UNUSED))
@@ -66,6 +80,7 @@ class ClassRun:
         _part(self._tar_path).replace(self._tar_path)
         _part(self._table_path).replace(self._table_path)
         self.finished = True
+        return ClassResult(self.wnid, self.counts)
 
     def close(self) -> None:
         """Close the files where they are."""

@@ -6,25 +6,28 @@ a file of this machine, the web.
 
 import os
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder import pins
 from allrounder.archivefetch import ArchiveJob
 from allrounder.archiverun import ArchiveRun
-from allrounder.classrun import ClassRun
+from allrounder.classrun import ClassResult, ClassRun
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.fetch import Fetched, Fetcher, Traffic
 from allrounder.interrupts import Interrupts
 from allrounder.known import Known
 from allrounder.outcomes import Outcome, Stored, judged, may_pass
-from allrounder.params import Params
+from allrounder.params import Network, Params
 from allrounder.photo import judge
-from allrounder.progress import Progress
+from allrounder.progress import Counts
 from allrounder.quota import Slot
 from allrounder.records import Candidate, Status
-from allrounder.spool import Entry, Spool, remove
+from allrounder.spool import Entry, Spool
 from allrounder.urltext import is_file_here, is_web
+from allrounder.workdir import remove
 
 POLL = 0.2  # seconds
 MAX_ACTIVE = 32
@@ -33,13 +36,32 @@ NOTHING_REACHED = 512
 """So many URLs without a single answer from the web: the network is down, not the URLs dead."""
 
 
-class Crawl:
-    """One run over all classes. `folder` is the stage's own work folder."""
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the lists are, where the photos go, and the stage's own work folder."""
 
-    def __init__(self, params: Params, urls: Path, raw: Path, spool: Spool, folder: Path):
-        self._params, self._urls, self._raw = params, urls, raw
-        self._spool, self._folder = spool, folder
-        self._fetcher = Fetcher(params.network, params.download)
+    urls: Path
+    raw: Path
+    work: Path
+
+
+class Crawl:
+    """One run over some classes."""
+
+    def __init__(
+        self,
+        params: Params,
+        wnids: Sequence[str],
+        network: Network,
+        folders: Folders,
+        spool: Spool,
+    ):
+        self._params, self._wnids, self._window = params, wnids, network.connections
+        self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
+        self._spool = spool
+        self._fetcher = Fetcher(network, params.download)
+        self._active: list[ClassRun] = []
+        self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds
         self._known = Known(spool, self._bounds)
         self._roots = [
@@ -54,49 +76,54 @@ class Crawl:
         """What went over the network."""
         return self._fetcher.traffic
 
-    def run(self) -> list[ClassRun]:
-        """Download all classes; returns them in the params' order, their files in place.
+    def counts(self) -> Counts:
+        """How far this is."""
+        runs = [run.counts for run in self._active]
+        runs += [result.counts for result in self._done]
+        taken = sum(counts[Status.OK] for counts in runs)
+        return Counts(taken, sum(counts.total() for counts in runs), self.traffic.bytes)
 
-        Raises DataError when nothing at all can be reached, KeyboardInterrupt when interrupted.
+    def run(self, interrupts: Interrupts, show: Callable[[Counts], None]) -> list[ClassResult]:
+        """Download the classes; returns what came of them, their files in place.
+
+        `show` is told again and again how far this is. Raises DataError when nothing at all can
+        be reached, KeyboardInterrupt when interrupted.
         """
-        waiting, active, done = deque(self._params.classes), list[ClassRun](), list[ClassRun]()
-        total = self._params.quota * len(waiting)
+        waiting = deque(self._wnids)
         try:
-            with Interrupts() as interrupts, Progress(total, self.traffic) as progress:
-                while waiting or active:
-                    if waiting and len(active) < MAX_ACTIVE and self._fetcher.hungry:
-                        active.append(self._open(waiting.popleft()))
-                        self._advance(active[-1])
-                    done += self._finished(active)
-                    may_open = waiting and len(active) < MAX_ACTIVE and self._fetcher.hungry
-                    with interrupts.deferred():
-                        ended = list(self._fetcher.poll(POLL if active and not may_open else 0))
-                    for fetched in ended:
-                        self._fetched(fetched)
-                    interrupts.check_parent()
-                    progress.show(active, done)
+            while waiting or self._active:
+                if self._may_open(waiting):
+                    self._active.append(self._open(waiting.popleft()))
+                    self._advance(self._active[-1])
+                self._finish_classes()
+                idle = not self._active or self._may_open(waiting)
+                with interrupts.deferred():
+                    ended = list(self._fetcher.poll(0 if idle else POLL))
+                for fetched in ended:
+                    self._fetched(fetched)
+                show(self.counts())
         finally:
-            for run in active:
+            for run in self._active:
                 run.close()
             self._fetcher.close()
-        order = list(self._params.classes)
-        return sorted(done, key=lambda run: order.index(run.wnid))
+        return self._done
 
-    def _finished(self, active: list[ClassRun]) -> list[ClassRun]:
+    def _may_open(self, waiting: deque[str]) -> bool:
+        return bool(waiting) and len(self._active) < MAX_ACTIVE and self._fetcher.hungry
+
+    def _finish_classes(self) -> None:
         """Take the classes that are done off the list, their files in place."""
-        done = [run for run in active if run.quota.done]
-        for run in done:
-            run.finish()
-            active.remove(run)
+        for run in [run for run in self._active if run.quota.done]:
+            self._done.append(run.finish())
+            self._active.remove(run)
             remove(self._folder / run.wnid)
-        return done
 
     def _open(self, wnid: str) -> ClassRun:
-        quota, window = self._params.quota, self._params.network.connections
+        quota = self._params.quota
         pinned = pins.RawPins(wnid, self._params, self._folder / wnid)
         listed = read_csv(self._urls / f"{wnid}.csv", Candidate)
         retry = not pins.fills(listed, pinned, quota)
-        return ClassRun(wnid, self._urls, self._raw, quota, window, pinned, retry)
+        return ClassRun(wnid, self._urls, self._raw, quota, self._window, pinned, retry)
 
     def _advance(self, run: ClassRun) -> None:
         """Ask for all that may be asked of a class now."""

@@ -16,9 +16,9 @@ from allrounder.errors import DataError
 class Interrupts:
     """While it is entered, SIGINT and SIGTERM both raise KeyboardInterrupt."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent: int | None = None) -> None:
         self._noted = self._deferring = False
-        self._parent = os.getppid()
+        self._parent = os.getppid() if parent is None else parent
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:

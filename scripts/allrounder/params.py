@@ -147,6 +147,9 @@ class Network(Section):
     """How the web is asked: how fast and how patiently, never what. No stage depends on it."""
 
     connections: int = Field(64, ge=1, le=1024, description="connections in all")
+    processes: int = Field(
+        2, ge=1, le=16, description="processes that share the classes and the connections"
+    )
     per_host: int = Field(16, ge=1, le=1024, description="connections to one host")
     min_interval: float = Field(
         0, ge=0, le=60, description="seconds between two requests to one host, at least"

@@ -18,8 +18,8 @@ from allrounder.errors import DataError, UsageError
 from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
-from allrounder.spool import WORK
 from allrounder.urltext import is_archive, is_web
+from allrounder.workdir import WORK
 
 LOCK = Path("dvc.lock")
 SWITCH = "ALLROUNDER_PINS"

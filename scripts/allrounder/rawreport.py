@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from allrounder.classrun import ClassRun
+from allrounder.classrun import ClassResult
 from allrounder.crawl import nothing_reached
 from allrounder.errors import DataError
 from allrounder.fetch import Traffic
@@ -19,7 +19,7 @@ def rules_key(params: Params) -> str:
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
-def print_table(runs: Sequence[ClassRun], traffic: Traffic) -> None:
+def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
     """Print, on stderr, how many URLs of each class had which fate."""
     seen = [status for status in Status if any(run.counts[status] for run in runs)]
     print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
@@ -29,9 +29,9 @@ def print_table(runs: Sequence[ClassRun], traffic: Traffic) -> None:
     print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
 
 
-def check(runs: Sequence[ClassRun], params: Params, traffic: Traffic) -> None:
+def check(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
     """Raise DataError when nothing was reached or a class has too few photos."""
-    short = [run for run in runs if run.quota.taken < params.min_per_class]
+    short = [run for run in runs if run.taken < params.min_per_class]
     if short and traffic.requests and not traffic.answers:
         raise nothing_reached(traffic)
     if short:
@@ -43,11 +43,11 @@ def check(runs: Sequence[ClassRun], params: Params, traffic: Traffic) -> None:
         )
 
 
-def _short(run: ClassRun) -> str:
+def _short(run: ClassResult) -> str:
     reasons = ", ".join(
         f"{count} {status}" for status, count in run.counts.most_common() if status != Status.OK
     )
-    return f"{run.wnid} has {run.quota.taken} of {sum(run.counts.values())} listed ({reasons})"
+    return f"{run.wnid} has {run.taken} of {sum(run.counts.values())} listed ({reasons})"
 
 
 def _width(status: Status) -> int:

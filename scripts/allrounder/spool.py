@@ -5,24 +5,17 @@ journal's line is written after the photo, so a line that is whole vouches for i
 a torn tail is cut off both. Not for what dvc.lock pins: that is pins.py.
 """
 
+import copy
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from allrounder.errors import DataError
 from allrounder.outcomes import Outcome, Stored
 from allrounder.records import Status
-
-WORK = Path(".allrounder")
-"""Where running stages keep things; ignored by git and DVC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,47 +28,46 @@ class Entry:
     end: int = 0
 
 
-class Spool:
-    """The spool of one stage run; use it within `locked`.
+class _Files:
+    """A file of photos and its journal; every process of a run has a pair of its own."""
 
-    `key` stands for the params that outcomes depend on: under another key only photos are kept,
-    not the reasons against others. `pinned` is what dvc.lock pins now: see `sweep`. `fresh`
-    forgets what an earlier run left, unless that was cut off and fresh too.
-    """
+    def __init__(self, folder: Path, number: int):
+        tail = f"-{number}" if number else ""
+        self._blob_path = folder / f"photos{tail}.blob"
+        self._journal_path = folder / f"journal{tail}.jsonl"
+        self._size = 0  # of the blob, as far as the journal vouches for it
+        self._blob = self._journal = -1
 
-    def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
-        self._folder = folder
-        self._blob_path, self._journal_path = folder / _BLOB, folder / _JOURNAL
-        self._mark = folder / _MARK
-        self._entries: dict[str, Entry] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder, pinned)
-        state = _read_state(self._mark)
-        if fresh and (not state.get("fresh") or state.get("complete")):
-            self._clear()
-        self._same_key = state.get("key") == key
-        size = self._load()
+    def load(self) -> Iterator[tuple[str, Entry]]:
+        """Yield what the journal says, by URL, and cut off its torn tail."""
+        if not self._journal_path.exists() or not self._blob_path.exists():
+            self._journal_path.unlink(missing_ok=True)
+            return
+        whole = 0
+        with self._journal_path.open("rb") as journal:
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    url, entry = self._entry(json.loads(line))
+                except (ValueError, KeyError, TypeError):
+                    break
+                if stored := entry.outcome.stored:
+                    if hashlib.sha256(stored.read()).hexdigest() != entry.outcome.sha256:
+                        break
+                    self._size = stored.offset + stored.size
+                yield url, entry
+                whole += len(line)
+        os.truncate(self._journal_path, whole)
+
+    def open(self) -> None:
+        """Be ready to add."""
         self._blob = os.open(self._blob_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
         self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | _APPEND, 0o666)
-        os.ftruncate(self._blob, size)
-        os.lseek(self._blob, size, os.SEEK_SET)
-        self._size = size
-        self._state = {"key": key, "fresh": fresh, "complete": False, "pinned": pinned}
-        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+        os.ftruncate(self._blob, self._size)
+        os.lseek(self._blob, self._size, os.SEEK_SET)
 
-    def get(self, url: str) -> Outcome | None:
-        """The outcome that an earlier run noted for a URL."""
-        entry = self._entries.get(url)
-        return entry.outcome if entry else None
-
-    def members(self, archive: str) -> Iterator[tuple[str, Entry]]:
-        """The members of an archive that an earlier run took note of, in order, by URL."""
-        if self._same_key:
-            yield from (
-                (url, entry) for url, entry in self._entries.items() if entry.archive == archive
-            )
-
-    def add(self, url: str, entry: Entry, body: bytes = b"") -> Outcome:
+    def add(self, url: str, entry: Entry, body: bytes) -> Outcome:
         """Note a URL's outcome, its photo first; returns the outcome with the place of it."""
         outcome, stored = entry.outcome, None
         if outcome.status is Status.OK:
@@ -87,53 +79,12 @@ class Spool:
         line |= {"suffix": outcome.suffix, "offset": stored.offset if stored else 0}
         line |= {"archive": entry.archive, "image_id": entry.image_id, "end": entry.end}
         _write_all(self._journal, json.dumps(line).encode() + b"\n")
-        return Outcome(
-            outcome.status,
-            outcome.detail,
-            outcome.final_url,
-            outcome.bytes,
-            outcome.sha256,
-            outcome.suffix,
-            stored,
-        )
-
-    def complete(self) -> None:
-        """Note that the run came to its end: a fresh one after it starts from nothing."""
-        self._state["complete"] = True
-        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+        return replace(outcome, stored=stored)
 
     def close(self) -> None:
         """Close the files; what was noted stays."""
         os.close(self._blob)
         os.close(self._journal)
-
-    def _clear(self) -> None:
-        _clear(self._folder)
-
-    def _load(self) -> int:
-        """Read the journal up to its torn tail; returns how much of the blob it vouches for."""
-        if not self._journal_path.exists() or not self._blob_path.exists():
-            self._clear()
-            return 0
-        whole, size = 0, 0
-        with self._journal_path.open("rb") as journal, self._blob_path.open("rb") as blob:
-            for line in journal:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    url, entry = self._entry(json.loads(line))
-                except (ValueError, KeyError, TypeError):
-                    break
-                if stored := entry.outcome.stored:
-                    blob.seek(stored.offset)
-                    if hashlib.sha256(blob.read(stored.size)).hexdigest() != entry.outcome.sha256:
-                        break
-                    size = stored.offset + stored.size
-                if self._same_key or entry.outcome.stored:
-                    self._entries[url] = entry
-                whole += len(line)
-        os.truncate(self._journal_path, whole)
-        return size
 
     def _entry(self, line: dict[str, Any]) -> tuple[str, Entry]:
         stored = None
@@ -151,26 +102,65 @@ class Spool:
         return line["url"], Entry(outcome, line["archive"], line["image_id"], line["end"])
 
 
-@contextmanager
-def locked(stage: str) -> Iterator[Path]:
-    """The stage's own work folder, for this process alone.
+class Spool:
+    """The spool of one stage run; use it within `workdir.locked`.
 
-    Raises DataError that says who holds it: two runs at once, or one that DVC left when it was
-    killed.
+    `key` stands for the params that outcomes depend on: under another key only photos are kept,
+    not the reasons against others. `pinned` is what dvc.lock pins now: see `sweep`. `fresh`
+    forgets what an earlier run left, unless that was cut off and fresh too.
     """
-    folder = WORK / stage
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "holder"
-    try:
-        with FileLock(folder / "lock", timeout=0):
-            holder.write_text(str(os.getpid()), encoding="utf-8")
-            yield folder
-            holder.unlink(missing_ok=True)
-    except Timeout:
-        pid = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
-        raise DataError(
-            f"another {stage} is running here (process {pid}); wait for it or end it"
-        ) from None
+
+    def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
+        self._folder = folder
+        self._mark = folder / _MARK
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, pinned)
+        state = _read_state(self._mark)
+        if fresh and (not state.get("fresh") or state.get("complete")):
+            _clear(folder)
+        self._same_key = state.get("key") == key
+        self._entries: dict[str, Entry] = {}
+        self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
+        for files in self._all_files.values():
+            for url, entry in files.load():
+                if self._same_key or entry.outcome.stored:
+                    self._entries[url] = entry
+        self._files = self._all_files[0]
+        self._files.open()
+        self._state = {"key": key, "fresh": fresh, "complete": False, "pinned": pinned}
+        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+
+    def of_process(self, number: int) -> "Spool":
+        """The spool for another process of the run, forked from this one: with its own files."""
+        other = copy.copy(self)
+        other._files = self._all_files.get(number) or _Files(self._folder, number)
+        other._files.open()
+        return other
+
+    def get(self, url: str) -> Outcome | None:
+        """The outcome that an earlier run noted for a URL."""
+        entry = self._entries.get(url)
+        return entry.outcome if entry else None
+
+    def members(self, archive: str) -> Iterator[tuple[str, Entry]]:
+        """The members of an archive that an earlier run took note of, in order, by URL."""
+        if self._same_key:
+            yield from (
+                (url, entry) for url, entry in self._entries.items() if entry.archive == archive
+            )
+
+    def add(self, url: str, entry: Entry, body: bytes = b"") -> Outcome:
+        """Note a URL's outcome, its photo first; returns the outcome with the place of it."""
+        return self._files.add(url, entry, body)
+
+    def complete(self) -> None:
+        """Note that the run came to its end: a fresh one after it starts from nothing."""
+        self._state["complete"] = True
+        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the files; what was noted stays."""
+        self._files.close()
 
 
 def sweep(folder: Path, pinned: str) -> None:
@@ -184,16 +174,17 @@ def sweep(folder: Path, pinned: str) -> None:
 
 
 def _clear(folder: Path) -> None:
-    for name in (_BLOB, _JOURNAL, _MARK):
-        (folder / name).unlink(missing_ok=True)
+    for path in [*folder.glob("photos*.blob"), *folder.glob("journal*.jsonl"), folder / _MARK]:
+        path.unlink(missing_ok=True)
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder of a stage's work."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _numbers(folder: Path) -> list[int]:
+    """The numbers of the processes that left files, and 0."""
+    tails = (path.stem.removeprefix("journal-") for path in folder.glob("journal-*.jsonl"))
+    return [0, *sorted(int(tail) for tail in tails if tail.isdigit())]
 
 
-_BLOB, _JOURNAL, _MARK = "photos.blob", "journal.jsonl", "run.json"
+_MARK = "run.json"
 _BINARY = getattr(os, "O_BINARY", 0)
 _APPEND = os.O_APPEND | _BINARY
 

@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allrounder.crawl import Crawl
+from allrounder import workers
+from allrounder.crawl import Crawl, Folders
 from allrounder.csvfiles import read_csv, write_csv
-from allrounder.params import Params
+from allrounder.params import Network, Params
 from allrounder.rawreport import rules_key
 from allrounder.records import Candidate, RawRow, Status
-from allrounder.spool import Spool, locked
+from allrounder.spool import Spool
+from allrounder.workdir import locked
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "download.py"
 WNID, OTHER, THIRD = "n02109961", "n02123394", "n02690373"
@@ -66,8 +68,14 @@ class Project:
         self.raw.mkdir(exist_ok=True)
         with locked("download") as work:
             spool = Spool(work, rules_key(params), fresh=False)
+            folders = Folders(Path("data/urls"), Path("data/raw"), work)
+
+            def make(number: int, wnids: Sequence[str], network: Network) -> Crawl:
+                own = spool.of_process(number) if number else spool
+                return Crawl(params, wnids, network, folders, own)
+
             try:
-                Crawl(params, Path("data/urls"), Path("data/raw"), spool, work).run()
+                workers.crawl(params, make)
                 spool.complete()
             finally:
                 spool.close()

@@ -1,0 +1,153 @@
+"""A download over several processes: the same as over one, also when one of them fails."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from allrounder import spool, workers
+from allrounder.crawl import Crawl
+from allrounder.errors import DataError
+from allrounder.params import Params
+from webfaults.project import OTHER, SCRIPT, THIRD, WNID, Project, make_params
+from webfaults.server import Server
+
+FOURTH = "n02917067"
+START = f"""
+import sys, runpy, allrounder.workers as w
+w.MIN_SHARE = 1
+sys.argv = [{str(SCRIPT)!r}]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MIN_SHARE", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
+
+def project(folder: Path, server: Server, processes: int) -> Project:
+    folder.mkdir()
+    lists = {
+        wnid: [server.url(f"good/{wnid}{n}") for n in range(25)]
+        for wnid in (WNID, OTHER, THIRD, FOURTH)
+    }
+    return Project(folder, lists, per_class=10, network={"processes": processes})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_processes_change_nothing_of_what_is_downloaded(tmp_path: Path, server: Server) -> None:
+    one, three = project(tmp_path / "1", server, 1), project(tmp_path / "3", server, 3)
+    one.crawl_here()
+    three.crawl_here()
+    three.check_accounts()
+    assert files(three.raw) == files(one.raw)
+    assert len(list(three.work.glob("journal*.jsonl"))) == 3
+
+
+def test_what_one_process_has_fetched_every_process_knows(tmp_path: Path, server: Server) -> None:
+    again = project(tmp_path / "1", server, 3)
+    again.crawl_here()
+    server.requests.clear()
+    again.params["network"]["processes"] = 2
+    again.crawl_here()
+    taken = {f"/good/{wnid}{n}" for wnid in again.lists for n in range(10)}
+    assert not taken & set(server.requests)  # what was beyond the quota may still be on its way
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, 2),
+        ({"processes": 1}, 1),
+        ({"processes": 9, "per_host": 3}, 3),
+        ({"processes": 9, "connections": 16}, 2),
+        ({"per_host": 1}, 1),
+    ],
+)
+def test_classes_and_connections_are_shared_out(changes: dict[str, int], count: int) -> None:
+    params = Params.model_validate(make_params([WNID, OTHER, THIRD, FOURTH], network=changes))
+    parts = workers.shares(params)
+    assert len(parts) == count
+    assert sorted(wnid for part in parts for wnid in part) == sorted(params.classes)
+
+
+def test_a_small_job_is_done_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "MIN_SHARE", 500)
+    assert len(workers.shares(Params.model_validate(make_params([WNID, OTHER])))) == 1
+
+
+def test_an_error_of_another_process_is_raised_here(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, write = os.getpid(), spool._write_all
+
+    def full(descriptor: int, data: bytes) -> None:
+        if os.getpid() != here:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(descriptor, data)
+
+    monkeypatch.setattr(spool, "_write_all", full)
+    with pytest.raises(OSError, match="No space left"):
+        project(tmp_path / "full", server, 2).crawl_here()
+
+
+def test_a_process_that_is_killed_is_noticed(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, advance = os.getpid(), Crawl._advance
+
+    def killed(self: Crawl, run: object) -> None:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        advance(self, run)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Crawl, "_advance", killed)
+    lost = project(tmp_path / "lost", server, 2)
+    with pytest.raises(DataError, match="a process of this run was killed; run it again"):
+        lost.crawl_here()
+    monkeypatch.undo()
+    lost.crawl_here()
+    lost.check_accounts()
+
+
+def test_kill_9_ends_all_processes_and_the_next_run_goes_on(tmp_path: Path, server: Server) -> None:
+    straight, killed = project(tmp_path / "1", server, 1), project(tmp_path / "2", server, 2)
+    straight.crawl_here()
+    for count in (10, 20, 30):
+        process = started(killed)
+        target = server.requests.total() + count
+        while server.requests.total() < target and process.poll() is None:
+            pass
+        process.kill()
+        process.wait()
+    last = started(killed)
+    _, said = last.communicate()
+    assert last.returncode == 0, said
+    assert files(killed.raw) == files(straight.raw)
+
+
+def started(project: Project) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)}
+    return subprocess.Popen(
+        [sys.executable, "-c", START],
+        cwd=project.folder,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
