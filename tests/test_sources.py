@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from allrounder import listing
 from allrounder.errors import DataError
-from allrounder.params import Network, Source
+from allrounder.params import Network
 from allrounder.records import Candidate
+from allrounder.sourceparams import Source
 from allrounder.web import Web
 from photoserver import PhotoServer, packed
 

@@ -11,8 +11,8 @@ from allrounder.classfiles import clear_others
 from allrounder.csvfiles import write_csv
 from allrounder.errors import DataError
 from allrounder.names import IdMaker
-from allrounder.params import Source
 from allrounder.records import Candidate
+from allrounder.sourceparams import Source
 from allrounder.web import Web
 
 REQUIRED = ("image_id", "url")

@@ -7,8 +7,8 @@ it cannot be read; what it does not know it leaves out. Ids need not be safe or 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from allrounder.params import Source
 from allrounder.records import Candidate
+from allrounder.sourceparams import Source
 from allrounder.sources import folder, imagenet_api, synset_tar, url_list
 from allrounder.web import Web
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from allrounder.errors import DataError
-from allrounder.params import FolderSource
 from allrounder.records import Candidate
+from allrounder.sourceparams import FolderSource
 from allrounder.web import Web
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from allrounder.errors import DataError
 from allrounder.names import url_id
-from allrounder.params import ImagenetApiSource
 from allrounder.records import Candidate
+from allrounder.sourceparams import ImagenetApiSource
 from allrounder.urltext import url_text
 from allrounder.web import Web
 

@@ -6,8 +6,8 @@ It only finds the archive; the download streams it and takes its members one by 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allrounder.params import SynsetTarSource
 from allrounder.records import Candidate
+from allrounder.sourceparams import SynsetTarSource
 from allrounder.web import Web
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from allrounder.errors import DataError
-from allrounder.params import UrlListSource
 from allrounder.records import Candidate
+from allrounder.sourceparams import UrlListSource
 from allrounder.urltext import url_text
 from allrounder.web import Web
 
