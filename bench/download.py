@@ -72,7 +72,12 @@ def _options() -> argparse.Namespace:
     add("--rounds", type=int, help="turns of each comparison (default: 5, quick: 1)")
     add("--only", nargs="+", choices=PARTS, help="these comparisons only")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    add("--out", type=Path, metavar="DIR", help="where photos go (default: a fresh folder; try /dev/shm)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where photos go (default: a fresh folder; try /dev/shm)",
+    )
     add("--cache", type=Path, help="where img2dataset is installed")
     add("--scripts", type=Path, default=SCRIPTS, help="the scripts folder to measure")
     options = parser.parse_args()

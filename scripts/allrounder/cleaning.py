@@ -122,7 +122,7 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
                 f"{raw}/{wnid}: {image_id} is in the tar, not in the csv; download again"
             )
         photo = normal(body, rules)
-        digest = hashlib.sha256(photo.body).hexdigest() if photo.body else ""
+        digest = listed[image_id].sha256 if photo.body == body else _sha256(photo.body)
         stored = writer.add(image_id, photo.body) if photo.body else None
         lean = Photo(photo.status, photo.detail, photo.width, photo.height, b"", photo.look)
         row = listed[image_id]
@@ -132,6 +132,10 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
     if len(found) != len(listed):
         raise DataError(f"{raw}/{wnid}: {len(listed)} ok in the csv, {len(found)} in the tar")
     return found
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest() if body else ""
 
 
 def _photos(path: Path) -> Iterator[tuple[str, bytes]]:

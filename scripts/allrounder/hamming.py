@@ -41,16 +41,26 @@ def _all_with_all(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
 
 def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
     for first, width in _BANDS:
-        mask = np.uint64((1 << width) - 1)
-        keys = ((left >> np.uint64(first)) & mask).astype(np.int64)
-        others = ((right >> np.uint64(first)) & mask).astype(np.int64)
-        order = np.argsort(others, kind="stable")
+        keys, rows = _sorted_by_band(left, first, width)
+        others, columns = (keys, rows) if right is left else _sorted_by_band(right, first, width)
         starts = np.zeros((1 << width) + 1, np.int64)
         np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
+        one, two = left[rows], right[columns]  # in order of their bands: near in memory
         for flips in range(radius // len(_BANDS) + 1):
             for bits in combinations(range(width), flips):
                 flipped = keys ^ sum(1 << bit for bit in bits)
-                yield _matches(left, right, radius, flipped, starts, order)
+                found = _matches(one, two, radius, flipped, starts)
+                yield np.stack([rows[found[:, 0]], columns[found[:, 1]]], axis=1)
+
+
+def _sorted_by_band(
+    hashes: Hashes, first: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The values of a band in ascending order, and whose they are."""
+    mask = np.uint64((1 << width) - 1)
+    keys = ((hashes >> np.uint64(first)) & mask).astype(np.int64)
+    order = np.argsort(keys, kind="stable")
+    return keys[order], order
 
 
 def _matches(
@@ -59,7 +69,6 @@ def _matches(
     radius: int,
     keys: NDArray[np.int64],
     starts: NDArray[np.int64],
-    order: NDArray[np.int64],
 ) -> Pairs:
     """The pairs whose band is just the same once flipped, and that are close as a whole."""
     low = starts[keys]
@@ -68,6 +77,6 @@ def _matches(
     counts = counts[hit]
     rows = np.repeat(hit, counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    columns = order[np.repeat(low[hit], counts) + within]
+    columns = np.repeat(low[hit], counts) + within
     close = np.bitwise_count(left[rows] ^ right[columns]) <= radius
     return np.stack([rows[close], columns[close]], axis=1)

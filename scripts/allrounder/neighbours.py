@@ -12,20 +12,27 @@ from allrounder.looks import Likeness, Look
 
 
 def near_pairs(looks: Sequence[Look], radius: int, likeness: float) -> Iterator[tuple[int, int]]:
-    """Yield index pairs (i < j) that are alike, in order.
+    """Yield index pairs (i < j) that are alike; each component of them is connected.
 
-    Candidates are pairs whose hashes, or the hash of one and the inner hash of the other, differ
-    in at most `radius` bits. Confirmed are those with at least this likeness, since products on
-    white backgrounds share hashes without being the same picture.
+    Candidates are pairs of which any two of their hashes, whole or inner, differ in at most
+    `radius` bits. Confirmed are those with at least this likeness, since products on white
+    backgrounds share hashes without being the same picture. Of pictures that look just the same
+    only the first is compared with others.
     """
-    whole = np.array([look.hash for look in looks], dtype=np.uint64)
-    inner = np.array([look.inner for look in looks], dtype=np.uint64)
-    found = np.concatenate([close_pairs(whole, whole, radius), close_pairs(inner, whole, radius)])
+    first: dict[bytes, int] = {}
+    for index, look in enumerate(looks):
+        if first.setdefault(look.thumb, index) != index:
+            yield first[look.thumb], index
+    places = list(first.values())
+    whole = np.array([looks[place].hash for place in places], dtype=np.uint64)
+    inner = np.array([looks[place].inner for place in places], dtype=np.uint64)
+    sides = ((whole, whole), (inner, whole), (inner, inner))
+    found = np.concatenate([close_pairs(left, right, radius) for left, right in sides])
     found = np.unique(np.sort(found, axis=1), axis=0)
     compare = Likeness(looks)
-    for i, j in found[found[:, 0] < found[:, 1]].tolist():
-        if looks[i].thumb == looks[j].thumb or compare.of(i, j) >= likeness:
-            yield i, j
+    for one, two in found[found[:, 0] < found[:, 1]].tolist():
+        if compare.of(places[one], places[two]) >= likeness:
+            yield places[one], places[two]
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -29,10 +29,8 @@ class TarWriter:
 
     def add(self, name: str, body: bytes) -> Stored:
         """Append a photo's bytes; returns where they lie."""
-        self._write(_header(name, len(body)))
-        stored = Stored(self._path, self._size, len(body))
-        self._write(body)
-        self._write(_padding(len(body)))
+        stored = Stored(self._path, self._size + BLOCKSIZE, len(body))
+        self._write(b"".join((_header(name, len(body)), body, _padding(len(body)))))
         return stored
 
     def copy(self, name: str, stored: Stored) -> None:
