@@ -44,4 +44,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     gc.freeze()  # what was imported is no garbage: it need not be looked through again and again
+    gc.set_threshold(50_000)
     sys.exit(run(main))

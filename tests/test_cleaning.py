@@ -113,6 +113,15 @@ def test_other_formats_become_jpeg(kind: str) -> None:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (120, 90))
 
 
+def test_sixteen_bits_of_grey_become_eight() -> None:
+    ramp = np.tile(np.arange(0, 65536, 512, dtype=np.uint16), (90, 1))
+    photo = normal(encoded(Image.fromarray(ramp), "PNG"), RULES)
+    with Image.open(io.BytesIO(photo.body)) as image:
+        grey = np.asarray(image.convert("L"))
+    assert grey.min() < 8
+    assert grey.max() > 245
+
+
 def test_transparency_lies_on_white_and_sideways_is_turned() -> None:
     clear = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
     photo = normal(encoded(clear, "PNG"), RULES)

@@ -33,6 +33,7 @@ FAULTS = {
     "min above": ("min_per_class: 15", "min_per_class: 25", "min_per_class: 25 is above per_class"),
     "source kind": ("kind: folder", "kind: fodler", "'fodler'.*'folder'"),
     "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),
+    "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
     "missing key": ("sources:", "saurces:", "sources: .*add it"),
     "no YAML": ("classes:", "classes: [", "not valid YAML"),
     "tab": ("  n02109961", "\tn02109961", "not valid YAML"),
@@ -62,6 +63,13 @@ def test_voc_folders_need_labels(tmp_path: Path) -> None:
     text = DEFAULT.replace(": dog ", ": null ").replace("folders: label", "folders: voc")
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"split\.folders: voc needs a VOC label.*n02109961"):
+        load(file)
+
+
+def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("\n".join(part for part in DEFAULT.split("\n\n") if "clean:  " not in part))
+    with pytest.raises(UsageError, match=r"clean: missing, and dvc\.yaml watches it; add it"):
         load(file)
 
 

@@ -113,6 +113,19 @@ def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer)
     clone.repro(ALLROUNDER_PINS="ignore")
 
 
+def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api")
+    clone.repro()
+    for path in (clone.folder / ".dvc/cache/files/md5").glob("??/*"):
+        body = path.read_bytes()
+        if body.startswith(b"image_id,url,status"):
+            path.chmod(0o644)
+            path.write_bytes(body.replace(b"127.0.0.1", b"127.0.0.9"))
+    use(clone, server, "imagenet-api", classes=THREE)
+    said = clone.dvc("repro", expect=255)
+    assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", said)
+
+
 def test_the_switch_takes_two_words_only(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
     assert "neither use nor ignore" in clone.dvc("repro", expect=255, ALLROUNDER_PINS="1")

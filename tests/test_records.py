@@ -36,6 +36,9 @@ def test_a_broken_table_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("image_id,url,status\nx,y,ok\nx,y,fine\n")
     with pytest.raises(DataError, match=r"a\.csv, line 3: bad row .*'fine'"):
         list(read_csv(tmp_path / "a.csv", RawRow))
+    (tmp_path / "c.csv").write_bytes(b"image_id,url,status\nx,\xff,ok\n")
+    with pytest.raises(DataError, match=r"c\.csv, line \d: bad row"):
+        list(read_csv(tmp_path / "c.csv", RawRow))
     with pytest.raises(DataError, match="no such file; run dvc repro"):
         list(read_csv(tmp_path / "b.csv", RawRow))
 

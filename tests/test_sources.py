@@ -39,6 +39,17 @@ def test_folder_lists_files_by_name() -> None:
     assert found[0].url == f"{SAMPLE}/{HUSKY}/{HUSKY}_001.jpg"
 
 
+def test_a_folder_loses_nothing_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / CAT / "deeper").mkdir(parents=True)
+    (tmp_path / CAT / "photo 1.JPG").touch()
+    (tmp_path / CAT / "gone.jpg").symlink_to("nowhere")
+    found = listed("folder", tmp_path, [CAT])[CAT]
+    assert [Path(c.url).name for c in found] == ["gone.jpg", "photo 1.JPG"]
+    assert f"{CAT}: 1 folders passed over" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["urls", "mapping"])
 def test_the_api_lists_what_it_is_asked(server: PhotoServer, form: str) -> None:
     found = listed("imagenet-api", server.base, form=form)[HUSKY]

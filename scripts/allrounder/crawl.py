@@ -5,6 +5,7 @@ a file of this machine, the web.
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Crawl:
         `show` is told again and again how far this is. Raises DataError when nothing at all can
         be reached, KeyboardInterrupt when interrupted.
         """
-        waiting = deque(self._wnids)
+        waiting, shown = deque(self._wnids), 0.0
         try:
             while waiting or self._active:
                 if self._may_open(waiting):
@@ -101,7 +102,9 @@ class Crawl:
                     ended = list(self._fetcher.poll(0 if idle else POLL))
                 for fetched in ended:
                     self._fetched(fetched)
-                show(self.counts())
+                if (now := time.monotonic()) >= shown + POLL:
+                    show(self.counts())
+                    shown = now
         finally:
             for run in self._active:
                 run.close()
@@ -203,7 +206,9 @@ class Crawl:
 def nothing_reached(traffic: Traffic) -> DataError:
     """What to say when no host answered at all."""
     worst = ", ".join(f"{words}: {count}" for words, count in sorted(traffic.failures.items()))
+    private = "private address" in traffic.failures
+    hint = "a host of yours belongs into network.allow_private; else " if private else ""
     return DataError(
-        f"nothing could be reached: {traffic.requests} requests, no answer ({worst}); "
+        f"nothing could be reached: {traffic.requests} requests, no answer ({worst}); {hint}"
         "check the network, the proxy settings and the sources, then run it again"
     )

@@ -64,16 +64,16 @@ def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
     casts = _casts(kind)  # type: ignore[arg-type]
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
-        header = next(reader, [])
-        if unknown := [name for name in header if name not in casts]:
-            raise DataError(f"{path}: unknown column {unknown[0]!r}; build this stage again")
-        for cells in reader:
-            try:
-                values = {name: casts[name](cell) for name, cell in zip(header, cells, strict=True)}
-                yield kind(**values)
-            except (ValueError, TypeError) as error:
-                where = f"{path}, line {reader.line_num}"
-                raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+        try:
+            header = next(reader, [])
+            if unknown := [name for name in header if name not in casts]:
+                raise DataError(f"{path}: unknown column {unknown[0]!r}; build this stage again")
+            for cells in reader:
+                pairs = zip(header, cells, strict=True)
+                yield kind(**{name: casts[name](cell) for name, cell in pairs})
+        except (ValueError, TypeError, csv.Error) as error:
+            where = f"{path}, line {reader.line_num}"
+            raise DataError(f"{where}: bad row ({error}); build this stage again") from None
 
 
 @cache

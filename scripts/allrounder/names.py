@@ -6,7 +6,7 @@ Names from the web never become paths: what is not a plain id is replaced by a h
 import hashlib
 import re
 
-_SAFE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 
 def url_id(wnid: str, url: str) -> str:

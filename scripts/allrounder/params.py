@@ -68,7 +68,7 @@ class Split(Section):
     def _sums_to_one(self) -> Self:
         if self.kfold is not None and "ratio" in self.model_fields_set:
             raise ValueError("kfold: stands instead of ratio; remove one of them")
-        if any(part <= 0 for part in self.ratio) or abs(sum(self.ratio) - 1) > 1e-6:
+        if not (all(part > 0 for part in self.ratio) and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
                 f"ratio: {self.ratio} must be positive parts that sum to 1, e.g. [0.8, 0.2]"
             )
@@ -78,11 +78,11 @@ class Split(Section):
 class Network(Section):
     """How the web is asked: how fast and how patiently, never what. No stage depends on it."""
 
-    connections: int = Field(64, ge=1, le=1024, description="connections in all")
+    connections: int = Field(64, ge=1, le=900, description="connections in all")
     processes: int = Field(
         2, ge=1, le=16, description="processes that share the classes and the connections"
     )
-    per_host: int = Field(16, ge=1, le=1024, description="connections to one host")
+    per_host: int = Field(16, ge=1, le=900, description="connections to one host")
     min_interval: float = Field(
         0, ge=0, le=60, description="seconds between two requests to one host, at least"
     )

@@ -15,6 +15,8 @@ from allrounder.errors import UsageError
 from allrounder.params import Params
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
+WATCHED = ("download", "clean", "split")
+"""Sections that may be empty, but must be there: DVC refuses to watch what is missing."""
 PARAMS = Path("params.yaml")
 
 
@@ -34,10 +36,15 @@ def load(path: Path = PARAMS) -> Params:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     root = _compose(path, text)
     try:
-        # JSON mode of strict validation takes YAML's lists and numbers as they are written.
-        return Params.model_validate(yaml.load(text, Loader=_LOADER))
+        params = Params.model_validate(yaml.load(text, Loader=_LOADER))
     except ValidationError as error:
         raise UsageError(_first_fault(path, root, error)) from None
+    if missing := [key for key in WATCHED if key not in params.model_fields_set]:
+        raise UsageError(
+            f"{path}, line 1: {missing[0]}: missing, and dvc.yaml watches it; "
+            f"add it, or `{missing[0]}: {{}}` for its defaults"
+        )
+    return params
 
 
 def schema() -> str:

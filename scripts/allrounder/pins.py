@@ -4,6 +4,7 @@ The pinned files are read through DVC, from its cache or its remote, also while 
 the workspace's copy for the running stage. ALLROUNDER_PINS=ignore switches this off.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -43,7 +44,11 @@ def lock_params(stage: str) -> dict[str, Any]:
 def _locked(stage: str) -> dict[str, Any]:
     if not LOCK.exists():
         return {}
-    lock = yaml.load(LOCK.read_text(encoding="utf-8"), Loader=_LOADER) or {}
+    try:
+        lock = yaml.load(LOCK.read_text(encoding="utf-8"), Loader=_LOADER) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        words = str(error).splitlines()[0]
+        raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
     return (lock.get("stages") or {}).get(stage) or {}
 
 
@@ -151,18 +156,29 @@ def retried(outcome: Outcome) -> bool:
 def pinned_file(path: str, folder: Path) -> Path:
     """A copy, in `folder`, of a file that dvc.lock pins.
 
-    Raises DataError when it is neither in DVC's cache nor on its remote.
+    Raises DataError when it is neither in DVC's cache nor on its remote, or damaged there.
     """
     copy = folder / "pinned" / Path(path).name
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
         _dvc().get_file(path, str(copy))
+        pinned = (_dvc().info(path).get("dvc_info") or {}).get("md5")
     except Exception as error:  # DVC and its remotes raise nearly anything
         raise DataError(
             f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
             f"({type(error).__name__}); run dvc pull, or ask the web again with {SWITCH}=ignore"
         ) from None
+    if pinned and pinned != _md5(copy):
+        raise DataError(
+            f"{path}: DVC's copy ({pinned}) is damaged; remove it from .dvc/cache and run "
+            f"dvc pull, or ask the web again with {SWITCH}=ignore"
+        )
     return copy
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 @cache

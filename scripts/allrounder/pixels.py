@@ -8,6 +8,7 @@ import re
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
@@ -124,6 +125,9 @@ def _check_strictly(body: bytes, mode: str) -> None:
 
 def _srgb(image: Image.Image) -> Image.Image:
     """The picture as RGB in sRGB, transparency on white."""
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip to white
+        grey = np.asarray(image).clip(0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     profile = image.info.get("icc_profile")
     from PIL import ImageCms  # slow to import, and few photos need it
 

@@ -44,6 +44,8 @@ def make_params(classes: Sequence[str] = (WNID,), **sections: Any) -> dict[str, 
         "classes": dict.fromkeys(classes),
         "per_class": sections.get("per_class", 10),
         "min_per_class": 1,
+        "clean": {},
+        "split": {},
         "download": {"reserve": 0, "max_bytes": 1_000_000} | sections.get("download", {}),
         "network": NETWORK | sections.get("network", {}),
     }

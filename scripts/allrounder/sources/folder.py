@@ -3,6 +3,7 @@
 The embedded default; also an unpacked ILSVRC train folder. Not for files in deeper folders.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
 
+    Files whose names start with a dot are no photos; folders are passed over with a warning.
+
     Raises DataError when the location is no folder or a name is not UTF-8.
     """
     if not Path(source.location).is_dir():
@@ -25,11 +28,11 @@ def candidates(
         folder = Path(source.location, wnid)
         if not folder.is_dir():
             continue
-        for name in sorted(file.name for file in folder.iterdir() if _is_photo_file(file)):
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        if deeper := sum(entry.is_dir() for entry in entries):
+            print(f"warning: source folder {folder}: {deeper} folders passed over", file=sys.stderr)
+        # A link whose target is gone is listed too: its row says what became of it.
+        for name in sorted(entry.name for entry in entries if not entry.is_dir()):
             if not name.isprintable():
                 raise DataError(f"source folder {folder}: rename {name!r}, it is no plain name")
             yield wnid, Candidate(Path(name).stem, f"{source.location}/{wnid}/{name}")
-
-
-def _is_photo_file(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith(".")
