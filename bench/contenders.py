@@ -52,6 +52,8 @@ def write_project(job: Job, folder: Path, scripts: Path = SCRIPTS) -> None:
         "per_class": per_class,
         "min_per_class": per_class,
         "download": {"reserve": 0},
+        "clean": {},
+        "split": {},
         "network": {
             "connections": job.connections,
             "per_host": job.connections,
