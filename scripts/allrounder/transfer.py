@@ -4,13 +4,14 @@ One request is one hop: redirects and retries are decided elsewhere (fetch.py), 
 may start when, too (hosts.py).
 """
 
+import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlsplit
 
 import certifi
 import pycurl
@@ -21,10 +22,9 @@ from allrounder.urlcheck import host_of, is_public
 
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
-_HEADERS = {
-    *(b"location", b"retry-after", b"x-robots-tag", b"etag"),
-    *(b"content-range", b"content-encoding"),
-}
+_HEADERS = frozenset(
+    (b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range", b"content-encoding")
+)
 
 
 @dataclass(slots=True)
@@ -67,12 +67,13 @@ class Request:
 class _Handle:
     """A reusable easy handle and the request it is busy with."""
 
-    def __init__(self, network: Network, allowed: frozenset[str]):
+    def __init__(
+        self, network: Network, allowed: frozenset[str], proxies: frozenset[tuple[str, int]]
+    ):
         self.request = Request("", 0)
         self.reply = Reply()
         self.token: Any = None
-        self._proxied = False
-        self._allowed = allowed
+        self._allowed, self._proxies = allowed, proxies
         self._network = network
         self.curl = curl = pycurl.Curl()
         for option, value in (
@@ -92,12 +93,10 @@ class _Handle:
         ):
             curl.setopt(option, value)
 
-    def prepare(self, token: Any, request: Request, proxies: Mapping[str, str]) -> None:
+    def prepare(self, token: Any, request: Request) -> None:
         """Set up the handle for a request."""
         self.token, self.request, self.reply = token, request, Reply()
         whole = request.sink is None
-        host = host_of(request.url)
-        self._proxied = bool(proxies) and not proxy_bypass(host)
         self.curl.setopt(pycurl.URL, request.url)
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
@@ -136,10 +135,28 @@ class _Handle:
     def _open_socket(self, purpose: int, address: Any) -> Any:
         """Refuse addresses that are not public, at the moment of connecting (no DNS rebinding)."""
         family, kind, protocol, place = address
-        if not (self._proxied or is_public(place[0]) or host_of(self.request.url) in self._allowed):
-            self.reply.refused = True
-            return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        host = host_of(self.request.url)
+        if is_public(place[0]) or host in self._allowed or tuple(place[:2]) in self._proxies:
+            return socket.socket(family, kind, protocol)
+        self.reply.refused = True
+        return pycurl.SOCKET_BAD
+
+
+def proxy_places() -> frozenset[tuple[str, int]]:
+    """Addresses and ports of the environment's proxies: connecting to these is always right.
+
+    The names are those libcurl reads (and not HTTP_PROXY, which a CGI client could set); its
+    default port is 1080. Source: curl's manual page, section Environment.
+    """
+    found: set[tuple[str, int]] = set()
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        if not (value := os.environ.get(name)):
+            continue
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        port = parts.port or (443 if parts.scheme == "https" else 1080)
+        with contextlib.suppress(OSError):
+            found |= {(str(info[4][0]), port) for info in socket.getaddrinfo(parts.hostname, port)}
+    return frozenset(found)
 
 
 class Transfers:
@@ -148,7 +165,7 @@ class Transfers:
     def __init__(self, network: Network):
         self._network = network
         self._allowed = frozenset(host.lower().strip("[]") for host in network.allow_private)
-        self._proxies = {k: v for k, v in getproxies().items() if k in ("http", "https", "all")}
+        self._proxies = proxy_places()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, network.connections)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, network.per_host)
@@ -163,8 +180,10 @@ class Transfers:
 
     def start(self, token: Any, request: Request) -> None:
         """Start a request; `token` comes back with its reply."""
-        handle = self._idle.pop() if self._idle else _Handle(self._network, self._allowed)
-        handle.prepare(token, request, self._proxies)
+        handle = (
+            self._idle.pop() if self._idle else _Handle(self._network, self._allowed, self._proxies)
+        )
+        handle.prepare(token, request)
         self._busy[handle.curl] = handle
         self._multi.add_handle(handle.curl)
 

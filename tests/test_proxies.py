@@ -1,0 +1,94 @@
+"""Proxies from the environment are used, and open no way to private addresses."""
+
+import http.server
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from allrounder.records import Status
+from webfaults.project import WNID, Project
+from webfaults.server import Server
+
+NAMES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*NAMES, "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """A forwarding proxy on loopback: its URL, and the URLs it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            body = direct.open(self.path).read()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}", asked
+    running.shutdown()
+    running.server_close()
+
+
+def row(folder: Path, url: str) -> Status:
+    """The fate of one URL when no private host is allowed."""
+    return Project(folder, {WNID: [url]}, network={"allow_private": []}).crawl_here()[0].status
+
+
+def test_a_proxy_on_a_private_address_is_used(
+    tmp_path: Path,
+    server: Server,
+    proxy: tuple[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, asked = proxy
+    monkeypatch.setenv("http_proxy", url)
+    assert row(tmp_path, server.url("good/1.jpg")) is Status.OK
+    assert asked == [server.url("good/1.jpg")]
+
+
+@pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "HTTP_PROXY"])
+def test_a_proxy_for_others_leaves_private_addresses_refused(
+    tmp_path: Path,
+    server: Server,
+    proxy: tuple[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, proxy[0])
+    assert row(tmp_path, server.url("good/1.jpg")) is Status.BLOCKED
+
+
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "127.0.0.0/8", "*"])
+def test_no_proxy_opens_no_way_to_private_addresses(
+    tmp_path: Path,
+    server: Server,
+    proxy: tuple[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    hosts: str,
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy[0])
+    monkeypatch.setenv("no_proxy", hosts)
+    assert row(tmp_path, server.url("good/1.jpg")) is Status.BLOCKED
