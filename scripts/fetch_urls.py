@@ -19,11 +19,11 @@ def main() -> None:
     params = load()
     pinned = pins.pinned_candidates(params)
     new = [wnid for wnid in params.classes if wnid not in pinned]
-    listed = {}
+    known = dict(pinned)
     if new:
         web = Web(params.network)
-        listed = listing.list_classes(params.sources, new, web, known=len(pinned))
-    listing.write_classes(URLS, {wnid: (pinned | listed)[wnid] for wnid in params.classes})
+        known |= listing.list_classes(params.sources, new, web, known=len(pinned))
+    listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
 
 
 if __name__ == "__main__":

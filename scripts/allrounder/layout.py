@@ -12,7 +12,7 @@ from pathlib import Path
 
 from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
-from allrounder.params import Params
+from allrounder.params import Params, Split
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
 from allrounder.synsets import VOC_LABELS, find, labels
@@ -28,13 +28,36 @@ class Stages:
     clean: Path
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetClass:
+    """A class as the dataset names and numbers it."""
+
+    index: int
+    wnid: str
+    label: str
+    folder: str
+    voc: str
+
+
+def dataset_classes(params: Params) -> list[DatasetClass]:
+    """The classes in the params' order, their folders named as `split.folders` says."""
+    named = labels(params.classes)
+    found = []
+    for index, (wnid, voc) in enumerate(params.classes.items()):
+        folder = {"wnid": wnid, "voc": voc or "", "label": named[wnid]}[params.split.folders]
+        found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
+    return found
+
+
 def build(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
     """Split all classes into `out` and write its manifest and class table; returns the manifest.
 
     `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
     """
     manifest: list[ManifestRow] = []
-    for wnid in params.classes:
+    classes = dataset_classes(params)
+    for one in classes:
+        wnid = one.wnid
         kept = {
             row.file: row
             for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
@@ -43,26 +66,25 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
         unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
         groups = {file: row.group for file, row in kept.items()}
         split_class(work / wnid / wnid, work / "out", groups, params.split)
-        manifest += _lay_out_class(params, stages, wnid, kept, work / "out", out)
+        manifest += _lay_out_class(one, params.split, stages, kept, work / "out", out)
         shutil.rmtree(work / wnid)
     write_csv(out / "manifest.csv", ManifestRow, manifest)
-    _write_classes(out / "classes.csv", params, manifest)
+    _write_classes(out / "classes.csv", classes, splits(params.split), manifest)
     return manifest
 
 
 def _lay_out_class(
-    params: Params,
+    one: DatasetClass,
+    rules: Split,
     stages: Stages,
-    wnid: str,
     kept: Mapping[str, CleanRow],
     parted: Path,
     out: Path,
 ) -> Iterator[ManifestRow]:
     """Move a class's files from `parted` to their folders; yield a row for each photo."""
-    label, folder = labels(params.classes)[wnid], folder_names(params)[wnid]
-    index, voc = list(params.classes).index(wnid), params.classes[wnid] or ""
+    wnid, folder = one.wnid, one.folder
     origins = _origins(stages, wnid, {row.image_id for row in kept.values()})
-    for place, split in places(params.split).items():
+    for place, split in places(rules).items():
         target = out / place / folder
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted((parted / place / wnid).iterdir()):
@@ -73,18 +95,9 @@ def _lay_out_class(
             url, origin = origins[row.image_id]
             path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
             yield ManifestRow(
-                path, split, index, wnid, label, voc, row.image_id, url, row.sha256, *size,
-                origin.license, origin.author,
+                path, split, one.index, wnid, one.label, one.voc, row.image_id, url, row.sha256,
+                *size, origin.license, origin.author,
             )  # fmt: skip
-
-
-def folder_names(params: Params) -> dict[str, str]:
-    """The folder of each class, as `split.folders` names it."""
-    if params.split.folders == "wnid":
-        return {wnid: wnid for wnid in params.classes}
-    if params.split.folders == "voc":
-        return {wnid: voc or "" for wnid, voc in params.classes.items()}
-    return labels(params.classes)
 
 
 def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
@@ -117,19 +130,24 @@ def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, C
     }
 
 
-def _write_classes(path: Path, params: Params, manifest: Sequence[ManifestRow]) -> None:
+def _write_classes(
+    path: Path,
+    classes: Sequence[DatasetClass],
+    sides: Sequence[str],
+    manifest: Sequence[ManifestRow],
+) -> None:
     """Write the class table: how ImageNet and Pascal VOC name and number each class."""
     counts = Counter((row.wnid, row.split) for row in manifest)
-    names, folders, sides = labels(params.classes), folder_names(params), splits(params.split)
     with replaced(path) as file:
         header = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
         print(*header, *sides, sep=",", file=file)
-        for index, (wnid, voc) in enumerate(params.classes.items()):
-            synset = find(wnid)
+        for one in classes:
+            synset = find(one.wnid)
             ilsvrc = synset.ilsvrc_index if synset else None
-            cells: list[object] = [index, folders[wnid], wnid, names[wnid], voc or ""]
-            cells += ["" if ilsvrc is None else ilsvrc, VOC_LABELS.index(voc) if voc else ""]
-            print(*cells, *(counts[wnid, side] for side in sides), sep=",", file=file)
+            cells: list[object] = [one.index, one.folder, one.wnid, one.label, one.voc]
+            cells += ["" if ilsvrc is None else ilsvrc]
+            cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
+            print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
 
 
 def write_metrics(

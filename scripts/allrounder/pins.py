@@ -7,7 +7,7 @@ the workspace's copy for the running stage. ALLROUNDER_PINS=ignore switches this
 import hashlib
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,18 @@ def _locked(stage: str) -> dict[str, Any]:
     if not LOCK.exists():
         return {}
     try:
-        lock = yaml.load(LOCK.read_text(encoding="utf-8"), Loader=_LOADER) or {}
+        stages = _stages(LOCK.read_bytes())
     except (yaml.YAMLError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
-    return (lock.get("stages") or {}).get(stage) or {}
+    return stages.get(stage) or {}
+
+
+@lru_cache(1)
+def _stages(lock: bytes) -> dict[str, Any]:
+    """The stages of a lock file, parsed once and not for each class."""
+    text = lock.decode("utf-8")
+    return dict((yaml.load(text, Loader=_LOADER) or {}).get("stages") or {})
 
 
 def locked_output(stage: str) -> str:

@@ -24,7 +24,6 @@ class Entry:
 
     outcome: Outcome
     archive: str = ""
-    image_id: str = ""
     end: int = 0
 
 
@@ -77,7 +76,7 @@ class _Files:
         line: dict[str, Any] = {"url": url, "status": outcome.status, "detail": outcome.detail}
         line |= {"final_url": outcome.final_url, "bytes": outcome.bytes, "sha256": outcome.sha256}
         line |= {"suffix": outcome.suffix, "offset": stored.offset if stored else 0}
-        line |= {"archive": entry.archive, "image_id": entry.image_id, "end": entry.end}
+        line |= {"archive": entry.archive, "end": entry.end}
         _write_all(self._journal, json.dumps(line).encode() + b"\n")
         return replace(outcome, stored=stored)
 
@@ -99,7 +98,7 @@ class _Files:
             line["suffix"],
             stored,
         )
-        return line["url"], Entry(outcome, line["archive"], line["image_id"], line["end"])
+        return line["url"], Entry(outcome, line["archive"], line["end"])
 
 
 class Spool:

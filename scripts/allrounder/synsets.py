@@ -6,6 +6,7 @@ and WordNet's notice are in tables/README.md).
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -79,10 +80,9 @@ def labels(wnids: Iterable[str]) -> dict[str, str]:
     """A label for each class. Where two of the given classes share one, both get their wnid too."""
     found = {wnid: find(wnid) for wnid in wnids}
     plain = {wnid: synset.label if synset else wnid for wnid, synset in found.items()}
-    shared = list(plain.values())
+    counts = Counter(plain.values())
     return {
-        wnid: label if shared.count(label) == 1 else f"{label}_{wnid}"
-        for wnid, label in plain.items()
+        wnid: label if counts[label] == 1 else f"{label}_{wnid}" for wnid, label in plain.items()
     }
 
 
