@@ -17,6 +17,7 @@ from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
 from allrounder.synsets import VOC_LABELS, find, labels
 from allrounder.tars import members
+from allrounder.urltext import is_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,9 @@ def _lay_out_class(
             url, origin = origins[row.image_id]
             path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
             yield ManifestRow(
-                path, split, one.index, wnid, one.label, one.voc, row.image_id, url, row.sha256,
-                *size, origin.license, origin.author,
+                path, split, one.index, wnid, one.label, one.voc, origin.synset or wnid,
+                row.image_id, url, origin.source, row.sha256, *size,
+                origin.license, origin.author, origin.landing_url,
             )  # fmt: skip
 
 
@@ -119,12 +121,18 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
 
 
 def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, Candidate]]:
-    """URL and candidate of each photo, by image id; a member of an archive has a bare one."""
+    """URL and candidate of each photo, by image id; of an archive's member the archive's."""
     listed = {
         candidate.url: candidate for candidate in read_csv(stages.urls / f"{wnid}.csv", Candidate)
     }
+    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
+
+    def origin(url: str) -> Candidate:
+        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
+        return listed.get(url) or next(inside, Candidate("", url))
+
     return {
-        row.image_id: (row.url, listed.get(row.url, Candidate(row.image_id, row.url)))
+        row.image_id: (row.url, origin(row.url))
         for row in read_csv(stages.raw / f"{wnid}.csv", RawRow)
         if row.status is Status.OK and row.image_id in ids
     }

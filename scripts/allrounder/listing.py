@@ -4,6 +4,7 @@ Not for speaking to a source: that is sources/.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from allrounder import sources
@@ -16,7 +17,7 @@ from allrounder.sourceparams import Source
 from allrounder.web import Web
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url")
+OPTIONAL = ("license", "author", "landing_url", "source", "synset")
 
 
 def list_classes(
@@ -31,7 +32,7 @@ def list_classes(
     for source in asked:
         before = sum(map(len, found.values()))
         for wnid, candidate in sources.candidates(source, wnids, web):
-            found[wnid].append(candidate)
+            found[wnid].append(replace(candidate, source=source.kind))
         if sum(map(len, found.values())) == before and not known:
             raise DataError(
                 f"{sources.described(source)}: lists no photo for any class of the params "
@@ -53,17 +54,14 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     for candidate in candidates:
         if candidate.url not in first:
             image_id = ids.make(candidate.image_id, candidate.url)
-            first[candidate.url] = Candidate(
-                image_id, candidate.url, candidate.license, candidate.author, candidate.landing_url
-            )
+            first[candidate.url] = replace(candidate, image_id=image_id)
     return list(first.values())
 
 
 def write_classes(folder: Path, classes: Mapping[str, Sequence[Candidate]]) -> None:
-    """Write `<wnid>.csv` for each class; licence columns only where a source knew any."""
+    """Write `<wnid>.csv` for each class; of the optional columns those that a source filled."""
     folder.mkdir(parents=True, exist_ok=True)
     clear_others(folder, classes)
     for wnid, candidates in classes.items():
-        known = any(getattr(row, name) for row in candidates for name in OPTIONAL)
-        names = REQUIRED + OPTIONAL if known else REQUIRED
-        write_csv(folder / f"{wnid}.csv", Candidate, candidates, names)
+        known = [name for name in OPTIONAL if any(getattr(row, name) for row in candidates)]
+        write_csv(folder / f"{wnid}.csv", Candidate, candidates, [*REQUIRED, *known])

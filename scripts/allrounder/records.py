@@ -47,6 +47,8 @@ class Candidate:
     license: str = ""
     author: str = ""
     landing_url: str = ""
+    source: str = ""  # the kind of the source that listed it
+    synset: str = ""  # of the photo itself, where the class is a whole subtree
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,16 @@ class ManifestRow:
     file: str
     split: str
     class_index: int
-    wnid: str
+    wnid: str  # the class as params.yaml names it: a subtree's ends in +
     label: str
     voc: str
+    synset: str  # the photo's own: the class's, or one of its subtree
     image_id: str
     url: str
+    source: str
     sha256: str
     width: int
     height: int
     license: str
     author: str
+    landing_url: str
