@@ -141,6 +141,9 @@ def _project(folder: Path, photos: Path, wnids: list[str], per_class: int, scrip
         "classes": dict.fromkeys(wnids),
         "per_class": per_class,
         "min_per_class": 1,
+        "download": {},
+        "clean": {},
+        "split": {},
     }
     (folder / "scripts").symlink_to(scripts.resolve())
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")

@@ -3,6 +3,7 @@
 What is kept is upright RGB JPEG without metadata; README lists the reasons.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -32,4 +33,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported is no garbage: it need not be looked through again and again
+    gc.set_threshold(50_000)
     sys.exit(run(main))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from allrounder import jpeg
 from allrounder.csvfiles import read_csv
 from allrounder.curate import Item, curate
 from allrounder.hamming import close_pairs
-from allrounder.jpeg import BrokenJpegError, parse
+from allrounder.jpeg import BrokenJpegError, parse, taken
 from allrounder.looks import THUMB, Likeness, Look, look
 from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
@@ -102,7 +104,7 @@ def test_a_plain_jpeg_keeps_its_data_and_loses_its_metadata(progressive: bool, m
     photo = normal(full + b"secret trailer", RULES)
     assert photo.status is Status.OK
     assert b"secret" not in photo.body
-    assert photo.body == parse(plain).stripped
+    assert photo.body == taken(plain, parse(plain).kept)
     assert Image.open(io.BytesIO(photo.body)).tobytes() == Image.open(io.BytesIO(full)).tobytes()
 
 
@@ -148,11 +150,37 @@ def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
     assert photo.detail
 
 
+def test_a_jpeg_of_a_million_scans_is_refused_at_once() -> None:
+    scan = b"\xff\xda\x00\x03\x01ab"
+    with pytest.raises(BrokenJpegError, match="more than 1000 scans"):
+        parse(b"\xff\xd8" + scan * 1_000_000 + b"\xff\xd9")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    before=st.binary(max_size=20),
+    scan=st.lists(st.sampled_from([b"\0", b"\xff", b"\xd3", b"\xd9", b"a"]), max_size=30),
+    piece=st.integers(2, 40),
+)
+def test_a_scan_ends_at_the_first_marker(before: bytes, scan: list[bytes], piece: int) -> None:
+    body = before + b"".join(scan)
+    found = re.search(rb"\xff[^\x00\xd0-\xd7\xff]", body[len(before) :])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jpeg, "_PIECE", piece)
+        try:
+            end = jpeg._scan_end(body, len(before)) - len(before)
+        except BrokenJpegError:
+            assert found is None
+        else:
+            assert found
+            assert end == found.start()
+
+
 @settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=300), head=st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xe0"]))
 def test_stripping_any_bytes_gives_bytes_or_its_error(body: bytes, head: bytes) -> None:
     with contextlib.suppress(BrokenJpegError):
-        assert parse(head + body).stripped[:2] == b"\xff\xd8"
+        assert taken(head + body, parse(head + body).kept)[:2] == b"\xff\xd8"
 
 
 def item(

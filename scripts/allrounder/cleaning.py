@@ -8,14 +8,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.curate import Item, curate
 from allrounder.errors import DataError
+from allrounder.jpeg import Stretches, taken
 from allrounder.outcomes import Stored
 from allrounder.params import Clean, Params
 from allrounder.pixels import Photo, normal
@@ -23,17 +25,31 @@ from allrounder.records import CleanRow, RawRow, Status
 from allrounder.tars import TarWriter, members, replaced_tar
 from allrounder.urltext import flickr_photo
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A photo of the raw archive, decoded; its normal form lies in a work file."""
+    """A photo of the raw archive, decoded, without its normal form.
+
+    `stored` is where that lies: in a work file, or in the raw archive if only metadata must go.
+    """
 
     image_id: str
     photo: Photo  # without its body
     sha256: str
     urls: int
     upload: str
-    stored: Stored | None
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A photo to write: its file name, where it lies, and which stretches of it (none: all)."""
+
+    file: str
+    stored: Stored
+    stretches: Stretches
 
 
 def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[CleanRow]]:
@@ -41,8 +57,26 @@ def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[Cl
 
     Raises DataError when a raw archive and its table do not agree.
     """
-    reads = _read_all(params, raw, work)
-    items = [
+    wnids = list(params.classes)
+    with ProcessPoolExecutor(min(len(wnids), os.cpu_count() or 1)) as pool:
+        jobs = [(wnid, raw, work, params.clean) for wnid in wnids]
+        reads = dict(zip(wnids, _shown(pool.map(_read_class, jobs), len(wnids)), strict=True))
+        items = curate(_items(reads), params.per_class, params.clean)
+        verdicts = {(item.wnid, item.image_id): item for item in items}
+        rows = {wnid: _rows(wnid, reads[wnid], verdicts) for wnid in wnids}
+        kept = [(wnid, _kept(reads[wnid], rows[wnid]), out) for wnid in wnids]
+        list(pool.map(_write_photos, kept))
+    for wnid in wnids:
+        write_csv(out / f"{wnid}.csv", CleanRow, rows[wnid])
+    return rows
+
+
+def _shown(results: Iterator[Result], total: int) -> Iterator[Result]:
+    return iter(tqdm(results, total=total, unit=" classes", disable=None))
+
+
+def _items(reads: Mapping[str, Sequence[Read]]) -> list[Item]:
+    return [
         Item(
             wnid,
             read.image_id,
@@ -56,10 +90,6 @@ def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[Cl
         for read in photos
         if read.photo.look is not None
     ]
-    verdicts = {
-        (item.wnid, item.image_id): item for item in curate(items, params.per_class, params.clean)
-    }
-    return {wnid: _write_class(wnid, reads[wnid], verdicts, out) for wnid in params.classes}
 
 
 def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> list[str]:
@@ -95,16 +125,6 @@ def _loss(wnid: str, rows: Sequence[CleanRow]) -> str:
     return f"{wnid} keeps {kept} of {len(rows)} ({reasons or 'none dropped'})"
 
 
-def _read_all(params: Params, raw: Path, work: Path) -> dict[str, list[Read]]:
-    jobs = [(wnid, raw, work, params.clean) for wnid in params.classes]
-    workers = min(len(jobs), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers) as pool:
-        read = list(
-            tqdm(pool.map(_read_class, jobs), total=len(jobs), unit=" classes", disable=None)
-        )
-    return dict(zip(params.classes, read, strict=True))
-
-
 def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
     """Decode a class's photos; their normal forms go into a tar in the work folder."""
     wnid, raw, work, rules = job
@@ -116,18 +136,19 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
             listed[row.image_id] = row
     writer = TarWriter(work / f"{wnid}.tar")
     found = []
-    for image_id, body in _photos(raw / f"{wnid}.tar"):
-        if image_id not in listed:
+    for image_id, body, stored in _photos(raw / f"{wnid}.tar"):
+        if (known := listed.get(image_id)) is None:
             raise DataError(
                 f"{raw}/{wnid}: {image_id} is in the tar, not in the csv; download again"
             )
         photo = normal(body, rules)
-        digest = listed[image_id].sha256 if photo.body == body else _sha256(photo.body)
-        stored = writer.add(image_id, photo.body) if photo.body else None
-        lean = Photo(photo.status, photo.detail, photo.width, photo.height, b"", photo.look)
-        row = listed[image_id]
-        upload = flickr_photo(row.url)
-        found.append(Read(image_id, lean, digest, urls[row.sha256], upload, stored))
+        digest = known.sha256 if photo.body == body else _sha256(photo.body)
+        if not photo.kept:
+            stored = writer.add(image_id, photo.body)
+        lean = replace(photo, body=b"")
+        found.append(
+            Read(image_id, lean, digest, urls[known.sha256], flickr_photo(known.url), stored)
+        )
     writer.close()
     if len(found) != len(listed):
         raise DataError(f"{raw}/{wnid}: {len(listed)} ok in the csv, {len(found)} in the tar")
@@ -138,36 +159,50 @@ def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest() if body else ""
 
 
-def _photos(path: Path) -> Iterator[tuple[str, bytes]]:
-    with path.open("rb") as file:
+def _photos(path: Path) -> Iterator[tuple[str, bytes, Stored]]:
+    with path.open("rb", buffering=0) as file:
         for name, stored in members(path):
             file.seek(stored.offset)
-            yield name.rpartition(".")[0], file.read(stored.size)
+            yield name.rpartition(".")[0], file.read(stored.size), stored
 
 
-def _write_class(
-    wnid: str, reads: Sequence[Read], verdicts: Mapping[tuple[str, str], Item], out: Path
+def _rows(
+    wnid: str, reads: Sequence[Read], verdicts: Mapping[tuple[str, str], Item]
 ) -> list[CleanRow]:
+    """The fates of a class's photos, in the raw archive's order."""
     rows = []
-    with replaced_tar(out / f"{wnid}.tar") as tar:
-        for read in reads:
-            photo, item = read.photo, verdicts.get((wnid, read.image_id))
-            file = ""
-            if item and item.status is Status.KEPT and read.stored:
-                file = f"{item.name}.jpg"
-                tar.copy(file, read.stored)
-            rows.append(
-                CleanRow(
-                    read.image_id,
-                    item.status if item else photo.status,
-                    item.detail if item else photo.detail,
-                    photo.width or None,
-                    photo.height or None,
-                    read.sha256,
-                    f"{photo.look.hash:016x}" if photo.look else "",
-                    item.group if item else "",
-                    file,
-                )
+    for read in reads:
+        photo, item = read.photo, verdicts.get((wnid, read.image_id))
+        rows.append(
+            CleanRow(
+                read.image_id,
+                item.status if item else photo.status,
+                item.detail if item else photo.detail,
+                photo.width or None,
+                photo.height or None,
+                read.sha256,
+                f"{photo.look.hash:016x}" if photo.look else "",
+                item.group if item else "",
+                f"{item.name}.jpg" if item and item.status is Status.KEPT else "",
             )
-    write_csv(out / f"{wnid}.csv", CleanRow, rows)
+        )
     return rows
+
+
+def _kept(reads: Sequence[Read], rows: Sequence[CleanRow]) -> list[Kept]:
+    return [
+        Kept(row.file, read.stored, read.photo.kept)
+        for read, row in zip(reads, rows, strict=True)
+        if row.file
+    ]
+
+
+def _write_photos(job: tuple[str, Sequence[Kept], Path]) -> None:
+    """Write a class's kept photos in their normal form."""
+    wnid, photos, out = job
+    with replaced_tar(out / f"{wnid}.tar") as tar:
+        for photo in photos:
+            if photo.stretches:
+                tar.add(photo.file, taken(photo.stored.read(), photo.stretches))
+            else:
+                tar.copy(photo.file, photo.stored)

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps
 
-from allrounder.jpeg import BrokenJpegError, Jpeg, parse
+from allrounder.jpeg import BrokenJpegError, Jpeg, Stretches, parse, taken
 from allrounder.looks import Look, look
 from allrounder.params import Clean
 from allrounder.photo import Bounds, judge_size
@@ -28,7 +28,10 @@ _UNCOMMON = "Could not determine subsampling"
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo: its normal form and its look; or the reason against it."""
+    """A decoded photo: its normal form and its look; or the reason against it.
+
+    `kept` are the stretches of its bytes that are the normal form; none if it had to be converted.
+    """
 
     status: Status
     detail: str = ""
@@ -36,6 +39,7 @@ class Photo:
     height: int = 0
     body: bytes = b""
     look: Look | None = None
+    kept: Stretches = ()
 
 
 def normal(body: bytes, rules: Clean) -> Photo:
@@ -73,8 +77,9 @@ def _plain(jpeg: Jpeg, body: bytes, bounds: Bounds) -> Photo:
     """Decoded only as far as validity and look need: all entropy-coded data, few pixels."""
     if fault := judge_size(jpeg.width, jpeg.height, bounds):
         return Photo(fault.status, fault.detail, jpeg.width, jpeg.height)
-    grey = _strictly_grey(jpeg.stripped)
-    return Photo(Status.OK, "", jpeg.width, jpeg.height, jpeg.stripped, look(grey))
+    plain = taken(body, jpeg.kept)
+    seen = look(_strictly_grey(plain))
+    return Photo(Status.OK, "", jpeg.width, jpeg.height, plain, seen, jpeg.kept)
 
 
 def _strictly_grey(body: bytes) -> Image.Image:
@@ -108,7 +113,8 @@ def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
         upright.thumbnail((rules.max_side, rules.max_side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     upright.save(out, "JPEG", quality=rules.quality, optimize=True)
-    return Photo(Status.OK, "", *upright.size, out.getvalue(), look(upright.convert("L")))
+    seen = look(upright.convert("L"))
+    return Photo(Status.OK, "", *upright.size, out.getvalue(), seen)
 
 
 def _check_strictly(body: bytes, mode: str) -> None:
