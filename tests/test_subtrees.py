@@ -25,11 +25,16 @@ def test_an_ilsvrc_leaf_is_its_own_subtree(key: str) -> None:
     assert synsets_of(key) == [wnid_of(key)]
 
 
-def test_a_synset_is_below_each_of_its_parents() -> None:
-    # Parents that are not in the catalogue (device, matter) are nobody's ancestors.
+def test_every_parent_is_in_the_catalogue_and_above_its_child() -> None:
     for synset in synsets().values():
-        known = {parent for parent in synset.hypernyms if find(parent)}
-        assert known <= ancestors(synset.wnid)
+        assert set(synset.hypernyms) <= ancestors(synset.wnid) - {synset.wnid}
+        assert all(find(parent) for parent in synset.hypernyms)
+
+
+def test_a_gap_in_the_catalogue_does_not_cut_a_subtree() -> None:
+    # Of WordNet's people ImageNet kept three, and not what lies between them and person.
+    assert synsets_of("n00007846+") == ["n09835506", "n10148035", "n10565667"]
+    assert "n02512053" in ancestors("n01440764")  # a tench is a fish
 
 
 def test_a_subtree_without_ilsvrc_classes_is_empty() -> None:
