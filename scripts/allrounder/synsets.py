@@ -14,15 +14,11 @@ from pathlib import Path
 
 TABLE = Path(__file__).parent / "tables" / "synsets.csv"
 
-VOC_LABELS = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
-"""Pascal VOC's 20 labels in their usual (alphabetical) order.
-
-Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJCV 2010, table 1.
-"""
+VOC_TABLE = TABLE.with_name("voc.csv")
+VOC_LABELS = tuple(
+    row.partition(",")[2] for row in VOC_TABLE.read_text(encoding="utf-8").splitlines()[1:]
+)
+"""Pascal VOC's 20 labels in their usual (alphabetical) order."""
 
 
 @dataclass(frozen=True, slots=True)
