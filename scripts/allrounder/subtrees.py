@@ -3,6 +3,7 @@
 Says which synsets a class key stands for. Not for taking photos evenly from them.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 from allrounder.synsets import Synset, find, synsets
@@ -27,6 +28,18 @@ def synsets_of(key: str) -> list[str]:
     if not is_subtree(key):
         return [key]
     return [synset.wnid for synset in _ilsvrc() if wnid_of(key) in ancestors(synset.wnid)]
+
+
+def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
+    """A subtree among some class keys, and another of them that would share photos with it."""
+    classes = list(keys)
+    for tree in filter(is_subtree, classes):
+        inside = set(synsets_of(tree))
+        for key in classes:
+            lies_in = wnid_of(tree) in ancestors(wnid_of(key))
+            if key != tree and (lies_in or inside.intersection(synsets_of(key))):
+                return tree, key
+    return None
 
 
 @cache
