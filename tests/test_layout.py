@@ -76,6 +76,8 @@ def test_the_class_table_joins_detectors_labels(built: Project) -> None:
     assert husky["wnid"] == "n02109961"
     assert husky["ilsvrc_index"] == "248"
     assert VOC_LABELS[int(husky["voc_index"])] == husky["voc"] == "dog"
+    assert (husky["coco"], husky["coco_index"]) == ("dog", "16")
+    assert (rows["monitor"]["coco"], rows["monitor"]["coco_index"]) == ("tv", "62")
     assert [row["class_index"] for row in table(built)] == [str(n) for n in range(10)]
     assert sum(int(row["train"]) + int(row["val"]) for row in rows.values()) == 200
 

@@ -103,3 +103,32 @@ def test_dvc_yaml_watches_every_section_but_network() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     watched = {key for stage in stages.values() for key in stage["params"]}
     assert watched == set(Params.model_fields) - {"network"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("n02084071+: dog", r"n02109961: shares photos with n02084071\+.*remove one"),
+        ("n02084071+: cat", r"n02084071\+: Chihuahua is no 'cat'\. Did you mean dog"),
+        ("n02075296+: dog", r"n02075296\+: tabby is no 'dog'\. Did you mean cat"),
+        ("n00006024+: null", r"n00006024\+: none of ILSVRC's classes is a heterotroph"),
+        ("n02084072+: dog", r"n02084072\+: ImageNet has no such synset\. Did you mean n"),
+        ("n02084071++: dog", r"n02084071\+\+: ImageNet has no such synset"),
+    ],
+)
+def test_a_faulty_subtree_is_said_in_one_line(tmp_path: Path, line: str, words: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(DEFAULT.replace("\n\nper_class", f"\n  {line}\n\nper_class"), encoding="utf-8")
+    with pytest.raises(UsageError, match=words) as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_subtrees_may_not_share_a_class(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    both = "\n  n02958343+: car\n  n04490091+: null\n\nper_class"
+    file.write_text(DEFAULT.replace("\n\nper_class", both), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"n04490091\+: shares photos with n02958343\+"):
+        load(file)  # a minivan is a car and a van
+    file.write_text(DEFAULT.replace("  n02109961: dog ", "  n02084071+: dog "), encoding="utf-8")
+    assert next(iter(load(file).classes)) == "n02084071+"

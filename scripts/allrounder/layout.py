@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from allrounder.coco import coco_of
 from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
 from allrounder.params import Params, Split
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
+from allrounder.subtrees import wnid_of
 from allrounder.synsets import VOC_LABELS, find, labels
 from allrounder.tars import members
 from allrounder.urltext import is_archive
@@ -144,17 +146,19 @@ def _write_classes(
     sides: Sequence[str],
     manifest: Sequence[ManifestRow],
 ) -> None:
-    """Write the class table: how ImageNet and Pascal VOC name and number each class."""
+    """Write the class table: how ImageNet, Pascal VOC and COCO name and number each class."""
     counts = Counter((row.wnid, row.split) for row in manifest)
     with replaced(path) as file:
-        header = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
-        print(*header, *sides, sep=",", file=file)
+        names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
+        print(*names, "coco", "coco_index", *sides, sep=",", file=file)
         for one in classes:
             synset = find(one.wnid)
             ilsvrc = synset.ilsvrc_index if synset else None
             cells: list[object] = [one.index, one.folder, one.wnid, one.label, one.voc]
             cells += ["" if ilsvrc is None else ilsvrc]
             cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
+            coco = coco_of(wnid_of(one.wnid))
+            cells += [coco.label, coco.index] if coco else ["", ""]
             print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from allrounder.sourceparams import Section, Source
+from allrounder.subtrees import overlap, synsets_of, wnid_of
 from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, find
 
 
@@ -115,9 +116,9 @@ class Params(Section):
     sources: list[Source] = Field(min_length=1, description="asked in this order")
     classes: dict[str, VocLabel | None] = Field(
         min_length=1,
-        description="ImageNet synset (wnid): the Pascal VOC label it stands for, or null. "
-        "Their order is the class index.",
-        json_schema_extra={"propertyNames": {"pattern": "^n[0-9]{8}$"}},
+        description="ImageNet synset (wnid; with + all of ILSVRC's classes below it): the Pascal "
+        "VOC label it stands for, or null. Their order is the class index.",
+        json_schema_extra={"propertyNames": {"pattern": r"^n[0-9]{8}\+?$"}},
     )
     per_class: int = Field(ge=1, description="photos a class at most")
     min_per_class: int = Field(ge=1, description="fewer in any class: the build fails")
@@ -151,20 +152,34 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _classes_exist(self) -> Self:
-        for wnid, voc in self.classes.items():
-            synset = find(wnid)
+        for key, voc in self.classes.items():
+            synset = find(wnid_of(key))
             if synset is None:
-                raise ValueError(
-                    f"classes.{wnid}: ImageNet has no such synset.{did_you_mean_wnid(wnid)}"
-                )
+                hint = did_you_mean_wnid(wnid_of(key))
+                raise ValueError(f"classes.{key}: ImageNet has no such synset.{hint}")
             if voc is not None and voc not in VOC_LABELS:
-                raise ValueError(f"classes.{wnid}: {voc!r} is no VOC label.{did_you_mean_voc(voc)}")
-            name, known = synset.names[0], synset.voc
-            if voc is not None and known is not None and voc != known:
+                raise ValueError(f"classes.{key}: {voc!r} is no VOC label.{did_you_mean_voc(voc)}")
+            if not synsets_of(key):
                 raise ValueError(
-                    f"classes.{wnid}: {name} is no {voc!r}. Did you mean {known}? "
-                    "(null: it stands for no VOC label)"
+                    f"classes.{key}: none of ILSVRC's classes is a {synset.names[0]}; write "
+                    f"{synset.wnid} without +, or another class"
                 )
+            for member in filter(None, map(find, synsets_of(key))):
+                if voc is not None and member.voc is not None and voc != member.voc:
+                    raise ValueError(
+                        f"classes.{key}: {member.names[0]} is no {voc!r}. Did you mean "
+                        f"{member.voc}? (null: it stands for no VOC label)"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_share_no_photos(self) -> Self:
+        if both := overlap(self.classes):
+            tree, key = both
+            raise ValueError(
+                f"classes.{key}: shares photos with {tree}, which holds all below "
+                f"{wnid_of(tree)}; remove one of them"
+            )
         return self
 
     @model_validator(mode="after")

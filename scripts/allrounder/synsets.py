@@ -14,15 +14,11 @@ from pathlib import Path
 
 TABLE = Path(__file__).parent / "tables" / "synsets.csv"
 
-VOC_LABELS = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
-"""Pascal VOC's 20 labels in their usual (alphabetical) order.
-
-Source: Everingham et al., The Pascal Visual Object Classes (VOC) Challenge, IJCV 2010, table 1.
-"""
+VOC_TABLE = TABLE.with_name("voc.csv")
+VOC_LABELS = tuple(
+    row.partition(",")[2] for row in VOC_TABLE.read_text(encoding="utf-8").splitlines()[1:]
+)
+"""Pascal VOC's 20 labels in their usual (alphabetical) order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +72,14 @@ def _synset(row: list[str]) -> Synset:
     )
 
 
-def labels(wnids: Iterable[str]) -> dict[str, str]:
-    """A label for each class. Where two of the given classes share one, both get their wnid too."""
-    found = {wnid: find(wnid) for wnid in wnids}
-    plain = {wnid: synset.label if synset else wnid for wnid, synset in found.items()}
+def labels(keys: Iterable[str]) -> dict[str, str]:
+    """A label for each class key. Where two of them share one, both get their wnid too."""
+    found = {key: (wnid, find(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
+    plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
     counts = Counter(plain.values())
     return {
-        wnid: label if counts[label] == 1 else f"{label}_{wnid}" for wnid, label in plain.items()
+        key: label if counts[label] == 1 else f"{label}_{found[key][0]}"
+        for key, label in plain.items()
     }
 
 

@@ -1,0 +1,179 @@
+"""Finds synsets by what people type: a name, a synonym, its start, its words, or a misspelling.
+
+Not for exact answers to programs: that is synsets.find.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+from allrounder.errors import UsageError
+from allrounder.subtrees import is_subtree, wnid_of
+from allrounder.synsets import Synset, find, synsets
+
+_LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
+"""difflib's ratio for a misspelt word; a swap in a word of up to four letters costs it more."""
+_SWAPPED = 0.95
+"""The same letters in another order: the likeliest slip, which difflib holds for two."""
+_NAMED = 5
+"""Candidates that an error names at most."""
+
+
+class Rank(IntEnum):
+    """How well a synset matches, best first."""
+
+    EXACT = 0  # a whole name, plural and hyphens aside; the wnid; the ILSVRC index
+    START = 1  # a name starts with these words
+    WORDS = 2  # a name has all these words, in any order
+    WORD_STARTS = 3  # a name has words that start so
+    TYPO = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A synset that was found, and how."""
+
+    synset: Synset
+    rank: Rank
+    likeness: float = 1.0
+
+
+def search(query: str) -> list[Match]:
+    """The synsets that match, best first; misspellings only where nothing else matches.
+
+    Within a rank ILSVRC's classes come first, then those with most URLs.
+    """
+    words = _words(query)
+    if not words:
+        return []
+    matches = [
+        Match(synset, rank)
+        for synset in synsets().values()
+        if (rank := _rank(synset, query.strip(), words)) is not None
+    ]
+    return sorted(matches or _misspelt(words), key=_order)
+
+
+def resolve(text: str) -> str:
+    """The class key that a wnid, an ILSVRC index or a name means; `+` at its end is kept.
+
+    Raises UsageError, one line with the candidates, when it means none or more than one.
+    """
+    plus = "+" if is_subtree(text.strip()) else ""
+    name = wnid_of(text.strip()).strip()
+    if find(name):
+        return name + plus
+    matches = search(name)
+    exact = [match.synset for match in matches if match.rank is Rank.EXACT]
+    first = [synset for synset in exact if _plain(synset.names[0]) == _plain(name)]
+    found = first if len(first) == 1 else exact
+    if len(found) == 1:
+        return found[0].wnid + plus
+    if found:
+        listed = "; ".join(_described(synset) for synset in found[:_NAMED])
+        more = "; ..." if len(found) > _NAMED else ""
+        raise UsageError(
+            f"{text!r} means {len(found)} synsets: {listed}{more}; give the wnid of the one you "
+            f"mean, e.g. {found[0].wnid}{plus}"
+        )
+    close = "; ".join(_described(match.synset) for match in matches[:3])
+    hint = f"did you mean {close}? Give its wnid" if close else "try another name, or part of it"
+    raise UsageError(f"ImageNet has no synset {text!r}; {hint}")
+
+
+def _described(synset: Synset) -> str:
+    parents = ", ".join(synsets()[wnid].names[0] for wnid in synset.hypernyms)
+    return f"{synset.wnid} ({synset.names[0]}{f', a kind of {parents}' if parents else ''})"
+
+
+def _order(match: Match) -> tuple[int, float, bool, int, str]:
+    synset = match.synset
+    no_ilsvrc = synset.ilsvrc_index is None
+    return match.rank, -match.likeness, no_ilsvrc, -synset.listed_urls, synset.wnid
+
+
+def _rank(synset: Synset, query: str, words: tuple[str, ...]) -> Rank | None:
+    if query == synset.wnid or query == str(synset.ilsvrc_index):
+        return Rank.EXACT
+    ranks = (_name_rank(name, words) for name in synset.names)
+    return min((rank for rank in ranks if rank is not None), default=None)
+
+
+def _name_rank(name: str, words: tuple[str, ...]) -> Rank | None:
+    if words[0][:1] not in name.lower():
+        return None  # nearly every name ends here
+    own = _words(name)
+    joined, asked = "".join(own), "".join(words)
+    if joined == asked:
+        return Rank.EXACT  # also `tea pot`, `T-shirt`, `Persian cats`
+    if own[: len(words)] == words:
+        return Rank.START
+    if set(words) <= set(own):
+        return Rank.WORDS
+    if joined.startswith(asked) or all(any(part.startswith(w) for part in own) for w in words):
+        return Rank.WORD_STARTS
+    return None
+
+
+def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
+    """Synsets with a name that has a word like each of the words, or is like all of them joined."""
+    like = [_like(word, _vocabulary()) for word in words]
+    joined = _like("".join(words), _joined_names())
+    for synset in synsets().values():
+        best = 0.0
+        for own in map(_words, synset.names):
+            each = [max((close.get(part, 0.0) for part in own), default=0.0) for close in like]
+            # Of two names that have the words, the one with fewer others is more like it.
+            spelt = sum(each) / max(len(own), len(each)) if min(each) else 0.0
+            best = max(best, spelt, joined.get("".join(own), 0.0))
+        if best:
+            yield Match(synset, Rank.TYPO, round(best, 2))
+
+
+def _like(word: str, known: tuple[str, ...]) -> dict[str, float]:
+    cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
+    close = difflib.get_close_matches(word, known, n=20, cutoff=cutoff)
+    return {other: _likeness(other, word) for other in close}
+
+
+def _likeness(one: str, other: str) -> float:
+    if sorted(one) == sorted(other):
+        return _SWAPPED
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+@cache
+def _vocabulary() -> tuple[str, ...]:
+    names = (name for synset in synsets().values() for name in synset.names)
+    return tuple(sorted({word for name in names for word in _words(name)}))
+
+
+@cache
+def _joined_names() -> tuple[str, ...]:
+    names = (name for synset in synsets().values() for name in synset.names)
+    return tuple(sorted({"".join(_words(name)) for name in names}))
+
+
+def _plain(text: str) -> str:
+    return "".join(_words(text))
+
+
+@cache
+def _words(text: str) -> tuple[str, ...]:
+    """Lower-case words in the singular; hyphens, underscores and the like part them."""
+    words = re.findall(r"[^\W_]+", text.lower().replace("'", ""))
+    return tuple(map(_singular, words))
+
+
+def _singular(word: str) -> str:
+    """A word without its plural's ending, as a rule of thumb; for comparing, not for showing."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("ses", "xes", "zes", "ches", "shes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
