@@ -16,6 +16,7 @@ from allrounder.errors import DataError
 from allrounder.params import Network
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
+from allrounder.urltext import same_photo
 from allrounder.web import Web
 from photoserver import PhotoServer, packed
 
@@ -81,7 +82,34 @@ def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
 
 def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
     found = listed("synset-tar", server.base + "/tars/{wnid}.tar")
-    assert found[CAT] == [Candidate(CAT, f"{server.base}/tars/{CAT}.tar")]
+    place = f"{server.base}/tars/{CAT}.tar"
+    assert found[CAT] == [Candidate(CAT, place, source="synset-tar")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://h.example/a", "https://H.EXAMPLE/a#top", True),
+        ("http://h.example:80/a", "https://h.example:443/a", True),
+        ("http://h.example", "http://h.example/", True),
+        ("http://h.example:443/a", "http://h.example/a", False),
+        ("http://h.example/a", "http://h.example/A", False),
+        ("http://h.example/a?b#c", "http://h.example/a", False),
+        (
+            "http://farm3.static.flickr.com/2/34_ab_m.jpg",
+            "https://live.staticflickr.com/7/34_cd.jpg",
+            True,
+        ),
+        (
+            "http://farm3.static.flickr.com/2/34_ab_m.jpg",
+            "https://live.staticflickr.com/2/35_ab_m.jpg",
+            False,
+        ),
+        ("data/Sample/a#1.jpg", "data/Sample/a", False),
+    ],
+)
+def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:
+    assert (same_photo(one) == same_photo(other)) is same
 
 
 def test_each_url_stands_once_and_ids_are_safe_and_unique(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class ArchiveRun:
     def __init__(self, run: ClassRun, slot: Slot, known: Known, spool: Spool, bounds: Bounds):
         self._run, self._archive = run, slot.candidate
         self._known, self._spool, self._bounds = known, spool, bounds
+        run.begin_archive()
 
     def replay(self) -> tuple[int, Outcome | None]:
         """Take the known members; returns the byte where to go on, or the archive's own outcome."""

@@ -15,8 +15,10 @@ from allrounder.outcomes import Outcome
 from allrounder.pins import RawPins
 from allrounder.quota import ClassQuota, Slot
 from allrounder.records import Candidate, RawRow, Status
+from allrounder.subtrees import is_subtree, wnid_of
 from allrounder.tars import TarWriter
 from allrounder.tarstream import Member
+from allrounder.urltext import is_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class ClassRun:
         self.quota = ClassQuota(read_csv(urls / f"{wnid}.csv", Candidate), quota, window)
         self.counts: Counter[Status] = Counter()
         self.finished = False
-        self._ids = IdMaker(wnid)
+        self._archives_left = _archives(urls / f"{wnid}.csv") if is_subtree(wnid) else 0
+        self._enough = quota  # photos to have when the archive in turn is left
+        self._ids = IdMaker(wnid_of(wnid))
         self._members: set[str] = set()
         self._table_path, self._tar_path = raw / f"{wnid}.csv", raw / f"{wnid}.tar"
         self._file = _part(self._table_path).open("w", encoding="utf-8", newline="")
@@ -54,11 +58,17 @@ class ClassRun:
         for candidate, outcome in self.quota.settle():
             self._write(candidate, outcome)
 
+    def begin_archive(self) -> None:
+        """Be ready for the archive in turn: of a subtree's archives each gives an even share."""
+        if self._archives_left:
+            self._enough = self.quota.taken + -(-self.quota.missing // self._archives_left)
+            self._archives_left -= 1
+
     def member(self, candidate: Candidate, outcome: Outcome) -> bool:
         """Write a member of the archive in turn; False when no more are wanted."""
         self._members.add(candidate.url)
         self._write(candidate, self.quota.take(candidate, outcome))
-        return not self.quota.full
+        return self.quota.taken < self._enough
 
     def member_candidate(self, archive: Candidate, member: Member) -> Candidate:
         """The candidate that a member is, with a URL that no member before it had."""
@@ -113,6 +123,10 @@ def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
     url = f"{archive.url}#{plain}"
     stem = plain.rpartition("/")[2].rpartition(".")[0]
     return Candidate(stem or url_id(archive.image_id, at_byte(url, offset)), url)
+
+
+def _archives(table: Path) -> int:
+    return sum(is_archive(candidate.url) for candidate in read_csv(table, Candidate))
 
 
 def _part(path: Path) -> Path:

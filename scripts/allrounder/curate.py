@@ -12,6 +12,7 @@ from allrounder.looks import Look
 from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
 from allrounder.records import Status
+from allrounder.subtrees import wnid_of
 
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
@@ -37,7 +38,7 @@ class Item:
     @property
     def name(self) -> str:
         """The file's name without suffix: unique in the dataset, and never from the web."""
-        return f"{self.wnid}_{self.sha256[:16]}"
+        return f"{wnid_of(self.wnid)}_{self.sha256[:16]}"
 
 
 def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:

@@ -47,7 +47,8 @@ def dataset_classes(params: Params) -> list[DatasetClass]:
     named = labels(params.classes)
     found = []
     for index, (wnid, voc) in enumerate(params.classes.items()):
-        folder = {"wnid": wnid, "voc": voc or "", "label": named[wnid]}[params.split.folders]
+        names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
+        folder = names[params.split.folders]
         found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
     return found
 

@@ -1,10 +1,11 @@
-"""Lists the candidates of every class from all sources, in rank order, each URL once.
+"""Lists the candidates of every class from all sources, in rank order, each photo once.
 
 Not for speaking to a source: that is sources/.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 from allrounder import sources
@@ -14,6 +15,8 @@ from allrounder.errors import DataError
 from allrounder.names import IdMaker
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
+from allrounder.subtrees import is_subtree, synsets_of, wnid_of
+from allrounder.urltext import same_photo
 from allrounder.web import Web
 
 REQUIRED = ("image_id", "url")
@@ -21,40 +24,55 @@ OPTIONAL = ("license", "author", "landing_url", "source", "synset")
 
 
 def list_classes(
-    asked: Sequence[Source], wnids: Sequence[str], web: Web, known: int = 0
+    asked: Sequence[Source], keys: Sequence[str], web: Web, known: int = 0
 ) -> dict[str, list[Candidate]]:
     """Ask the sources one after the other; a class's candidates stand in the sources' order.
 
-    `known` classes more are pinned and not asked for. Raises DataError when a source cannot be
-    read or knows none of the classes, and when a class has no candidate at all.
+    Of a subtree, each source's candidates stand with its synsets in turn. `known` classes more
+    are pinned and not asked for. Raises DataError when a source cannot be read or knows none of
+    the classes, and when a class has no candidate at all.
     """
-    found: dict[str, list[Candidate]] = {wnid: [] for wnid in wnids}
+    found: dict[str, list[Candidate]] = {key: [] for key in keys}
+    wanted = {key: synsets_of(key) for key in keys}
+    wnids = [wnid for part in wanted.values() for wnid in part]
     for source in asked:
-        before = sum(map(len, found.values()))
+        listed: dict[str, list[Candidate]] = {wnid: [] for wnid in wnids}
         for wnid, candidate in sources.candidates(source, wnids, web):
-            found[wnid].append(replace(candidate, source=source.kind))
-        if sum(map(len, found.values())) == before and not known:
+            listed[wnid].append(replace(candidate, source=source.kind))
+        if not any(listed.values()) and not known:
             raise DataError(
                 f"{sources.described(source)}: lists no photo for any class of the params "
-                f"({', '.join(wnids[:10])}{', ...' if len(wnids) > 10 else ''}); "
+                f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
                 "correct its location or remove it"
             )
-    if missing := [wnid for wnid, candidates in found.items() if not candidates]:
+        for key in keys:
+            found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
+    if missing := [key for key, candidates in found.items() if not candidates]:
         names = "; ".join(map(sources.described, asked))
         raise DataError(
             f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
         )
-    return {wnid: unique(wnid, candidates) for wnid, candidates in found.items()}
+    return {key: unique(wnid_of(key), candidates) for key, candidates in found.items()}
+
+
+def _in_turn(key: str, listed: Mapping[str, Sequence[Candidate]]) -> Iterator[Candidate]:
+    """A class's candidates; those of a subtree one of each synset, then the next of each."""
+    if not is_subtree(key):
+        yield from listed[key]
+        return
+    own = [[replace(one, synset=wnid) for one in part] for wnid, part in listed.items()]
+    for rank in zip_longest(*own):
+        yield from filter(None, rank)
 
 
 def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Each URL once, at its best rank, with ids that are safe and unique in the class."""
+    """Each photo once, at its best rank, with ids that are safe and unique in the class."""
     ids = IdMaker(wnid)
     first = {}
     for candidate in candidates:
-        if candidate.url not in first:
+        if (photo := same_photo(candidate.url)) not in first:
             image_id = ids.make(candidate.image_id, candidate.url)
-            first[candidate.url] = replace(candidate, image_id=image_id)
+            first[photo] = replace(candidate, image_id=image_id)
     return list(first.values())
 
 

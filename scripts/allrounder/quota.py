@@ -42,6 +42,11 @@ class ClassQuota:
         return len(self._taken)
 
     @property
+    def missing(self) -> int:
+        """Photos still to take."""
+        return self._quota - self.taken
+
+    @property
     def full(self) -> bool:
         """Whether the quota is met."""
         return self.taken >= self._quota

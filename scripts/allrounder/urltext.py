@@ -41,6 +41,25 @@ def flickr_photo(url: str) -> str:
     return f"flickr {found[1]}" if found else ""
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def same_photo(url: str) -> str:
+    """A text that is the same for URLs of the web that name the same photo.
+
+    Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
+    6.2); for a photo on Flickr also to the host's alias and the size. Other URLs as they are.
+    """
+    if not is_web(url):
+        return url
+    if photo := flickr_photo(url):
+        return photo
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
+    host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+    return host + (rest[end:] or "/")
+
+
 def is_web(url: str) -> bool:
     """Whether this is a URL of the web and not a path on this machine."""
     return url[:8].lower().startswith(("http://", "https://"))
