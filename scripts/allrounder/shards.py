@@ -15,9 +15,10 @@ from allrounder import tarwalk
 from allrounder.errors import DataError
 from allrounder.tarwalk import BLOCK, Reader
 from allrounder.urltext import is_web
-from allrounder.web import Web, words
+from allrounder.web import Web
 
-_CHUNK = 2**18
+_CHUNK = 2**16
+"""Bytes read at once; of a piece that breaks off, nothing counts."""
 
 
 @contextmanager
@@ -75,11 +76,11 @@ class _WebReader:
                 self._rest = next(self._chunks, b"")
                 self._breaks *= not self._rest  # counted anew when it goes on
                 return bool(self._rest)
-            except requests.RequestException as error:
+            except requests.RequestException:
                 self._breaks += 1
                 if self._breaks >= self._web.tries:
-                    place = f"{self._url} broke off at byte {self._position}"
-                    raise DataError(f"{self._what}: {place}: {words(error)}") from None
+                    words = f"breaks off at byte {self._position} again and again"
+                    raise DataError(f"{self._what}: {self._url}: {words}") from None
             self._chunks = self._open()
 
     def _open(self) -> Iterator[bytes]:

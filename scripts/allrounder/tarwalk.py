@@ -95,7 +95,7 @@ def _header(read: Reader, at: int, start: int, end: int | None) -> tarfile.TarIn
     if at == start and block[:2] == b"\x1f\x8b":
         raise BrokenTarError("gzip-compressed; unpack it with gunzip")
     if len(block) < BLOCK and (at > start or not block.strip(b"\0")):
-        raise BrokenTarError(f"cut off at byte {at + len(block)}, before its end mark")
+        raise BrokenTarError(f"cut off before byte {at + BLOCK}: it has no end mark")
     if block == bytes(BLOCK):
         return None
     try:

@@ -57,7 +57,7 @@ class Web:
                     )
                 yield response
         except requests.RequestException as error:
-            raise DataError(f"{what}: {url} cannot be read: {words(error)}") from None
+            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
 
     def page(self, url: str, what: str) -> bytes:
         """A whole small answer, at most MAX_PAGE bytes. Raises DataError as `stream` does."""
@@ -70,7 +70,7 @@ class Web:
             return bytes(body)
 
 
-def words(error: requests.RequestException) -> str:
+def _words(error: requests.RequestException) -> str:
     """The innermost reason, without addresses of objects."""
     reason: BaseException = error
     while reason.args and isinstance(reason.args[0], BaseException):
