@@ -106,6 +106,7 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
             False,
         ),
         ("data/Sample/a#1.jpg", "data/Sample/a", False),
+        ("http://h/a.tar#1.jpg,bytes=1-2", "http://h/a.tar#2.jpg,bytes=3-4", False),
     ],
 )
 def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:

@@ -15,6 +15,7 @@ from allrounder.outcomes import Outcome
 from allrounder.pins import RawPins
 from allrounder.quota import ClassQuota, Slot
 from allrounder.records import Candidate, RawRow, Status
+from allrounder.slices import parse
 from allrounder.subtrees import is_subtree, wnid_of
 from allrounder.tars import TarWriter
 from allrounder.tarstream import Member
@@ -121,6 +122,8 @@ def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
     """The candidate that a member of an archive is: `<archive's URL>#<member's name>`."""
     plain = "".join(c if c.isprintable() else "?" for c in name)
     url = f"{archive.url}#{plain}"
+    if parse(url):
+        url += "?"  # it is no slice, whatever it is called
     stem = plain.rpartition("/")[2].rpartition(".")[0]
     return Candidate(stem or url_id(archive.image_id, at_byte(url, offset)), url)
 

@@ -4,7 +4,6 @@ Where an outcome comes from, in this order: dvc.lock's pins, the spool of a run 
 a file of this machine, the web.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,14 +17,16 @@ from allrounder.classrun import ClassResult, ClassRun
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.fetch import Fetched, Fetcher, Traffic
+from allrounder.here import Here
 from allrounder.interrupts import Interrupts
 from allrounder.known import Known
-from allrounder.outcomes import Outcome, Stored, judged, may_pass
+from allrounder.outcomes import Outcome, judged, may_pass
 from allrounder.params import Network, Params
-from allrounder.photo import judge
 from allrounder.progress import Counts
 from allrounder.quota import Slot
 from allrounder.records import Candidate, Status
+from allrounder.slicefetch import unasked
+from allrounder.slices import parse
 from allrounder.spool import Entry, Spool
 from allrounder.urltext import is_file_here, is_web
 from allrounder.workdir import remove
@@ -65,11 +66,7 @@ class Crawl:
         self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds
         self._known = Known(spool, self._bounds)
-        self._roots = [
-            os.path.abspath(source.location.partition("{wnid}")[0])
-            for source in params.sources
-            if not is_web(source.location)
-        ]
+        self._here = Here(params.sources, self._bounds)
         self._ended = 0
 
     @property
@@ -137,31 +134,13 @@ class Crawl:
                 self._archive(run, slot)
             elif (known := self._known.outcome(run, url)) is not None:
                 run.quota.answer(slot, known)
+            elif (part := parse(url)) and (verdict := unasked(part, self._bounds)):
+                run.quota.answer(slot, judged(verdict, b"", "", None, part.size))
             elif is_web(url):
                 self._fetcher.submit((run, slot), url)
             else:
-                run.quota.answer(slot, self._local(url))
+                run.quota.answer(slot, self._here.outcome(url))
             run.settle()
-
-    def _local(self, url: str) -> Outcome:
-        """The outcome of a file of this machine."""
-        if refused := self._refused(url):
-            return refused
-        try:
-            body = Path(url).read_bytes()
-        except OSError as error:
-            return Outcome(Status.CONNECTION_ERROR, f"file: {error.strerror}")
-        except ValueError:
-            return Outcome(Status.BAD_URL, "no file can be called so")
-        stored = Stored(Path(url), 0, len(body))
-        return judged(judge(body, self._bounds), body, "", stored, len(body))
-
-    def _refused(self, url: str) -> Outcome | None:
-        """What is said of a path that does not lie where a source says: lists cannot name files."""
-        path = Path(os.path.abspath(url))
-        if any(path.is_relative_to(root) for root in self._roots):
-            return None
-        return Outcome(Status.BAD_URL, "no URL, and in no folder of the sources")
 
     def _fetched(self, fetched: Fetched) -> None:
         """Note what the web gave for a URL."""
@@ -190,12 +169,12 @@ class Crawl:
         url = slot.candidate.url
         archive = ArchiveRun(run, slot, self._known, self._spool, self._bounds)
         if is_file_here(url):
-            refused = self._refused(url)
+            refused = self._here.refused(url)
             run.archive_ended(slot, refused or archive.read_local())
             return
         offset, ended = archive.replay()
         if ended is None and not is_web(url):
-            ended = self._refused(url) or archive.read_local()
+            ended = self._here.refused(url) or archive.read_local()
         if ended is not None:
             run.archive_ended(slot, ended)
         else:

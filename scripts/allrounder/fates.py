@@ -74,6 +74,11 @@ def fate(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -
         return _redirect(url_text(targets[-1]), asked)
     if reply.code != 200:
         return Fate(Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES)
+    return arrived(reply, bounds, honour_opt_out)
+
+
+def arrived(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Fate:
+    """Decide on a photo that came, by its headers and its bytes."""
     if honour_opt_out and (word := opted_out(reply.headers.get(b"x-robots-tag", ()), NAME)):
         return Fate(Verdict(Status.OPTED_OUT, word))
     for etag in reply.headers.get(b"etag", ()):

@@ -16,6 +16,8 @@ from allrounder.hosts import BUSY_CODES, Hosts
 from allrounder.params import Download, Network
 from allrounder.photo import Bounds, Verdict
 from allrounder.records import Status
+from allrounder.slicefetch import slice_fate
+from allrounder.slices import Slice, parse
 from allrounder.transfer import Reply, Request, Transfers
 from allrounder.urlcheck import BadUrlError, host_of, request_url
 
@@ -27,6 +29,7 @@ class _Job:
     token: Any
     asked: list[str]
     archive: ArchiveJob | None = None
+    part: Slice | None = None
     failures: int = 0
 
 
@@ -79,14 +82,15 @@ class Fetcher:
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
 
     def submit(self, token: Any, url: str, archive: ArchiveJob | None = None) -> None:
-        """Ask for a URL; `token` comes back with what became of it."""
+        """Ask for a URL or a slice; `token` comes back with what became of it."""
         self.load += 1
+        part = parse(url)
         try:
-            asked = [request_url(url)]
+            asked = [request_url(part.file if part else url)]
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive))
+        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive, part))
 
     def poll(self, wait: float) -> Iterator[Fetched]:
         """Start what may start, wait up to `wait` seconds, yield what has ended."""
@@ -96,6 +100,8 @@ class Fetcher:
             if job.archive:
                 job.archive.begin()
                 request = Request(job.asked[-1], 0, job.archive.sink, job.archive.ask_from)
+            elif part := job.part:
+                request = Request(job.asked[-1], part.size, offset=part.offset, size=part.size)
             else:
                 request = Request(job.asked[-1], self.bounds.max_bytes)
             self._transfers.start(job, request)
@@ -122,6 +128,8 @@ class Fetcher:
             fate = job.archive.fate(reply, job.asked, self.bounds)
             if job.archive.progressed():
                 job.failures = 0
+        elif job.part:
+            fate = slice_fate(reply, job.asked, self.bounds, self._honour, job.part)
         else:
             fate = fates.fate(reply, job.asked, self.bounds, self._honour)
         job.failures += fate.try_again
@@ -139,6 +147,14 @@ class Fetcher:
 
     def _finish(self, job: _Job, verdict: Verdict, reply: Reply) -> None:
         good = verdict.status is Status.OK
-        size = reply.size if reply.code == 200 and not reply.error else None
+        whole = reply.code == (206 if job.part else 200) and not reply.error
+        size = reply.size if whole else None
         body = reply.body if good and not job.archive else b""
-        self._ended.append(Fetched(job.token, verdict, job.asked[-1], body, size))
+        self._ended.append(Fetched(job.token, verdict, _final_url(job), body, size))
+
+
+def _final_url(job: _Job) -> str:
+    """The last URL asked. Large files are often moved to a signed URL that passes: of a slice's,
+    the signature is left out."""
+    moved = job.part is not None and len(job.asked) > 1
+    return job.asked[-1].partition("?")[0] if moved else job.asked[-1]

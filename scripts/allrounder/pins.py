@@ -19,6 +19,8 @@ from allrounder.errors import DataError, UsageError
 from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
+from allrounder.slices import parse
+from allrounder.sourceparams import with_defaults
 from allrounder.urltext import is_archive, is_web
 from allrounder.workdir import WORK
 
@@ -75,7 +77,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         is_web(source.location) for source in params.sources
     ):
         return {}
-    if [_source(source) for source in pinned["sources"]] != [_source(source) for source in asked]:
+    if [with_defaults(source) for source in pinned["sources"]] != asked:
         return {}
     classes = [wnid for wnid in params.classes if wnid in (pinned.get("classes") or {})]
     folder = WORK / "fetch_urls"
@@ -103,7 +105,11 @@ class RawPins:
         """The pinned members of an archive, in order: (URL, outcome)."""
         if self._pinned and self._same_rules:
             head = archive + "#"
-            yield from ((url, row) for url, row in self._read().items() if url.startswith(head))
+            yield from (
+                (url, row)
+                for url, row in self._read().items()
+                if url.startswith(head) and not parse(url)
+            )
 
     def _read(self) -> dict[str, Outcome]:
         if self._rows is None:
@@ -195,14 +201,11 @@ def _dvc() -> Any:
     return DVCFileSystem(".")
 
 
-def _source(source: dict[str, Any]) -> dict[str, Any]:
-    return {"form": "urls"} | source if source.get("kind") == "imagenet-api" else source
-
-
 def _may_share(pinned: dict[str, Any], params: Params) -> bool:
     """Whether the pinned sources may have listed a URL of today's: files here have no others."""
     today = [source.location for source in params.sources]
-    locations = [str(source.get("location")) for source in pinned.get("sources") or ()]
+    sources = [with_defaults(source) for source in pinned.get("sources") or ()]
+    locations = [str(source.get("location")) for source in sources]
     return any(is_web(location) or location in today for location in locations)
 
 

@@ -56,12 +56,16 @@ Sink = Callable[[Reply, bytes], bool]
 
 @dataclass(slots=True)
 class Request:
-    """One request to make; `sink` takes the body instead of `Reply.body`."""
+    """One request to make; `sink` takes the body instead of `Reply.body`.
+
+    With a `size`, only so many bytes from `offset` on are asked for; else all from there on.
+    """
 
     url: str
     max_bytes: int
     sink: Sink | None = None
     offset: int = 0
+    size: int = 0
 
 
 class _Handle:
@@ -96,13 +100,14 @@ class _Handle:
     def prepare(self, token: Any, request: Request) -> None:
         """Set up the handle for a request."""
         self.token, self.request, self.reply = token, request, Reply()
-        whole = request.sink is None
+        whole, plain = request.sink is None, request.sink is None and not request.size
         self.curl.setopt(pycurl.URL, request.url)
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
-        self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if whole else "identity")
-        if request.offset:
-            self.curl.setopt(pycurl.RANGE, f"{request.offset}-")
+        self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
+        if request.offset or request.size:
+            last = request.offset + request.size - 1 if request.size else ""
+            self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
         else:
             self.curl.unsetopt(pycurl.RANGE)
 

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from allrounder.slices import file_of, parse
+
 
 def _percent(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
@@ -48,9 +50,10 @@ def same_photo(url: str) -> str:
     """A text that is the same for URLs of the web that name the same photo.
 
     Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
-    6.2); for a photo on Flickr also to the host's alias and the size. Other URLs as they are.
+    6.2); for a photo on Flickr also to the host's alias and the size. Other URLs, slices among
+    them, as they are.
     """
-    if not is_web(url):
+    if not is_web(url) or parse(url):
         return url
     if photo := flickr_photo(url):
         return photo
@@ -66,16 +69,19 @@ def is_web(url: str) -> bool:
 
 
 def is_file_here(url: str) -> bool:
-    """Whether this is the path of a file on this machine; not for what no file can be called."""
+    """Whether this is the path of a file on this machine, or of a slice of one.
+
+    Not for what no file can be called.
+    """
     try:
-        return not is_web(url) and Path(url).is_file()
+        return not is_web(url) and Path(file_of(url)).is_file()
     except (OSError, ValueError):
         return False
 
 
 def is_archive(url: str) -> bool:
     """Whether the URL or path is of a tar of photos, by its ending."""
-    if ".tar" not in url.lower():
+    if ".tar" not in url.lower() or parse(url):
         return False
     try:
         path = urlsplit(url).path if is_web(url) else url

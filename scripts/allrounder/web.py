@@ -3,7 +3,7 @@
 Not for photos: those are many, and fetched by transfer.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import requests
@@ -30,6 +30,7 @@ class Web:
             retry_after_max=int(network.retry_after_max),
             raise_on_status=False,
         )
+        self.tries = network.tries
         self._timeout = (network.connect_timeout, network.total_timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent(network)
@@ -37,15 +38,20 @@ class Web:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     @contextmanager
-    def stream(self, url: str, what: str) -> Iterator[requests.Response]:
-        """Open a URL; the body is not read yet.
+    def stream(
+        self, url: str, what: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[requests.Response]:
+        """Open a URL; the body is not read yet. Who asks for a Range may get 200 or 206.
 
         Raises DataError that starts with `what` when it cannot be reached or answers no 200,
         also while the caller reads the body.
         """
         try:
-            with self._session.get(url, stream=True, timeout=self._timeout) as response:
-                if response.status_code != 200:
+            with self._session.get(
+                url, stream=True, timeout=self._timeout, headers=headers
+            ) as response:
+                partial = "Range" in (headers or ()) and response.status_code == 206
+                if response.status_code != 200 and not partial:
                     raise DataError(
                         f"{what}: {url} answered {response.status_code} {response.reason}"
                     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from allrounder.errors import DataError
 from allrounder.records import Candidate
+from allrounder.slices import parse
 from allrounder.sourceparams import FolderSource
 from allrounder.web import Web
 
@@ -25,14 +26,22 @@ def candidates(
     if not Path(source.location).is_dir():
         raise DataError(f"source folder {source.location}: no such folder; correct its location")
     for wnid in wnids:
-        folder = Path(source.location, wnid)
-        if not folder.is_dir():
-            continue
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        if deeper := sum(entry.is_dir() for entry in entries):
-            print(f"warning: source folder {folder}: {deeper} folders passed over", file=sys.stderr)
-        # A link whose target is gone is listed too: its row says what became of it.
-        for name in sorted(entry.name for entry in entries if not entry.is_dir()):
-            if not name.isprintable():
-                raise DataError(f"source folder {folder}: rename {name!r}, it is no plain name")
-            yield wnid, Candidate(Path(name).stem, f"{source.location}/{wnid}/{name}")
+        if Path(source.location, wnid).is_dir():
+            for candidate in files(f"{source.location}/{wnid}", "folder"):
+                yield wnid, candidate
+
+
+def files(folder: str, kind: str) -> Iterator[Candidate]:
+    """Yield the files of one folder by name, for a source of some kind.
+
+    Raises DataError for a name that is not UTF-8 or that reads like a slice of a file.
+    """
+    entries = [entry for entry in Path(folder).iterdir() if not entry.name.startswith(".")]
+    if deeper := sum(entry.is_dir() for entry in entries):
+        print(f"warning: source {kind} {folder}: {deeper} folders passed over", file=sys.stderr)
+    # A link whose target is gone is listed too: its row says what became of it.
+    for name in sorted(entry.name for entry in entries if not entry.is_dir()):
+        url = f"{folder}/{name}"
+        if not name.isprintable() or parse(url):
+            raise DataError(f"source {kind} {folder}: rename {name!r}, it is no plain name")
+        yield Candidate(Path(name).stem, url)
