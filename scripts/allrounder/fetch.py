@@ -16,6 +16,7 @@ from allrounder.hosts import BUSY_CODES, Hosts
 from allrounder.params import Download, Network
 from allrounder.photo import Bounds, Verdict
 from allrounder.records import Status
+from allrounder.rowpages import RowJob, RowPages
 from allrounder.transfer import Reply, Request, Transfers
 from allrounder.urlcheck import BadUrlError, host_of, request_url
 
@@ -27,6 +28,7 @@ class _Job:
     token: Any
     asked: list[str]
     archive: ArchiveJob | None = None
+    row: RowJob | None = None
     failures: int = 0
 
 
@@ -60,13 +62,14 @@ class Fetcher:
         download: Download,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        rows: RowPages | None = None,
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
         self.traffic = Traffic()
         self.load = 0  # submitted and not yet ended
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers = Transfers(network)
+        self._transfers, self._rows = Transfers(network), rows or RowPages()
         self._hosts: Hosts[_Job] = Hosts(
             network.connections, network.per_host, network.min_interval, network.retry_after_max
         )
@@ -86,19 +89,14 @@ class Fetcher:
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive))
+        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive, self._rows.job(url)))
 
     def poll(self, wait: float) -> Iterator[Fetched]:
         """Start what may start, wait up to `wait` seconds, yield what has ended."""
         now = self._clock()
         for job in self._hosts.start(now):
             self.traffic.requests += 1
-            if job.archive:
-                job.archive.begin()
-                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.ask_from)
-            else:
-                request = Request(job.asked[-1], self.bounds.max_bytes)
-            self._transfers.start(job, request)
+            self._transfers.start(job, self._request(job))
         due = self._hosts.wait(now)
         wait = 0.0 if self._ended else wait if due is None else min(wait, due)
         for job, reply in self._transfers.step(wait):
@@ -111,6 +109,15 @@ class Fetcher:
         """Hang up everything."""
         self._transfers.close()
 
+    def _request(self, job: _Job) -> Request:
+        url = job.asked[-1]
+        if job.archive:
+            job.archive.begin()
+            return Request(url, 0, job.archive.sink, job.archive.ask_from)
+        if job.row:
+            return job.row.request(url, self.bounds)
+        return Request(url, self.bounds.max_bytes)
+
     def _reply(self, job: _Job, reply: Reply) -> None:
         now, host = self._clock(), host_of(job.asked[-1])
         asked_to_wait = retry_after(reply.headers.get(b"retry-after", ()))
@@ -122,6 +129,8 @@ class Fetcher:
             fate = job.archive.fate(reply, job.asked, self.bounds)
             if job.archive.progressed():
                 job.failures = 0
+        elif job.row:
+            fate = job.row.fate(reply, job.asked, self.bounds, self._honour)
         else:
             fate = fates.fate(reply, job.asked, self.bounds, self._honour)
         job.failures += fate.try_again
@@ -141,4 +150,6 @@ class Fetcher:
         good = verdict.status is Status.OK
         size = reply.size if reply.code == 200 and not reply.error else None
         body = reply.body if good and not job.archive else b""
-        self._ended.append(Fetched(job.token, verdict, job.asked[-1], body, size))
+        # a row's photo has another, signed URL at each asking: what is written holds none of them
+        final_url = job.asked[0] if job.row else job.asked[-1]
+        self._ended.append(Fetched(job.token, verdict, final_url, body, size))

@@ -19,6 +19,7 @@ from allrounder.errors import DataError, UsageError
 from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
+from allrounder.sourceparams import SOURCE
 from allrounder.urltext import is_archive, is_web
 from allrounder.workdir import WORK
 
@@ -70,12 +71,12 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
     Sources that are all on this machine are not pinned: asking them again costs nothing.
     """
     pinned = lock_params("fetch_urls")
-    asked = params.model_dump(include={"sources"})["sources"]
+    asked = [source.model_dump() for source in params.sources]
     if pinned.get("sources") is None or not any(
         is_web(source.location) for source in params.sources
     ):
         return {}
-    if [_source(source) for source in pinned["sources"]] != [_source(source) for source in asked]:
+    if [_source(source) for source in pinned["sources"]] != asked:
         return {}
     classes = [wnid for wnid in params.classes if wnid in (pinned.get("classes") or {})]
     folder = WORK / "fetch_urls"
@@ -196,13 +197,17 @@ def _dvc() -> Any:
 
 
 def _source(source: dict[str, Any]) -> dict[str, Any]:
-    return {"form": "urls"} | source if source.get("kind") == "imagenet-api" else source
+    """A source as dvc.lock holds it, with today's defaults for what it leaves out."""
+    try:
+        return SOURCE.validate_python(source).model_dump()
+    except ValueError:
+        return source
 
 
 def _may_share(pinned: dict[str, Any], params: Params) -> bool:
     """Whether the pinned sources may have listed a URL of today's: files here have no others."""
     today = [source.location for source in params.sources]
-    locations = [str(source.get("location")) for source in pinned.get("sources") or ()]
+    locations = [str(_source(source).get("location")) for source in pinned.get("sources") or ()]
     return any(is_web(location) or location in today for location in locations)
 
 

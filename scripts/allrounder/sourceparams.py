@@ -3,9 +3,9 @@
 Not for asking a source: that is sources/.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 
 class Section(BaseModel):
@@ -19,6 +19,8 @@ def _location(text: str) -> str:
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if "://" in text and "@" in text.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no password; put it into ~/.netrc")
     return text.rstrip("/")
 
 
@@ -65,7 +67,75 @@ class SynsetTarSource(Section):
     location: Annotated[str, AfterValidator(_tar_location)]
 
 
+Labels = dict[Annotated[str, Field(pattern=r"^n[0-9]{8}\+?$")], str]
+_LABELS = "what the source calls a class, where that is not its wnid or a WordNet name: wnid: label"
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
+
+
+class HuggingfaceSource(Section):
+    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+
+    kind: Literal["huggingface"]
+    dataset: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$", description="owner/name"
+    )
+    config: Name = Field("default", description="the dataset's config (subset)")
+    split: Name = Field("train", description="the dataset's own split")
+    label_column: Name = Field("label", description="class labels, strings or whole numbers")
+    image_column: Name = Field("image", description="the photos")
+    labels: Labels = Field({}, description=_LABELS)
+    limit: int = Field(
+        5000, ge=1, le=1_000_000, description="rows of a class listed at most; 100 cost a request"
+    )
+    location: Annotated[str, AfterValidator(_web_location)] = Field(
+        "https://datasets-server.huggingface.co", description="the API's address"
+    )
+
+
+class CsvSource(Section):
+    """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
+
+    kind: Literal["csv"]
+    location: Annotated[str, AfterValidator(_location)]
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="null: by the location's ending"
+    )
+    url: Name = Field("url", description="the column of URLs")
+    label: Name = Field("label", description="the column of classes")
+    id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
+    license: Name | None = Field(None, description="column; null: `license`, if it is there")
+    author: Name | None = Field(None, description="column; null: `author`, if it is there")
+    landing_url: Name | None = Field(
+        None, description="column of the photos' pages; null: `landing_url`, if it is there"
+    )
+    labels: Labels = Field({}, description=_LABELS)
+
+    @property
+    def form(self) -> str:
+        """The format as given, or by the ending of the location's path; '' when neither says."""
+        name = self.location.partition("?")[0].partition("#")[0].lower()
+        ending = name.removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
+        return self.format or _ENDINGS.get(ending, "")
+
+    @model_validator(mode="after")
+    def _has_a_form(self) -> Self:
+        if not self.form:
+            raise ValueError(
+                "format: cannot be told from the location; give csv, tsv, jsonl or parquet"
+            )
+        return self
+
+
+_ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl"}
+_ENDINGS |= {"parquet": "parquet"}
+
 Source = Annotated[
-    FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource,
+    FolderSource
+    | ImagenetApiSource
+    | UrlListSource
+    | SynsetTarSource
+    | HuggingfaceSource
+    | CsvSource,
     Field(discriminator="kind"),
 ]
+SOURCE: TypeAdapter[Source] = TypeAdapter(Source)

@@ -23,8 +23,12 @@ from allrounder.urlcheck import host_of, is_public
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
 _HEADERS = frozenset(
-    (b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range", b"content-encoding")
+    (
+        *(b"location", b"retry-after", b"x-robots-tag", b"etag"),
+        *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
+    )
 )
+_ACCEPT = "Accept: image/*,*/*;q=0.5"
 
 
 @dataclass(slots=True)
@@ -56,12 +60,16 @@ Sink = Callable[[Reply, bytes], bool]
 
 @dataclass(slots=True)
 class Request:
-    """One request to make; `sink` takes the body instead of `Reply.body`."""
+    """One request to make; `sink` takes the body instead of `Reply.body`.
+
+    `headers` are lines of this request alone: what they hold goes to no other.
+    """
 
     url: str
     max_bytes: int
     sink: Sink | None = None
     offset: int = 0
+    headers: tuple[str, ...] = ()
 
 
 class _Handle:
@@ -85,7 +93,6 @@ class _Handle:
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.HTTPHEADER, ["Accept: image/*,*/*;q=0.5"]),
             (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
@@ -98,6 +105,7 @@ class _Handle:
         self.token, self.request, self.reply = token, request, Reply()
         whole = request.sink is None
         self.curl.setopt(pycurl.URL, request.url)
+        self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if whole else "identity")
