@@ -25,6 +25,7 @@ from allrounder.params import Network, Params
 from allrounder.progress import Counts
 from allrounder.quota import Slot
 from allrounder.records import Candidate, Status
+from allrounder.rowpages import RowPages
 from allrounder.slicefetch import unasked
 from allrounder.slices import parse
 from allrounder.spool import Entry, Spool
@@ -61,7 +62,8 @@ class Crawl:
         self._params, self._wnids, self._window = params, wnids, network.connections
         self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
         self._spool = spool
-        self._fetcher = Fetcher(network, params.download)
+        rows = RowPages(params.sources, network.allow_private)
+        self._fetcher = Fetcher(network, params.download, rows=rows)
         self._active: list[ClassRun] = []
         self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds

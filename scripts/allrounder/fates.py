@@ -26,7 +26,7 @@ from allrounder.urlcheck import BadUrlError, request_url
 from allrounder.urltext import url_text
 
 MAX_REDIRECTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
 
 _ERRORS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
@@ -70,8 +70,8 @@ def fate(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -
     """Decide on a reply; `asked` are the URLs asked so far for this photo, the last one last."""
     if failed := failure(reply, bounds):
         return failed
-    if reply.code in _REDIRECTS and (targets := reply.headers.get(b"location")):
-        return _redirect(url_text(targets[-1]), asked)
+    if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
+        return redirect(url_text(targets[-1]), asked)
     if reply.code != 200:
         return Fate(Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES)
     return arrived(reply, bounds, honour_opt_out)
@@ -110,7 +110,8 @@ def failure(reply: Reply, bounds: Bounds) -> Fate | None:
     return Fate(Verdict(status, detail), try_again)
 
 
-def _redirect(target: str, asked: list[str]) -> Fate:
+def redirect(target: str, asked: list[str]) -> Fate:
+    """The hop to `target` from the last URL asked, or why it is not made."""
     if len(asked) > MAX_REDIRECTS:
         return Fate(Verdict(Status.REDIRECT_ERROR, f"more than {MAX_REDIRECTS} redirects"))
     try:

@@ -16,6 +16,7 @@ from allrounder.hosts import BUSY_CODES, Hosts
 from allrounder.params import Download, Network
 from allrounder.photo import Bounds, Verdict
 from allrounder.records import Status
+from allrounder.rowpages import RowJob, RowPages
 from allrounder.slicefetch import slice_fate
 from allrounder.slices import Slice, parse
 from allrounder.transfer import Reply, Request, Transfers
@@ -30,6 +31,7 @@ class _Job:
     asked: list[str]
     archive: ArchiveJob | None = None
     part: Slice | None = None
+    row: RowJob | None = None
     failures: int = 0
 
 
@@ -63,13 +65,14 @@ class Fetcher:
         download: Download,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        rows: RowPages | None = None,
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
         self.traffic = Traffic()
         self.load = 0  # submitted and not yet ended
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers = Transfers(network)
+        self._transfers, self._rows = Transfers(network), rows or RowPages()
         self._hosts: Hosts[_Job] = Hosts(
             network.connections, network.per_host, network.min_interval, network.retry_after_max
         )
@@ -90,21 +93,15 @@ class Fetcher:
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive, part))
+        job = _Job(token, asked, archive, part, self._rows.job(url))
+        self._hosts.add(host_of(asked[0]), job)
 
     def poll(self, wait: float) -> Iterator[Fetched]:
         """Start what may start, wait up to `wait` seconds, yield what has ended."""
         now = self._clock()
         for job in self._hosts.start(now):
             self.traffic.requests += 1
-            if job.archive:
-                job.archive.begin()
-                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.ask_from)
-            elif part := job.part:
-                request = Request(job.asked[-1], part.size, offset=part.offset, size=part.size)
-            else:
-                request = Request(job.asked[-1], self.bounds.max_bytes)
-            self._transfers.start(job, request)
+            self._transfers.start(job, self._request(job))
         due = self._hosts.wait(now)
         wait = 0.0 if self._ended else wait if due is None else min(wait, due)
         for job, reply in self._transfers.step(wait):
@@ -116,6 +113,17 @@ class Fetcher:
     def close(self) -> None:
         """Hang up everything."""
         self._transfers.close()
+
+    def _request(self, job: _Job) -> Request:
+        url = job.asked[-1]
+        if job.archive:
+            job.archive.begin()
+            return Request(url, 0, job.archive.sink, job.archive.ask_from)
+        if job.row:
+            return job.row.request(url, self.bounds)
+        if part := job.part:
+            return Request(url, part.size, offset=part.offset, size=part.size)
+        return Request(url, self.bounds.max_bytes)
 
     def _reply(self, job: _Job, reply: Reply) -> None:
         now, host = self._clock(), host_of(job.asked[-1])
@@ -130,6 +138,8 @@ class Fetcher:
                 job.failures = 0
         elif job.part:
             fate = slice_fate(reply, job.asked, self.bounds, self._honour, job.part)
+        elif job.row:
+            fate = job.row.fate(reply, job.asked, self.bounds, self._honour)
         else:
             fate = fates.fate(reply, job.asked, self.bounds, self._honour)
         job.failures += fate.try_again
@@ -154,7 +164,12 @@ class Fetcher:
 
 
 def _final_url(job: _Job) -> str:
-    """The last URL asked. Large files are often moved to a signed URL that passes: of a slice's,
-    the signature is left out."""
+    """The last URL asked, without what is another one at each asking.
+
+    A row's photo has a signed URL, and large files are often moved to one: what is written holds
+    no signature.
+    """
+    if job.row:
+        return job.asked[0]
     moved = job.part is not None and len(job.asked) > 1
     return job.asked[-1].partition("?")[0] if moved else job.asked[-1]

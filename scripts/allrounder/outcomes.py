@@ -14,6 +14,9 @@ from allrounder.records import Status
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
 """HTTP codes of faults that may pass (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 
+NO_ACCESS = "the dataset asks for a token"
+"""How a detail ends when the user's own rights were the fault: another run may have them."""
+
 _MAY_PASS = {Status.TIMEOUT, Status.CONNECTION_ERROR, Status.TRUNCATED, Status.BLOCKED}
 
 
@@ -48,7 +51,8 @@ class Outcome:
 def may_pass(status: Status, detail: str) -> bool:
     """Whether a later run may fare better with this URL, so that it is worth another try."""
     if status is Status.HTTP_ERROR:
-        return detail.isdigit() and int(detail) in TRANSIENT_CODES
+        passing = detail.isdigit() and int(detail) in TRANSIENT_CODES
+        return passing or detail.endswith(NO_ACCESS)
     return status in _MAY_PASS
 
 

@@ -101,7 +101,10 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     return f"{path}, line {line}: {key}: {words}{hint}{given}"
 
 
-_TAGS = {"folder", "imagenet-api", "url-list", "synset-tar", "ilsvrc", "webdataset"}
+_TAGS = {
+    "folder", "imagenet-api", "url-list", "synset-tar",
+    "ilsvrc", "webdataset", "huggingface", "csv",
+}  # fmt: skip
 _HINTS = {
     "extra_forbidden": "; remove it or correct its name (params.schema.json lists them)",
     "missing": "; add it (see presets/imagenet.yaml)",

@@ -72,7 +72,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
     Sources that are all on this machine are not pinned: asking them again costs nothing.
     """
     pinned = lock_params("fetch_urls")
-    asked = params.model_dump(include={"sources"})["sources"]
+    asked = [source.model_dump() for source in params.sources]
     if pinned.get("sources") is None or not any(
         is_web(source.location) for source in params.sources
     ):

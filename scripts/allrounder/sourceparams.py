@@ -3,10 +3,17 @@
 Not for asking a source: that is sources/.
 """
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from allrounder.braces import expand
 from allrounder.urltext import is_archive, is_web
@@ -23,6 +30,8 @@ def _location(text: str) -> str:
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if "://" in text and "@" in text.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no password; put it into ~/.netrc")
     return text.rstrip("/")
 
 
@@ -54,10 +63,9 @@ def _shards(text: str) -> str:
     return text
 
 
-def _labels(labels: dict[str, str]) -> dict[str, str]:
-    if wrong := [wnid for wnid in labels if not re.fullmatch(r"n[0-9]{8}\+?", wnid)]:
-        raise ValueError(f"{wrong[0]!r} is no wnid; write e.g. n02109961: husky")
-    return labels
+Labels = dict[Annotated[str, Field(pattern=r"^n[0-9]{8}$")], str]
+_LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
 
 
 class FolderSource(Section):
@@ -103,10 +111,7 @@ class WebdatasetSource(Section):
 
     kind: Literal["webdataset"]
     location: Annotated[str, AfterValidator(_shards)]
-    labels: Annotated[dict[str, str], AfterValidator(_labels)] = Field(
-        {},
-        description="wnid: the shards' label of it; the others go by wnid, ILSVRC index or name",
-    )
+    labels: Labels = Field({}, description=_LABELS)
     label_key: str = Field("label", min_length=1, description="the label's key in a .json")
 
     @property
@@ -115,13 +120,72 @@ class WebdatasetSource(Section):
         return expand(self.location)
 
 
+class HuggingfaceSource(Section):
+    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+
+    kind: Literal["huggingface"]
+    dataset: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$", description="owner/name"
+    )
+    config: Name = Field("default", description="the dataset's config (subset)")
+    split: Name = Field("train", description="the dataset's own split")
+    label_column: Name = Field("label", description="class labels, strings or whole numbers")
+    image_column: Name = Field("image", description="the photos")
+    labels: Labels = Field({}, description=_LABELS)
+    limit: int = Field(
+        5000, ge=1, le=1_000_000, description="rows of a class listed at most; 100 cost a request"
+    )
+    location: Annotated[str, AfterValidator(_web_location)] = Field(
+        "https://datasets-server.huggingface.co", description="the API's address"
+    )
+
+
+class CsvSource(Section):
+    """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
+
+    kind: Literal["csv"]
+    location: Annotated[str, AfterValidator(_location)]
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="null: by the location's ending"
+    )
+    url: Name = Field("url", description="the column of URLs")
+    label: Name = Field("label", description="the column of classes")
+    id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
+    license: Name | None = Field(None, description="column; null: `license`, if it is there")
+    author: Name | None = Field(None, description="column; null: `author`, if it is there")
+    landing_url: Name | None = Field(
+        None, description="column of the photos' pages; null: `landing_url`, if it is there"
+    )
+    labels: Labels = Field({}, description=_LABELS)
+
+    @property
+    def form(self) -> str:
+        """The format as given, or by the ending of the location's path; '' when neither says."""
+        name = self.location.partition("?")[0].partition("#")[0].lower()
+        ending = name.removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
+        return self.format or _ENDINGS.get(ending, "")
+
+    @model_validator(mode="after")
+    def _has_a_form(self) -> Self:
+        if not self.form:
+            raise ValueError(
+                "format: cannot be told from the location; give csv, tsv, jsonl or parquet"
+            )
+        return self
+
+
+_ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl"}
+_ENDINGS |= {"parquet": "parquet"}
+
 Source = Annotated[
     FolderSource
     | ImagenetApiSource
     | UrlListSource
     | SynsetTarSource
     | IlsvrcSource
-    | WebdatasetSource,
+    | WebdatasetSource
+    | HuggingfaceSource
+    | CsvSource,
     Field(discriminator="kind"),
 ]
 _ANY_SOURCE = TypeAdapter[Source](Source)

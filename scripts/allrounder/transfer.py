@@ -23,8 +23,12 @@ from allrounder.urlcheck import host_of, is_public
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
 _HEADERS = frozenset(
-    (b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range", b"content-encoding")
+    (
+        *(b"location", b"retry-after", b"x-robots-tag", b"etag"),
+        *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
+    )
 )
+_ACCEPT = "Accept: image/*,*/*;q=0.5"
 
 
 @dataclass(slots=True)
@@ -59,6 +63,7 @@ class Request:
     """One request to make; `sink` takes the body instead of `Reply.body`.
 
     With a `size`, only so many bytes from `offset` on are asked for; else all from there on.
+    `headers` are lines of this request alone: what they hold goes to no other.
     """
 
     url: str
@@ -66,6 +71,7 @@ class Request:
     sink: Sink | None = None
     offset: int = 0
     size: int = 0
+    headers: tuple[str, ...] = ()
 
 
 class _Handle:
@@ -89,7 +95,6 @@ class _Handle:
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.HTTPHEADER, ["Accept: image/*,*/*;q=0.5"]),
             (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
@@ -102,6 +107,7 @@ class _Handle:
         self.token, self.request, self.reply = token, request, Reply()
         whole, plain = request.sink is None, request.sink is None and not request.size
         self.curl.setopt(pycurl.URL, request.url)
+        self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")

@@ -9,7 +9,16 @@ from typing import Any
 
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
-from allrounder.sources import folder, ilsvrc, imagenet_api, synset_tar, url_list, webdataset
+from allrounder.sources import (
+    csv_table,
+    folder,
+    huggingface,
+    ilsvrc,
+    imagenet_api,
+    synset_tar,
+    url_list,
+    webdataset,
+)
 from allrounder.web import Web
 
 Listing = Iterator[tuple[str, Candidate]]
@@ -21,6 +30,8 @@ _KINDS: dict[str, Callable[[Any, Sequence[str], Web], Listing]] = {
     "synset-tar": synset_tar.candidates,
     "ilsvrc": ilsvrc.candidates,
     "webdataset": webdataset.candidates,
+    "huggingface": huggingface.candidates,
+    "csv": csv_table.candidates,
 }
 
 

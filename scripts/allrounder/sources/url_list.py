@@ -3,25 +3,14 @@
 Read in one pass for all classes, never whole in memory: the real one has 14 million lines.
 """
 
-import gzip
-import io
-import tarfile
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import IO, cast
 
 from allrounder.errors import DataError
 from allrounder.records import Candidate
 from allrounder.sourceparams import UrlListSource
+from allrounder.sources.opened import BROKEN, opened
 from allrounder.urltext import url_text
 from allrounder.web import Web
-
-_BUFFER = 2**20
-_BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
 
 
 def candidates(
@@ -33,7 +22,7 @@ def candidates(
     """
     what = f"source url-list {source.location}"
     wanted = {wnid.encode(): wnid for wnid in wnids}
-    with _opened(source.location, web, what) as file:
+    with opened(source.location, web, what) as file:
         lines = _checked(file, what)
         for line in lines:
             # Nearly every line is of another class: look at its first bytes only.
@@ -53,68 +42,5 @@ def _checked(lines: Iterable[bytes], what: str) -> Iterator[bytes]:
             raise DataError(f"{what}: no list of lines {form}; it starts with {first[:60]!r}")
         yield first
         yield from iterator
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{what}: broken or cut off: {error}") from None
-
-
-@contextmanager
-def _opened(location: str, web: Web, what: str) -> Iterator[IO[bytes]]:
-    with ExitStack() as stack:
-        if location.startswith(("http://", "https://")):
-            response = stack.enter_context(web.stream(location, what))
-            raw = cast(IO[bytes], io.BufferedReader(_Body(response.iter_content(_BUFFER)), _BUFFER))
-        else:
-            try:
-                raw = stack.enter_context(Path(location).open("rb"))
-            except OSError as error:
-                raise DataError(f"{what}: {error.strerror}; correct its location") from None
-        try:
-            yield _unpacked(location, raw, stack)
-        except _BROKEN as error:
-            raise DataError(f"{what}: broken or cut off: {error}") from None
-
-
-def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """The text inside, by the ending of the location's path."""
-    name = location.partition("?")[0].lower()
-    if name.endswith((".tgz", ".tar.gz")):
-        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r|gz", bufsize=_BUFFER))  # noqa: SIM115
-        member = next((member for member in tar if member.isfile()), None)
-        if member is None:
-            raise EOFError("no file in the archive")
-        return io.BufferedReader(cast(io.RawIOBase, tar.extractfile(member)), _BUFFER)
-    if name.endswith(".gz"):
-        return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER))
-    if name.endswith(".zip"):
-        # A zip's directory stands at its end, so one from the web is put on disk first.
-        spooled = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        while chunk := raw.read(_BUFFER):
-            spooled.write(chunk)
-        archive = stack.enter_context(zipfile.ZipFile(spooled))
-        first = next((info for info in archive.infolist() if not info.is_dir()), None)
-        if first is None:
-            raise EOFError("no file in the archive")
-        return stack.enter_context(archive.open(first))
-    return raw
-
-
-class _Body(io.RawIOBase):
-    """A web answer's chunks as a raw file."""
-
-    def __init__(self, chunks: Iterable[bytes]):
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
