@@ -13,9 +13,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from allrounder import licences
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.curate import Item, curate
 from allrounder.errors import DataError
+from allrounder.origins import origins
 from allrounder.outcomes import Stored
 from allrounder.params import Clean, Params
 from allrounder.pixels import Photo, normal
@@ -36,12 +38,15 @@ class Read:
     stored: Stored | None
 
 
-def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[CleanRow]]:
+def clean(
+    params: Params, urls: Path, raw: Path, out: Path, work: Path
+) -> dict[str, list[CleanRow]]:
     """Clean all classes into `out`; `work` is a folder for what lies between.
 
     Raises DataError when a raw archive and its table do not agree.
     """
     reads = _read_all(params, raw, work)
+    refused = _refused(params, urls, raw)
     items = [
         Item(
             wnid,
@@ -51,6 +56,7 @@ def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[Cl
             read.urls,
             read.photo.look,
             read.upload,
+            refused.get((wnid, read.image_id), ""),
         )
         for wnid, photos in reads.items()
         for read in photos
@@ -60,6 +66,19 @@ def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[Cl
         (item.wnid, item.image_id): item for item in curate(items, params.per_class, params.clean)
     }
     return {wnid: _write_class(wnid, reads[wnid], verdicts, out) for wnid in params.classes}
+
+
+def _refused(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str]:
+    """The licence of each photo that `clean.licenses` does not list, by wnid and image id."""
+    accepted = licences.accepted(params.clean.licenses)
+    if accepted is None:
+        return {}
+    found = {
+        (wnid, image_id): licences.normal(candidate.license)
+        for wnid in params.classes
+        for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
+    }
+    return {photo: form for photo, form in found.items() if form not in accepted}
 
 
 def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> list[str]:

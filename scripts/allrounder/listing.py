@@ -17,7 +17,7 @@ from allrounder.sourceparams import Source
 from allrounder.web import Web
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url", "source", "synset")
+OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 
 
 def list_classes(
