@@ -101,4 +101,4 @@ class ManifestRow:
     license: str
     author: str
     landing_url: str
-    title: str
+    title: str = ""
