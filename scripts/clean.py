@@ -12,7 +12,7 @@ from allrounder.classfiles import clear_others
 from allrounder.errors import run
 from allrounder.paramsfile import load
 
-RAW, CLEAN = Path("data/raw"), Path("data/clean")
+URLS, RAW, CLEAN = Path("data/urls"), Path("data/raw"), Path("data/clean")
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         try:
-            rows = cleaning.clean(params, RAW, CLEAN, work)
+            rows = cleaning.clean(params, URLS, RAW, CLEAN, work)
         finally:
             workdir.remove(work)
     clear_others(CLEAN, params.classes)

@@ -1,12 +1,12 @@
 """Stage split: parts the clean photos into train, val (and test) folders, in data/dataset.
 
-Beside them manifest.csv, classes.csv; and data/metrics.json with the counts of every step.
+Beside them the tables and descriptions of it; and data/metrics.json with the counts of every step.
 """
 
 import sys
 from pathlib import Path
 
-from allrounder import layout, workdir
+from allrounder import describe, layout, workdir
 from allrounder.errors import run
 from allrounder.paramsfile import load
 
@@ -26,6 +26,7 @@ def main() -> None:
             manifest = layout.build(params, STAGES, DATASET, work)
         finally:
             workdir.remove(work)
+    describe.describe(params, STAGES, DATASET, manifest)
     layout.write_metrics(METRICS, params, STAGES, manifest)
 
 

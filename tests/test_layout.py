@@ -1,4 +1,7 @@
-"""The dataset as others read it: the readers' own rules, since the readers weigh gigabytes."""
+"""The dataset as others read it, by their own rules: torchvision and Ultralytics weigh gigabytes.
+
+Hugging Face's imagefolder and mlcroissant themselves read it in test_describe.py.
+"""
 
 import csv
 import hashlib
@@ -63,10 +66,11 @@ def test_it_reads_as_an_image_folder_with_the_same_classes_on_every_side(built: 
     train, val = image_folder(root / "train"), image_folder(root / "val")
     assert train[0] == val[0] == sorted(row["folder"] for row in table(built))
     assert (len(train[1]), len(val[1])) == (160, 40)
-    # Hugging Face's imagefolder and Ultralytics take the split from the first folder's name, and
-    # the class from the last one's; a metadata.csv would change what the former reads.
+    # Ultralytics takes the split from the first folder's name, and the class from the last one's.
+    # Hugging Face's imagefolder would read a metadata.csv in place of the labels if it stood in
+    # train or val, and passes over one beside them: so there is none.
     assert {entry.name for entry in root.iterdir()} == {
-        *("train", "val", "manifest.csv", "classes.csv")
+        *("train", "val", "manifest.csv", "classes.csv", "README.md", "croissant.json")
     }
 
 

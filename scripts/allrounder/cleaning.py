@@ -14,10 +14,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from allrounder import licences
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.curate import Item, curate
 from allrounder.errors import DataError
 from allrounder.jpeg import Stretches, taken
+from allrounder.origins import origins
 from allrounder.outcomes import Stored
 from allrounder.params import Clean, Params
 from allrounder.pixels import Photo, normal
@@ -52,16 +54,18 @@ class Kept:
     stretches: Stretches
 
 
-def clean(params: Params, raw: Path, out: Path, work: Path) -> dict[str, list[CleanRow]]:
+def clean(
+    params: Params, urls: Path, raw: Path, out: Path, work: Path
+) -> dict[str, list[CleanRow]]:
     """Clean all classes into `out`; `work` is a folder for what lies between.
 
     Raises DataError when a raw archive and its table do not agree.
     """
-    wnids = list(params.classes)
+    wnids, refused = list(params.classes), _refused(params, urls, raw)
     with ProcessPoolExecutor(min(len(wnids), os.cpu_count() or 1)) as pool:
         jobs = [(wnid, raw, work, params.clean) for wnid in wnids]
         reads = dict(zip(wnids, _shown(pool.map(_read_class, jobs), len(wnids)), strict=True))
-        items = curate(_items(reads), params.per_class, params.clean)
+        items = curate(_items(reads, refused), params.per_class, params.clean)
         verdicts = {(item.wnid, item.image_id): item for item in items}
         rows = {wnid: _rows(wnid, reads[wnid], verdicts) for wnid in wnids}
         kept = [(wnid, _kept(reads[wnid], rows[wnid]), out) for wnid in wnids]
@@ -75,7 +79,9 @@ def _shown(results: Iterator[Result], total: int) -> Iterator[Result]:
     return iter(tqdm(results, total=total, unit=" classes", disable=None))
 
 
-def _items(reads: Mapping[str, Sequence[Read]]) -> list[Item]:
+def _items(
+    reads: Mapping[str, Sequence[Read]], refused: Mapping[tuple[str, str], str]
+) -> list[Item]:
     return [
         Item(
             wnid,
@@ -85,11 +91,25 @@ def _items(reads: Mapping[str, Sequence[Read]]) -> list[Item]:
             read.urls,
             read.photo.look,
             read.upload,
+            refused.get((wnid, read.image_id), ""),
         )
         for wnid, photos in reads.items()
         for read in photos
         if read.photo.look is not None
     ]
+
+
+def _refused(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str]:
+    """The licence of each photo that `clean.licenses` does not list, by wnid and image id."""
+    accepted = licences.accepted(params.clean.licenses)
+    if accepted is None:
+        return {}
+    found = {
+        (wnid, image_id): licences.normal(candidate.license)
+        for wnid in params.classes
+        for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
+    }
+    return {photo: form for photo, form in found.items() if form not in accepted}
 
 
 def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> list[str]:

@@ -31,6 +31,7 @@ class Item:
     urls: int  # that served these very bytes
     look: Look
     upload: str = ""  # which photo of which host this is a copy of, if its URL says so
+    refused: str = ""  # its licence, when clean.licenses does not list it
     status: Status = Status.KEPT
     detail: str = ""
     group: str = ""
@@ -78,15 +79,26 @@ def _drop_placeholders(items: list[Item], rules: Clean) -> None:
 
 
 def _drop_copies(items: list[Item], rules: Clean) -> None:
-    """Of the same or nearly the same picture keep the best; of one in two classes, none."""
+    """Of the same or nearly the same picture keep the best; of one in two classes, none.
+
+    A photo whose licence is refused still tells that a picture is in two classes; then it is left
+    out, so that it knocks out no copy that may be used, and links none.
+    """
     alive = _kept(items)
     looks = [items[index].look for index in alive]
-    for part in components(len(alive), near_pairs(looks, rules.near_radius, SAME)):
+    pairs = list(near_pairs(looks, rules.near_radius, SAME))
+    for part in components(len(alive), pairs):
         members = [alive[place] for place in part]
         first_class = items[members[0]].wnid
-        others = [index for index in members if items[index].wnid != first_class]
-        if others:
-            members = _drop_cross_class(items, members, first_class, rules)
+        if any(items[index].wnid != first_class for index in members):
+            _drop_cross_class(items, members, first_class, rules)
+    _refuse(items)
+    usable = [index for index in alive if not items[index].refused]
+    if len(usable) < len(alive):
+        pairs = list(near_pairs([items[index].look for index in usable], rules.near_radius, SAME))
+    for part in components(len(usable), pairs):
+        members = [usable[place] for place in part]
+        members = [index for index in members if items[index].status is Status.KEPT]
         if members:
             best = max(members, key=lambda index: (items[index].pixels, -index))
             for index in members:
@@ -96,15 +108,21 @@ def _drop_copies(items: list[Item], rules: Clean) -> None:
 
 def _drop_cross_class(
     items: list[Item], members: list[int], first_class: str, rules: Clean
-) -> list[int]:
-    """Drop a picture that stands in several classes; returns what is left of it."""
-    left = [index for index in members if items[index].wnid == first_class]
-    dropped = members if rules.cross_class == "drop" else sorted(set(members) - set(left))
-    for index in dropped:
+) -> None:
+    """Drop a picture that stands in several classes, or all of it but the first class's."""
+    for index in members:
+        if rules.cross_class == "first" and items[index].wnid == first_class:
+            continue
         twin = next(items[i] for i in members if items[i].wnid != items[index].wnid)
         detail = f"like {twin.wnid} {twin.image_id}"
         items[index] = replace(items[index], status=Status.CROSS_CLASS, detail=detail)
-    return [] if rules.cross_class == "drop" else left
+
+
+def _refuse(items: list[Item]) -> None:
+    for index in _kept(items):
+        if form := items[index].refused:
+            detail = " ".join(form.split())[:80]
+            items[index] = replace(items[index], status=Status.LICENSE, detail=detail)
 
 
 def _copy_of(item: Item, best: Item) -> Item:

@@ -13,13 +13,15 @@ from pathlib import Path
 from allrounder.coco import coco_of
 from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
+from allrounder.licences import accepted
+from allrounder.names import folder_name
+from allrounder.origins import origins
 from allrounder.params import Params, Split
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
 from allrounder.subtrees import wnid_of
 from allrounder.synsets import VOC_LABELS, find, labels
 from allrounder.tars import members
-from allrounder.urltext import is_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def dataset_classes(params: Params) -> list[DatasetClass]:
     found = []
     for index, (wnid, voc) in enumerate(params.classes.items()):
         names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
-        folder = names[params.split.folders]
+        folder = folder_name(names[params.split.folders])
         found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
     return found
 
@@ -70,7 +72,8 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
         unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
         groups = {file: row.group for file, row in kept.items()}
         split_class(work / wnid / wnid, work / "out", groups, params.split)
-        manifest += _lay_out_class(one, params.split, stages, kept, work / "out", out)
+        found = origins(stages.urls, stages.raw, wnid, accepted(params.clean.licenses))
+        manifest += _lay_out_class(one, params.split, found, kept, work / "out", out)
         shutil.rmtree(work / wnid)
     write_csv(out / "manifest.csv", ManifestRow, manifest)
     _write_classes(out / "classes.csv", classes, splits(params.split), manifest)
@@ -80,14 +83,13 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
 def _lay_out_class(
     one: DatasetClass,
     rules: Split,
-    stages: Stages,
+    found: Mapping[str, tuple[str, Candidate]],
     kept: Mapping[str, CleanRow],
     parted: Path,
     out: Path,
 ) -> Iterator[ManifestRow]:
     """Move a class's files from `parted` to their folders; yield a row for each photo."""
     wnid, folder = one.wnid, one.folder
-    origins = _origins(stages, wnid, {row.image_id for row in kept.values()})
     for place, split in places(rules).items():
         target = out / place / folder
         target.mkdir(parents=True, exist_ok=True)
@@ -96,12 +98,12 @@ def _lay_out_class(
             if not split:
                 continue  # a copy, in a fold's train
             row = kept[file.name]
-            url, origin = origins[row.image_id]
+            url, origin = found[row.image_id]
             path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
             yield ManifestRow(
                 path, split, one.index, wnid, one.label, one.voc, origin.synset or wnid,
                 row.image_id, url, origin.source, row.sha256, *size,
-                origin.license, origin.author, origin.landing_url,
+                origin.license, origin.author, origin.landing_url, origin.title,
             )  # fmt: skip
 
 
@@ -121,24 +123,6 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
             count += 1
     if count != len(wanted):
         raise DataError(f"{archive}: {count} of {len(wanted)} photos; run dvc repro -f clean")
-
-
-def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, Candidate]]:
-    """URL and candidate of each photo, by image id; of an archive's member the archive's."""
-    listed = {
-        candidate.url: candidate for candidate in read_csv(stages.urls / f"{wnid}.csv", Candidate)
-    }
-    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
-
-    def origin(url: str) -> Candidate:
-        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
-        return listed.get(url) or next(inside, Candidate("", url))
-
-    return {
-        row.image_id: (row.url, origin(row.url))
-        for row in read_csv(stages.raw / f"{wnid}.csv", RawRow)
-        if row.status is Status.OK and row.image_id in ids
-    }
 
 
 def _write_classes(

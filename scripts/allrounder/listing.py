@@ -20,7 +20,7 @@ from allrounder.urltext import same_photo
 from allrounder.web import Web
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url", "source", "synset")
+OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 
 
 def list_classes(

@@ -1,4 +1,4 @@
-"""Makes image ids that are safe as file names and unique in their class.
+"""Makes names: image ids that are safe and unique in their class, class folders that readers like.
 
 Names from the web never become paths: what is not a plain id is replaced by a hash of its URL.
 """
@@ -7,6 +7,19 @@ import hashlib
 import re
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_SPLIT_WORDS = re.compile(
+    r"(?<![a-z])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?![a-z])"
+)
+
+
+def folder_name(label: str) -> str:
+    """A class's folder name: its label, but `bullet_trains` for `bullet_train`.
+
+    Hugging Face's imagefolder takes any folder with a split's name as a word of its own for that
+    split, so that val/bullet_train/ would be read as train too. Source: SPLIT_KEYWORDS and
+    KEYWORDS_IN_DIR_NAME_BASE_PATTERNS in datasets/data_files.py of huggingface/datasets.
+    """
+    return _SPLIT_WORDS.sub(r"\1s", label)
 
 
 def url_id(wnid: str, url: str) -> str:

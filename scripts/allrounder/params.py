@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from allrounder.licences import listed
 from allrounder.sourceparams import Section, Source
 from allrounder.subtrees import overlap, synsets_of, wnid_of
 from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, find
@@ -46,6 +47,21 @@ class Clean(Section):
     quality: int = Field(
         90, ge=1, le=95, description="JPEG quality of photos that must be converted"
     )
+    licenses: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="only photos under these: URLs, names such as cc-by-2.0 or cc0-1.0, or "
+        "unknown for photos whose source names no licence; or null: all",
+    )
+
+    @model_validator(mode="after")
+    def _licenses_are_known(self) -> Self:
+        for name in self.licenses or ():
+            try:
+                listed(name)
+            except ValueError as error:
+                raise ValueError(f"licenses: {error}") from None
+        return self
 
 
 class Split(Section):

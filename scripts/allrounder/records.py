@@ -36,6 +36,7 @@ class Status(StrEnum):
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
+    LICENSE = "license"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Candidate:
     landing_url: str = ""
     source: str = ""  # the kind of the source that listed it
     synset: str = ""  # of the photo itself, where the class is a whole subtree
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,4 @@ class ManifestRow:
     license: str
     author: str
     landing_url: str
+    title: str = ""

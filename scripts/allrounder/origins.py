@@ -1,0 +1,44 @@
+"""Says where each photo of a class is from: its candidate in data/urls, with licence and author.
+
+Not for what became of the photo: that is in data/raw and data/clean.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from allrounder.csvfiles import read_csv
+from allrounder.licences import normal
+from allrounder.records import Candidate, RawRow, Status
+from allrounder.urltext import is_archive
+
+
+def origins(
+    urls: Path, raw: Path, wnid: str, accepted: Collection[str] | None = None
+) -> dict[str, tuple[str, Candidate]]:
+    """URL and candidate of each photo in a class's raw archive, by image id.
+
+    A member of an archive has the archive's candidate. Of several URLs of the same bytes it is
+    the first, or the first whose licence is among the `accepted` normal forms, if they are given.
+    Raises DataError as `read_csv` does.
+    """
+    listed = {candidate.url: candidate for candidate in read_csv(urls / f"{wnid}.csv", Candidate)}
+    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
+    found: dict[str, tuple[str, Candidate]] = {}
+    ids: dict[str, str] = {}  # sha256: image_id
+
+    def origin(url: str) -> Candidate:
+        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
+        return listed.get(url) or next(inside, Candidate("", url))
+
+    def refused(candidate: Candidate) -> bool:
+        return accepted is not None and normal(candidate.license) not in accepted
+
+    for row in read_csv(raw / f"{wnid}.csv", RawRow):
+        if row.status is Status.OK:
+            ids[row.sha256] = row.image_id
+            found[row.image_id] = (row.url, origin(row.url))
+        elif row.status is Status.DUPLICATE and (first := ids.get(row.sha256)):
+            other = origin(row.url)
+            if refused(found[first][1]) and not refused(other):
+                found[first] = (row.url, other)
+    return found

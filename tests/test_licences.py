@@ -1,0 +1,247 @@
+"""Licences: one normal form, what params may name, and whom the clean stage drops for one."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from allrounder import licences
+from allrounder.csvfiles import read_csv, write_csv
+from allrounder.curate import Item, curate
+from allrounder.errors import UsageError
+from allrounder.licences import OTHERS, UNKNOWN, address, listed, normal, title
+from allrounder.looks import look
+from allrounder.origins import origins
+from allrounder.params import Clean
+from allrounder.paramsfile import load
+from allrounder.records import Candidate, CleanRow, RawRow, Status
+from project import Project
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SAME = {
+    "cc-by-2.0": [
+        "https://creativecommons.org/licenses/by/2.0/",
+        "http://creativecommons.org/licenses/by/2.0",
+        "http://www.creativecommons.org/licenses/by/2.0/deed.en",
+        "https://creativecommons.org/licenses/by/2.0/legalcode",
+        "https://creativecommons.org/licenses/by/2.0/deed",
+        "HTTPS://creativecommons.org/licenses/BY/2.0/?ref=x",
+        *("CC BY 2.0", "cc-by-2.0", "CC-BY-2.0", " cc by  2.0 ", "CC_BY_2.0", "by 2.0"),
+        "Creative Commons Attribution 2.0 Generic",
+    ],
+    "cc-by-nc-sa-4.0": [
+        "https://creativecommons.org/licenses/by-nc-sa/4.0/deed.de",
+        "Attribution-NonCommercial-ShareAlike 4.0 International License",
+        "CC BY-NC-SA 4.0",
+    ],
+    "cc-by-nc-nd-1.0": ["https://creativecommons.org/licenses/by-nd-nc/1.0/", "CC BY-NC-ND 1.0"],
+    "cc-by-sa-2.0-uk": ["https://creativecommons.org/licenses/by-sa/2.0/uk/", "CC BY-SA 2.0 UK"],
+    "cc0-1.0": [
+        "https://creativecommons.org/publicdomain/zero/1.0/",
+        *("CC0", "cc0 1.0", "CC-0", "CC Zero", "CC0 1.0 Universal"),
+    ],
+    "cc-pdm-1.0": ["https://creativecommons.org/publicdomain/mark/1.0/", "Public Domain Mark 1.0"],
+    "//example.org/terms": ["https://example.org/terms/", "http://EXAMPLE.org/terms#top"],
+    UNKNOWN: ["", "  ", "Unknown"],
+    "mit": ["MIT"],
+}
+
+
+@pytest.mark.parametrize(("form", "text"), [(form, t) for form in SAME for t in SAME[form]])
+def test_spellings_of_one_licence_are_the_same(form: str, text: str) -> None:
+    assert normal(text) == form
+
+
+OTHER = ("CC BY", "CC BY 2", "CC BY-SA 2.0", "CC BY 2.5", "CC BY-NC 2.0", "not CC BY 2.0")
+LOOKALIKES = (
+    "https://creativecommons.org.evil.example/licenses/by/2.0/",
+    "https://evil.example/creativecommons.org/licenses/by/2.0/",
+    "https://creativecommons.org/licenses/by/2.0/../../by-nc/2.0/",
+    "https://creativecommons.org/licenses/bye/2.0/",
+)
+
+
+@pytest.mark.parametrize("text", [*OTHER, *LOOKALIKES])
+def test_what_only_looks_like_a_licence_is_another(text: str) -> None:
+    assert normal(text) != "cc-by-2.0"
+
+
+TERMS, VERSIONS = licences._TERMS, licences._VERSIONS
+FORMS = st.one_of(
+    st.builds(
+        lambda terms, version, port: f"cc-{terms}-{version}{port}",
+        st.sampled_from([terms for terms in TERMS if terms != "nd-nc"]),
+        st.sampled_from(VERSIONS),
+        st.sampled_from(["", "-uk", "-igo", "-scotland"]),
+    ),
+    st.sampled_from(["cc0-1.0", "cc-pdm-1.0"]),
+)
+
+
+@given(form=FORMS, scheme=st.sampled_from(["http", "https"]), tail=st.sampled_from(["", "deed.fr"]))
+def test_a_normal_form_its_url_and_its_title_mean_the_same(
+    form: str, scheme: str, tail: str
+) -> None:
+    url = address(form)
+    assert url
+    assert normal(form) == normal(url) == normal(title(form)) == form
+    assert normal(url.replace("https", scheme).rstrip("/") + ("/" + tail).rstrip("/")) == form
+    assert listed(form) == listed(url) == form
+
+
+@given(text=st.one_of(st.text(max_size=80), st.text("cbyn0ads-./:htp 1234", max_size=40)))
+def test_a_normal_form_is_its_own_and_never_empty(text: str) -> None:
+    assert normal(normal(text)) == normal(text) != ""
+
+
+MISTAKES = {
+    "[cc-by-2.O]": "'cc-by-2.O' is no licence we know. Did you mean cc-by-2",
+    "[cc-by]": "'cc-by' has no version; list each that you accept, e.g. cc-by-4.0",
+    "[mti]": "Did you mean mit",
+    "['https://creativecommons.org/licenses/bye/2.0/']": "no licence we know.*Write a URL",
+    "['']": "an empty licence; write unknown",
+    "[]": "at least 1 item",
+    "cc-by-2.0": "list",
+}
+
+
+@pytest.mark.parametrize("value", MISTAKES)
+def test_a_misspelled_licence_in_params_is_said_with_its_line(tmp_path: Path, value: str) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("licenses: null", f"licenses: {value}"))
+    line = text[: text.index("licenses: null")].count("\n") + 1
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path / "params.yaml")
+    assert re.search(rf"line {line}: clean\.licenses: .*{MISTAKES[value]}", str(caught.value))
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "CC0", "unknown", "https://example.org/terms"])
+def test_other_names_and_urls_may_be_listed(name: str) -> None:
+    assert Clean(licenses=[name]).licenses == [name]
+
+
+def item(wnid: str, number: int, picture: int, refused: str = "", pixels: int = 100) -> Item:
+    """A photo; those of one `picture` look just the same."""
+    cells = np.random.default_rng(picture).integers(0, 255, (6, 8), dtype=np.uint8)
+    seen = look(Image.fromarray(cells).resize((120, 90), Image.Resampling.BICUBIC))
+    return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, 1, seen, refused=refused)
+
+
+def verdicts(items: list[Item], **rules: str) -> list[Status]:
+    return [judged.status for judged in curate(items, 10, Clean.model_validate(rules))]
+
+
+def test_a_refused_photo_knocks_out_no_copy_that_may_be_used() -> None:
+    refused = item("n1", 1, 1, "cc-by-nc-2.0", pixels=900)
+    # The refused one is the first of its look, with which alone the others are compared.
+    items = [refused, item("n1", 2, 1, pixels=100), item("n1", 3, 1, pixels=400)]
+    assert verdicts(items) == [Status.LICENSE, Status.NEAR_DUPLICATE, Status.KEPT]
+    assert verdicts([replace(one, refused="") for one in items]) == [
+        *(Status.KEPT, Status.NEAR_DUPLICATE, Status.NEAR_DUPLICATE)
+    ]
+
+
+def test_a_refused_photo_still_tells_that_a_picture_is_in_two_classes() -> None:
+    items = [item("n1", 1, 1, "unknown"), item("n2", 2, 1), item("n2", 3, 2)]
+    assert verdicts(items) == [Status.CROSS_CLASS, Status.CROSS_CLASS, Status.KEPT]
+    assert verdicts(items, cross_class="first") == [
+        *(Status.LICENSE, Status.CROSS_CLASS, Status.KEPT)
+    ]
+
+
+def test_refused_photos_still_tell_a_placeholder() -> None:
+    flat = replace(item("n1", 1, 1).look, flat=0.9)
+    items = [replace(item(f"n{n}", n, 1, "x" if n else ""), look=flat) for n in range(3)]
+    assert verdicts(items) == [Status.PLACEHOLDER] * 3
+
+
+def test_a_reason_holds_a_bounded_line_whatever_a_licence_says() -> None:
+    judged = curate([item("n1", 1, 1, "free\n" * 99)], 10, Clean())[0]
+    assert len(judged.detail) <= 80
+    assert judged.detail.isprintable()
+
+
+def test_of_urls_with_the_same_bytes_one_that_may_be_used_counts(tmp_path: Path) -> None:
+    urls, raw = tmp_path / "urls", tmp_path / "raw"
+    urls.mkdir()
+    raw.mkdir()
+    listed_photos = [
+        Candidate("a", "http://h/a"),
+        Candidate("b", "http://h/b", "CC BY-NC 2.0"),
+        Candidate("c", "http://h/c", "CC BY 2.0", "Ann"),
+        Candidate("d", "http://h/d", "CC0", "Bob"),
+        Candidate("t", "http://h/t.tar", "CC BY 2.0"),
+    ]
+    rows = [RawRow("a", "http://h/a", Status.OK, sha256="1")]
+    rows += [RawRow(n, f"http://h/{n}", Status.DUPLICATE, sha256="1") for n in ("b", "c", "d")]
+    rows += [RawRow("m", "http://h/t.tar#m.jpg", Status.OK, sha256="2")]
+    write_csv(urls / "n1.csv", Candidate, listed_photos)
+    write_csv(raw / "n1.csv", RawRow, rows)
+    assert origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0])
+    assert origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4])
+    found = origins(urls, raw, "n1", {"cc-by-2.0", "cc0-1.0"})
+    assert found["a"] == ("http://h/c", listed_photos[2])
+    assert origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0])
+
+
+@pytest.fixture
+def licensed(clone: Project) -> Project:
+    """A project whose candidates have licences: of four in turn NC, BY, BY as a name, none."""
+    clone.edit(classes={"n02109961": "dog", "n02917067": "train"}, per_class=20, min_per_class=3)
+    clone.stage("fetch_urls")
+    head = "https://creativecommons.org/licenses"
+    given_by = (f"{head}/by-nc/2.0/", f"{head}/by/2.0/", "CC BY 2.0", "")
+    for path in sorted((clone.folder / "data/urls").glob("*.csv")):
+        rows = list(read_csv(path, Candidate))
+        rows = [replace(row, license=given_by[n % 4]) for n, row in enumerate(rows)]
+        write_csv(path, Candidate, rows)
+    clone.stage("download")
+    return clone
+
+
+def fates(project: Project) -> dict[str, tuple[str, Status]]:
+    """Licence and fate of each photo of raw, by image id."""
+    found = {}
+    accepted = licences.accepted(load(project.folder / "params.yaml").clean.licenses)
+    for path in sorted((project.folder / "data/clean").glob("*.csv")):
+        folders = (project.folder / "data/urls", project.folder / "data/raw")
+        known = origins(*folders, path.stem, accepted)
+        for row in read_csv(path, CleanRow):
+            found[row.image_id] = (known[row.image_id][1].license, row.status)
+    return found
+
+
+def test_the_clean_stage_keeps_only_what_may_be_used(licensed: Project) -> None:
+    licensed.stage("clean")
+    everything = fates(licensed)
+    assert not any(status is Status.LICENSE for _, status in everything.values())
+    for names, kept in (
+        (["cc-by-2.0"], {"cc-by-2.0"}),
+        (["CC BY-NC 2.0", "unknown"], {"cc-by-nc-2.0", "unknown"}),
+    ):
+        licensed.edit(clean={"licenses": names})
+        licensed.stage("clean")
+        for image_id, (licence, status) in fates(licensed).items():
+            if normal(licence) not in kept:
+                assert status is not Status.KEPT
+                assert (status is Status.LICENSE) == (everything[image_id][1] in _GOOD)
+            else:
+                assert status is not Status.LICENSE
+        assert {normal(licence) for licence, s in fates(licensed).values() if s == "kept"} == kept
+
+
+_GOOD = {Status.KEPT, Status.SURPLUS, Status.NEAR_DUPLICATE, Status.EXACT_DUPLICATE}
+
+
+def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project) -> None:
+    licensed.edit(clean={"licenses": ["cc0-1.0"]})
+    said = licensed.stage("clean", expect=1)
+    assert re.search(r"n02109961 keeps 0 of \d+ \(\d+ license", said)
+    assert Counter(status for _, status in fates(licensed).values())[Status.KEPT] == 0
