@@ -10,7 +10,7 @@ from allrounder.coco import coco_labels, coco_of
 from allrounder.errors import UsageError
 from allrounder.screen import Column, Screen, table
 from allrounder.search import Match
-from allrounder.subtrees import class_name, synsets_of
+from allrounder.subtrees import class_name, is_subtree, synsets_of
 from allrounder.synsets import VOC_LABELS, Synset, did_you_mean_voc, find, synsets
 from allrounder.synsettree import Node, fitting
 
@@ -84,9 +84,9 @@ def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list
         cells = _cells(synset)
         rows.append([*cells[:2], *cells[3:], str(places.get(synset.wnid, ""))])
     tree = _whole(label)
-    return table(
-        columns, rows, on, f"all {len(synsets_of(tree))} of ILSVRC as one class: add {tree}"
-    )
+    count = len(synsets_of(tree))
+    last = f"all {count} of ILSVRC as one class: add {tree}" if count > 1 else ""
+    return table(columns, rows, on, last)
 
 
 def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
     rows = []
     covered = coverage(classes)
     for row in covered:
-        names = ", ".join(one["name"] for one in row["classes"])
+        names = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in row["classes"])
         best = row["suggestion"]
         told = f"none: add {best['wnid']} ({best['name']})" if best else names
         rows.append([row["voc"], row["coco"], str(len(row["classes"])), told])

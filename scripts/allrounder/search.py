@@ -140,7 +140,13 @@ def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
 
 def _like(word: str, known: tuple[str, ...]) -> dict[str, float]:
     cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
-    close = difflib.get_close_matches(word, known, n=20, cutoff=cutoff)
+    shorter = cutoff / (2 - cutoff)  # of two words that are so alike, one has this share at least
+    near = [
+        other
+        for other in known
+        if shorter * len(word) <= len(other) and shorter * len(other) <= len(word)
+    ]
+    close = difflib.get_close_matches(word, near, n=20, cutoff=cutoff)
     return {other: _likeness(other, word) for other in close}
 
 
