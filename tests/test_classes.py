@@ -464,6 +464,14 @@ def test_without_a_lock_everything_is_built(here: Path, monkeypatch: pytest.Monk
     assert "build 10 classes" in told(remove(Path("params.yaml"), GOLDEN))
 
 
+def test_a_broken_lock_is_said_before_anything_is_changed(here: Path) -> None:
+    Path("dvc.lock").write_text("stages: [")
+    for act, query in ((add, GOLDEN), (remove, HUSKY)):
+        with pytest.raises(UsageError, match=r"dvc\.lock: not valid YAML"):
+            act(Path("params.yaml"), query)
+    assert Path("params.yaml").read_bytes() == DEFAULT.encode()
+
+
 def test_what_else_is_new_and_what_is_scarce_is_said(here: Path) -> None:
     from_the_web()
     locked({HUSKY: "dog"}, clean={"min_side": 1})

@@ -54,17 +54,19 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     if not synsets_of(key):
         raise UsageError(f"none of ILSVRC's classes is a {name}; add {synset.wnid} without +")
     if both := overlap([*before.classes, key]):
-        other = next(one for one in (*both, *before.classes) if one != key and one in both)
+        other = both[0] if both[1] == key else both[1]
         raise UsageError(
             f"{path}: {key} ({name}) shares photos with {other} ({class_name(other)}), which is "
             "there; remove that first"
         )
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
     inside = f" ({len(synsets_of(key))} ILSVRC classes)" if is_subtree(key) else ""
-    text = added(_text(path), key, label, name + inside)
+    text = _text(path)
+    lock = forecast.locked(text)
+    text = added(text, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load(path)
-    follows = _follow(path, before, after, forecast.after_adding(key, after, forecast.locked(text)))
+    follows = _follow(path, before, after, forecast.after_adding(key, after, lock))
     if label is None and not voc:
         follows.append(f"the catalogue has no VOC label for a {name}; give one with --voc")
     return Change("added", key, name, label, len(before.classes), tuple(follows))
@@ -80,10 +82,12 @@ def remove(path: Path, query: str) -> Change:
     if len(before.classes) == 1:
         raise UsageError(f"{path}: {key} ({class_name(key)}) is the only class; add another first")
     index = list(before.classes).index(key)
-    text = removed(_text(path), key)
+    text = _text(path)
+    lock = forecast.locked(text)
+    text = removed(text, key)
     replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
     after = load(path)
-    sentences = forecast.after_removing(key, index, after, forecast.locked(text))
+    sentences = forecast.after_removing(key, index, after, lock)
     follows = _follow(path, before, after, sentences)
     return Change("removed", key, class_name(key), before.classes[key], index, tuple(follows))
 

@@ -78,6 +78,8 @@ def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) ->
     except UsageError as error:
         told = str(error).replace(str(part), path.name)
         raise UsageError(f"{path.name} is left as it was, for it would be: {told}") from None
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
 
