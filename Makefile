@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lock store
+.PHONY: repro test classes lock store
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -16,6 +16,10 @@ test: $(VENV)/ready-dev
 	ruff format --check .
 	mypy
 	pytest
+
+# make classes q="folding chair" searches; make classes says which VOC labels have a class.
+classes: $(VENV)/ready
+	@if [ -n "$$q" ]; then python scripts/classes.py search -- "$$q"; else python scripts/classes.py voc; fi
 
 # The embedded remote holds just the committed version's objects; run it before committing dvc.lock.
 store: $(VENV)/ready

@@ -3,7 +3,7 @@
 import pytest
 
 from allrounder.subtrees import ancestors, is_subtree, synsets_of, wnid_of
-from allrounder.synsets import find, synsets
+from allrounder.synsets import find, labels, synsets
 
 
 def test_a_plain_key_is_its_synset() -> None:
@@ -40,3 +40,15 @@ def test_a_gap_in_the_catalogue_does_not_cut_a_subtree() -> None:
 def test_a_subtree_without_ilsvrc_classes_is_empty() -> None:
     assert synsets_of("n00006024+") == []  # heterotroph
     assert synsets_of("n99999999+") == []
+
+
+def test_a_subtrees_label_is_its_synsets() -> None:
+    assert labels(["n02084071+", "n02109961"]) == {
+        "n02084071+": "dog",
+        "n02109961": "eskimo_dog",
+    }
+    # Two cranes: both get their wnid too, and no folder's name ends in +.
+    assert labels(["n02012849+", "n03126707"]) == {
+        "n02012849+": "crane_n02012849",
+        "n03126707": "crane_n03126707",
+    }

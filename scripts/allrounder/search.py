@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import cache
 
 from allrounder.errors import UsageError
-from allrounder.subtrees import is_subtree, wnid_of
+from allrounder.subtrees import above_ilsvrc, is_subtree, wnid_of
 from allrounder.synsets import Synset, find, synsets
 
 _LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
@@ -44,7 +44,7 @@ class Match:
 def search(query: str) -> list[Match]:
     """The synsets that match, best first; misspellings only where nothing else matches.
 
-    Within a rank ILSVRC's classes come first, then those with most URLs.
+    Within a rank ILSVRC's classes come first, then what lies above them; then most URLs.
     """
     words = _words(query)
     if not words:
@@ -84,15 +84,20 @@ def resolve(text: str) -> str:
     raise UsageError(f"ImageNet has no synset {text!r}; {hint}")
 
 
+def is_named(synset: Synset, text: str) -> bool:
+    """Whether a text is the synset's wnid, its ILSVRC index or a whole name of it."""
+    return _rank(synset, text.strip(), _words(text) or ("",)) is Rank.EXACT
+
+
 def _described(synset: Synset) -> str:
     parents = ", ".join(synsets()[wnid].names[0] for wnid in synset.hypernyms)
     return f"{synset.wnid} ({synset.names[0]}{f', a kind of {parents}' if parents else ''})"
 
 
-def _order(match: Match) -> tuple[int, float, bool, int, str]:
+def _order(match: Match) -> tuple[int, float, bool, bool, int, str]:
     synset = match.synset
-    no_ilsvrc = synset.ilsvrc_index is None
-    return match.rank, -match.likeness, no_ilsvrc, -synset.listed_urls, synset.wnid
+    far = (synset.ilsvrc_index is None, synset.wnid not in above_ilsvrc())
+    return match.rank, -match.likeness, *far, -synset.listed_urls, synset.wnid
 
 
 def _rank(synset: Synset, query: str, words: tuple[str, ...]) -> Rank | None:
@@ -135,7 +140,13 @@ def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
 
 def _like(word: str, known: tuple[str, ...]) -> dict[str, float]:
     cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
-    close = difflib.get_close_matches(word, known, n=20, cutoff=cutoff)
+    shorter = cutoff / (2 - cutoff)  # of two words that are so alike, one has this share at least
+    near = [
+        other
+        for other in known
+        if shorter * len(word) <= len(other) and shorter * len(other) <= len(word)
+    ]
+    close = difflib.get_close_matches(word, near, n=20, cutoff=cutoff)
     return {other: _likeness(other, word) for other in close}
 
 

@@ -42,6 +42,12 @@ def overlap(keys: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def class_name(key: str) -> str:
+    """A class's name for people: WordNet's first one."""
+    synset = find(wnid_of(key))
+    return synset.names[0] if synset else key
+
+
 @cache
 def ancestors(wnid: str) -> frozenset[str]:
     """A synset's wnid and those of all its ancestors, on every path up. None's are none."""
@@ -49,6 +55,12 @@ def ancestors(wnid: str) -> frozenset[str]:
     if synset is None:
         return frozenset()
     return frozenset([wnid]).union(*map(ancestors, synset.hypernyms))
+
+
+@cache
+def above_ilsvrc() -> frozenset[str]:
+    """The wnids of ILSVRC's classes and of all their ancestors."""
+    return frozenset().union(*(ancestors(synset.wnid) for synset in _ilsvrc()))
 
 
 @cache

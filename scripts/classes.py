@@ -1,0 +1,121 @@
+"""Choose classes: search ImageNet's synsets, look at subtrees and VOC labels, edit params.yaml."""
+
+import argparse
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allrounder import classviews
+from allrounder.errors import run
+from allrounder.screen import print_lines, screen
+from allrounder.search import resolve, search
+from allrounder.subtrees import wnid_of
+from allrounder.synsettree import walk
+
+if TYPE_CHECKING:
+    from allrounder.classchange import Change
+
+PARAMS = Path("params.yaml")
+
+
+def main() -> None:
+    """Parse, look up or edit, print."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    args = _parser().parse_args()
+    args.act(args)
+
+
+def _search(args: argparse.Namespace) -> None:
+    query = " ".join(args.query)
+    found = search(query)
+    if args.json:
+        _print_json([{**classviews.fields(m.synset), "match": m.rank.name.lower()} for m in found])
+    else:
+        print_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
+
+
+def _tree(args: argparse.Namespace) -> None:
+    nodes = walk(wnid_of(resolve(" ".join(args.query))))
+    if args.json:
+        counts = ("depth", "below", "ilsvrc_below")
+        _print_json(
+            [
+                classviews.fields(node.synset) | {name: getattr(node, name) for name in counts}
+                for node in nodes
+            ]
+        )
+    else:
+        print_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
+
+
+def _voc(args: argparse.Namespace) -> None:
+    from allrounder.paramsfile import load
+
+    classes = load(args.params).classes
+    on = screen(sys.stdout, args.all)
+    if args.label and args.json:
+        _print_json([classviews.fields(synset) for synset in classviews.of_voc(args.label)])
+    elif args.label:
+        print_lines(classviews.voc_table(args.label, classes, on))
+    elif args.json:
+        _print_json(classviews.coverage(classes))
+    else:
+        print_lines(classviews.coverage_table(classes, on))
+
+
+def _add(args: argparse.Namespace) -> None:
+    from allrounder.classchange import add  # 0.3 s to import, and most people only search
+
+    _tell(add(args.params, " ".join(args.query), args.voc), args)
+
+
+def _remove(args: argparse.Namespace) -> None:
+    from allrounder.classchange import remove
+
+    _tell(remove(args.params, " ".join(args.query)), args)
+
+
+def _tell(change: "Change", args: argparse.Namespace) -> None:
+    if args.json:
+        _print_json(asdict(change))
+    else:
+        print_lines(change.lines)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="everything, for programs")
+    shared.add_argument("--all", action="store_true", help="more than a screen")
+    shared.add_argument("--params", type=Path, default=PARAMS, metavar="FILE")
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, act, words in (
+        ("search", _search, "synsets by name, synonym, start, misspelling, wnid or ILSVRC index"),
+        ("tree", _tree, "a synset and all below it, with counts"),
+        ("voc", _voc, "synsets for a VOC label; without one: which labels the params cover"),
+        ("add", _add, "add a class to the params: a wnid or name, with + its whole subtree"),
+        ("remove", _remove, "remove a class from the params"),
+    ):
+        command = commands.add_parser(name, help=words, description=words, parents=[shared])
+        command.set_defaults(act=act)
+        if name == "voc":
+            command.add_argument("label", nargs="?", help="one of VOC's 20, e.g. dog")
+        else:
+            command.add_argument("query", nargs="+", help="a name or a wnid")
+        if name == "add":
+            command.add_argument(
+                "--voc", default="", metavar="LABEL", help="the VOC label, or null for none"
+            )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
