@@ -5,7 +5,7 @@ Not for which URLs are asked or which photos are taken: that is quota.py and cra
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class _Job:
     asked: list[str]
     archive: ArchiveJob | None = None
     failures: int = 0
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Fetched:
     final_url: str = ""
     body: bytes = b""
     size: int | None = None
+    headers: Mapping[bytes, list[bytes]] = field(default_factory=dict)  # of the last answer
 
 
 @dataclass(slots=True)
@@ -78,26 +80,37 @@ class Fetcher:
         total = self._network.connections
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
 
-    def submit(self, token: Any, url: str, archive: ArchiveJob | None = None) -> None:
-        """Ask for a URL; `token` comes back with what became of it."""
+    def submit(
+        self,
+        token: Any,
+        url: str,
+        archive: ArchiveJob | None = None,
+        headers: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Ask for a URL; `token` comes back with what became of it.
+
+        `headers` are more request headers, each hop's by its URL as it goes on the wire.
+        """
         self.load += 1
         try:
             asked = [request_url(url)]
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive))
+        self._hosts.add(host_of(asked[0]), _Job(token, asked, archive, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[Fetched]:
         """Start what may start, wait up to `wait` seconds, yield what has ended."""
         now = self._clock()
         for job in self._hosts.start(now):
             self.traffic.requests += 1
+            headers = job.headers.get(job.asked[-1], ())
             if job.archive:
                 job.archive.begin()
-                request = Request(job.asked[-1], 0, job.archive.sink, job.archive.ask_from)
+                start = job.archive.ask_from
+                request = Request(job.asked[-1], 0, job.archive.sink, start, headers)
             else:
-                request = Request(job.asked[-1], self.bounds.max_bytes)
+                request = Request(job.asked[-1], self.bounds.max_bytes, headers=headers)
             self._transfers.start(job, request)
         due = self._hosts.wait(now)
         wait = 0.0 if self._ended else wait if due is None else min(wait, due)
@@ -141,4 +154,5 @@ class Fetcher:
         good = verdict.status is Status.OK
         size = reply.size if reply.code == 200 and not reply.error else None
         body = reply.body if good and not job.archive else b""
-        self._ended.append(Fetched(job.token, verdict, job.asked[-1], body, size))
+        url, headers = job.asked[-1], reply.headers
+        self._ended.append(Fetched(job.token, verdict, url, body, size, headers))

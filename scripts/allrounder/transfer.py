@@ -22,8 +22,9 @@ from allrounder.urlcheck import host_of, is_public
 
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
+_ACCEPT = "Accept: image/*,*/*;q=0.5"
 _HEADERS = frozenset(
-    (b"location", b"retry-after", b"x-robots-tag", b"etag", b"content-range", b"content-encoding")
+    b"location retry-after x-robots-tag etag last-modified content-range content-encoding".split()
 )
 
 
@@ -62,6 +63,7 @@ class Request:
     max_bytes: int
     sink: Sink | None = None
     offset: int = 0
+    headers: tuple[str, ...] = ()  # more lines, `Name: value`
 
 
 class _Handle:
@@ -85,7 +87,6 @@ class _Handle:
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.HTTPHEADER, ["Accept: image/*,*/*;q=0.5"]),
             (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
@@ -98,6 +99,7 @@ class _Handle:
         self.token, self.request, self.reply = token, request, Reply()
         whole = request.sink is None
         self.curl.setopt(pycurl.URL, request.url)
+        self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if whole else "identity")
