@@ -19,7 +19,7 @@ def main() -> None:
     """Parse, compare, report."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="exit codes: 0 compared (also when they differ); 1 no manifest to be had; 2 bad usage",
+        epilog="exit codes: 0 compared, differing or not; 1 no manifest to be had; 2 bad usage",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")
