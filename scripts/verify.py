@@ -76,7 +76,7 @@ def _files(remote: bool, json: bool) -> None:
         say(findings.lines(reports, unit))
     bad = sum(len(report.problems) for report in reports)
     if bad:
-        raise DataError(f"{bad} of this version's {unit} not as they should be; see above")
+        raise DataError(f"{bad} {unit} are not as this version has them; see above")
 
 
 def _web(count: int | None, json: bool) -> None:

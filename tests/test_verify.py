@@ -119,7 +119,7 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
 
     said = pulled.run(sys.executable, "scripts/verify.py", expect=1)
     assert "\x1b" not in said
-    assert "error: 6 of this version's files" in said
+    assert "error: 6 files are not as this version has them" in said
     for path in problems(found):
         assert path.replace("\x1b", "?") in said
 

@@ -67,7 +67,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
             [
                 ["class", before, after, *columns],
                 *(
-                    [name, row["before"], row["after"], *map(row.get, columns)]
+                    [name, row["before"], row["after"], *map(row.__getitem__, columns)]
                     for name, row in rows
                 ),
             ]
