@@ -5,6 +5,7 @@ Not for what the web does wrong: that is webfaults/.
 
 import contextlib
 import gzip
+import hashlib
 import io
 import random
 import re
@@ -23,7 +24,9 @@ class PhotoServer:
     """Serves `<folder>/<wnid>/*`; `asked` counts requests by path.
 
     `gone` paths answer 404; `jitter` is a random generator that makes answers come in another
-    order than they were asked for.
+    order than they were asked for. With `etags`, answers carry an ETag, and one that is sent back
+    is answered 304, counted in `unmodified`; `instead` has answers of its own for some paths, in
+    turn, the last one for ever: (status, body, headers).
     """
 
     def __init__(self, folder: Path):
@@ -31,6 +34,9 @@ class PhotoServer:
         self.ranges: list[str] = []
         self.gone = re.compile(r"(?!)")
         self.jitter: random.Random | None = None
+        self.etags = False
+        self.unmodified: Counter[str] = Counter()
+        self.instead: dict[str, list[tuple[int, bytes, dict[str, str]]]] = {}
         self.photos = {
             f"/img/{path.parent.name}/{path.name}": path.read_bytes()
             for path in sorted(folder.glob("n*/*"))
@@ -127,6 +133,14 @@ def _handler(server: PhotoServer) -> type[BaseHTTPRequestHandler]:
             if server.jitter:
                 time.sleep(server.jitter.uniform(0, 0.02))
             status, body = server.answer(self.path)
+            more: dict[str, str] = {}
+            if turns := server.instead.get(self.path):
+                status, body, more = turns.pop(0) if len(turns) > 1 else turns[0]
+            if server.etags and status == 200:
+                more = more | {"ETag": f'"{hashlib.md5(body).hexdigest()}"'}
+                if more["ETag"] == self.headers.get("If-None-Match"):
+                    server.unmodified[self.path] += 1
+                    status, body = 304, b""
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             if wanted and status == 200:
                 server.ranges.append(f"{self.path} {wanted[1]}")
@@ -136,6 +150,8 @@ def _handler(server: PhotoServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
                 body = body[start:]
             self.send_header("Content-Length", str(len(body)))
+            for name, value in more.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

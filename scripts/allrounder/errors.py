@@ -4,6 +4,7 @@ Not for what happens to a single photo: that is a `Status`, never an exception t
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -28,6 +29,9 @@ def run(main: Callable[[], None]) -> int:
         return _say(error, NOT_GOOD_ENOUGH)
     except KeyboardInterrupt:
         return _say("interrupted; what was fetched is kept, run it again to go on", INTERRUPTED)
+    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_GOOD_ENOUGH
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

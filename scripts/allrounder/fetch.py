@@ -5,7 +5,7 @@ Not for which URLs are asked or which photos are taken: that is quota.py and cra
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ class _Job:
     part: Slice | None = None
     row: RowJob | None = None
     failures: int = 0
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Fetched:
     final_url: str = ""
     body: bytes = b""
     size: int | None = None
+    headers: Mapping[bytes, list[bytes]] = field(default_factory=dict)  # of the last answer
 
 
 @dataclass(slots=True)
@@ -84,8 +86,17 @@ class Fetcher:
         total = self._network.connections
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
 
-    def submit(self, token: Any, url: str, archive: ArchiveJob | None = None) -> None:
-        """Ask for a URL or a slice; `token` comes back with what became of it."""
+    def submit(
+        self,
+        token: Any,
+        url: str,
+        archive: ArchiveJob | None = None,
+        headers: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Ask for a URL or a slice; `token` comes back with what became of it.
+
+        `headers` are more request headers, each hop's by its URL as it goes on the wire.
+        """
         self.load += 1
         part = parse(url)
         try:
@@ -93,7 +104,7 @@ class Fetcher:
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        job = _Job(token, asked, archive, part, self._rows.job(url))
+        job = _Job(token, asked, archive, part, self._rows.job(url), headers=headers or {})
         self._hosts.add(host_of(asked[0]), job)
 
     def poll(self, wait: float) -> Iterator[Fetched]:
@@ -116,14 +127,16 @@ class Fetcher:
 
     def _request(self, job: _Job) -> Request:
         url = job.asked[-1]
+        headers = job.headers.get(url, ())
         if job.archive:
             job.archive.begin()
-            return Request(url, 0, job.archive.sink, job.archive.ask_from)
+            offset = job.archive.ask_from
+            return Request(url, 0, job.archive.sink, offset, headers=headers)
         if job.row:
             return job.row.request(url, self.bounds)
         if part := job.part:
-            return Request(url, part.size, offset=part.offset, size=part.size)
-        return Request(url, self.bounds.max_bytes)
+            return Request(url, part.size, None, part.offset, part.size, headers)
+        return Request(url, self.bounds.max_bytes, headers=headers)
 
     def _reply(self, job: _Job, reply: Reply) -> None:
         now, host = self._clock(), host_of(job.asked[-1])
@@ -160,7 +173,8 @@ class Fetcher:
         whole = reply.code == (206 if job.part else 200) and not reply.error
         size = reply.size if whole else None
         body = reply.body if good and not job.archive else b""
-        self._ended.append(Fetched(job.token, verdict, _final_url(job), body, size))
+        final_url, headers = _final_url(job), reply.headers
+        self._ended.append(Fetched(job.token, verdict, final_url, body, size, headers))
 
 
 def _final_url(job: _Job) -> str:

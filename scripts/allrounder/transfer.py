@@ -24,7 +24,7 @@ _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
 _HEADERS = frozenset(
     (
-        *(b"location", b"retry-after", b"x-robots-tag", b"etag"),
+        *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified"),
         *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
     )
 )

@@ -1,0 +1,46 @@
+"""Lists how the photos of two versions differ: added, removed, moved across the split, relabelled.
+
+A version is a git revision; the second is the work tree if it is not given. A photo is its bytes,
+whatever its file is called. Manifests come from DVC's cache or remote; nothing is checked out.
+"""
+
+import argparse
+import sys
+
+from allrounder import lockedouts, versionreport, versions
+from allrounder.errors import run
+from allrounder.reporting import say, say_json
+
+MANIFEST = "data/dataset/manifest.csv"
+WORK_TREE = "work tree"
+
+
+def main() -> None:
+    """Parse, compare, report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="exit codes: 0 compared, differing or not; 1 no manifest to be had; 2 bad usage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")
+    parser.add_argument("v2", nargs="?", help="another one; without it, the work tree")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    with lockedouts.repository():
+        before, after = (_photos(rev) for rev in (args.v1, args.v2))
+    comparison = versionreport.Comparison(
+        (args.v1, args.v2 or WORK_TREE), before, after, versions.differences(before, after)
+    )
+    if args.json:
+        say_json(versionreport.as_json(comparison))
+    else:
+        say(versionreport.lines(comparison))
+
+
+def _photos(rev: str | None) -> list[versions.Photo]:
+    manifest = lockedouts.Files(rev).read(MANIFEST)
+    return versions.parse(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,189 @@
+"""Comparing two versions: photos added, removed, moved, relabelled, class by class."""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allrounder.errors import DataError
+from allrounder.versionreport import Comparison, by_class, lines
+from allrounder.versions import Change, Photo, differences, parse
+from project import Project
+
+HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"
+
+
+def diff(project: Project, *arguments: str) -> dict[str, Any]:
+    """What `diff.py --json` prints."""
+    found = json.loads(project.run(sys.executable, "scripts/diff.py", *arguments, "--json"))
+    assert isinstance(found, dict)
+    return found
+
+
+def changes(found: dict[str, Any], wnid: str) -> dict[str, int]:
+    names = ("added", "removed", "moved", "relabelled_here", "relabelled_away", "renamed")
+    return {name: found["classes"][wnid][name] for name in names if found["classes"][wnid][name]}
+
+
+def test_the_committed_version_is_the_same_with_and_without_a_pull(clone: Project) -> None:
+    said = clone.run(sys.executable, "scripts/diff.py", "HEAD")
+    assert said == "HEAD and work tree hold the same 200 photos, in the same places\n"
+    found = diff(clone, "HEAD", "main")
+    assert found["changes"] == []
+    assert found["before"] == {"version": "HEAD", "photos": 200}
+    assert not (clone.folder / "data/dataset").exists()
+    assert clone.changes == ""
+
+
+def test_two_versions_of_a_real_history(clone: Project) -> None:
+    clone.dvc("pull")
+    clone.git("tag", "v1")
+    classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
+    before = clone.read("data/dataset/manifest.csv")
+    fewer = {wnid: voc for wnid, voc in classes.items() if wnid != PLANE} | {HUSKY: None}
+    clone.edit(classes=fewer, per_class=16, split={"ratio": [0.5, 0.5], "folders": "wnid"})
+    clone.repro()
+    clone.commit("v2")
+    clone.git("tag", "v2")
+
+    found = diff(clone, "v1", "v2")
+    assert changes(found, PLANE) == {"removed": 20}
+    assert found["classes"][PLANE]["after"] == 0
+    old, new = (
+        {row["sha256"]: row for row in csv.DictReader(io.StringIO(text)) if row["wnid"] == HUSKY}
+        for text in (before, clone.read("data/dataset/manifest.csv"))
+    )
+    moved = [sha256 for sha256 in new if old[sha256]["split"] != new[sha256]["split"]]
+    assert changes(found, HUSKY) == {
+        "removed": 4, "moved": len(moved), "relabelled_here": 16, "relabelled_away": 16,
+    }  # fmt: skip
+    for wnid in set(fewer) - {HUSKY}:
+        row = found["classes"][wnid]
+        assert (row["before"], row["after"], row["removed"] - row["added"]) == (20, 16, 4)
+        assert row["moved"] + row["renamed"] + row["added"] == 16
+    rows = [one for one in found["changes"] if one["change"] == "moved"]
+    assert {one["sha256"] for one in rows if one["after"]["wnid"] == HUSKY} == set(moved)
+    assert {(one["before"]["split"], one["after"]["split"]) for one in rows} == {("train", "val")}
+
+    back = diff(clone, "v2", "v1")
+    assert changes(back, PLANE) == {"added": 20}
+    assert Counter(one["sha256"] for one in back["changes"]) == Counter(
+        one["sha256"] for one in found["changes"]
+    )
+    assert clone.changes == ""
+
+    said = clone.run(sys.executable, "scripts/diff.py", "v1", "v2").splitlines()
+    assert said[0].split() == [
+        "class", "v1", "v2", "added", "removed", "moved", "relabelled", "here", "relabelled", "away",
+        "renamed",
+    ]  # fmt: skip
+    assert f"{PLANE} airliner" in said
+    listed = [line for line in said if line.startswith("  removed") and PLANE in line]
+    assert len(listed) == 20
+    assert all(line.split()[1] in before for line in listed)
+
+    clone.edit(classes=classes)
+    clone.repro()  # and not committed: the work tree
+    assert changes(diff(clone, "v2"), PLANE) == {"added": 16}
+
+
+def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
+    clone.git("tag", "whole")
+    clone.git("rm", "-q", "dvc.lock")
+    clone.commit("never built")
+    clone.git("tag", "unbuilt")
+    for version, code, words in (
+        ("v9", 2, "error: v9: no such git revision"),
+        ("unbuilt", 1, "error: revision unbuilt names no data/dataset/manifest.csv: it was not"),
+    ):
+        said = clone.run(sys.executable, "scripts/diff.py", "whole", version, expect=code)
+        assert len(said.splitlines()) == 1
+        assert words in said
+    (manifest,) = (
+        path
+        for path in (clone.folder / "store").rglob("*/*")
+        if path.is_file() and path.read_bytes().startswith(b"file,split")
+    )
+    manifest.chmod(0o644)
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    said = clone.run(sys.executable, "scripts/diff.py", "whole", "whole", expect=1)
+    assert "not the bytes that revision whole names" in said
+    manifest.unlink()
+    said = clone.run(sys.executable, "scripts/diff.py", "whole", "whole", expect=1)
+    assert len(said.splitlines()) == 1
+    assert "neither DVC's cache nor its remote gives it" in said
+
+
+ROW = "file,split,wnid,label,voc,url,sha256\na/b.jpg,train,n1,l,v,u,s\n"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (b"", "no column sha256"),
+        (ROW.replace(",split", ",side").encode(), "no column split"),
+        (ROW.encode()[:-10], "cut off in row 1"),
+        (b"\xff" + ROW.encode(), "broken"),
+        (ROW.replace("v,u", '"v,u').encode(), "broken"),
+    ],
+)
+def test_broken_manifests(manifest: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=f"^v1: its manifest .*{words}"):
+        parse(manifest, "v1")
+    assert len(parse(ROW.encode(), "v1")) == 1
+
+
+def photo(number: int, wnid: str = "n1", split: str = "train", voc: str = "dog") -> Photo:
+    return Photo(str(number), f"{split}/{wnid}/{number}.jpg", split, wnid, wnid, voc, f"u{number}")
+
+
+def test_a_photo_may_move_and_be_relabelled_at_once() -> None:
+    old, new = photo(1), photo(1, "n2", "val")
+    found = differences([old], [new])
+    assert [one.change for one in found] == [Change.MOVED, Change.RELABELLED]
+    assert [one.change for one in differences([old], [replace(old, file="x")])] == [Change.RENAMED]
+    assert [one.change for one in differences([old], [replace(old, voc="")])] == [Change.RELABELLED]
+    assert differences([old], [replace(old, url="elsewhere")]) == []
+
+
+def test_hostile_names_do_not_reach_the_terminal() -> None:
+    found = differences([], [replace(photo(1), url="http://a/\x1b[2J\u202e")])
+    said = "\n".join(lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+
+
+photos = st.lists(
+    st.builds(
+        photo,
+        st.integers(0, 6),
+        st.sampled_from(["n1", "n2", "n3"]),
+        st.sampled_from(["train", "val"]),
+        st.sampled_from(["dog", "cat"]),
+    ),
+    max_size=12,
+    unique_by=lambda one: (one.sha256, one.wnid),
+)
+
+
+@given(photos, photos)
+def test_the_counts_of_every_class_add_up(before: list[Photo], after: list[Photo]) -> None:
+    found = differences(before, after)
+    assert found == differences(before[::-1], after[::-1])
+    for row in by_class(Comparison(("v1", "v2"), before, after, found)).values():
+        assert row["after"] == (
+            row["before"] + row["added"] - row["removed"]
+            + row["relabelled here"] - row["relabelled away"]
+        )  # fmt: skip
+    swapped = {"added": "removed", "removed": "added"}
+    back = Counter(swapped.get(one.change, one.change) for one in differences(after, before))
+    assert back == Counter(one.change for one in found)
+    assert differences(before, before) == []
