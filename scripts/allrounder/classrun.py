@@ -25,6 +25,7 @@ class ClassResult:
 
     wnid: str
     counts: Counter[Status]
+    unasked: tuple[str, ...] = ()  # offline: URLs whose fate only the web knows
 
     @property
     def taken(self) -> int:
@@ -42,6 +43,7 @@ class ClassRun:
         self.quota = ClassQuota(read_csv(urls / f"{wnid}.csv", Candidate), quota, window)
         self.counts: Counter[Status] = Counter()
         self.finished = False
+        self.unasked: list[str] = []
         self._ids = IdMaker(wnid)
         self._members: set[str] = set()
         self._table_path, self._tar_path = raw / f"{wnid}.csv", raw / f"{wnid}.tar"
@@ -73,7 +75,12 @@ class ClassRun:
         self._write(slot.candidate, outcome)
 
     def finish(self) -> ClassResult:
-        """Write what was not needed and put the two files in place."""
+        """Write what was not needed and put the two files in place, unless URLs went unasked."""
+        if self.unasked:
+            self.close()
+            _part(self._tar_path).unlink()
+            _part(self._table_path).unlink()
+            return ClassResult(self.wnid, self.counts, tuple(self.unasked))
         for candidate in self.quota.leftovers():
             self._write(candidate, Outcome(Status.UNUSED))
         self.close()

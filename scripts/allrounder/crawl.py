@@ -1,7 +1,7 @@
 """Runs the download: asks for every class's candidates until each has its quota of photos.
 
 Where an outcome comes from, in this order: dvc.lock's pins, the spool of a run that was cut off,
-a file of this machine, the web.
+a file of this machine, the web (unless we are offline: then what is missing is counted).
 """
 
 import os
@@ -20,6 +20,7 @@ from allrounder.errors import DataError
 from allrounder.fetch import Fetched, Fetcher, Traffic
 from allrounder.interrupts import Interrupts
 from allrounder.known import Known
+from allrounder.offline import offline
 from allrounder.outcomes import Outcome, Stored, judged, may_pass
 from allrounder.params import Network, Params
 from allrounder.photo import judge
@@ -70,7 +71,7 @@ class Crawl:
             for source in params.sources
             if not is_web(source.location)
         ]
-        self._ended = 0
+        self._ended, self._offline = 0, offline()
 
     @property
     def traffic(self) -> Traffic:
@@ -125,7 +126,7 @@ class Crawl:
         quota = self._params.quota
         pinned = pins.RawPins(wnid, self._params, self._folder / wnid)
         listed = read_csv(self._urls / f"{wnid}.csv", Candidate)
-        retry = not pins.fills(listed, pinned, quota)
+        retry = not self._offline and not pins.fills(listed, pinned, quota)
         return ClassRun(wnid, self._urls, self._raw, quota, self._window, pinned, retry)
 
     def _advance(self, run: ClassRun) -> None:
@@ -138,10 +139,22 @@ class Crawl:
             elif (known := self._known.outcome(run, url)) is not None:
                 run.quota.answer(slot, known)
             elif is_web(url):
-                self._fetcher.submit((run, slot), url)
+                self._ask(run, slot)
             else:
                 run.quota.answer(slot, self._local(url))
             run.settle()
+
+    def _ask(self, run: ClassRun, slot: Slot, archive: ArchiveJob | None = None) -> None:
+        """Ask the web for a photo or an archive; offline, only take note that we should."""
+        if not self._offline:
+            self._fetcher.submit((run, slot), slot.candidate.url, archive)
+            return
+        # No fate: a class with such a URL is never put in place (ClassRun.finish).
+        run.unasked.append(slot.candidate.url)
+        if archive:
+            run.archive_ended(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
+        else:
+            run.quota.answer(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
 
     def _local(self, url: str) -> Outcome:
         """The outcome of a file of this machine."""
@@ -199,8 +212,7 @@ class Crawl:
         if ended is not None:
             run.archive_ended(slot, ended)
         else:
-            job = ArchiveJob(archive.take, self._bounds.max_bytes, offset)
-            self._fetcher.submit((run, slot), url, job)
+            self._ask(run, slot, ArchiveJob(archive.take, self._bounds.max_bytes, offset))
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

@@ -101,7 +101,7 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     return f"{path}, line {line}: {key}: {words}{hint}{given}"
 
 
-_TAGS = {"folder", "imagenet-api", "url-list", "synset-tar"}
+_TAGS = {"folder", "imagenet-api", "url-list", "synset-tar", "open-images"}
 _HINTS = {
     "extra_forbidden": "; remove it or correct its name (params.schema.json lists them)",
     "missing": "; add it (see presets/imagenet.yaml)",

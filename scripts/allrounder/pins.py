@@ -19,6 +19,7 @@ from allrounder.errors import DataError, UsageError
 from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
+from allrounder.sourceparams import with_defaults
 from allrounder.urltext import is_archive, is_web
 from allrounder.workdir import WORK
 
@@ -75,7 +76,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         is_web(source.location) for source in params.sources
     ):
         return {}
-    if [_source(source) for source in pinned["sources"]] != [_source(source) for source in asked]:
+    if [with_defaults(source) for source in pinned["sources"]] != asked:
         return {}
     classes = [wnid for wnid in params.classes if wnid in (pinned.get("classes") or {})]
     folder = WORK / "fetch_urls"
@@ -195,14 +196,11 @@ def _dvc() -> Any:
     return DVCFileSystem(".")
 
 
-def _source(source: dict[str, Any]) -> dict[str, Any]:
-    return {"form": "urls"} | source if source.get("kind") == "imagenet-api" else source
-
-
 def _may_share(pinned: dict[str, Any], params: Params) -> bool:
     """Whether the pinned sources may have listed a URL of today's: files here have no others."""
     today = [source.location for source in params.sources]
-    locations = [str(source.get("location")) for source in pinned.get("sources") or ()]
+    sources = [with_defaults(source) for source in pinned.get("sources") or ()]
+    locations = [str(source.get("location")) for source in sources]
     return any(is_web(location) or location in today for location in locations)
 
 

@@ -1,27 +1,35 @@
 """Asks listings and APIs of the web: requests with retries and timeouts, streamed.
 
-Not for photos: those are many, and fetched by transfer.py.
+Not for photos: those are many, and fetched by transfer.py. What is worth keeping goes through
+webcache.py.
 """
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from allrounder import offline
 from allrounder.agent import user_agent
 from allrounder.errors import DataError
 from allrounder.params import Network
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-MAX_PAGE = 64 * 2**20
+
+
+class BrokenBodyError(DataError):
+    """An answer that began and did not come whole; another try may go on."""
 
 
 class Web:
-    """One session for all listings of a run."""
+    """One session for all listings of a run; offline, it asks for nothing."""
 
     def __init__(self, network: Network):
+        self.tries, self._backoff = network.tries, network.backoff
         retry = Retry(
             total=network.tries - 1,
             backoff_factor=0.5,
@@ -37,31 +45,37 @@ class Web:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     @contextmanager
-    def stream(self, url: str, what: str) -> Iterator[requests.Response]:
+    def stream(
+        self,
+        url: str,
+        what: str,
+        headers: Mapping[str, str] | None = None,
+        expect: Sequence[int] = (200,),
+    ) -> Iterator[requests.Response]:
         """Open a URL; the body is not read yet.
 
-        Raises DataError that starts with `what` when it cannot be reached or answers no 200,
-        also while the caller reads the body.
+        Raises DataError that starts with `what` when it cannot be reached or answers no status
+        of `expect`, or we are offline; BrokenBodyError while the caller reads the body.
         """
+        if offline.offline():
+            raise offline.not_here(what, url)
+        kind = DataError
         try:
-            with self._session.get(url, stream=True, timeout=self._timeout) as response:
-                if response.status_code != 200:
+            with self._session.get(
+                url, stream=True, timeout=self._timeout, headers=headers
+            ) as response:
+                if response.status_code not in expect:
                     raise DataError(
                         f"{what}: {url} answered {response.status_code} {response.reason}"
                     )
+                kind = BrokenBodyError
                 yield response
         except requests.RequestException as error:
-            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
+            raise kind(f"{what}: {url} cannot be read: {_words(error)}") from None
 
-    def page(self, url: str, what: str) -> bytes:
-        """A whole small answer, at most MAX_PAGE bytes. Raises DataError as `stream` does."""
-        with self.stream(url, what) as response:
-            body = bytearray()
-            for chunk in response.iter_content(2**16):
-                body += chunk
-                if len(body) > MAX_PAGE:
-                    raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
-            return bytes(body)
+    def wait(self, number: int) -> None:
+        """Wait before try `number` (from 1 on) of something that broke off, at random."""
+        time.sleep(random.uniform(0, self._backoff * 2**number))
 
 
 def _words(error: requests.RequestException) -> str:

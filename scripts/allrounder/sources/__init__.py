@@ -9,7 +9,7 @@ from typing import Any
 
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
-from allrounder.sources import folder, imagenet_api, synset_tar, url_list
+from allrounder.sources import folder, imagenet_api, open_images, synset_tar, url_list
 from allrounder.web import Web
 
 Listing = Iterator[tuple[str, Candidate]]
@@ -19,6 +19,7 @@ _KINDS: dict[str, Callable[[Any, Sequence[str], Web], Listing]] = {
     "imagenet-api": imagenet_api.candidates,
     "url-list": url_list.candidates,
     "synset-tar": synset_tar.candidates,
+    "open-images": open_images.candidates,
 }
 
 

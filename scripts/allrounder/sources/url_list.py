@@ -1,12 +1,12 @@
 """Source `url-list`: a list as ImageNet published it in Fall 2011, `<wnid>_<n><tab><url>` a line.
 
-Read in one pass for all classes, never whole in memory: the real one has 14 million lines.
+Read in one pass for all classes, never whole in memory: the real one has 14 million lines. From
+the web it is kept in the cache (webcache.py).
 """
 
 import gzip
 import io
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from allrounder import webcache
 from allrounder.errors import DataError
 from allrounder.records import Candidate
 from allrounder.sourceparams import UrlListSource
@@ -29,11 +30,13 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the lines of the classes, in the list's order.
 
-    Raises DataError when the list cannot be opened, is cut off or holds no line of its form.
+    Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
+    holds no line of its form.
     """
     what = f"source url-list {source.location}"
     wanted = {wnid.encode(): wnid for wnid in wnids}
-    with _opened(source.location, web, what) as file:
+    path = webcache.listing(source.location, web, what, source.sha256)
+    with _opened(path, source.location, what) as file:
         lines = _checked(file, what)
         for line in lines:
             # Nearly every line is of another class: look at its first bytes only.
@@ -58,16 +61,12 @@ def _checked(lines: Iterable[bytes], what: str) -> Iterator[bytes]:
 
 
 @contextmanager
-def _opened(location: str, web: Web, what: str) -> Iterator[IO[bytes]]:
+def _opened(path: Path, location: str, what: str) -> Iterator[IO[bytes]]:
     with ExitStack() as stack:
-        if location.startswith(("http://", "https://")):
-            response = stack.enter_context(web.stream(location, what))
-            raw = cast(IO[bytes], io.BufferedReader(_Body(response.iter_content(_BUFFER)), _BUFFER))
-        else:
-            try:
-                raw = stack.enter_context(Path(location).open("rb"))
-            except OSError as error:
-                raise DataError(f"{what}: {error.strerror}; correct its location") from None
+        try:
+            raw = stack.enter_context(path.open("rb"))
+        except OSError as error:
+            raise DataError(f"{what}: {error.strerror}; correct its location") from None
         try:
             yield _unpacked(location, raw, stack)
         except _BROKEN as error:
@@ -86,35 +85,9 @@ def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     if name.endswith(".gz"):
         return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER))
     if name.endswith(".zip"):
-        # A zip's directory stands at its end, so one from the web is put on disk first.
-        spooled = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        while chunk := raw.read(_BUFFER):
-            spooled.write(chunk)
-        archive = stack.enter_context(zipfile.ZipFile(spooled))
+        archive = stack.enter_context(zipfile.ZipFile(raw))
         first = next((info for info in archive.infolist() if not info.is_dir()), None)
         if first is None:
             raise EOFError("no file in the archive")
         return stack.enter_context(archive.open(first))
     return raw
-
-
-class _Body(io.RawIOBase):
-    """A web answer's chunks as a raw file."""
-
-    def __init__(self, chunks: Iterable[bytes]):
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
