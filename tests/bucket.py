@@ -26,6 +26,8 @@ class Bucket:
 
     def __init__(self, files: dict[str, bytes]):
         self.files, self.faults = files, dict[str, Fault]()
+        self.cuts: dict[str, list[int]] = {}  # where the next answers with a file break off
+        self.dated = False  # tells versions by date instead of ETag
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answered: Counter[int] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -33,7 +35,7 @@ class Bucket:
         self.base = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(
@@ -51,6 +53,9 @@ class Bucket:
         return [path for path, _ in asked]
 
 
+DATE = "Tue, 15 Nov 1994 12:45:26 GMT"
+
+
 def etag(body: bytes) -> str:
     return f'"{hashlib.md5(body).hexdigest()}"'
 
@@ -65,23 +70,24 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             if fault and fault.times:
                 fault.times -= 1
                 if fault.status != 200 or fault.cut is None:
-                    return self._answer(fault.status, fault.body, **fault.headers)
+                    return self._answer(fault.status, fault.body, fault.headers)
             else:
                 fault = None
             body = bucket.files.get(self.path)
             if body is None:
                 return self._answer(404, b"<?xml version='1.0'?><Error/>")
-            tag = etag(body)
-            if self.headers.get("If-None-Match") == tag:
-                return self._answer(304, b"", ETag=tag)
+            tag = DATE if bucket.dated else etag(body)
+            if tag in (self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")):
+                return self._answer(304, b"", {"ETag": tag})
             start = self._start(tag)
             if start >= len(body) > 0 and start:
                 return self._answer(416, b"")
-            headers = {"ETag": tag}
+            headers = {"Last-Modified": DATE} if bucket.dated else {"ETag": tag}
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            cut = fault.cut if fault else None
-            self._answer(206 if start else 200, body[start:], cut, **headers)
+            cuts = bucket.cuts.get(self.path)
+            cut = fault.cut if fault else cuts.pop(0) if cuts else None
+            self._answer(206 if start else 200, body[start:], headers, cut)
 
         def _start(self, tag: str) -> int:
             wanted = self.headers.get("Range", "")
@@ -90,11 +96,15 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             return int(wanted.removeprefix("bytes=").removesuffix("-"))
 
         def _answer(
-            self, status: int, body: bytes, cut: int | None = None, **headers: str
+            self,
+            status: int,
+            body: bytes,
+            headers: dict[str, str] | None = None,
+            cut: int | None = None,
         ) -> None:
             bucket.answered[status] += 1
             self.send_response(status)
-            for name, value in headers.items():
+            for name, value in (headers or {}).items():
                 self.send_header(name, value)
             if status != 304:
                 self.send_header("Content-Length", str(len(body)))

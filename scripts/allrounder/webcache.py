@@ -22,7 +22,8 @@ CACHE = WORK / "cache"
 MAX_LISTING = 2**34
 """Bytes of a listing at most; the largest we know of has 2.7 GB."""
 MAX_PAGE = 2**26
-_CHUNK = 2**20
+_CHUNK = 2**16
+"""Bytes; what of a chunk came before a break is lost."""
 
 
 def listing(location: str, web: Web, what: str, sha256: str = "") -> Path:

@@ -39,6 +39,7 @@ Those that V7's download page links to. For train that is the boxable part (1,74
 the bucket has the photos of no others, https://github.com/cvdfoundation/open-images-dataset
 """
 _IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Rotation")
+_THERE, _NOT_THERE = (b"1", b"1.0"), (b"0", b"0.0")
 _UPRIGHT = ("", "0", "0.0")
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _LONGEST = 2**16
@@ -90,14 +91,15 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
     shown: dict[bytes, list[str]] = {}
     for line in labels.lines():
         cells = line.split(b",")
-        try:
-            wnids = classes.get(cells[label])
-            if wnids is None or float(cells[confidence]) != 1:
-                continue  # of another class, or verified not to show it
+        if len(cells) != labels.columns:
+            raise labels.changed(f"a line {line[:60]!r}")
+        if (wnids := classes.get(cells[label])) is None:
+            continue
+        if (sure := cells[confidence].strip()) in _THERE:
             listed = shown.setdefault(cells[image], [])
-        except (IndexError, ValueError):
-            raise labels.changed(f"a line {line[:60]!r}") from None
-        listed.extend(wnid for wnid in wnids if wnid not in listed)
+            listed.extend(wnid for wnid in wnids if wnid not in listed)
+        elif sure not in _NOT_THERE:
+            raise labels.changed(f"a line {line[:60]!r}")
     return shown
 
 
