@@ -1,4 +1,5 @@
 # Two commands for a fresh machine: `make repro` and `make test`. README has what is behind them.
+# `make repro offline=1` asks nothing of the web.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -9,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
-	dvc repro
+	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev
 	ruff check .

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from allrounder import pins, workdir, workers
+from allrounder import offline, pins, workdir, workers
 from allrounder.classfiles import clear_others
 from allrounder.crawl import Crawl, Folders
 from allrounder.errors import run
@@ -22,6 +22,7 @@ URLS, RAW = Path("data/urls"), Path("data/raw")
 
 def main() -> None:
     """Parse, download, write."""
+    offline.parse_args(__doc__)
     params = load()
     RAW.mkdir(parents=True, exist_ok=True)
     with workdir.locked("download") as work:

@@ -6,7 +6,7 @@ Classes that dvc.lock already pins with the same sources keep their list; see RE
 import sys
 from pathlib import Path
 
-from allrounder import listing, pins
+from allrounder import listing, offline, pins
 from allrounder.errors import run
 from allrounder.paramsfile import load
 from allrounder.web import Web
@@ -16,6 +16,7 @@ URLS = Path("data/urls")
 
 def main() -> None:
     """Parse, list, write."""
+    offline.parse_args(__doc__)
     params = load()
     pinned = pins.pinned_candidates(params)
     new = [wnid for wnid in params.classes if wnid not in pinned]

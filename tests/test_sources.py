@@ -25,6 +25,11 @@ SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 NETWORK = Network(tries=2, backoff=0.01, total_timeout=2, connect_timeout=2)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the cache is in the folder that this runs in
+
+
 def listed(
     kind: str, location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
 ) -> dict[str, list[Candidate]]:

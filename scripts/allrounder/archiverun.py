@@ -48,7 +48,7 @@ class ArchiveRun:
             if not self._run.member(member_candidate(self._archive, name, start), checked):
                 return end, Outcome(Status.UNUSED, at_byte(REST, end))
         more = pinned and pinned.status is Status.UNUSED and REST in pinned.detail
-        if pinned and not spooled and not more and not pins.retried(pinned):
+        if pinned and not spooled and not more and not (self._run.retry and pins.retried(pinned)):
             return last, pinned
         return last, None
 

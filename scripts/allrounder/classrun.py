@@ -28,6 +28,7 @@ class ClassResult:
 
     wnid: str
     counts: Counter[Status]
+    unasked: tuple[str, ...] = ()  # offline: URLs whose fate only the web knows
 
     @property
     def taken(self) -> int:
@@ -47,6 +48,7 @@ class ClassRun:
         self.finished = False
         self._archives_left = _archives(urls / f"{wnid}.csv") if is_subtree(wnid) else 0
         self._enough = quota  # photos to have when the archive in turn is left
+        self.unasked: list[str] = []
         self._ids = IdMaker(wnid_of(wnid))
         self._members: set[str] = set()
         self._table_path, self._tar_path = raw / f"{wnid}.csv", raw / f"{wnid}.tar"
@@ -84,7 +86,12 @@ class ClassRun:
         self._write(slot.candidate, outcome)
 
     def finish(self) -> ClassResult:
-        """Write what was not needed and put the two files in place."""
+        """Write what was not needed and put the two files in place, unless URLs went unasked."""
+        if self.unasked:
+            self.close()
+            _part(self._tar_path).unlink()
+            _part(self._table_path).unlink()
+            return ClassResult(self.wnid, self.counts, tuple(self.unasked))
         for candidate in self.quota.leftovers():
             self._write(candidate, Outcome(Status.UNUSED))
         self.close()

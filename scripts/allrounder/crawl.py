@@ -1,7 +1,7 @@
 """Runs the download: asks for every class's candidates until each has its quota of photos.
 
 Where an outcome comes from, in this order: dvc.lock's pins, the spool of a run that was cut off,
-a file of this machine, the web.
+a file of this machine, the web (unless we are offline: then what is missing is counted).
 """
 
 import time
@@ -20,6 +20,7 @@ from allrounder.fetch import Fetched, Fetcher, Traffic
 from allrounder.here import Here
 from allrounder.interrupts import Interrupts
 from allrounder.known import Known
+from allrounder.offline import offline
 from allrounder.outcomes import Outcome, judged, may_pass
 from allrounder.params import Network, Params
 from allrounder.progress import Counts
@@ -69,7 +70,7 @@ class Crawl:
         self._bounds = self._fetcher.bounds
         self._known = Known(spool, self._bounds)
         self._here = Here(params.sources, self._bounds)
-        self._ended = 0
+        self._ended, self._offline = 0, offline()
 
     @property
     def traffic(self) -> Traffic:
@@ -124,7 +125,7 @@ class Crawl:
         quota = self._params.quota
         pinned = pins.RawPins(wnid, self._params, self._folder / wnid)
         listed = read_csv(self._urls / f"{wnid}.csv", Candidate)
-        retry = not pins.fills(listed, pinned, quota)
+        retry = not self._offline and not pins.fills(listed, pinned, quota)
         return ClassRun(wnid, self._urls, self._raw, quota, self._window, pinned, retry)
 
     def _advance(self, run: ClassRun) -> None:
@@ -139,10 +140,22 @@ class Crawl:
             elif (part := parse(url)) and (verdict := unasked(part, self._bounds)):
                 run.quota.answer(slot, judged(verdict, b"", "", None, part.size))
             elif is_web(url):
-                self._fetcher.submit((run, slot), url)
+                self._ask(run, slot)
             else:
                 run.quota.answer(slot, self._here.outcome(url))
             run.settle()
+
+    def _ask(self, run: ClassRun, slot: Slot, archive: ArchiveJob | None = None) -> None:
+        """Ask the web for a photo or an archive; offline, only take note that we should."""
+        if not self._offline:
+            self._fetcher.submit((run, slot), slot.candidate.url, archive)
+            return
+        # No fate: a class with such a URL is never put in place (ClassRun.finish).
+        run.unasked.append(slot.candidate.url)
+        if archive:
+            run.archive_ended(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
+        else:
+            run.quota.answer(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
 
     def _fetched(self, fetched: Fetched) -> None:
         """Note what the web gave for a URL."""
@@ -180,8 +193,7 @@ class Crawl:
         if ended is not None:
             run.archive_ended(slot, ended)
         else:
-            job = ArchiveJob(archive.take, self._bounds.max_bytes, offset)
-            self._fetcher.submit((run, slot), url, job)
+            self._ask(run, slot, ArchiveJob(archive.take, self._bounds.max_bytes, offset))
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

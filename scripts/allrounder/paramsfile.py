@@ -103,7 +103,7 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
 
 _TAGS = {
     "folder", "imagenet-api", "url-list", "synset-tar",
-    "ilsvrc", "webdataset", "huggingface", "csv",
+    "open-images", "ilsvrc", "webdataset", "huggingface", "csv",
 }  # fmt: skip
 _HINTS = {
     "extra_forbidden": "; remove it or correct its name (params.schema.json lists them)",

@@ -9,6 +9,7 @@ from allrounder.classrun import ClassResult
 from allrounder.crawl import nothing_reached
 from allrounder.errors import DataError
 from allrounder.fetch import Traffic
+from allrounder.offline import SWITCH
 from allrounder.params import Params
 from allrounder.records import Status
 
@@ -30,7 +31,9 @@ def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
 
 
 def check(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
-    """Raise DataError when nothing was reached or a class has too few photos."""
+    """Raise DataError when nothing was reached or a class has too few photos, or is not here."""
+    if absent := [run for run in runs if run.unasked]:
+        raise _not_here(absent, len(runs), params.quota)
     short = [run for run in runs if run.taken < params.min_per_class]
     if short and traffic.requests and not traffic.answers:
         raise nothing_reached(traffic)
@@ -41,6 +44,19 @@ def check(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None
             f"{'; ...' if len(short) > 5 else ''}. Add a source, lower min_per_class, or "
             "remove the class"
         )
+
+
+def _not_here(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
+    words = (
+        f"{run.wnid} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unasked)} URLs "
+        f"would have to be asked ({', '.join(run.unasked[:2])}{', ...' * (len(run.unasked) > 2)})"
+        for run in absent[:5]
+    )
+    return DataError(
+        f"offline: {len(absent)} of {classes} classes are not all here: {'; '.join(words)}"
+        f"{'; ...' * (len(absent) > 5)}. Run once without {SWITCH}, or dvc pull a version that "
+        "has them"
+    )
 
 
 def _short(run: ClassResult) -> str:

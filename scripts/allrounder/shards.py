@@ -41,7 +41,7 @@ def opened(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | None
 def check_ranges(shard: str, web: Web, what: str) -> None:
     """Ask for a shard's first bytes; DataError when the server gives no parts of files."""
     ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
-    with web.stream(shard, what, ranges) as response:
+    with web.stream(shard, what, ranges, expect=(200, 206)) as response:
         if response.status_code != 206:
             raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
 
@@ -89,7 +89,8 @@ class _WebReader:
         headers = {"Accept-Encoding": "identity"}
         if self._position:
             headers["Range"] = f"bytes={self._position}-"
-        response = self._stack.enter_context(self._web.stream(self._url, self._what, headers))
+        asked = self._web.stream(self._url, self._what, headers, expect=(200, 206))
+        response = self._stack.enter_context(asked)
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")

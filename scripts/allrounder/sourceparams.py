@@ -3,6 +3,7 @@
 Not for asking a source: that is sources/.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -41,6 +43,18 @@ def _web_location(text: str) -> str:
     return _location(text)
 
 
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"([0-9a-f]{64})?", text):
+        raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
+    return text
+
+
+def _mid(text: str) -> str:
+    if not re.fullmatch(r"mid:/[a-z]/[0-9a-z_]+", text):
+        raise ValueError("must be an Open Images class, e.g. mid:/m/0bt9lr")
+    return text
+
+
 def _tar_location(text: str) -> str:
     if "{wnid}" not in text or not text.endswith(".tar"):
         raise ValueError("must hold {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
@@ -63,7 +77,13 @@ def _shards(text: str) -> str:
     return text
 
 
-Labels = dict[Annotated[str, Field(pattern=r"^n[0-9]{8}$")], str]
+Sha256 = Annotated[
+    str,
+    AfterValidator(_sha256),
+    Field(description="SHA-256 of the list's file; another file is refused before it is used"),
+]
+Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$")]
+Labels = dict[Wnid, str]
 _LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
 
@@ -90,6 +110,7 @@ class UrlListSource(Section):
 
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(_location)]
+    sha256: Sha256 = ""
 
 
 class SynsetTarSource(Section):
@@ -157,6 +178,7 @@ class CsvSource(Section):
         None, description="column of the photos' pages; null: `landing_url`, if it is there"
     )
     labels: Labels = Field({}, description=_LABELS)
+    sha256: Sha256 = ""
 
     @property
     def form(self) -> str:
@@ -177,14 +199,43 @@ class CsvSource(Section):
 _ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl"}
 _ENDINGS |= {"parquet": "parquet"}
 
+
+class OpenImagesSource(Section):
+    """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
+
+    kind: Literal["open-images"]
+    location: Annotated[str, AfterValidator(_web_location)] = Field(
+        "https://storage.googleapis.com/openimages", description="where the CSVs are"
+    )
+    photos: Annotated[str, AfterValidator(_web_location)] = Field(
+        "https://open-images-dataset.s3.amazonaws.com", description="where the photos are"
+    )
+    parts: list[Literal["validation", "test", "train"]] = Field(
+        ["validation", "test", "train"],
+        min_length=1,
+        description="read in this order; CSVs of 45 MB, 135 MB and 3.4 GB",
+    )
+    classes: dict[Wnid, Annotated[str, AfterValidator(_mid)]] = Field(
+        {}, description="wnid: mid:/m/...; before what tables/openimages.csv says"
+    )
+
+    @field_validator("parts")
+    @classmethod
+    def _each_part_once(cls, parts: list[str]) -> list[str]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("names a part twice; remove one")
+        return parts
+
+
 Source = Annotated[
     FolderSource
     | ImagenetApiSource
     | UrlListSource
     | SynsetTarSource
+    | OpenImagesSource
+    | HuggingfaceSource
     | IlsvrcSource
     | WebdatasetSource
-    | HuggingfaceSource
     | CsvSource,
     Field(discriminator="kind"),
 ]

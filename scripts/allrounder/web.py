@@ -1,9 +1,12 @@
 """Asks listings and APIs of the web: requests with retries and timeouts, streamed.
 
-Not for photos: those are many, and fetched by transfer.py.
+Not for photos: those are many, and fetched by transfer.py. What is worth keeping goes through
+webcache.py.
 """
 
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,12 +15,17 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util.retry import Retry
 
+from allrounder import offline
 from allrounder.agent import user_agent
 from allrounder.errors import DataError
 from allrounder.params import Network
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
-MAX_PAGE = 64 * 2**20
+MAX_PAGE = 2**26
+
+
+class BrokenBodyError(DataError):
+    """An answer that began and did not come whole; another try may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +52,11 @@ class _Bearer(AuthBase):
 
 
 class Web:
-    """One session for all listings of a run."""
+    """One session for all listings of a run; offline, it asks for nothing."""
 
     def __init__(self, network: Network):
         self.allow_private = tuple(network.allow_private)
+        self.tries, self._backoff = network.tries, network.backoff
         retry = Retry(
             total=network.tries - 1,
             backoff_factor=0.5,
@@ -67,52 +76,53 @@ class Web:
     def _asked(
         self, url: str, what: str, token: str = "", headers: Mapping[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        auth = _Bearer(token) if token else None
+        if offline.offline():
+            raise offline.not_here(what, url)
+        auth, kind = _Bearer(token) if token else None, DataError
         try:
             with self._session.get(
                 url, stream=True, timeout=self._timeout, auth=auth, headers=headers
             ) as response:
+                kind = BrokenBodyError
                 yield response
         except requests.RequestException as error:
-            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
+            raise kind(f"{what}: {url} cannot be read: {_words(error)}") from None
 
     @contextmanager
     def stream(
-        self, url: str, what: str, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        what: str,
+        headers: Mapping[str, str] | None = None,
+        expect: Sequence[int] = (200,),
     ) -> Iterator[requests.Response]:
-        """Open a URL; the body is not read yet. Who asks for a Range may get 200 or 206.
+        """Open a URL; the body is not read yet.
 
-        Raises DataError that starts with `what` when it cannot be reached or answers no 200,
-        also while the caller reads the body.
+        Raises DataError that starts with `what` when it cannot be reached or answers no status
+        of `expect`, or we are offline; BrokenBodyError while the caller reads the body.
         """
         with self._asked(url, what, headers=headers) as response:
-            partial = "Range" in (headers or ()) and response.status_code == 206
-            if response.status_code != 200 and not partial:
+            if response.status_code not in expect:
                 raise DataError(f"{what}: {url} answered {response.status_code} {response.reason}")
             yield response
-
-    def page(self, url: str, what: str) -> bytes:
-        """A whole small answer, at most MAX_PAGE bytes. Raises DataError as `stream` does."""
-        with self.stream(url, what) as response:
-            return _body(response, url, what)
 
     def answer(self, url: str, what: str, token: str = "") -> Answer:
         """An API's answer, also one of another code than 200; `token` goes along as its bearer's.
 
-        Raises DataError when it cannot be reached or has more than MAX_PAGE bytes.
+        Raises DataError when it cannot be reached or has more than MAX_PAGE bytes, or we are
+        offline.
         """
         with self._asked(url, what, token) as response:
-            body = _body(response, url, what)
-            return Answer(response.status_code, response.headers, body)
+            body = bytearray()
+            for chunk in response.iter_content(2**16):
+                body += chunk
+                if len(body) > MAX_PAGE:
+                    raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
+            return Answer(response.status_code, response.headers, bytes(body))
 
-
-def _body(response: requests.Response, url: str, what: str) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_content(2**16):
-        body += chunk
-        if len(body) > MAX_PAGE:
-            raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
-    return bytes(body)
+    def wait(self, number: int) -> None:
+        """Wait before try `number` (from 1 on) of something that broke off, at random."""
+        time.sleep(random.uniform(0, self._backoff * 2**number))
 
 
 def _words(error: requests.RequestException) -> str:

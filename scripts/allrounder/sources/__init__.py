@@ -15,6 +15,7 @@ from allrounder.sources import (
     huggingface,
     ilsvrc,
     imagenet_api,
+    open_images,
     synset_tar,
     url_list,
     webdataset,
@@ -32,6 +33,7 @@ _KINDS: dict[str, Callable[[Any, Sequence[str], Web], Listing]] = {
     "webdataset": webdataset.candidates,
     "huggingface": huggingface.candidates,
     "csv": csv_table.candidates,
+    "open-images": open_images.candidates,
 }
 
 

@@ -40,7 +40,7 @@ def candidates(
 
     others: dict[str, None] = {}  # labels that mean no class, for a hint
     found = without_url = 0
-    with opened(source.location, web, what) as file:
+    with opened(source.location, web, what, source.sha256) as file:
         for cells in rows(file, source.form, what, choose):
             row = dict(zip(chosen, cells, strict=True))
             if (wnid := meant.get(plain(row["label"]))) is None:

@@ -6,6 +6,7 @@ mf1024/ImageNet-Datasets-Downloader speaks; ImageNet itself no longer serves it.
 
 from collections.abc import Iterator, Sequence
 
+from allrounder import webcache
 from allrounder.errors import DataError
 from allrounder.names import url_id
 from allrounder.records import Candidate
@@ -27,7 +28,7 @@ def candidates(
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
         what = f"source imagenet-api {source.location}: class {wnid}"
-        page = web.page(address, what).strip()
+        page = webcache.page(web, address, what).strip()
         if page.lower().startswith(UNKNOWN):
             continue
         if page.lstrip()[:1] == b"<":

@@ -1,6 +1,7 @@
 """Source `url-list`: a list as ImageNet published it in Fall 2011, `<wnid>_<n><tab><url>` a line.
 
-Read in one pass for all classes, never whole in memory: the real one has 14 million lines.
+Read in one pass for all classes, never whole in memory: the real one has 14 million lines. From
+the web it is kept in the cache (webcache.py).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +19,12 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the lines of the classes, in the list's order.
 
-    Raises DataError when the list cannot be opened, is cut off or holds no line of its form.
+    Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
+    holds no line of its form.
     """
     what = f"source url-list {source.location}"
     wanted = {wnid.encode(): wnid for wnid in wnids}
-    with opened(source.location, web, what) as file:
+    with opened(source.location, web, what, source.sha256) as file:
         lines = _checked(file, what)
         for line in lines:
             # Nearly every line is of another class: look at its first bytes only.
