@@ -55,9 +55,11 @@ class Viewer:
         Raises DataError as `_get` does, and when the dataset has changed since the page before.
         """
         answer = self._get("filter", where=where, offset=offset, length=length)
+        given, total = answer.get("rows"), answer.get("num_rows_total")
+        if not isinstance(given, list) or not isinstance(total, int):
+            self.schema("/filter")
         try:
-            rows = [(row["row_idx"], row["row"]) for row in answer["rows"]]
-            total = answer["num_rows_total"]
+            rows = [(row["row_idx"], row["row"]) for row in given]
         except (KeyError, TypeError):
             self.schema("/filter")
         numbers = [total, *(index for index, _ in rows)]
@@ -104,9 +106,10 @@ class Viewer:
             raise DataError(f"{self.what}: {url} answered {answer.code}; {words}")
         try:
             said: Mapping[str, Any] = json.loads(answer.body)
-            reason = self._plain(f"{code}: {said['error']}")
+            words = str(said["error"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            reason = self._plain(code) or "no reason given"
+            words = ""
+        reason = self._plain(": ".join(filter(None, (code, words)))) or "no reason given"
         hint = _HINTS.get(answer.code, "run it again later")
         raise DataError(f"{self.what}: {url} answered {answer.code} ({reason}); {hint}")
 

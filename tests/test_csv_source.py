@@ -1,0 +1,326 @@
+"""Source csv: every format gives the same candidates; what cannot be read is said with its line."""
+
+import csv
+import gzip
+import io
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from allrounder import listing
+from allrounder.csvfiles import read_csv
+from allrounder.errors import DataError, UsageError
+from allrounder.params import Network
+from allrounder.paramsfile import load
+from allrounder.records import Candidate
+from allrounder.sourceparams import SOURCE
+from allrounder.web import Web
+from project import Project
+
+HUSKY, CAT = "n02109961", "n02123394"
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+ROWS = [
+    {"url": "http://h.example/1.jpg", "label": HUSKY, "id": "one", "author": "A, B"},
+    {"url": "http://h.example/2.jpg", "label": "husky", "id": "two", "author": 'C "D"\nE'},
+    {"url": "http://h.example/3.jpg", "label": "283", "id": "three", "author": ""},
+    {"url": "http://h.example/4.jpg", "label": "zebra", "id": "four", "author": "F"},
+    {"url": "http://h.example/5.jpg", "label": "Persian_cat", "id": "five", "author": "G"},
+]
+FORMS = ("csv", "tsv", "jsonl", "parquet")
+Row = dict[str, str]
+
+
+def packed(rows: Sequence[Row], form: str, names: Sequence[str] = ()) -> bytes:
+    """A table in one of the formats."""
+    names = names or list(rows[0])
+    if form == "parquet":
+        out = io.BytesIO()
+        columns = {name: [row[name] for row in rows] for name in names}
+        kinds = pyarrow.schema([(name, pyarrow.string()) for name in names])
+        parquet.write_table(pyarrow.table(columns, kinds), out, row_group_size=2)
+        return out.getvalue()
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(
+        text, names, delimiter="," if form == "csv" else "\t", quoting=csv.QUOTE_ALL
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def listed(
+    location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
+) -> dict[str, list[Candidate]]:
+    source = SOURCE.validate_python({"kind": "csv", "location": str(location)} | more)
+    return listing.list_classes([source], wnids, Web(Network(tries=2, total_timeout=5)))
+
+
+def written(tmp_path: Path, name: str, body: bytes | str) -> Path:
+    path = tmp_path / name
+    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+    return path
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_is_read_in_its_order(tmp_path: Path, form: str) -> None:
+    found = listed(written(tmp_path, f"list.{form}", packed(ROWS, form)))
+    assert [(c.image_id, c.url[-5:], c.author) for c in found[HUSKY]] == [
+        ("one", "1.jpg", "A, B"),
+        ("two", "2.jpg", 'C "D" E'),
+    ]
+    assert [c.image_id for c in found[CAT]] == ["three", "five"]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+def test_gz_is_unpacked(tmp_path: Path, form: str) -> None:
+    plain = listed(written(tmp_path, f"list.{form}", packed(ROWS, form)))
+    assert listed(written(tmp_path, f"l.{form}.gz", gzip.compress(packed(ROWS, form)))) == plain
+
+
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_url = st.one_of(st.just(""), _text, _text.map("http://h.example/".__add__))
+_label = st.sampled_from([HUSKY, " husky", "EskImo_dog", "248", CAT, "Persian cat", "zebra", ""])
+_row = st.fixed_dictionaries(
+    {"url": _url, "label": _label, "id": _text, "license": _text, "landing_url": _text}
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(_row, min_size=1, max_size=6))
+def test_every_format_gives_the_same_candidates(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
+) -> None:
+    rows = [{"url": "http://h/", "label": w, "id": "", "license": "", "landing_url": ""}
+            for w in (HUSKY, CAT)] + rows  # fmt: skip
+    folder = tmp_path_factory.mktemp("lists")
+    found = [listed(written(folder, f"list.{form}", packed(rows, form))) for form in FORMS]
+    assert found[1:] == found[:1] * 3
+    listing.write_classes(folder / "urls", found[0])  # and the stages' own files can hold them
+    for wnid, candidates in found[0].items():
+        assert list(read_csv(folder / f"urls/{wnid}.csv", Candidate)) == candidates
+
+
+def test_bom_crlf_blank_lines_and_quoted_newlines(tmp_path: Path) -> None:
+    text = f'\ufeffurl,label,author\r\n\r\nhttp://h/1,{HUSKY},"a\r\nb"\r\nhttp://h/2,{CAT},c\r\n'
+    found = listed(written(tmp_path, "list.csv", text))
+    assert found[HUSKY][0].author == "a b"
+    assert found[CAT][0].url == "http://h/2"
+
+
+def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
+    body = f"url,label\nhttp://h/caf\xe9.jpg,{CAT}\n".encode("latin-1")
+    assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].url == "http://h/caf%E9.jpg"
+
+
+def test_what_would_break_a_list_is_percent_encoded(tmp_path: Path) -> None:
+    body = json.dumps({"url": "http://h/\ud800\n\r\x00é", "label": CAT})
+    found = listed(written(tmp_path, "l.jsonl", body), [CAT])
+    assert found[CAT][0].url == "http://h/%ED%A0%80%0A%0D%00é"
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    body = f"ImageURL,Class,License\nhttp://h/1,sled dog,by\nhttp://h/2,{CAT},by-sa\n"
+    found = listed(
+        written(tmp_path, "photos.txt", body), format="csv", url="ImageURL", label="Class",
+        license="License", labels={HUSKY: "Sled dog"},
+    )  # fmt: skip
+    assert found[HUSKY][0].license == "by"
+    assert found[CAT][0].license == "by-sa"
+    assert re.fullmatch(CAT + "_[0-9a-f]{10}", found[CAT][0].image_id)
+
+
+def test_parquet_numbers_are_labels_too_and_other_columns_are_not_read(tmp_path: Path) -> None:
+    table = pyarrow.table(
+        {
+            "url": ["http://h/1", "http://h/2", None],
+            "label": pyarrow.array([248.0, 283.0, 248.0]),
+            "image": [b"x" * 1000] * 3,
+        }
+    )
+    parquet.write_table(table, tmp_path / "l.parquet")
+    body = bytearray((tmp_path / "l.parquet").read_bytes())
+    at = body.index(b"xxxx")
+    body[at - 40 : at + 20] = b"\xff" * 60  # the pictures' column chunk is broken
+    found = listed(written(tmp_path, "l.parquet", bytes(body)))
+    assert [found[HUSKY][0].url, found[CAT][0].url] == ["http://h/1", "http://h/2"]
+
+
+FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
+    ("l.csv", "link,label\nx,y\n", UsageError, "url: it has no column 'url', but 'link', 'label'"),
+    ("l.csv", "url,klass\nx,y\n", UsageError, "label: it has no column 'label', but 'url', 'kl"),
+    ("l.csv", "", UsageError, "url: it has no column 'url', but none"),
+    ("l.csv", "<!doctype html>\n", UsageError, "no column 'url', but '<!doctype html>'"),
+    ("l.jsonl", '{"a": 1}\n', UsageError, "url: it has no column 'url', but 'a'"),
+    ("l.jsonl", "\n", UsageError, "url: it has no column 'url', but none"),
+    ("l.csv", "url,label\nx,y\n1,2,3\n", DataError, "line 3: 3 cells, the header has 2"),
+    ("l.tsv", "url\tlabel\nx\n", DataError, "line 2: 1 cells, the header has 2"),
+    ("l.csv", 'url,label\nx,"y\n', DataError, "line 2: unexpected end of data"),
+    ("l.csv", 'url,label\n"x"y,z\n', DataError, "line 2: ',' expected after '\"'"),
+    ("l.csv", "url,label\n" + "x" * 2**21, DataError, "line 2: more than 1,048,576 characters"),
+    ("l.csv", "url,label\n" + "x" * 2**18, DataError, "line 2: field larger than field limit"),
+    ("l.jsonl", '{"url": "x", "label": "y"}\n\n{"url"', DataError, "line 3: no JSON object"),
+    ("l.jsonl", '["url", "label"]\n', DataError, "line 1: no JSON object"),
+    ("l.jsonl", "[" * 100_000 + "\n", DataError, "line 1: no JSON object"),
+    ("l.csv.gz", gzip.compress(packed(ROWS * 99, "csv"))[:-20], DataError, "broken or cut off"),
+    ("l.csv.gz", b"no gzip", DataError, "broken or cut off"),
+    ("l.parquet", b"PAR1 no Parquet", DataError, "broken or no Parquet"),
+    ("l.parquet", packed(ROWS, "parquet")[:-9], DataError, "broken or no Parquet"),
+    ("l.parquet", packed([{"a": "b"}], "parquet"), UsageError, "no column 'url', but 'a'"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "kind", "words"), FAULTS)
+def test_a_fault_is_said_with_its_place(
+    tmp_path: Path, name: str, body: bytes | str, kind: type[Exception], words: str
+) -> None:
+    path = written(tmp_path, name, body)
+    with pytest.raises(kind, match=re.escape(words)) as caught:
+        listed(path)
+    assert str(caught.value).startswith(f"source csv {path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_named_column_must_be_there(tmp_path: Path) -> None:
+    path = written(tmp_path, "l.csv", f"url,label\nhttp://h/1,{CAT}\n")
+    with pytest.raises(UsageError, match="license: it has no column 'rights', but 'url', 'label'"):
+        listed(path, [CAT], license="rights")
+
+
+def test_nothing_is_lost_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, "l.csv", f"url,label\n,{CAT}\nhttp://h/1,{CAT}\n")
+    assert len(listed(path, [CAT])[CAT]) == 1
+    assert "1 rows of these classes have no URL and are passed over" in capsys.readouterr().err
+    with pytest.raises(DataError, match="lists no photo for any class"):
+        listed(path, [HUSKY])
+    said = capsys.readouterr().err
+    assert f"no label of it means one of the classes; it has '{CAT}'; say which in labels" in said
+
+
+def test_without_pyarrow_parquet_is_one_line(clone: Project, tmp_path: Path) -> None:
+    location = written(tmp_path, "l.parquet", packed(ROWS, "parquet"))
+    clone.edit(sources=[{"kind": "csv", "location": str(location)}])
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "pyarrow.py").write_text("raise ImportError")
+    said = clone.run(
+        sys.executable, "scripts/fetch_urls.py", expect=2, PYTHONPATH=str(tmp_path / "none")
+    )
+    assert said == f"error: source csv {location}: Parquet needs pyarrow: pip install pyarrow\n"
+
+
+def test_the_params_are_checked(clone: Project) -> None:
+    for source, words in (
+        ({"location": "list"}, "format: cannot be told from the location; give csv"),
+        ({"location": "l.csv", "labels": {"husky": "x"}}, "sources.0.labels.husky"),
+        ({"location": "https://me:secret@h/l.csv"}, "location: must hold no password"),
+        ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: .*remove it"),
+    ):
+        clone.edit(sources=[{"kind": "csv"} | source])
+        with pytest.raises(UsageError, match=words) as caught:
+            load(clone.folder / "params.yaml")
+        assert "secret" not in str(caught.value)
+
+
+# From the web
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, dict[str, Answer]]]:
+    """A server of answers by path."""
+    answers: dict[str, Answer] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, headers, body = answers.get(self.path, (404, {}, b""))
+            self.send_response(code)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", answers
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_of_the_web_is_read_and_its_relative_urls_are_resolved(
+    web: tuple[str, dict[str, Answer]], form: str
+) -> None:
+    base, answers = web
+    rows = [
+        {"url": url, "label": CAT}
+        for url in ("a.jpg", "/b.jpg", "//h/c.jpg", "http://h/d.jpg", "ftp://h/e", "//[/f")
+    ]
+    answers[f"/lists/l.{form}?v=1"] = (200, {}, packed(rows, form))
+    found = listed(f"{base}/lists/l.{form}?v=1", [CAT])[CAT]
+    assert [c.url for c in found] == [
+        f"{base}/lists/a.jpg", f"{base}/b.jpg", "http://h/c.jpg", "http://h/d.jpg", "ftp://h/e",
+        "//[/f",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 429, 500])
+def test_a_refusal_is_named(web: tuple[str, dict[str, Answer]], code: int) -> None:
+    base, answers = web
+    answers["/l.csv"] = (code, {}, b"url,label\n")
+    with pytest.raises(DataError, match=f"source csv {base}/l.csv: .* answered {code}"):
+        listed(f"{base}/l.csv")
+
+
+def test_a_table_that_moved_is_found(web: tuple[str, dict[str, Answer]]) -> None:
+    base, answers = web
+    answers["/l.csv"] = (301, {"Location": "/new/l.csv"}, b"")
+    answers["/new/l.csv"] = (200, {}, f"url,label\nx.jpg,{CAT}\n".encode())
+    assert listed(f"{base}/l.csv", [CAT])[CAT][0].url == f"{base}/x.jpg"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_that_is_cut_off_is_an_error(web: tuple[str, dict[str, Answer]], form: str) -> None:
+    base, answers = web
+    body = packed(ROWS, form)
+    answers[f"/l.{form}"] = (200, {"Content-Length": str(len(body) + 1)}, body)
+    with pytest.raises(DataError, match=rf"source csv {base}/l.{form}: .*(cut off|cannot be read)"):
+        listed(f"{base}/l.{form}")
+
+
+def test_end_to_end(clone: Project, web: tuple[str, dict[str, Answer]]) -> None:
+    base, answers = web
+    rows: list[Row] = []
+    for wnid, label in ((HUSKY, "husky"), (CAT, "Persian cat")):
+        for number in range(1, 9):
+            name = f"{wnid}_{number:03d}.jpg"
+            answers[f"/{name}"] = (200, {}, (SAMPLE / wnid / name).read_bytes())
+            rows.append({"url": name, "label": label, "license": "CC BY", "author": "Ä"})
+    answers["/l.csv"] = (200, {}, packed(rows, "csv"))
+    clone.edit(
+        sources=[{"kind": "csv", "location": f"{base}/l.csv"}], per_class=4, min_per_class=3,
+        classes={HUSKY: "dog", CAT: "cat"}, network={"allow_private": ["127.0.0.1"]},
+    )  # fmt: skip
+    clone.repro()
+    manifest = clone.read("data/dataset/manifest.csv").splitlines()
+    assert len(manifest) == 9
+    assert all(",csv," in line and ",CC BY,Ä," in line for line in manifest[1:])
+    built = clone.files("data")
+    answers.clear()
+    clone.repro("--force")  # from the pins
+    assert clone.files("data") == built
