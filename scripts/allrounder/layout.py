@@ -6,12 +6,13 @@ Not for deciding which side a photo is on: that is splitting.py.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
+from allrounder.funnel import funnels, total
 from allrounder.params import Params, Split
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.splitting import places, split_class, splits
@@ -122,20 +123,24 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
 
 def _origins(stages: Stages, wnid: str, ids: set[str]) -> dict[str, tuple[str, Candidate]]:
     """URL and candidate of each photo, by image id; of an archive's member the archive's."""
-    listed = {
-        candidate.url: candidate for candidate in read_csv(stages.urls / f"{wnid}.csv", Candidate)
+    origin = candidates(stages.urls / f"{wnid}.csv")
+    return {
+        row.image_id: (row.url, origin(row.url))
+        for row in read_csv(stages.raw / f"{wnid}.csv", RawRow)
+        if row.status is Status.OK and row.image_id in ids
     }
+
+
+def candidates(path: Path) -> Callable[[str], Candidate]:
+    """Looks up the candidate of a URL in a class's list; of an archive's member the archive's."""
+    listed = {candidate.url: candidate for candidate in read_csv(path, Candidate)}
     archives = [candidate for url, candidate in listed.items() if is_archive(url)]
 
     def origin(url: str) -> Candidate:
         inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
         return listed.get(url) or next(inside, Candidate("", url))
 
-    return {
-        row.image_id: (row.url, origin(row.url))
-        for row in read_csv(stages.raw / f"{wnid}.csv", RawRow)
-        if row.status is Status.OK and row.image_id in ids
-    }
+    return origin
 
 
 def _write_classes(
@@ -162,20 +167,11 @@ def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:
     """Write how many photos each class, and all of them, had at each step of the funnel."""
-    parted = Counter((row.wnid, row.split) for row in manifest)
-    funnel = {}
-    for wnid in params.classes:
-        fates = Counter(row.status for row in read_csv(stages.raw / f"{wnid}.csv", RawRow))
-        kept = sum(
-            row.status is Status.KEPT for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
-        )
-        listed = sum(fates.values())
-        steps = {"listed": listed, "tried": listed - fates[Status.UNUSED]}
-        steps |= {"taken": fates[Status.OK], "kept": kept}
-        funnel[wnid] = steps | {side: parted[wnid, side] for side in splits(params.split)}
-    total: Counter[str] = Counter()
-    for counts in funnel.values():
-        total.update(counts)
+    by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits(params.split))
+    metrics = {
+        "all": total([*by_class.values()]).as_metrics(),
+        "classes": {wnid: funnel.as_metrics() for wnid, funnel in by_class.items()},
+    }
     with replaced(path) as file:
-        json.dump({"all": dict(total), "classes": funnel}, file, indent=2)
+        json.dump(metrics, file, indent=2)
         file.write("\n")
