@@ -19,7 +19,7 @@ COLOURS = (
     "#2a7f86", "#d99a2b", "#7a6bb5", "#c45d4a", "#5b8c3e", "#3f78b8", "#a85a93", "#8c7a4f",
     "#4f6d7a", "#b7791f", "#7a3b5d", "#2f855a", "#9c4221",
 )  # fmt: skip
-_LONGEST = 36  # letters of a label
+_LONGEST, _SHORT = 30, 3  # letters of a label; of one that need not be slanted
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "allrounder",
@@ -43,12 +43,12 @@ def draw(bars: Bars) -> str:
     with matplotlib.rc_context(_STYLE):
         height = 0.9 + 0.27 * len(bars.labels) if bars.lying else 2.6
         legend = len(bars.series) > 1
-        figure = Figure(figsize=(5.2, height + 0.35 * legend), layout="constrained")
+        figure = Figure(figsize=(4.3, height + 0.2 * legend * (1 + len(bars.series) // 3)), layout="constrained")
         FigureCanvasSVG(figure)
         _bars(figure.add_subplot(), bars)
         if legend:
             figure.legend(
-                loc="outside lower center", ncols=min(len(bars.series), 4), frameon=False
+                loc="outside lower center", ncols=min(len(bars.series), 3), frameon=False
             )
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -68,6 +68,10 @@ def _bars(axes: Any, bars: Bars) -> None:
         before = [low + count for low, count in zip(before, counts, strict=True)]
     value, named = (axes.xaxis, axes.yaxis) if bars.lying else (axes.yaxis, axes.xaxis)
     named.set_ticks(places, labels=[_plain(label) for label in bars.labels])
+    if not bars.lying and max(map(len, bars.labels)) > _SHORT:
+        axes.tick_params(axis="x", rotation=40)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
     value.set_major_locator(MaxNLocator(integer=True, nbins=5))
     value.grid(True, color=GRID, linewidth=0.8)
     axes.tick_params(length=0)
@@ -86,7 +90,7 @@ def _bars(axes: Any, bars: Bars) -> None:
 
 def _plain(label: str) -> str:
     """A label in letters that the font has; names from the web may hold anything."""
-    known = "".join(c if " " <= c <= "\u024f" or c == "≥" else "?" for c in label)
+    known = "".join(c if " " <= c <= "\u024f" or c in "≥–" else "?" for c in label)
     return known if len(known) <= _LONGEST else f"{known[:_LONGEST]}..."
 
 

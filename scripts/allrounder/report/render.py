@@ -50,9 +50,13 @@ class Overview:
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
     """The classes as the pages show them."""
     return [
-        {"wnid": one.wnid, "label": one.label, "name": one.label.replace("_", " "), "voc": one.voc}
+        {"wnid": one.wnid, "label": one.label, "name": _name(one.label), "voc": one.voc}
         for one in classes
     ]
+
+
+def _name(label: str) -> str:
+    return (label[:1].upper() + label[1:]).replace("_", " ")
 
 
 def page_name(number: int) -> str:

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from matplotlib.ticker import MaxNLocator
+
 from allrounder.csvfiles import read_csv
 from allrounder.funnel import raw_step
 from allrounder.records import RawRow, Status
 from allrounder.report.entries import KEPT, Entry
 from allrounder.urltext import is_web
 
-_SIDES = (100, 200, 300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)  # pixels
-_ASPECTS = (0.5, 0.67, 0.8, 0.95, 1.05, 1.25, 1.4, 1.6, 2.0)
-_KILOBYTES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+_ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
+_KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 _MOST = 12  # hosts in a chart; the others are one bar
 _HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
 HERE, MALFORMED, OTHERS = "files here", "malformed", "all others"
@@ -63,12 +64,13 @@ def distributions(
     """All distributions of a dataset; `names` are the classes' by wnid, in order."""
     kept = [entry for entry in entries if entry.reason == KEPT]
     sizes = [(row.width or 0, row.height or 0) for entry in kept if (row := entry.clean)]
+    shorter, longer = [min(size) for size in sizes], [max(size) for size in sizes]
     kilobytes = [(entry.bytes or 0) / 1024 for entry in kept]
     pixels, photos = "pixels", "photos of the dataset"
     return [
         _classes(kept, names, sides),
-        _binned("shorter", f"Shorter side, {pixels}", photos, [min(s) for s in sizes], _SIDES),
-        _binned("longer", f"Longer side, {pixels}", photos, [max(s) for s in sizes], _SIDES),
+        _binned("shorter", f"Shorter side, {pixels}", photos, shorter, _even(shorter)),
+        _binned("longer", f"Longer side, {pixels}", photos, longer, _even(longer)),
         _binned("aspect", "Width / height", photos, [w / max(h, 1) for w, h in sizes], _ASPECTS),
         _binned("bytes", "Size of the file, KiB", photos, kilobytes, _KILOBYTES),
         _named("sources", "Sources", photos, Counter(e.origin.source or "unknown" for e in kept)),
@@ -97,14 +99,26 @@ def _classes(kept: Sequence[Entry], names: Mapping[str, str], sides: Sequence[st
 def _binned(
     name: str, title: str, note: str, values: Sequence[float], edges: Sequence[float]
 ) -> Bars:
-    """A histogram whose bins start at the edges; the outermost ones without photos are left out."""
+    """A histogram. A bin holds its lower edge, not its upper; empty ones at the ends are left out."""
     counts = Counter(bisect_right(edges, value) for value in values)
-    low, high = min(counts, default=0), max(counts, default=0)
-    bins = range(low, high + 1)
-    labels = [
-        f"< {edges[at]:g}" if at < len(edges) else f"≥ {edges[-1]:g}" for at in bins
-    ]  # the bin ends where the next begins
+    bins = range(min(counts, default=0), max(counts, default=-1) + 1)
+    labels = [_range(edges, at) for at in bins]
     return Bars(name, title, note, labels, {"photos": [counts[at] for at in bins]}, False)
+
+
+def _range(edges: Sequence[float], at: int) -> str:
+    if at == 0:
+        return f"< {edges[0]:g}"
+    return f"{edges[at - 1]:g}–{edges[at]:g}" if at < len(edges) else f"≥ {edges[-1]:g}"
+
+
+def _even(values: Sequence[int]) -> list[float]:
+    """Round edges at even steps that take in nearly all values; the rest are beyond the last."""
+    if not values:
+        return [0]
+    ranked = sorted(values)
+    low, high = ranked[len(ranked) // 100], ranked[-1 - len(ranked) // 100]
+    return [float(edge) for edge in MaxNLocator(9, integer=True).tick_values(low, high)]
 
 
 def _named(name: str, title: str, note: str, counts: Counter[str]) -> Bars:

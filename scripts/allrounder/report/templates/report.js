@@ -155,7 +155,9 @@
     if (photo.bytes) fact("Bytes", number(photo.bytes));
     if (photo.sha256) fact("SHA-256", make("code", { textContent: photo.sha256 }));
     if (photo.hash) fact("Perceptual hash", make("code", { textContent: photo.hash }));
-    if (photo.group) fact("Group", make("code", { textContent: photo.group }));
+    if (photo.group) fact("Group", make("a", {
+      href: `#q=${encodeURIComponent(photo.group)}`, textContent: photo.group, onclick: () => dialog.close(),
+    }));
     fact("Class", `${photo.class.wnid} (${photo.class.label})${photo.class.voc ? `, VOC ${photo.class.voc}` : ""}`);
     if (photo.synset) fact("Own synset", photo.synset);
     if (photo.file) fact("File", make("code", { textContent: `data/dataset/${photo.file}` }));
@@ -201,7 +203,7 @@
   function captioned(photo, list) {
     const item = card(photo, list);
     item.className = "captioned";
-    item.append(make("span", { className: "caption", textContent: photo.detail || photo.class.name }));
+    if (thumbOf(photo)) item.append(make("span", { className: "caption", textContent: photo.detail || photo.class.name }));
     return item;
   }
 
