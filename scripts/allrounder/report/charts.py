@@ -20,7 +20,7 @@ COLOURS = (
     "#4f6d7a", "#b7791f", "#7a3b5d", "#2f855a", "#9c4221",
 )  # fmt: skip
 _LONGEST, _SHORT = 30, 3  # letters of a label; of one that need not be slanted
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's font
     "svg.hashsalt": "allrounder",
     "text.parse_math": False,
@@ -43,13 +43,13 @@ def draw(bars: Bars) -> str:
     with matplotlib.rc_context(_STYLE):
         height = 0.9 + 0.27 * len(bars.labels) if bars.lying else 2.6
         legend = len(bars.series) > 1
-        figure = Figure(figsize=(4.3, height + 0.2 * legend * (1 + len(bars.series) // 3)), layout="constrained")
+        figure = Figure(
+            figsize=(4.3, height + 0.2 * legend * (1 + len(bars.series) // 3)), layout="constrained"
+        )
         FigureCanvasSVG(figure)
         _bars(figure.add_subplot(), bars)
         if legend:
-            figure.legend(
-                loc="outside lower center", ncols=min(len(bars.series), 3), frameon=False
-            )
+            figure.legend(loc="outside lower center", ncols=min(len(bars.series), 3), frameon=False)
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=False, metadata=nothing)
@@ -90,7 +90,7 @@ def _bars(axes: Any, bars: Bars) -> None:
 
 def _plain(label: str) -> str:
     """A label in letters that the font has; names from the web may hold anything."""
-    known = "".join(c if " " <= c <= "\u024f" or c in "≥–" else "?" for c in label)
+    known = "".join(c if " " <= c <= "\u024f" or c in "≥\u2013" else "?" for c in label)
     return known if len(known) <= _LONGEST else f"{known[:_LONGEST]}..."
 
 

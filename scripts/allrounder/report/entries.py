@@ -57,9 +57,7 @@ class ClassEntries:
 def _read_class(wnid: str, stages: Stages, manifest: Sequence[ManifestRow]) -> ClassEntries:
     origin = candidates(stages.urls / f"{wnid}.csv")
     verdicts = {row.image_id: row for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)}
-    taken = {
-        name.rpartition(".")[0]: place for name, place in members(stages.raw / f"{wnid}.tar")
-    }
+    taken = {name.rpartition(".")[0]: place for name, place in members(stages.raw / f"{wnid}.tar")}
     final = dict(members(stages.clean / f"{wnid}.tar"))
     placed = {row.image_id: row for row in manifest}
     first: dict[str, str] = {}  # image id of the photo with these bytes
@@ -137,10 +135,10 @@ def _kept(
     origin: Callable[[str], Candidate],
     stored: Stored,
 ) -> Entry:
-    listed = origin(row.url)
+    listed, size = origin(row.url), stored.size
     return Entry(
-        wnid, KEPT, kept.split, row, clean, listed, kept.synset, kept.file, stored.size, stored, None
-    )  # fmt: skip
+        wnid, KEPT, kept.split, row, clean, listed, kept.synset, kept.file, size, stored, None
+    )
 
 
 def _twin(wnid: str, clean: CleanRow) -> Key | None:

@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 from allrounder.records import Status
@@ -113,7 +112,7 @@ def payload(
 ) -> dict[str, Any]:
     """What the page's script reads. `known` says how many candidates are not shown at all."""
     shown = [*page.rows, *page.guests]
-    places = {one.entry.key: at for one, at in zip(shown, count(), strict=False) if one.entry.key}
+    places = {one.entry.key: at for at, one in enumerate(shown) if one.entry.key}
     words = _Words()
     class_at = {one["wnid"]: at for at, one in enumerate(classes)}
     rows = []
@@ -139,9 +138,7 @@ def payload(
     }
 
 
-def _cells(
-    one: Shown, guest: bool, places: Mapping[Key | None, int], words: _Words
-) -> dict[str, Any]:
+def _cells(one: Shown, guest: bool, places: Mapping[Key, int], words: _Words) -> dict[str, Any]:
     row, clean = one.entry, one.entry.clean
     detail = clean.detail if clean and clean.detail else row.raw.detail
     return {
@@ -161,7 +158,7 @@ def _cells(
         "detail": words.place(detail),
         "group": words.place(clean.group if clean else ""),
         "final_url": row.raw.final_url if row.raw.final_url != row.raw.url else "",
-        "twin": places[row.twin] + 1 if row.twin in places else 0,
+        "twin": places[row.twin] + 1 if row.twin and row.twin in places else 0,
         "guest": int(guest),
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

@@ -3,8 +3,8 @@
 Not for the page. dvc.yaml's `plots` says how DVC shows them.
 """
 
-import csv
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,18 +20,18 @@ _COLUMNS, _ROWS, _TILE = 8, 4, 96
 
 
 def write_tables(out: Path, funnels: Mapping[str, Funnel], sides: Sequence[str]) -> None:
-    """funnel.csv, reasons.csv and classes.csv: counts as in data/metrics.json, a row each."""
+    """funnel.json, reasons.json and classes.json: counts as in data/metrics.json, a row each."""
     whole = total([*funnels.values()])
     steps = [*STEPS, *sides]
-    _write(out / "funnel.csv", ("step", "photos"), ((s, whole.steps[s]) for s in steps))
+    _write(out / "funnel.json", "step", ((s, whole.steps[s]) for s in steps))
     lost = (
         (f"{stage_of(step)}: {status}", count)
         for step, reasons in whole.lost.items()
         for status, count in reasons.items()
     )
-    _write(out / "reasons.csv", ("reason", "photos"), lost)
+    _write(out / "reasons.json", "reason", lost)
     kept = ((wnid, funnel.steps[KEPT]) for wnid, funnel in funnels.items())
-    _write(out / "classes.csv", ("class", "photos"), kept)
+    _write(out / "classes.json", "class", kept)
 
 
 def write_sheets(out: Path, classes: Sequence[DatasetClass], shown: Iterable[Shown]) -> None:
@@ -57,8 +57,7 @@ def _sheet(thumbs: Sequence[bytes]) -> Image.Image:
     return sheet
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[tuple[str, int]]) -> None:
+def _write(path: Path, named: str, rows: Iterable[tuple[str, int]]) -> None:
     with replaced(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        json.dump([{named: name, "photos": count} for name, count in rows], file, indent=1)
+        file.write("\n")

@@ -99,7 +99,7 @@ def _classes(kept: Sequence[Entry], names: Mapping[str, str], sides: Sequence[st
 def _binned(
     name: str, title: str, note: str, values: Sequence[float], edges: Sequence[float]
 ) -> Bars:
-    """A histogram. A bin holds its lower edge, not its upper; empty ones at the ends are left out."""
+    """A histogram. A bin holds its lower edge, not its upper; empty ends are left out."""
     counts = Counter(bisect_right(edges, value) for value in values)
     bins = range(min(counts, default=0), max(counts, default=-1) + 1)
     labels = [_range(edges, at) for at in bins]
@@ -109,7 +109,7 @@ def _binned(
 def _range(edges: Sequence[float], at: int) -> str:
     if at == 0:
         return f"< {edges[0]:g}"
-    return f"{edges[at - 1]:g}–{edges[at]:g}" if at < len(edges) else f"≥ {edges[-1]:g}"
+    return f"{edges[at - 1]:g}\u2013{edges[at]:g}" if at < len(edges) else f"≥ {edges[-1]:g}"
 
 
 def _even(values: Sequence[int]) -> list[float]:
@@ -148,7 +148,9 @@ def _failures(failures: Counter[tuple[str, Status]]) -> Bars:
     series = {}
     for status in Status:
         row = [failures[name, status] for name in labels]
-        rest = sum(count for (name, why), count in failures.items() if name in others and why is status)
+        rest = sum(
+            count for (name, why), count in failures.items() if name in others and why is status
+        )
         if others:
             row.append(rest)
         if any(row):
