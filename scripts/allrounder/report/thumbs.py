@@ -24,7 +24,10 @@ class Level:
     quality: int
 
 
-LEVELS = (Level(160, 50), Level(128, 45), Level(112, 38), Level(96, 34), Level(80, 30))
+LEVELS = (
+    Level(160, 50), Level(144, 48), Level(128, 45), Level(112, 40), Level(104, 36), Level(96, 34),
+    Level(88, 32), Level(80, 30),
+)  # fmt: skip
 """From what a small dataset gets to what a large one gets on one page."""
 PAGED = Level(128, 45)
 """What a dataset gets that needs more pages anyway."""
@@ -77,12 +80,12 @@ def thumbnail(body: bytes, level: Level) -> bytes:
     """One thumbnail, upright and on white; `b""` when nothing can be decoded."""
     try:
         with Image.open(io.BytesIO(body), formats=[*FORMATS]) as image:
-            image.draft("RGB", (level.side * 2, level.side * 2))
+            image.draft("RGB", (level.side, level.side))
             upright = ImageOps.exif_transpose(image)
             small = _on_white(upright)
         small.thumbnail((level.side, level.side), Image.Resampling.LANCZOS)
         out = io.BytesIO()
-        small.save(out, "WEBP", quality=level.quality, method=6)
+        small.save(out, "WEBP", quality=level.quality, method=5)
         return out.getvalue()
     except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
         return b""
