@@ -6,6 +6,7 @@ Hugging Face's imagefolder and mlcroissant themselves read it in test_describe.p
 import csv
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -88,11 +89,16 @@ def test_the_class_table_joins_detectors_labels(built: Project) -> None:
 
 def test_the_metrics_add_up(built: Project) -> None:
     metrics = json.loads(built.read("data/metrics.json"))
+    lost = [counts.pop("lost") for counts in (metrics["all"], *metrics["classes"].values())]
     for step, count in metrics["all"].items():
         assert count == sum(counts[step] for counts in metrics["classes"].values())
-    for counts in (metrics["all"], *metrics["classes"].values()):
-        assert counts["listed"] >= counts["tried"] >= counts["taken"] >= counts["kept"]
+    for counts, reasons in zip((metrics["all"], *metrics["classes"].values()), lost, strict=True):
+        steps = ("listed", "tried", "taken", "valid", "unique", "kept")
+        for before, after in pairwise(steps):
+            gone = sum(reasons.get(after, {}).values())
+            assert counts[before] - gone == counts[after]
         assert counts["kept"] == counts["train"] + counts["val"]
+    assert lost[0]["unique"] == {"near_duplicate": 1, "cross_class": 2}
 
 
 def test_classes_of_one_voc_label_share_a_folder_and_are_split_each_by_itself(

@@ -13,11 +13,12 @@ from pathlib import Path
 from allrounder.coco import coco_of
 from allrounder.csvfiles import read_csv, replaced, write_csv
 from allrounder.errors import DataError
+from allrounder.funnel import funnels, total
 from allrounder.licences import accepted
 from allrounder.names import folder_name
 from allrounder.origins import origins
 from allrounder.params import Params, Split
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.records import Candidate, CleanRow, ManifestRow, Status
 from allrounder.splitting import places, split_class, splits
 from allrounder.subtrees import wnid_of
 from allrounder.synsets import VOC_LABELS, find, labels
@@ -151,20 +152,11 @@ def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:
     """Write how many photos each class, and all of them, had at each step of the funnel."""
-    parted = Counter((row.wnid, row.split) for row in manifest)
-    funnel = {}
-    for wnid in params.classes:
-        fates = Counter(row.status for row in read_csv(stages.raw / f"{wnid}.csv", RawRow))
-        kept = sum(
-            row.status is Status.KEPT for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
-        )
-        listed = sum(fates.values())
-        steps = {"listed": listed, "tried": listed - fates[Status.UNUSED]}
-        steps |= {"taken": fates[Status.OK], "kept": kept}
-        funnel[wnid] = steps | {side: parted[wnid, side] for side in splits(params.split)}
-    total: Counter[str] = Counter()
-    for counts in funnel.values():
-        total.update(counts)
+    by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits(params.split))
+    metrics = {
+        "all": total([*by_class.values()]).as_metrics(),
+        "classes": {wnid: funnel.as_metrics() for wnid, funnel in by_class.items()},
+    }
     with replaced(path) as file:
-        json.dump({"all": dict(total), "classes": funnel}, file, indent=2)
+        json.dump(metrics, file, indent=2)
         file.write("\n")

@@ -3,13 +3,25 @@
 Not for what became of the photo: that is in data/raw and data/clean.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv
 from allrounder.licences import normal
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.urltext import is_archive
+
+
+def candidates(path: Path) -> Callable[[str], Candidate]:
+    """Looks up the candidate of a URL in a class's list; of an archive's member the archive's."""
+    listed = {candidate.url: candidate for candidate in read_csv(path, Candidate)}
+    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
+
+    def origin(url: str) -> Candidate:
+        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
+        return listed.get(url) or next(inside, Candidate("", url))
+
+    return origin
 
 
 def origins(
@@ -21,14 +33,9 @@ def origins(
     the first, or the first whose licence is among the `accepted` normal forms, if they are given.
     Raises DataError as `read_csv` does.
     """
-    listed = {candidate.url: candidate for candidate in read_csv(urls / f"{wnid}.csv", Candidate)}
-    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
+    origin = candidates(urls / f"{wnid}.csv")
     found: dict[str, tuple[str, Candidate]] = {}
     ids: dict[str, str] = {}  # sha256: image_id
-
-    def origin(url: str) -> Candidate:
-        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
-        return listed.get(url) or next(inside, Candidate("", url))
 
     def refused(candidate: Candidate) -> bool:
         return accepted is not None and normal(candidate.license) not in accepted

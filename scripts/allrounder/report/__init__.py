@@ -1,0 +1,1 @@
+"""Stage report: one page that shows a dataset and how it came to be; it decides nothing."""

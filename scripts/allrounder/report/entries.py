@@ -1,0 +1,152 @@
+"""Gathers what the report shows of each photo: its rows in the stages' tables, put together.
+
+Not for pictures (thumbs.py) or for counting (../funnel.py, stats.py).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allrounder.csvfiles import read_csv
+from allrounder.errors import DataError
+from allrounder.funnel import raw_step, stage_of
+from allrounder.layout import Stages
+from allrounder.origins import candidates
+from allrounder.outcomes import Stored
+from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.tars import members
+
+KEPT = "kept"
+ROWS = 300
+"""Candidates without a photo that are shown for one reason in one class; the rest is counted."""
+
+Key = tuple[str, str]
+"""A photo in raw: its class and its image id, which is unique there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A photo, or a candidate that never became one."""
+
+    wnid: str
+    reason: str  # KEPT, or <stage>.<status>
+    split: str  # '' when it is not in the dataset
+    raw: RawRow
+    clean: CleanRow | None
+    origin: Candidate
+    synset: str
+    file: str  # in the dataset's folder
+    bytes: int | None
+    stored: Stored | None  # where its bytes are
+    twin: Key | None  # the photo that this one is a copy of
+
+    @property
+    def key(self) -> Key | None:
+        """How twins refer to it; None when it never became a photo."""
+        return (self.wnid, self.raw.image_id) if self.clean else None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassEntries:
+    """A class's entries, kept photos first; and how many candidates by reason are left out."""
+
+    entries: list[Entry]
+    left_out: Counter[str]
+
+
+def _read_class(wnid: str, stages: Stages, manifest: Sequence[ManifestRow]) -> ClassEntries:
+    origin = candidates(stages.urls / f"{wnid}.csv")
+    verdicts = {row.image_id: row for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)}
+    taken = {name.rpartition(".")[0]: place for name, place in members(stages.raw / f"{wnid}.tar")}
+    final = dict(members(stages.clean / f"{wnid}.tar"))
+    placed = {row.image_id: row for row in manifest}
+    first: dict[str, str] = {}  # image id of the photo with these bytes
+    found, left_out, seen = [], Counter[str](), Counter[str]()
+    for row in read_csv(stages.raw / f"{wnid}.csv", RawRow):
+        if row.status is not Status.OK:
+            reason = f"{stage_of(raw_step(row.status))}.{row.status}"
+            seen[reason] += 1
+            if seen[reason] > ROWS and row.status is not Status.DUPLICATE:
+                left_out[reason] += 1
+                continue
+            twin = first.get(row.sha256) if row.status is Status.DUPLICATE else None
+            found.append(_lost(wnid, reason, row, origin, (wnid, twin) if twin else None))
+            continue
+        first.setdefault(row.sha256, row.image_id)
+        clean = verdicts[row.image_id]
+        if kept := placed.get(row.image_id):
+            found.append(_kept(wnid, row, clean, kept, origin, final[clean.file]))
+        else:
+            found.append(_dropped(wnid, row, clean, origin, taken[row.image_id]))
+    found.sort(key=lambda entry: (entry.reason != KEPT, entry.file))
+    return ClassEntries(found, left_out)
+
+
+def read_all(
+    wnids: Sequence[str], stages: Stages, manifest: Sequence[ManifestRow]
+) -> dict[str, ClassEntries]:
+    """The entries of all classes, in their order.
+
+    Raises DataError for a broken table, and when the tables are not of one build.
+    """
+    rows: dict[str, list[ManifestRow]] = {wnid: [] for wnid in wnids}
+    try:
+        for row in manifest:
+            rows[row.wnid].append(row)
+        return {wnid: _read_class(wnid, stages, rows[wnid]) for wnid in wnids}
+    except KeyError as error:
+        raise DataError(
+            f"data/: {error} is not in the tables of every stage; run dvc repro"
+        ) from None
+
+
+def read_manifest(dataset: Path) -> list[ManifestRow]:
+    """The rows of the dataset's manifest."""
+    return list(read_csv(dataset / "manifest.csv", ManifestRow))
+
+
+def all_entries(classes: Mapping[str, ClassEntries]) -> Iterator[Entry]:
+    """The entries of all classes, in order."""
+    for one in classes.values():
+        yield from one.entries
+
+
+def _lost(
+    wnid: str, reason: str, row: RawRow, origin: Callable[[str], Candidate], twin: Key | None
+) -> Entry:
+    listed = origin(row.url)
+    synset = listed.synset or wnid
+    return Entry(wnid, reason, "", row, None, listed, synset, "", row.bytes, None, twin)
+
+
+def _dropped(
+    wnid: str, row: RawRow, clean: CleanRow, origin: Callable[[str], Candidate], stored: Stored
+) -> Entry:
+    listed, reason = origin(row.url), f"clean.{clean.status}"
+    synset, twin = listed.synset or wnid, _twin(wnid, clean)
+    return Entry(wnid, reason, "", row, clean, listed, synset, "", row.bytes, stored, twin)
+
+
+def _kept(
+    wnid: str,
+    row: RawRow,
+    clean: CleanRow,
+    kept: ManifestRow,
+    origin: Callable[[str], Candidate],
+    stored: Stored,
+) -> Entry:
+    listed, size = origin(row.url), stored.size
+    return Entry(
+        wnid, KEPT, kept.split, row, clean, listed, kept.synset, kept.file, size, stored, None
+    )
+
+
+def _twin(wnid: str, clean: CleanRow) -> Key | None:
+    """The photo that clean says this one is a copy of, by curate.py's own words."""
+    words = clean.detail.split(" ")
+    if clean.status in (Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE) and len(words) == 2:
+        return wnid, words[1]
+    if clean.status is Status.CROSS_CLASS and len(words) == 3:
+        return words[1], words[2]
+    return None

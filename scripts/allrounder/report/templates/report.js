@@ -1,0 +1,350 @@
+"use strict";
+// Shows the rows of #data. What comes from the web is only ever set as text, or as the link of an
+// http(s) URL; nothing here makes markup of it.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const FIRST = 48, MORE = 192, SIDE = 160;
+
+  const photos = data.rows.map((cells) => {
+    const photo = {};
+    data.columns.forEach((name, at) => { photo[name] = cells[at] ?? ""; });
+    for (const name of data.worded) photo[name] = data.words[photo[name] || 0];
+    photo.class = data.classes[photo.class];
+    photo.reason = data.reasons[photo.reason];
+    photo.split = data.splits[photo.split] ?? "";
+    return photo;
+  });
+  for (const photo of photos) photo.twin = photo.twin ? photos[photo.twin - 1] : null;
+  const own = photos.filter((photo) => !photo.guest);
+
+  const STAGES = { download: "lost in download", clean: "dropped by clean" };
+  const named = (reason) => reason.split(".").pop();
+  const describe = (reason) => reason === "kept" ? "in the dataset"
+    : `${named(reason)}, ${STAGES[reason.split(".")[0]]}`;
+  const number = (value) => value.toLocaleString("en");
+  const counted = (value, word) => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
+
+  function make(tag, properties = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in node) node[name] = value; else node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  }
+
+  // Only URLs of the web become links.
+  function link(text) {
+    let url = null;
+    try { url = new URL(text); } catch { /* no URL: text it is */ }
+    if (!url || !["http:", "https:"].includes(url.protocol)) return document.createTextNode(text);
+    return make("a", { href: url.href, rel: "noopener noreferrer nofollow", textContent: text });
+  }
+
+  // ---- cards
+
+  const thumbOf = (photo) => photo.thumb || (photo.reason === "download.duplicate" && photo.twin
+    ? photo.twin.thumb : "");
+  const alt = (photo) => [photo.class.name, photo.split || describe(photo.reason),
+    photo.width ? `${photo.width} by ${photo.height} pixels` : "", photo.id].filter(Boolean).join(", ");
+
+  function picture(photo) {
+    const image = make("img", { alt: alt(photo), loading: "lazy", decoding: "async" });
+    if (photo.width) {
+      const scale = SIDE / Math.max(photo.width, photo.height);
+      image.width = Math.max(1, Math.round(photo.width * scale));
+      image.height = Math.max(1, Math.round(photo.height * scale));
+    }
+    image.src = `data:image/webp;base64,${thumbOf(photo)}`;
+    return image;
+  }
+
+  function card(photo, list) {
+    const button = make("button", { type: "button", className: "card" });
+    button.setAttribute("aria-haspopup", "dialog");
+    if (thumbOf(photo)) button.append(picture(photo));
+    else {
+      button.classList.add("bare");
+      button.append(make("span", { className: "why", textContent: named(photo.reason) }),
+        make("span", { className: "address", textContent: photo.url || photo.id }));
+      if (photo.detail) button.append(make("span", { className: "detail", textContent: photo.detail }));
+    }
+    if (photo.group) button.append(make("span", { className: "mark", title: "has near-duplicates" }));
+    button.addEventListener("click", () => open(photo, list));
+    return make("li", {}, button);
+  }
+
+  // A list that shows its first items, and more when asked.
+  function wall(items, render, first = FIRST) {
+    const list = make("ul", { className: "wall" });
+    const box = make("div", {}, list);
+    let shown = 0;
+    const grow = (count) => {
+      list.append(...items.slice(shown, shown + count).map((item) => render(item, items)));
+      shown = Math.min(shown + count, items.length);
+    };
+    grow(first);
+    if (shown < items.length) {
+      const more = make("button", { type: "button", className: "more" });
+      const say = () => { more.textContent = `Show ${number(Math.min(MORE, items.length - shown))} more of ${number(items.length - shown)}`; };
+      more.addEventListener("click", () => {
+        const next = shown;
+        grow(MORE);
+        if (shown < items.length) say(); else more.remove();
+        list.children[next].querySelector("button").focus();
+      });
+      say();
+      box.append(more);
+    }
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const ends = { Home: 0, End: -1 }[event.key];
+      if (step === undefined && ends === undefined) return;
+      const cards = [...list.querySelectorAll("button")];
+      const at = cards.indexOf(document.activeElement);
+      const to = step === undefined ? cards.at(ends) : cards[at + step];
+      if (to) { event.preventDefault(); to.focus(); }
+    });
+    return box;
+  }
+
+  // ---- the large view
+
+  const dialog = byId("large");
+  let current = null, around = [], missing = false;
+
+  function fact(name, ...value) {
+    byId("large-facts").append(make("div", {}, make("dt", { textContent: name }), make("dd", {}, ...value)));
+  }
+
+  function largePicture(photo) {
+    const image = picture(photo);
+    image.loading = "eager";
+    if (photo.file && !missing) {
+      const thumb = image.src;
+      image.addEventListener("error", () => { missing = true; image.src = thumb; }, { once: true });
+      image.src = `../data/dataset/${photo.file.split("/").map(encodeURIComponent).join("/")}`;
+    }
+    if (photo.width) { image.width = photo.width; image.height = photo.height; }
+    return image;
+  }
+
+  function fill(photo) {
+    current = photo;
+    byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}`;
+    byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
+      : make("p", { className: "none", textContent: "No picture: nothing could be decoded, or none came." }));
+    byId("large-facts").replaceChildren();
+    fact("Fate", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
+    if (photo.twin) {
+      const twin = photo.twin;
+      fact(photo.reason === "clean.cross_class" ? "Like" : "Copy of", make("button", {
+        type: "button", className: "plain", textContent: `${twin.id} (${twin.class.name})`,
+        onclick: () => fill(twin),
+      }));
+    }
+    fact("Id", photo.id);
+    fact("URL", link(photo.url));
+    if (photo.final_url) fact("Came from", link(photo.final_url));
+    if (photo.landing) fact("Page", link(photo.landing));
+    fact("Source", photo.source || "not stated");
+    fact("Licence", photo.license ? link(photo.license) : "not stated");
+    fact("Author", photo.author ? link(photo.author) : "not stated");
+    if (photo.width) fact("Size", `${number(photo.width)} × ${number(photo.height)} pixels`);
+    if (photo.bytes) fact("Bytes", number(photo.bytes));
+    if (photo.sha256) fact("SHA-256", make("code", { textContent: photo.sha256 }));
+    if (photo.hash) fact("Perceptual hash", make("code", { textContent: photo.hash }));
+    if (photo.group) fact("Group", make("a", {
+      href: `#q=${encodeURIComponent(photo.group)}`, textContent: photo.group, onclick: () => dialog.close(),
+    }));
+    fact("Class", `${photo.class.wnid} (${photo.class.label})${photo.class.voc ? `, VOC ${photo.class.voc}` : ""}`);
+    if (photo.synset) fact("Own synset", photo.synset);
+    if (photo.file) fact("File", make("code", { textContent: `data/dataset/${photo.file}` }));
+    const at = around.indexOf(photo);
+    byId("before").disabled = at <= 0;
+    byId("after").disabled = at < 0 || at >= around.length - 1;
+  }
+
+  function open(photo, list) {
+    around = list;
+    fill(photo);
+    dialog.showModal();
+    dialog.scrollTop = 0;
+  }
+
+  function walk(step) {
+    const next = around[around.indexOf(current) + step];
+    if (next) fill(next);
+  }
+
+  byId("close").addEventListener("click", () => dialog.close());
+  byId("before").addEventListener("click", () => walk(-1));
+  byId("after").addEventListener("click", () => walk(1));
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) { event.preventDefault(); walk(step); }
+  });
+
+  // ---- thrown away
+
+  function pair(photo) {
+    const side = (one, words) => {
+      const shown = card(one, [one]).firstChild;
+      return make("figure", {}, shown, make("figcaption", { textContent: words }));
+    };
+    const where = (one) => `${one.class.name} ${one.split || named(one.reason)}`;
+    const item = make("li", { className: "pair" }, side(photo, `thrown away: ${photo.class.name} ${photo.id}`));
+    if (photo.twin) item.append(side(photo.twin, `${photo.reason === "clean.cross_class" ? "like" : "copy of"}: ${where(photo.twin)} ${photo.twin.id}`));
+    return item;
+  }
+
+  function captioned(photo, list) {
+    const item = card(photo, list);
+    item.className = "captioned";
+    if (thumbOf(photo)) item.append(make("span", { className: "caption", textContent: photo.detail || photo.class.name }));
+    return item;
+  }
+
+  const KINDS = [
+    ["Placeholders", ["clean.placeholder", "download.placeholder"], captioned,
+      "“Photo unavailable” pictures: known ones, and pictures with hardly any detail behind several URLs."],
+    ["Corrupt", ["clean.corrupt"], captioned, "Does not decode to its end. Shown is what could be decoded."],
+    ["Duplicates", ["download.duplicate", "clean.exact_duplicate", "clean.near_duplicate"], pair,
+      "Each beside the photo that it is a copy of."],
+    ["In two classes", ["clean.cross_class"], pair,
+      "The same picture in two classes, so nobody knows whose it is."],
+    ["Out of bounds", ["clean.too_small", "clean.too_many_pixels", "download.too_small", "download.too_many_pixels"], captioned,
+      "Too small, or too many pixels."],
+  ];
+  const told = new Set([...KINDS.flatMap((kind) => kind[1]), "kept", "clean.surplus"]);
+  const others = data.reasons.filter((reason) => reason.startsWith("clean.") && !told.has(reason));
+  if (others.length) KINDS.push(["Others", others, captioned, others.map(named).join(", ")]);
+  for (const [title, reasons, render, note] of KINDS) {
+    const items = own.filter((photo) => reasons.includes(photo.reason));
+    const box = make("section", { className: "kind" },
+      make("h3", {}, title, " ", make("span", { className: "n", textContent: number(items.length) })),
+      make("p", { textContent: items.length ? note : "None." }));
+    if (items.length) box.append(wall(items, render, 24));
+    byId("thrown-list").append(box);
+  }
+
+  // ---- search and filters; their state is the page's #fragment, so that losses are plain links
+
+  const FIELDS = ["class", "split", "source", "reason", "size"];
+  const search = byId("q");
+  const option = (value, text) => make("option", { value, textContent: text });
+
+  function optionsFor(name, values) {
+    byId(name).append(...values.map(([value, text]) => option(value, text)));
+  }
+  optionsFor("class", data.classes.filter((one) => own.some((photo) => photo.class === one)).map((one) => [one.wnid, one.name]));
+  optionsFor("split", data.splits.map((one) => [one, one]));
+  optionsFor("source", [...new Set(own.map((photo) => photo.source).filter(Boolean))].sort().map((one) => [one, one]));
+  const tally = new Map();
+  for (const photo of own) tally.set(photo.reason, (tally.get(photo.reason) || 0) + 1);
+  optionsFor("reason", [["kept", `in the dataset (${number(tally.get("kept") || 0)})`], ["any", "all candidates"], ["lost", "all that are not in it"]]);
+  for (const [stage, title] of Object.entries(STAGES)) {
+    const group = make("optgroup", { label: title });
+    for (const reason of data.reasons.filter((one) => one.startsWith(`${stage}.`) && tally.has(one))) {
+      group.append(option(reason, `${named(reason)} (${number(tally.get(reason))})`));
+    }
+    if (group.children.length) byId("reason").append(group);
+  }
+
+  function haystack(photo) {
+    photo.text ??= [photo.id, photo.url, photo.final_url, photo.landing, photo.author, photo.license,
+      photo.detail, photo.sha256, photo.hash, photo.group, photo.synset, photo.file, photo.source,
+      photo.class.wnid, photo.class.name, photo.class.voc].join("\n").toLowerCase();
+    return photo.text;
+  }
+
+  function matches(photo, wanted, words) {
+    if (wanted.class && photo.class.wnid !== wanted.class) return false;
+    if (wanted.split && photo.split !== wanted.split) return false;
+    if (wanted.source && photo.source !== wanted.source) return false;
+    if (wanted.reason === "lost" ? photo.reason === "kept"
+      : wanted.reason !== "any" && photo.reason !== wanted.reason) return false;
+    if (wanted.size) {
+      const [low, high] = wanted.size.split("-"), side = Math.min(photo.width, photo.height);
+      if (!photo.width || side < Number(low) || (high && side > Number(high))) return false;
+    }
+    return words.every((word) => haystack(photo).includes(word));
+  }
+
+  function show() {
+    const wanted = Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = own.filter((photo) => matches(photo, wanted, words));
+    const groups = new Map();
+    for (const photo of found) {
+      if (!groups.has(photo.class)) groups.set(photo.class, new Map());
+      const parts = groups.get(photo.class), part = photo.split || photo.reason;
+      if (!parts.has(part)) parts.set(part, []);
+      parts.get(part).push(photo);
+    }
+    const sections = [...groups].map(([one, parts]) => {
+      const all = [...parts.values()].flat().length;
+      const box = make("section", { className: "class" },
+        make("h3", {}, one.name, " ", make("small", { textContent: [one.wnid, one.voc && `VOC ${one.voc}`, counted(all, "photo")].filter(Boolean).join(" · ") })));
+      box.dataset.class = one.wnid;
+      for (const [part, items] of parts) {
+        const group = make("div", { className: "part" }, make("h4", {}, data.splits.includes(part) ? part : describe(part), " ",
+          make("span", { className: "n", textContent: number(items.length) })), wall(items, card));
+        group.dataset.part = part;
+        const more = data.left_out[`${one.wnid} ${part}`];
+        if (more) group.append(make("p", { className: "none", textContent: `And ${number(more)} more, in data/raw/${one.wnid}.csv.` }));
+        box.append(group);
+      }
+      return box;
+    });
+    byId("walls").replaceChildren(...sections);
+    byId("result").textContent = found.length
+      ? `Showing ${number(found.length)} of ${number(own.length)}` : "Nothing matches. Clear a filter.";
+  }
+
+  function toFragment() {
+    const state = new URLSearchParams();
+    for (const name of FIELDS) if (byId(name).value && !(name === "reason" && byId(name).value === "kept")) state.set(name, byId(name).value);
+    if (search.value) state.set("q", search.value);
+    history.replaceState(null, "", `#${state.size ? state : "gallery"}`);
+  }
+
+  function fromFragment() {
+    const fragment = location.hash.slice(1);
+    if (!fragment.includes("=")) return false;
+    const state = new URLSearchParams(fragment);
+    for (const name of FIELDS) {
+      const value = state.get(name) ?? (name === "reason" ? "kept" : "");
+      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : (name === "reason" ? "kept" : "");
+    }
+    search.value = state.get("q") ?? "";
+    return true;
+  }
+
+  function follow() {
+    if (!fromFragment()) return;
+    show();
+    byId("gallery").scrollIntoView();
+    byId("gallery-title").focus({ preventScroll: true });
+  }
+
+  const filters = byId("filters");
+  const changed = () => { show(); toFragment(); };
+  filters.addEventListener("input", changed);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("reset", () => setTimeout(changed));
+  window.addEventListener("hashchange", follow);
+  document.addEventListener("click", (event) => {
+    // The same loss chosen twice changes no fragment, and is to be shown all the same.
+    const chosen = event.target.closest?.("a[href^='#']");
+    if (chosen && chosen.hash === location.hash) follow();
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, select, textarea, dialog");
+    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) { event.preventDefault(); search.focus(); }
+  });
+  show();
+  follow();
+})();

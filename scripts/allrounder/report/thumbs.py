@@ -1,0 +1,102 @@
+"""Makes the report's thumbnails: small WebP pictures, of broken photos what could be decoded.
+
+Not for judging photos, and never for the dataset: that is ../pixels.py.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile, ImageOps
+from tqdm import tqdm
+
+from allrounder.outcomes import Stored
+from allrounder.photo import FORMATS
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How large and how good thumbnails are: pixels of the longer side, WebP quality."""
+
+    side: int
+    quality: int
+
+
+LEVELS = (
+    Level(160, 50), Level(144, 48), Level(128, 45), Level(112, 40), Level(104, 36), Level(96, 34),
+    Level(88, 32), Level(80, 30),
+)  # fmt: skip
+"""From what a small dataset gets to what a large one gets on one page."""
+PAGED = Level(128, 45)
+"""What a dataset gets that needs more pages anyway."""
+_SAMPLE = 60
+_CHUNK = 100
+
+
+def thumbnails(places: Sequence[Stored], budget: int) -> list[bytes]:
+    """A thumbnail of each photo, `b""` where nothing could be decoded.
+
+    All of them together take about `budget` bytes at most, if the smallest level is small enough.
+    """
+    if not places:
+        return []
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_take_broken) as pool:
+        level = _level(pool, places, budget)
+        jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
+        made = []
+        with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
+            for part in pool.map(_make, jobs):
+                made += part
+                bar.update(len(part))
+    return made
+
+
+def _level(pool: ProcessPoolExecutor, places: Sequence[Stored], budget: int) -> Level:
+    """The first level at which a sample of the photos says that all would fit."""
+    step = max(len(places) // _SAMPLE, 1)
+    sample = places[::step]
+    for level in LEVELS:
+        tried = [sample[at::4] for at in range(4)]
+        parts = pool.map(_make, [(part, level) for part in tried])
+        size = sum(len(body) for part in parts for body in part)
+        if size / len(sample) * len(places) <= budget:
+            return level
+    return PAGED
+
+
+def _take_broken() -> None:
+    """Let Pillow give what it has of a cut-off photo; in a worker process only."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+def _make(job: tuple[Sequence[Stored], Level]) -> list[bytes]:
+    places, level = job
+    return [thumbnail(place.read(), level) for place in places]
+
+
+def thumbnail(body: bytes, level: Level) -> bytes:
+    """One thumbnail, upright and on white; `b""` when nothing can be decoded."""
+    try:
+        with Image.open(io.BytesIO(body), formats=[*FORMATS]) as image:
+            image.draft("RGB", (level.side, level.side))
+            upright = ImageOps.exif_transpose(image)
+            small = _on_white(upright)
+        small.thumbnail((level.side, level.side), Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=level.quality, method=5)
+        return out.getvalue()
+    except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
+        return b""
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode not in ("RGBA", "LA", "PA"):
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, (255, 255, 255))
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white

@@ -1,0 +1,29 @@
+"""Stage report: one page that shows the dataset and how it came to be; into reports.
+
+Beside it the data and pictures of DVC's plots. See README, 'The report'.
+"""
+
+import sys
+from pathlib import Path
+
+from allrounder import workdir
+from allrounder.errors import run
+from allrounder.layout import Stages
+from allrounder.paramsfile import load
+from allrounder.report.build import build
+
+STAGES = Stages(Path("data/urls"), Path("data/raw"), Path("data/clean"))
+DATASET, REPORTS = Path("data/dataset"), Path("reports")
+
+
+def main() -> None:
+    """Parse, build, write."""
+    params = load()
+    with workdir.locked("report"):
+        workdir.remove(REPORTS)
+        REPORTS.mkdir(parents=True)
+        build(params, STAGES, DATASET, REPORTS)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

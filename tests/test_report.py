@@ -1,0 +1,596 @@
+"""The report in a real browser: its numbers, its filters, its keyboard; nothing leaves it."""
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from faults import COPIES
+from playwright.sync_api import Browser, Page, expect
+
+from allrounder.funnel import clean_step, raw_step, stage_of
+from allrounder.layout import Stages
+from allrounder.params import Params
+from allrounder.paramsfile import load
+from allrounder.records import Status
+from allrounder.report import build as building
+from allrounder.report.digests import params_digest
+from browser import CHROMIUM, cards, chromium, count, result, show, watched
+from crowd import crowd
+from project import Project
+
+pytestmark = [
+    pytest.mark.xdist_group("report"),
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt install chromium"),
+]
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = ("listed", "tried", "taken", "valid", "unique", "kept", "train", "val")
+
+Table = list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def built(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    clone = Project.cloned(origin, tmp_path_factory.mktemp("report") / "clone")
+    clone.dvc("pull", "fetch_urls", "download", "clean", "split")
+    for stage in ("split", "report"):
+        clone.stage(stage)
+    return clone
+
+
+@pytest.fixture
+def page(browser: Browser, built: Project) -> Iterator[Page]:
+    with watched(browser, viewport={"width": 1280, "height": 900}) as opened:
+        show(opened, built.folder / "reports")
+        yield opened
+
+
+def table(path: Path) -> Table:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def manifest(built: Project) -> Table:
+    return table(built.folder / "data/dataset/manifest.csv")
+
+
+def wnids(built: Project) -> list[str]:
+    return [row["wnid"] for row in table(built.folder / "data/dataset/classes.csv")]
+
+
+def counted(built: Project, wnid: str) -> tuple[dict[str, int], Counter[str]]:
+    """A class's funnel and losses, counted here from the stages' tables."""
+    raw = Counter(row["status"] for row in table(built.folder / f"data/raw/{wnid}.csv"))
+    clean = Counter(row["status"] for row in table(built.folder / f"data/clean/{wnid}.csv"))
+    parted = Counter(row["split"] for row in manifest(built) if row["wnid"] == wnid)
+    taken, kept = raw["ok"], clean["kept"]
+    copies = clean["near_duplicate"] + clean["exact_duplicate"] + clean["cross_class"]
+    unique = kept + clean["surplus"]
+    listed = sum(raw.values())
+    numbers = (listed, listed - raw["unused"], taken, unique + copies, unique, kept)
+    lost = {f"download.{status}": n for status, n in raw.items() if status != "ok"}
+    lost |= {f"clean.{status}": n for status, n in clean.items() if status != "kept"}
+    steps = dict(zip(STEPS, (*numbers, parted["train"], parted["val"]), strict=True))
+    return steps, Counter(lost)
+
+
+def chips(page: Page, within: str) -> dict[str, int]:
+    return {
+        chip.get_attribute("data-reason") or "": int(chip.inner_text().split()[-2].lstrip("\u2212"))
+        for chip in page.locator(f"{within} .chip").all()
+    }
+
+
+# Numbers
+
+
+def test_the_funnel_on_the_page_equals_the_tables(page: Page, built: Project) -> None:
+    whole: Counter[str] = Counter()
+    gone: Counter[str] = Counter()
+    for wnid in wnids(built):
+        steps, lost = counted(built, wnid)
+        row = f'tr[data-class="{wnid}"]'
+        assert {s: count(page, f'{row} [data-step="{s}"]') for s in STEPS} == steps
+        assert chips(page, row) == lost
+        whole.update(steps)
+        gone += lost
+    assert {s: count(page, f'.steps [data-step="{s}"]') for s in STEPS} == whole
+    assert chips(page, ".steps") == gone
+    assert whole["listed"] == 260
+
+
+def test_the_top_equals_the_tables_and_the_metrics(page: Page, built: Project) -> None:
+    rows = manifest(built)
+    sizes = [(built.folder / "data/dataset" / row["file"]).stat().st_size for row in rows]
+    assert count(page, "#fact-photos") == len(rows)
+    assert count(page, "#fact-classes") == len(wnids(built))
+    assert page.locator("#fact-bytes").get_attribute("title") == f"{sum(sizes):,} bytes"
+    for side in ("train", "val"):
+        assert count(page, f"#fact-{side}") == sum(row["split"] == side for row in rows)
+    metrics = json.loads(built.read("data/metrics.json"))
+    for where, part in [(".steps", metrics["all"])] + [
+        (f'tr[data-class="{wnid}"]', part) for wnid, part in metrics["classes"].items()
+    ]:
+        assert {s: count(page, f'{where} [data-step="{s}"]') for s in STEPS} == {
+            s: part[s] for s in STEPS
+        }
+        assert chips(page, where) == {
+            f"{stage_of(step)}.{status}": n
+            for step, reasons in part["lost"].items()
+            for status, n in reasons.items()
+        }
+
+
+def test_every_loss_leads_to_the_photos_it_counts(page: Page) -> None:
+    links = [
+        (chip.get_attribute("href") or "", int(chip.inner_text().split()[-2].lstrip("\u2212")))
+        for chip in page.locator(".chip").all()
+    ]
+    assert len(links) > 30
+    for fragment, expected in links:
+        page.locator(f'.chip[href="{fragment}"]').click()
+        wanted = dict(pair.split("=") for pair in fragment[1:].split("&"))
+        expect(page.locator("#class")).to_have_value(wanted.get("class", ""))
+        expect(page.locator("#reason")).to_have_value(wanted["reason"])
+        assert (result(page), cards(page)) == (expected, expected), fragment
+        expect(page.locator("#gallery-title")).to_be_focused()
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_has_one_place_in_the_funnel(status: Status) -> None:
+    lost = {raw_step(status), clean_step(status)} - {""}
+    assert lost <= set(STEPS)
+    assert {raw_step(Status.OK), clean_step(Status.KEPT)} == {""}
+
+
+def test_the_charts_numbers_equal_the_tables(page: Page, built: Project) -> None:
+    rows = manifest(built)
+    for name in ("shorter", "longer", "aspect", "bytes", "sources", "hosts"):
+        cells = page.locator(f"#chart-{name} td").all_text_contents()
+        assert sum(map(int, cells)) == len(rows), name
+    failed = sum(
+        row["status"] not in ("ok", "unused")
+        for wnid in wnids(built)
+        for row in table(built.folder / f"data/raw/{wnid}.csv")
+    )
+    assert sum(map(int, page.locator("#chart-failures td").all_text_contents())) == failed
+    classes = page.locator("#chart-classes tbody tr").all()
+    for wnid, row in zip(wnids(built), classes, strict=True):
+        sides = Counter(one["split"] for one in rows if one["wnid"] == wnid)
+        assert row.locator("td").all_text_contents() == [str(sides["train"]), str(sides["val"])]
+    assert page.locator(".chart svg text", has_text="Eskimo dog").count() == 1
+
+
+# The gallery
+
+
+def test_the_gallery_parts_classes_and_splits(page: Page, built: Project) -> None:
+    cards(page)
+    parts = Counter((row["wnid"], row["split"]) for row in manifest(built))
+    shown = {
+        (wnid, side): page.locator(
+            f'.class[data-class="{wnid}"] .part[data-part="{side}"] .card'
+        ).count()
+        for wnid, side in parts
+    }
+    assert shown == parts
+    assert page.locator("#walls .card").count() == len(manifest(built)) == result(page)
+
+
+def test_filters_and_search_show_just_what_matches(page: Page, built: Project) -> None:
+    rows = manifest(built)
+
+    def matching(**cells: str) -> int:
+        return sum(all(row[name] == cell for name, cell in cells.items()) for row in rows)
+
+    page.select_option("#class", "n02123394")
+    assert result(page) == cards(page) == matching(wnid="n02123394")
+    page.select_option("#split", "val")
+    assert result(page) == cards(page) == matching(wnid="n02123394", split="val")
+    page.reload()  # the filters are in the address
+    assert result(page) == matching(wnid="n02123394", split="val")
+    page.click("button[type=reset]")
+    assert result(page) == len(rows)
+    page.select_option("#source", "folder")
+    assert result(page) == matching(source="folder") == len(rows)
+    page.select_option("#size", "0-199")
+    assert result(page) == sum(min(int(r["width"]), int(r["height"])) < 200 for r in rows) > 0
+    page.select_option("#size", "800-")
+    assert result(page) == 0
+    expect(page.locator("#result")).to_contain_text("Nothing matches")
+    page.click("button[type=reset]")
+    one = rows[7]
+    for text in (one["sha256"], one["image_id"].upper(), f"{one['wnid']} {one['image_id']}"):
+        page.fill("#q", text)
+        assert result(page) == cards(page) == 1
+    page.fill("#q", "")
+    page.select_option("#reason", "clean.corrupt")
+    assert result(page) == 2
+    page.select_option("#reason", "any")
+    assert result(page) == 260
+    page.select_option("#reason", "lost")
+    assert result(page) == 60
+
+
+def test_a_photo_opens_large_with_its_provenance(page: Page, built: Project) -> None:
+    row = manifest(built)[3]
+    page.fill("#q", row["sha256"])
+    page.locator("#walls .card").click()
+    facts = page.locator("#large-facts").inner_text()
+    for cell in ("image_id", "url", "source", "sha256", "file"):
+        assert row[cell] in facts
+    clean = {r["sha256"]: r for r in table(built.folder / f"data/clean/{row['wnid']}.csv")}
+    assert clean[row["sha256"]]["perceptual_hash"] in facts
+    assert f"{row['width']} \u00d7 {row['height']} pixels" in facts
+    assert "Licence\nnot stated" in facts
+    photo = page.locator("#large-photo img")
+    page.wait_for_function("document.querySelector('#large-photo img').naturalWidth")
+    assert photo.evaluate("one => one.naturalWidth") == int(row["width"])
+    assert (photo.get_attribute("src") or "").endswith(row["file"])
+
+
+def test_without_the_dataset_beside_it_a_photo_opens_as_its_thumbnail(
+    browser: Browser, built: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(built.folder / "reports", tmp_path / "reports")
+    context = browser.new_context()
+    alone = context.new_page()
+    show(alone, tmp_path / "reports")
+    alone.locator("#walls .card").first.click()
+    image = alone.locator("#large-photo img")
+    expect(image).to_have_attribute("src", re.compile("^data:image/webp"))
+    assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+    context.close()
+
+
+def test_thrown_away_photos_stand_beside_what_they_duplicate(page: Page) -> None:
+    pairs = page.locator(".pair").all_inner_texts()
+    for copy, first in COPIES.items():
+        mine = [pair for pair in pairs if Path(copy).stem in pair]
+        assert len(mine) == 1
+        assert Path(first).stem in mine[0]
+    crossed = page.locator(".kind", has=page.locator("h3", has_text="In two classes"))
+    assert crossed.locator(".pair").count() == 2
+    assert all(
+        "n03376595_010" in p and "n04344873_012" in p
+        for p in crossed.locator(".pair").all_inner_texts()
+    )
+    corrupt = page.locator(".kind", has=page.locator("h3", has_text="Corrupt")).locator("img")
+    assert corrupt.count() == 2
+    for image in corrupt.all():
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
+    placeholders = page.locator(".kind", has=page.locator("h3", has_text="Placeholders"))
+    assert placeholders.locator("img").count() == 3
+
+
+def test_it_can_be_used_with_the_keyboard_alone(page: Page) -> None:
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("n02109961 train")
+    found = result(page)
+    assert 0 < found < 20
+    first = page.locator("#walls .card").first
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if first.evaluate("one => one === document.activeElement"):
+            break
+    expect(first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#walls .card").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#large")).to_be_visible()
+    before = page.locator("#large-facts").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#large-facts").inner_text() != before
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#large-facts").inner_text() == before
+    page.keyboard.press("Escape")
+    expect(page.locator("#large")).to_be_hidden()
+    expect(page.locator("#walls .card").nth(1)).to_be_focused()
+
+
+# For everyone
+
+
+def test_screen_readers_find_names_and_landmarks(page: Page) -> None:
+    page.select_option("#reason", "any")
+    page.locator("#walls .card").first.click()
+    problems = page.evaluate(
+        """() => {
+        const all = (css) => [...document.querySelectorAll(css)], bad = [];
+        for (const one of all("img")) if (!one.alt) bad.push("img without alt");
+        for (const one of all("input, select")) if (!one.labels.length) bad.push(one.id);
+        for (const one of all("button, a"))
+          if (!(one.textContent.trim() || one.ariaLabel || one.querySelector("img")?.alt))
+            bad.push("nameless " + one.outerHTML);
+        const ids = all("[id]").map((one) => one.id);
+        for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) bad.push("twice " + id);
+        for (const one of all("[aria-labelledby]"))
+          if (!document.getElementById(one.getAttribute("aria-labelledby"))) bad.push("label");
+        let level = 0;
+        for (const one of all("body > :not(dialog) :is(h1, h2, h3, h4)")) {
+          const own = Number(one.tagName[1]);
+          if (own > level + 1) bad.push("skips to " + one.textContent);
+          level = own;
+        }
+        return bad;
+      }"""
+    )
+    assert problems == []
+    for landmark in ("main", "header", "footer", "nav[aria-label]", "[role=search]"):
+        assert page.locator(landmark).count() == 1, landmark
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("#result").get_attribute("aria-live") == "polite"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_legible_in_both_schemes_and_nothing_is_wider_than_a_phone(
+    browser: Browser, built: Project, scheme: Any
+) -> None:
+    size = {"width": 360, "height": 740}
+    with watched(browser, viewport=size, color_scheme=scheme, has_touch=True) as phone:
+        show(phone, built.folder / "reports")
+        phone.select_option("#reason", "any")
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+        phone.locator("#walls .card").first.click()
+        assert phone.locator("#large").evaluate("one => one.scrollWidth <= one.clientWidth")
+        low = phone.evaluate(CONTRASTS)
+        assert low == []
+        paper = phone.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(20, 24, 29)") == (scheme == "dark")
+
+
+CONTRASTS = """() => {
+  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const paper = (node) => {
+    for (; node; node = node.parentElement) {
+      const found = rgb(getComputedStyle(node).backgroundColor);
+      if (found.length < 4 || found[3] === 1) return found;
+    }
+  };
+  const low = [];
+  for (const node of document.querySelectorAll("body *:not(script):not(style):not(option)")) {
+    const own = [...node.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
+    if (!own || node.closest("[disabled]") || node.closest(".hidden")) continue;
+    const style = getComputedStyle(node);
+    const ink = node.closest("svg") ? style.fill : style.color;
+    const [a, b] = [light(rgb(ink)), light(paper(node))].sort().reverse();
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${node.tagName} ${node.textContent.slice(0, 30)} ${ratio}`);
+  }
+  return low.slice(0, 5);
+}"""
+"""WCAG 2.2, 1.4.3: text has at least this contrast with what is behind it."""
+
+
+# Nothing from the web is markup
+
+
+EVIL = (
+    "<script>window.pwned=1</script>",
+    "javascript:window.pwned=1//",
+    "\"'><img src=x onerror=window.pwned=1>",
+    "</script><script>window.pwned=1</script>",
+    "<!--<script>{{ 7*7 }}{% raw %}${window.pwned=1}",
+    "data:text/html,<script>parent.pwned=1</script>",
+    'https://h.example/"onmouseover="window.pwned=1"><svg onload=window.pwned=1>',
+    'http://"><script>window.pwned=1</script>.example/a.jpg',
+    "\u202e\u2028=cmd|' /C calc'!A0 $x^{2}$",
+)
+
+
+def rewrite(path: Path, own: tuple[str, ...], where: dict[str, str]) -> None:
+    """Put hostile text into every free cell of a table; URLs stay unique, and the same in both."""
+    rows = table(path)
+    for number, row in enumerate(rows):
+        for at, name in enumerate(own):
+            if name == "url":
+                row[name] = where.setdefault(
+                    row[name], f"{EVIL[len(where) % len(EVIL)]}#{len(where)}"
+                )
+            elif name != "image_id" or row.get("status") not in ("ok", None):
+                row[name] = EVIL[(number + at) % len(EVIL)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="module")
+def hostile(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of the sample in which every cell that the web could fill is an attack."""
+    root = tmp_path_factory.mktemp("hostile")
+    shutil.copytree(built.folder / "data", root / "data")
+    shutil.copy(built.folder / "params.yaml", root)
+    where: dict[str, str] = {}
+    listed = ("url", "license", "author", "landing_url", "source", "synset", "image_id")
+    for wnid in wnids(built):
+        rewrite(root / f"data/urls/{wnid}.csv", listed, where)
+        rewrite(root / f"data/raw/{wnid}.csv", ("url", "detail", "final_url", "image_id"), where)
+        rewrite(root / f"data/clean/{wnid}.csv", ("detail", "perceptual_hash", "group"), where)
+    own = ("url", "license", "author", "landing_url", "source", "synset")
+    rewrite(root / "data/dataset/manifest.csv", own, where)
+    return make(root, load(root / "params.yaml"))
+
+
+def make(root: Path, params: Params) -> Path:
+    """Build a report of a project's data, in this process."""
+    data, out = root / "data", root / "reports"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    stages = Stages(data / "urls", data / "raw", data / "clean")
+    building.build(params, stages, data / "dataset", out)
+    return out
+
+
+def test_nothing_from_the_web_runs_or_becomes_markup(browser: Browser, hostile: Path) -> None:
+    with watched(browser) as page:
+        show(page, hostile)
+        scripts = page.locator("script").count()
+        page.select_option("#reason", "any")
+        assert cards(page) == result(page) == 260
+        shown: set[str] = set()
+        for number in range(0, 260, 7):
+            page.locator("#walls .card").nth(number).click()
+            shown.add(page.locator("#large-facts").inner_text())
+            page.keyboard.press("Escape")
+        assert all(any(text in facts for facts in shown) for text in EVIL)  # as text, whole
+        assert page.evaluate("window.pwned") is None
+        assert page.locator("script").count() == scripts == 2
+        assert (
+            page.locator("[onerror], [onload], [onmouseover], iframe, object, svg[onload]").count()
+            == 0
+        )
+        for href in page.locator("a").evaluate_all("all => all.map((one) => one.protocol)"):
+            assert href in ("file:", "http:", "https:")
+
+
+def test_links_to_the_web_tell_it_nothing(browser: Browser, hostile: Path) -> None:
+    with watched(browser) as page:
+        show(page, hostile)
+        rels: list[str] = []
+        for number in range(24):
+            page.locator("#walls .card").nth(number).click()
+            links = page.locator("#large-facts a[href^=http]")
+            rels += links.evaluate_all("all => all.map((one) => one.rel)")
+            page.keyboard.press("Escape")
+        assert len(rels) > 5
+        assert {*rels} == {"noopener noreferrer nofollow"}
+
+
+def test_the_page_could_not_call_anyone_if_it_tried(browser: Browser, built: Project) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    show(page, built.folder / "reports")
+    blocked = page.evaluate(
+        """async () => {
+          const seen = [];
+          const note = (one) => seen.push(one.effectiveDirective);
+          document.addEventListener("securitypolicyviolation", note);
+          const add = (tag, what) =>
+            document.body.append(Object.assign(document.createElement(tag), what));
+          await fetch("https://h.example/").catch(() => {});
+          add("img", { src: "https://h.example/a.png" });
+          add("script", { src: "https://h.example/a.js" });
+          add("script", { textContent: "window.pwned = 1" });
+          while (seen.length < 4) await new Promise(requestAnimationFrame);
+          return [...seen, window.pwned];
+        }"""
+    )
+    assert blocked.pop() is None
+    assert sorted(blocked) == ["connect-src", "img-src", "script-src-elem", "script-src-elem"]
+    context.close()
+
+
+# The same dataset, the same report
+
+
+def test_it_is_the_same_bytes_elsewhere_and_at_another_time(
+    built: Project, origin: Path, tmp_path: Path
+) -> None:
+    other = Project.cloned(origin, tmp_path / "elsewhere")
+    shutil.copytree(built.folder / "data", other.folder / "data", dirs_exist_ok=True)
+    other.run(
+        sys.executable, "scripts/report.py",
+        TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7", MPLBACKEND="agg", SOURCE_DATE_EPOCH="9",
+    )  # fmt: skip
+    assert other.files("reports") == built.files("reports")
+    assert len(other.files("reports")) > 20
+
+
+def test_the_version_is_what_dvc_lock_pins_and_what_the_params_mean(
+    page: Page, built: Project
+) -> None:
+    pinned = {
+        out["path"]: out["md5"]
+        for stage in ("fetch_urls", "download", "clean", "split")
+        for out in built.locked(stage)["outs"]
+    }
+    said = page.locator(".about pre").first.text_content() or ""
+    told = dict(line.split()[::-1] for line in said.strip().splitlines())
+    assert told == {path: md5 for path, md5 in pinned.items() if not path.endswith(".json")}
+    params = load(built.folder / "params.yaml")
+    digest = page.locator("#params-digest").get_attribute("title")
+    assert digest == params_digest(params)
+    faster = params.model_copy(update={"network": params.network.model_copy(update={"tries": 9})})
+    assert params_digest(faster) == digest
+    turned = params.model_copy(update={"classes": dict(reversed(params.classes.items()))})
+    assert params_digest(turned) != digest
+
+
+def test_the_stage_watches_all_params_that_are_in_the_version(built: Project) -> None:
+    stage = yaml.safe_load(built.read("dvc.yaml"))["stages"]["report"]
+    assert {*stage["params"]} == {*Params.model_fields} - {"network"}
+
+
+# Size and pages
+
+
+def test_a_larger_dataset_goes_on_further_pages(
+    browser: Browser, built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(built.folder / "data", tmp_path / "data")
+    monkeypatch.setattr(building, "MAX_PAGE", 300_000)
+    monkeypatch.setattr(building, "_SHELL", 60_000)
+    reports = make(tmp_path, load(built.folder / "params.yaml"))
+    names = sorted(path.name for path in reports.glob("*.html"))
+    assert len(names) > 2
+    assert all((reports / name).stat().st_size < 300_000 for name in names)
+    with watched(browser) as page:
+        everything, seen = 0, 0
+        for name in names[1:]:
+            show(page, reports, name, "#reason=any")
+            everything += result(page)
+            page.select_option("#reason", "kept")
+            seen += cards(page)
+        assert (everything, seen) == (260, 200)
+        show(page, reports)
+        assert page.locator("#pages li").count() == len(names) - 1
+        for chip in ("cross_class", "near_duplicate", "corrupt"):
+            show(page, reports)
+            page.locator(".steps .chip", has_text=chip).click()
+            assert 1 <= result(page) <= 2
+            page.locator("#walls .card").first.click()
+            assert chip in page.locator("#large-facts").inner_text()
+        show(page, reports)
+        page.locator(".steps .chip", has_text="cross_class").click()
+        pair = page.locator(".pair", has_text="n03376595_010").first
+        assert "n04344873_012" in pair.inner_text()  # a guest from another page
+
+
+def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_path: Path) -> None:
+    params = load(built.folder / "params.yaml")
+    crowd(ROOT / "data" / "sample", tmp_path / "data", [*params.classes], 300, 60, 400)
+    reports = make(tmp_path, params)
+    assert [path.name for path in reports.glob("*.html")] == ["index.html"]
+    assert 3_000_000 < (reports / "index.html").stat().st_size < 5_000_000
+    with watched(browser) as page:
+        show(page, reports)
+        assert count(page, "#fact-photos") == result(page) == 3000
+        assert page.locator("#walls .card").count() < 1500  # the rest when it is asked for
+        assert page.locator("#walls img").evaluate_all(
+            "all => all.filter((one) => one.naturalWidth).length < all.length / 2"
+        )  # and pictures only when they come near
+        page.locator(".steps .chip", has_text="http_error").click()
+        assert result(page) == 3000
+        expect(page.locator("#walls .none").first).to_have_text(
+            "And 100 more, in data/raw/n02109961.csv."
+        )

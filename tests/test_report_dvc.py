@@ -1,0 +1,71 @@
+"""What DVC shows of a build: metrics and plots, of one version and of two; in a clone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from project import Project
+
+
+@pytest.fixture(scope="module")
+def two_versions(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone with two committed versions: v1 is the embedded default, v2 has a class less."""
+    clone = Project.cloned(origin, tmp_path_factory.mktemp("plots") / "clone")
+    clone.dvc("pull", "fetch_urls", "download", "clean", "split")
+    clone.repro()
+    clone.git("add", "-A")
+    clone.git("commit", "-qm", "v1", "--allow-empty")
+    clone.git("tag", "v1")
+    classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
+    clone.edit(classes={w: voc for w, voc in classes.items() if w != "n02123394"}, per_class=18)
+    clone.repro()
+    clone.commit("v2")
+    clone.git("tag", "v2")
+    return clone
+
+
+def parsed(printed: str) -> Any:
+    return json.loads(printed[printed.index("{") :])
+
+
+def test_metrics_tell_two_versions_apart(two_versions: Project) -> None:
+    diff = parsed(two_versions.dvc("metrics", "diff", "v1", "v2", "--json"))
+    changed = next(iter(diff["diff"].values()))
+    assert changed["all.kept"] == {"old": 200, "new": 162, "diff": -38}
+    assert changed["classes.n02123394.kept"] == {"old": 20, "new": None}
+    assert changed["all.lost.unique.near_duplicate"] == {"old": 1, "new": None}
+    shown = two_versions.dvc("metrics", "show", "--json")
+    metrics = next(iter(parsed(shown)[""]["data"].values()))["data"]
+    assert metrics == json.loads(two_versions.read("data/metrics.json"))
+
+
+def test_plots_show_the_funnel_of_the_metrics(two_versions: Project) -> None:
+    metrics = json.loads(two_versions.read("data/metrics.json"))["all"]
+    plots = parsed(two_versions.dvc("plots", "show", "--json"))["data"]
+    steps = {row["step"]: row["photos"] for row in values(plots["funnel"])}
+    assert steps == {name: count for name, count in metrics.items() if name != "lost"}
+    lost = {row["reason"].split(": ")[1]: row["photos"] for row in values(plots["reasons"])}
+    assert lost == {s: n for reasons in metrics["lost"].values() for s, n in reasons.items()}
+    assert sum(row["photos"] for row in values(plots["classes"])) == metrics["kept"]
+    assert plots["funnel"][0]["content"]["encoding"]["x"]["scale"] == {"zero": True}
+
+
+def values(plot: Any) -> list[dict[str, Any]]:
+    return [row for one in plot for row in one["content"]["data"]["values"]]
+
+
+def test_plots_diff_shows_charts_and_contact_sheets_of_both(two_versions: Project) -> None:
+    two_versions.dvc("plots", "diff", "v1", "v2")
+    pictures = {path.name for path in (two_versions.folder / "dvc_plots/static").iterdir()}
+    for version, sheets in (("v1", 10), ("v2", 9)):
+        mine = [name for name in pictures if name.startswith(f"{version}_")]
+        assert sum(name.endswith(".jpg") for name in mine) == sheets
+        assert any(name.endswith("charts_classes.svg") for name in mine)
+    for path in (two_versions.folder / "reports/plots/sheets").iterdir():
+        with Image.open(path) as sheet:
+            assert sheet.width == 768
+    assert len([*(two_versions.folder / "reports/plots/sheets").iterdir()]) == 9
