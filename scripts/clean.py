@@ -7,7 +7,7 @@ import gc
 import sys
 from pathlib import Path
 
-from allrounder import cleaning, pins, spool, workdir
+from allrounder import cleaning, cleanreport, pins, spool, workdir
 from allrounder.classfiles import clear_others
 from allrounder.errors import run
 from allrounder.paramsfile import load
@@ -28,7 +28,7 @@ def main() -> None:
         finally:
             workdir.remove(work)
     clear_others(CLEAN, params.classes)
-    for warning in cleaning.check(rows, params, RAW):
+    for warning in cleanreport.check(rows, params, RAW):
         print(warning, file=sys.stderr)
 
 
