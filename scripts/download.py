@@ -10,9 +10,8 @@ from pathlib import Path
 
 from allrounder import offline, pins, workdir, workers
 from allrounder.classfiles import clear_others
-from allrounder.crawl import Crawl, Folders
+from allrounder.crawl import Crawl, Folders, Share
 from allrounder.errors import run
-from allrounder.params import Network
 from allrounder.paramsfile import load
 from allrounder.rawreport import check, print_table, rules_key
 from allrounder.spool import Spool
@@ -29,9 +28,9 @@ def main() -> None:
         pinned = pins.locked_output("download")
         spool = Spool(work, rules_key(params), pins.ignored(), pinned)
 
-        def make(number: int, wnids: Sequence[str], network: Network) -> Crawl:
+        def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
             own = spool.of_process(number) if number else spool
-            return Crawl(params, wnids, network, Folders(URLS, RAW, work), own)
+            return Crawl(params, wnids, share, Folders(URLS, RAW, work), own)
 
         try:
             results, traffic = workers.crawl(params, make)

@@ -5,15 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, MutableSequence, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from allrounder import spool, workers
-from allrounder.crawl import Crawl
+from allrounder.classrun import ClassResult
+from allrounder.crawl import Crawl, Share
 from allrounder.errors import DataError
+from allrounder.fetch import Traffic
+from allrounder.hosts import Hosts
 from allrounder.params import Params
+from allrounder.progress import Counts
 from webfaults.project import OTHER, SCRIPT, THIRD, WNID, Project, make_params
 from webfaults.server import Server
 
@@ -151,3 +157,40 @@ def started(project: Project) -> "subprocess.Popen[str]":
         text=True,
         stderr=subprocess.PIPE,
     )
+
+
+def test_a_host_that_asks_one_process_to_wait_is_left_alone_by_all() -> None:
+    waits: list[float] = [0.0] * 16
+    one, other = (Hosts[str](8, 8, 0, 120, waits) for _ in range(2))
+    one.add("busy.example", "a")
+    assert list(one.start(100.0)) == ["a"]
+    one.end("busy.example", 101.0, 429, retry_after=30)
+    other.add("busy.example", "b")
+    assert list(other.start(102.0)) == []
+    assert other.wait(102.0) == 29
+    assert list(other.start(131.0)) == ["b"]
+
+
+class Writer:
+    """Stands for a crawl: the second process writes on the board, the first waits to read it."""
+
+    traffic = Traffic()
+
+    def __init__(self, number: int, wnids: Sequence[str], waits: MutableSequence[float]):
+        self.number, self.wnids, self.waits = number, wnids, waits
+
+    def run(self, interrupts: object, show: Any) -> list[ClassResult]:
+        if self.number:
+            self.waits[3] = 7.5
+        while self.waits[3] != 7.5:
+            show(Counts())
+        return [ClassResult(wnid, Counter()) for wnid in self.wnids]
+
+
+def test_the_processes_of_a_run_share_one_board() -> None:
+    def make(number: int, wnids: Sequence[str], share: Share) -> Any:
+        return Writer(number, wnids, share.waits)
+
+    params = Params.model_validate(make_params([WNID, OTHER], network={"processes": 2}))
+    results, _ = workers.crawl(params, make)
+    assert [result.wnid for result in results] == [WNID, OTHER]

@@ -6,7 +6,7 @@ a file of this machine, the web (unless we are offline: then what is missing is 
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,14 @@ class Folders:
     work: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part of the network, and the board of waits that all of them share (hosts.py)."""
+
+    network: Network
+    waits: MutableSequence[float]
+
+
 class Crawl:
     """One run over some classes."""
 
@@ -56,15 +64,16 @@ class Crawl:
         self,
         params: Params,
         wnids: Sequence[str],
-        network: Network,
+        share: Share,
         folders: Folders,
         spool: Spool,
     ):
+        network = share.network
         self._params, self._wnids, self._window = params, wnids, network.connections
         self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
         self._spool = spool
         rows = RowPages(params.sources, network.allow_private)
-        self._fetcher = Fetcher(network, params.download, rows=rows)
+        self._fetcher = Fetcher(network, params.download, rows=rows, waits=share.waits)
         self._active: list[ClassRun] = []
         self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds

@@ -5,7 +5,7 @@ Not for which URLs are asked or which photos are taken: that is quota.py and cra
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         rows: RowPages | None = None,
+        waits: MutableSequence[float] | None = None,
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
         self.traffic = Traffic()
@@ -76,7 +77,11 @@ class Fetcher:
         self._clock, self._rng = clock, rng or random.Random()
         self._transfers, self._rows = Transfers(network), rows or RowPages()
         self._hosts: Hosts[_Job] = Hosts(
-            network.connections, network.per_host, network.min_interval, network.retry_after_max
+            network.connections,
+            network.per_host,
+            network.min_interval,
+            network.retry_after_max,
+            waits,
         )
         self._ended: list[Fetched] = []
 

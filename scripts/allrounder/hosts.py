@@ -5,18 +5,22 @@ Pure bookkeeping with the time passed in; it opens no connection.
 
 import heapq
 import itertools
+import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 
 BUSY_CODES = (429, 503)
+WAITS = 4096
+"""Places of a board of waits: few hosts share one, and those that do only wait for each other."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 
 
 class _Host(Generic[Job]):
-    def __init__(self) -> None:
+    def __init__(self, place: int) -> None:
+        self.place = place  # on the board of waits
         self.queue: deque[Job] = deque()
         self.in_flight = 0
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
@@ -25,9 +29,21 @@ class _Host(Generic[Job]):
 
 
 class Hosts(Generic[Job]):
-    """The queues of all hosts. Times are seconds of one monotonic clock."""
+    """The queues of all hosts. Times are seconds of one monotonic clock.
 
-    def __init__(self, total: int, per_host: int, min_interval: float, retry_after_max: float):
+    `waits` is a board that the processes of a run share: until when a host that answered 429, 503
+    or Retry-After is to be left alone, whichever of them it told.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        per_host: int,
+        min_interval: float,
+        retry_after_max: float,
+        waits: MutableSequence[float] | None = None,
+    ):
+        self._waits = [0.0] * WAITS if waits is None else waits
         self._total, self._per_host = total, per_host
         self._min_interval, self._retry_after_max = min_interval, retry_after_max
         self._hosts: dict[str, _Host[Job]] = {}
@@ -60,6 +76,7 @@ class Hosts(Generic[Job]):
             state.listed = False
             if not state.queue or state.in_flight >= self._per_host:
                 continue  # listed again when a job of it ends or comes
+            state.not_before = max(state.not_before, self._waits[state.place])
             if state.not_before > now:
                 state.listed = True
                 heapq.heappush(self._waiting, (state.not_before, next(self._count), state))
@@ -76,14 +93,15 @@ class Hosts(Generic[Job]):
         state = self._host(host)
         state.in_flight -= 1
         self._in_flight -= 1
+        wait = 0.0 if retry_after is None else min(retry_after, self._retry_after_max)
         if code in BUSY_CODES:
             state.interval = min(max(2 * state.interval, _FIRST_INTERVAL), _LONGEST_INTERVAL)
-            state.not_before = max(state.not_before, now + state.interval)
+            wait = max(wait, state.interval)
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
-        if retry_after is not None:
-            wait = min(retry_after, self._retry_after_max)
+        if wait:
             state.not_before = max(state.not_before, now + wait)
+            self._waits[state.place] = max(self._waits[state.place], state.not_before)
         self._list(state)
 
     def wait(self, now: float) -> float | None:
@@ -92,7 +110,10 @@ class Hosts(Generic[Job]):
         return max(0.0, min(times) - now) if times else None
 
     def _host(self, host: str) -> _Host[Job]:
-        return self._hosts.setdefault(host, _Host())
+        if (state := self._hosts.get(host)) is None:
+            place = zlib.crc32(host.encode()) % len(self._waits)
+            state = self._hosts[host] = _Host(place)
+        return state
 
     def _list(self, state: _Host[Job]) -> None:
         if state.queue and not state.listed and state.in_flight < self._per_host:

@@ -13,9 +13,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from allrounder.classrun import ClassResult
-from allrounder.crawl import Crawl
+from allrounder.crawl import Crawl, Share
 from allrounder.errors import DataError
 from allrounder.fetch import Traffic
+from allrounder.hosts import WAITS
 from allrounder.interrupts import Interrupts
 from allrounder.params import Network, Params
 from allrounder.progress import Counts, Progress
@@ -25,7 +26,7 @@ MIN_SHARE = 500
 _MIN_CONNECTIONS = 8
 _WAIT = 0.2  # seconds
 
-MakeCrawl = Callable[[int, Sequence[str], Network], Crawl]
+MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
 """Makes the crawl of a process: its number, its classes, its share of the network."""
 
 
@@ -60,10 +61,11 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     Raises what `Crawl.run` raises, in whichever process; the others are then ended.
     """
     parts = shares(params)
-    network = _share(params.network, len(parts))
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
+    waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
+    share = Share(_network(params.network, len(parts)), waits)
     others = [
-        _Process(context, make, number, part, network)
+        _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
     ]
     with Interrupts() as interrupts, Progress(params.quota * len(params.classes)) as progress:
@@ -73,7 +75,7 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
                 interrupts.check_parent()
                 progress.show([counts, *(other.counts() for other in others)])
 
-            first = make(0, parts[0], network)
+            first = make(0, parts[0], share)
             ended = [_Ended(first.run(interrupts, show), first.traffic)]
             for other in others:
                 while (end := other.ended(_WAIT)) is None:
@@ -90,11 +92,11 @@ class _Process:
     """Another process of the run."""
 
     def __init__(
-        self, context: Any, make: MakeCrawl, number: int, part: Sequence[str], network: Network
+        self, context: Any, make: MakeCrawl, number: int, part: Sequence[str], share: Share
     ):
         self._shared = context.RawArray("q", 3)
         self._pipe, far_end = context.Pipe(duplex=False)
-        arguments = (make, number, part, network, self._shared, far_end, os.getpid())
+        arguments = (make, number, part, share, self._shared, far_end, os.getpid())
         self._end: _Ended | None = None
         self._process = context.Process(target=_main, args=arguments, daemon=True)
         self._process.start()
@@ -130,7 +132,7 @@ def _main(
     make: MakeCrawl,
     number: int,
     part: Sequence[str],
-    network: Network,
+    share: Share,
     shared: Any,
     pipe: Connection,
     parent: int,
@@ -141,7 +143,7 @@ def _main(
 
     with Interrupts(parent) as interrupts:
         try:
-            one = make(number, part, network)
+            one = make(number, part, share)
             pipe.send(_Ended(one.run(interrupts, show), one.traffic))
         except KeyboardInterrupt:
             pass  # the first process was told too, or told us
@@ -153,7 +155,7 @@ def _main(
             pipe.send(_Ended([], Traffic(), RuntimeError("a process of this run failed")))
 
 
-def _share(network: Network, count: int) -> Network:
+def _network(network: Network, count: int) -> Network:
     return network.model_copy(
         update={
             "connections": network.connections // count,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from allrounder import workers
-from allrounder.crawl import Crawl, Folders
+from allrounder.crawl import Crawl, Folders, Share
 from allrounder.csvfiles import read_csv, write_csv
-from allrounder.params import Network, Params
+from allrounder.params import Params
 from allrounder.rawreport import rules_key
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.spool import Spool
@@ -72,9 +72,9 @@ class Project:
             spool = Spool(work, rules_key(params), fresh=False)
             folders = Folders(Path("data/urls"), Path("data/raw"), work)
 
-            def make(number: int, wnids: Sequence[str], network: Network) -> Crawl:
+            def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
                 own = spool.of_process(number) if number else spool
-                return Crawl(params, wnids, network, folders, own)
+                return Crawl(params, wnids, share, folders, own)
 
             try:
                 workers.crawl(params, make)
