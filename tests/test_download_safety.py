@@ -424,6 +424,15 @@ def test_a_range_that_was_not_asked_for_is_not_taken_for_it(
     assert len(members) == 40 or own.status is not Status.UNUSED
 
 
+def test_the_rest_of_another_archive_is_not_taken_for_this_ones(
+    tmp_path: Path, server: Server, whole: list[object]
+) -> None:
+    members, own = take(tmp_path, server, "tar_changed", MANY, **LOTS)
+    assert facts(members) == whole[:7]
+    detail = f"another archive than before the break; byte {7 * 2560}"
+    assert (own.status, own.detail) == (Status.TRUNCATED, detail)
+
+
 @pytest.mark.parametrize("behaviour", ["tar", "tar_no_length"])
 def test_an_archive_that_is_cut_at_its_source(
     tmp_path: Path, server: Server, whole: list[object], behaviour: str

@@ -41,6 +41,7 @@ class ArchiveJob:
         self._asked_from = offset
         self._to_pass = 0  # bytes that a server without ranges sends again
         self.received = 0  # bytes of this try
+        self._etags: list[bytes] = []  # of the first answer
         self._broken = ""
         self._enough = False
 
@@ -71,6 +72,11 @@ class ArchiveJob:
             return False
         if reply.code == 206 and not self._is_range_asked_for(reply):
             self.ranges = False
+            return False
+        etags = reply.headers.get(b"etag", [])
+        self._etags = self._etags or etags
+        if etags != self._etags and etags:
+            self._broken = "another archive than before the break"
             return False
         if reply.code == 200 and self._to_pass:
             passed = min(self._to_pass, len(chunk))

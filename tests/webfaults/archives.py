@@ -48,13 +48,16 @@ def _stored(exchange: Exchange) -> tuple[bytes, int]:
     return ARCHIVES[exchange.argument], int(start)
 
 
-def _ranged(exchange: Exchange, body: bytes, start: int, sent: int | None = None) -> None:
+def _ranged(
+    exchange: Exchange, body: bytes, start: int, sent: int | None = None, etag: str = ""
+) -> None:
     """An answer of body[start:], as a range if it is one, cut off after `sent` bytes."""
     if start and start >= len(body):
         return exchange.reply(code=416, headers=[("Content-Range", f"bytes */{len(body)}")])
     place = ("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
     length = ("Content-Length", str(len(body) - start))
-    exchange.head(206 if start else 200, [length, place] if start else [length])
+    headers = [length] + [place] * bool(start) + [("ETag", etag)] * bool(etag)
+    exchange.head(206 if start else 200, headers)
     exchange.send(body[start:][:sent])
 
 
@@ -112,6 +115,15 @@ def tar_unsure_range(exchange: Exchange) -> None:
         return _ranged(exchange, body, 0, sent=20_000)
     place = ("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
     exchange.reply(body, 206, [place])
+
+
+@behaviour
+def tar_changed(exchange: Exchange) -> None:
+    """Cut after 20,000 bytes; then the rest of another archive, as its ETag says."""
+    body, start = _stored(exchange)
+    body = photos_tar(40, "another") if start else body
+    etag = '"two"' if start else '"one"'
+    _ranged(exchange, body, start, None if start else 20_000, etag)
 
 
 @behaviour
