@@ -239,7 +239,7 @@ def test_what_comes_back_is_named(
 def test_an_answer_is_bounded(viewer: ViewerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "MAX_PAGE", 10_000)
     viewer.faults["/filter"] = lambda path: (200, {}, b"[" * 10_001)
-    with pytest.raises(DataError, match="/filter.* answered more than 10,000 bytes"):
+    with pytest.raises(DataError, match=r"/filter.* answered more than 10,000 bytes"):
         listed(viewer)
 
 
