@@ -441,6 +441,7 @@ PAGES: list[tuple[Reply, Status, str, int]] = [
     (error(429), Status.HTTP_ERROR, "429", 2),
     (error(500, "ResponseNotReady"), Status.HTTP_ERROR, "500", 2),
     (error(503), Status.HTTP_ERROR, "503", 2),
+    ((500, {}, b" " * (MAX_PAGE + 1)), Status.HTTP_ERROR, "500", 2),
     ((204, {}, b""), Status.HTTP_ERROR, "204", 1),
     ((200, {}, b"{}"), Status.REDIRECT_ERROR, "the dataset has changed since listed", 1),
     ((200, {"X-Revision": "0123abc"}, b"{}"), Status.REDIRECT_ERROR,
