@@ -239,7 +239,7 @@ def test_what_comes_back_is_named(
 def test_an_answer_is_bounded(viewer: ViewerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "MAX_PAGE", 10_000)
     viewer.faults["/filter"] = lambda path: (200, {}, b"[" * 10_001)
-    with pytest.raises(DataError, match="/filter.* answered more than 10,000 bytes"):
+    with pytest.raises(DataError, match=r"/filter.* answered more than 10,000 bytes"):
         listed(viewer)
 
 
@@ -441,6 +441,7 @@ PAGES: list[tuple[Reply, Status, str, int]] = [
     (error(429), Status.HTTP_ERROR, "429", 2),
     (error(500, "ResponseNotReady"), Status.HTTP_ERROR, "500", 2),
     (error(503), Status.HTTP_ERROR, "503", 2),
+    ((500, {}, b" " * (MAX_PAGE + 1)), Status.HTTP_ERROR, "500", 2),
     ((204, {}, b""), Status.HTTP_ERROR, "204", 1),
     ((200, {}, b"{}"), Status.REDIRECT_ERROR, "the dataset has changed since listed", 1),
     ((200, {"X-Revision": "0123abc"}, b"{}"), Status.REDIRECT_ERROR,

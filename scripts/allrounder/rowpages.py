@@ -31,7 +31,7 @@ NO_ACCESS_CODE = "ExternalAuthenticatedError"
 Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
 """
 _GONE = (403, 404, 410)
-_ROW = re.compile(r"(\d{1,15})&length=1#([^@]+)(?:@(.+))?")
+_ROW = re.compile(r"([0-9]{1,15})&length=1#([^@]+)(?:@(.+))?")
 _REVISION = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
@@ -107,7 +107,8 @@ class RowJob:
         if self._at_page:
             return self._of_page(reply, asked, bounds)
         if reply.code in _GONE and not self._renewed:
-            # signatures last an hour, and the viewer empties its cache of photos at times
+            # Signatures last an hour (huggingface/dataset-viewer, pull request 2315), and the
+            # viewer empties its cache of photos at times (its documentation, page rows).
             self._renewed = self._at_page = True
             page = asked[0]
             asked.clear()
@@ -115,7 +116,7 @@ class RowJob:
         return fates.fate(reply, asked, bounds, honour_opt_out)
 
     def _of_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Fate:
-        if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
+        if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):
             return _bad(f"has more than {MAX_PAGE} bytes")
         if failed := fates.failure(reply, bounds):
             return failed

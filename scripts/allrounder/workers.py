@@ -14,7 +14,7 @@ from typing import Any
 
 from allrounder.classrun import ClassResult
 from allrounder.crawl import Crawl, Share
-from allrounder.errors import DataError
+from allrounder.errors import DataError, UsageError
 from allrounder.fetch import Traffic
 from allrounder.hosts import WAITS
 from allrounder.interrupts import Interrupts
@@ -147,7 +147,7 @@ def _main(
             pipe.send(_Ended(one.run(interrupts, show), one.traffic))
         except KeyboardInterrupt:
             pass  # the first process was told too, or told us
-        except (DataError, OSError) as error:
+        except (DataError, UsageError, OSError) as error:
             if os.getppid() == parent:
                 pipe.send(_Ended([], Traffic(), error))
         except Exception:
