@@ -4,13 +4,16 @@ Threads do: hashlib lets go of the interpreter's lock while it hashes. Not for b
 """
 
 import hashlib
-import itertools
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _CHUNK = 2**20
 _BATCH = 32
@@ -52,12 +55,20 @@ def digests(
 ) -> Iterator[Digest]:
     """Hash files in parallel; yields in their order. `show` is told the bytes of each."""
     batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
-    with ThreadPoolExecutor(max_workers=min(32, 4 * (os.cpu_count() or 1))) as pool:
+    workers = min(32, 4 * (os.cpu_count() or 1))
+    for batch in in_threads(lambda batch: [digest(path) for path in batch], batches, workers):
+        for one in batch:
+            show(one.size)
+            yield one
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Call a function for every item, in threads; yields in order. An interrupt drops the rest."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
-            hashed = pool.map(lambda batch: [digest(path) for path in batch], batches)
-            for one in itertools.chain.from_iterable(hashed):
-                show(one.size)
-                yield one
+            yield from pool.map(function, items)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -6,13 +6,13 @@ DVC's own check would remove a damaged object.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from allrounder.errors import DataError
 from allrounder.findings import Kind, OutReport, Problem
+from allrounder.hashing import in_threads
 from allrounder.lockedouts import Out, cached_list, first_line, listed, remote
 
 _CHUNK = 2**20
@@ -56,12 +56,12 @@ def _check_out(repo: Any, out: Out, show: Callable[[int], object]) -> OutReport:
     for path, md5 in files.items():
         names.setdefault(md5, path)
     names.pop(out.md5, None)
-    with ThreadPoolExecutor(max_workers=odb.fs.jobs) as pool:
-        answers = {out.md5: first}
-        show(first.size)
-        for md5, answer in zip(names, pool.map(partial(_read, odb), names), strict=True):
-            answers[md5] = answer
-            show(answer.size)
+    answers = {out.md5: first}
+    show(first.size)
+    read = in_threads(partial(_read, odb), names, odb.fs.jobs)
+    for md5, answer in zip(names, read, strict=True):
+        answers[md5] = answer
+        show(answer.size)
     size = sum(answer.size for answer in answers.values())
     names = {out.md5: out.path} | names
     problems = tuple(_problems(odb, out, names, answers))
