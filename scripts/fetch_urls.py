@@ -6,7 +6,7 @@ Classes that dvc.lock already pins with the same sources keep their list; see RE
 import sys
 from pathlib import Path
 
-from allrounder import listing, offline, pins
+from allrounder import listing, offline, pins, workdir
 from allrounder.errors import run
 from allrounder.paramsfile import load
 from allrounder.web import Web
@@ -18,13 +18,14 @@ def main() -> None:
     """Parse, list, write."""
     offline.parse_args(__doc__)
     params = load()
-    pinned = pins.pinned_candidates(params)
-    new = [wnid for wnid in params.classes if wnid not in pinned]
-    known = dict(pinned)
-    if new:
-        web = Web(params.network)
-        known |= listing.list_classes(params.sources, new, web, known=len(pinned))
-    listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
+    with workdir.locked("fetch_urls"):  # the cache too is for one run at a time
+        pinned = pins.pinned_candidates(params)
+        new = [wnid for wnid in params.classes if wnid not in pinned]
+        known = dict(pinned)
+        if new:
+            web = Web(params.network)
+            known |= listing.list_classes(params.sources, new, web, known=len(pinned))
+        listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
 
 
 if __name__ == "__main__":

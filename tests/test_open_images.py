@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from allrounder import listing
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
-from allrounder.mids import mids
+from allrounder.mids import TABLE, mids
 from allrounder.params import Network
 from allrounder.records import Candidate, ManifestRow
 from allrounder.sourceparams import OpenImagesSource
@@ -306,6 +307,9 @@ def test_an_image_id_never_leaves_the_folder_of_photos(bucket: Bucket) -> None:
 
 def test_the_table_knows_a_class_for_every_voc_label() -> None:
     known = synsets()
+    lines = TABLE.read_text(encoding="utf-8").splitlines()[1:]
+    assert len(lines) == len(mids())  # each synset once
+    assert all(re.fullmatch(r"/[mg]/[0-9a-z_]+", mid) for mid in mids().values())
     assert set(mids()) <= set(known)
     labels = {known[wnid].voc for wnid in mids()}
     assert set(VOC_LABELS) <= labels
@@ -359,5 +363,6 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
     clone.run("python", "scripts/fetch_urls.py", "--offline")
     assert clone.files("data/urls", "data/raw") == before
     said = clone.run("python", "scripts/download.py", "--offline", expect=1)
+    assert "connection_error" not in said
     assert f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be asked ({bucket.base}/" in said
     assert clone.files("data/urls", "data/raw") == before

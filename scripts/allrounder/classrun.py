@@ -89,6 +89,7 @@ class ClassRun:
         """Write what was not needed and put the two files in place, unless URLs went unasked."""
         if self.unasked:
             self.close()
+            self.counts[Status.CONNECTION_ERROR] -= len(self.unasked)  # it was no fate
             _part(self._tar_path).unlink()
             _part(self._table_path).unlink()
             return ClassResult(self.wnid, self.counts, tuple(self.unasked))

@@ -213,7 +213,7 @@ class OpenImagesSource(Section):
     parts: list[Literal["validation", "test", "train"]] = Field(
         ["validation", "test", "train"],
         min_length=1,
-        description="read in this order; CSVs of 45 MB, 135 MB and 3.4 GB",
+        description="read in this order; CSVs of about 45 MB, 130 MB and 3.4 GB",
     )
     classes: dict[Wnid, Annotated[str, AfterValidator(_mid)]] = Field(
         {}, description="wnid: mid:/m/...; before what tables/openimages.csv says"
