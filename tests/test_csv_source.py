@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from pydantic import TypeAdapter
 
 from allrounder import listing
 from allrounder.csvfiles import read_csv
@@ -24,7 +25,7 @@ from allrounder.errors import DataError, UsageError
 from allrounder.params import Network
 from allrounder.paramsfile import load
 from allrounder.records import Candidate
-from allrounder.sourceparams import SOURCE
+from allrounder.sourceparams import Source
 from allrounder.web import Web
 from project import Project
 
@@ -64,7 +65,9 @@ def packed(rows: Sequence[Row], form: str, names: Sequence[str] = ()) -> bytes:
 def listed(
     location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
 ) -> dict[str, list[Candidate]]:
-    source = SOURCE.validate_python({"kind": "csv", "location": str(location)} | more)
+    source = TypeAdapter[Source](Source).validate_python(
+        {"kind": "csv", "location": str(location)} | more
+    )
     return listing.list_classes([source], wnids, Web(Network(tries=2, total_timeout=5)))
 
 

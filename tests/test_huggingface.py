@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import TypeAdapter
 
 from allrounder import listing, web
 from allrounder.errors import DataError, UsageError
@@ -19,7 +20,7 @@ from allrounder.outcomes import may_pass
 from allrounder.params import Network
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.rowpages import MAX_PAGE
-from allrounder.sourceparams import SOURCE, HuggingfaceSource
+from allrounder.sourceparams import HuggingfaceSource, Source
 from allrounder.synsets import synsets
 from project import Project
 from viewerserver import DATASET, REVISION, Reply, ViewerServer
@@ -64,7 +65,7 @@ def viewer() -> Iterator[ViewerServer]:
 def listed(
     viewer: ViewerServer, *wnids: str, network: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, list[Candidate]]:
-    source = SOURCE.validate_python(viewer.source(**more))
+    source = TypeAdapter[Source](Source).validate_python(viewer.source(**more))
     asker = web.Web(Network(**(NETWORK | (network or {}))))
     return listing.list_classes([source], wnids or (HUSKY, CAT), asker)
 
