@@ -25,6 +25,7 @@ from test_s3 import KEYS, s3  # noqa: F401  (a fixture)
 HUSKY, CAT = "n02109961", "n02123394"
 PHOTO = "data/dataset/train/eskimo_dog/n02109961_046a31bbec0bb16e.jpg"
 MANIFEST = "data/dataset/manifest.csv"
+OUTS = ("data/urls", "data/raw", "data/clean", "data/dataset", "reports")
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +91,7 @@ def follow(project: Project, *fixes: str) -> None:
 def test_a_whole_version_is_whole(pulled: Project) -> None:
     found = verify(pulled, expect=0)
     assert found["problems"] == []
-    assert found["outs"]["data/dataset"]["files"] == 202
+    assert found["outs"]["data/dataset"]["files"] == 204
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
     said = pulled.run(sys.executable, "scripts/verify.py")
     assert said.splitlines()[-1] == "all 253 files are as dvc.lock says"
@@ -152,7 +153,7 @@ def test_a_file_that_is_damaged_in_the_cache_too_is_mended_from_the_remote(pulle
 def test_what_was_never_pulled_is_one_line_an_output(clone: Project) -> None:
     found = verify(clone, expect=1)
     assert {one["path"]: one["fix"] for one in found["problems"]} == {
-        path: f"dvc pull {path}" for path in ("data/urls", "data/raw", "data/clean", "data/dataset")
+        path: f"dvc pull {path}" for path in OUTS
     }
 
 
@@ -264,7 +265,7 @@ def listing(project: Project, stage: str) -> Path:
 
 def test_a_whole_remote_is_whole_without_a_pull(clone: Project) -> None:
     found = verify(clone, "--remote", expect=0)
-    assert found["outs"]["data/dataset"]["objects"] == 203
+    assert found["outs"]["data/dataset"]["objects"] == 205
     assert "data/metrics.json" not in found["outs"]  # git keeps it
     assert clone.changes == ""
     assert not (clone.folder / ".dvc/cache").exists()
@@ -306,7 +307,7 @@ def test_what_was_never_pushed_is_one_line_an_output(pulled: Project) -> None:
     shutil.rmtree(pulled.folder / "store")
     found = verify(pulled, "--remote", expect=1)
     assert {one["path"]: one["fix"] for one in found["problems"]} == {
-        path: f"dvc push {path}" for path in ("data/urls", "data/raw", "data/clean", "data/dataset")
+        path: f"dvc push {path}" for path in OUTS
     }
     follow(pulled, found["problems"][3]["fix"])
     assert list(problems(verify(pulled, "--remote", expect=1))) == [
