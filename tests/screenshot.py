@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any, cast
 
 from PIL import Image
 
@@ -9,27 +10,26 @@ from browser import chromium, show
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "report.png"
-WIDTH, HEIGHT, SHOWN = 1040, 1240, 820  # pixels of the window; the width that a half is scaled to
+WIDTH, HEIGHT = 1000, 1200  # pixels of the window
+SHOWN, GAP = 580, 8  # pixels that a window's width is scaled to, and between two of them
+PARTS = (("", "light"), ("#thrown", "light"), ("#gallery", "dark"))
 
 
 def main() -> None:
-    """Two halves side by side: the page's top, and its gallery with what was thrown away."""
-    halves = []
+    """The page's top, what was thrown away, and the gallery in the dark, side by side."""
+    height = HEIGHT * SHOWN // WIDTH
+    whole = Image.new("RGB", ((SHOWN + GAP) * len(PARTS) - GAP, height), (200, 205, 210))
     with chromium() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        for fragment in ("", "#thrown"):
+        for at, (fragment, scheme) in enumerate(PARTS):
+            page.emulate_media(color_scheme=cast(Any, scheme), reduced_motion="reduce")
             show(page, ROOT / "reports", fragment=fragment)
-            page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(500)  # for pictures to be decoded: nothing says when
-            halves.append(Image.open(io.BytesIO(page.screenshot())))
-    size = (SHOWN, HEIGHT * SHOWN // WIDTH)
-    whole = Image.new("RGB", (SHOWN * 2 + 12, size[1]), (200, 205, 210))
-    for at, half in enumerate(halves):
-        whole.paste(
-            half.convert("RGB").resize(size, Image.Resampling.LANCZOS), (at * (SHOWN + 12), 0)
-        )
+            page.wait_for_timeout(800)  # for pictures to be decoded: nothing says when
+            with Image.open(io.BytesIO(page.screenshot())) as shot:
+                small = shot.convert("RGB").resize((SHOWN, height), Image.Resampling.LANCZOS)
+            whole.paste(small, (at * (SHOWN + GAP), 0))
     OUT.parent.mkdir(exist_ok=True)
-    whole.quantize(200, dither=Image.Dither.NONE).save(OUT, "PNG", optimize=True)
+    whole.quantize(256, dither=Image.Dither.NONE).save(OUT, "PNG", optimize=True)
 
 
 if __name__ == "__main__":
