@@ -32,7 +32,7 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
     asked: list[str] = []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: asked.append(request.url))
     yield page
     context.close()

@@ -15,6 +15,7 @@ import yaml
 from faults import COPIES
 from playwright.sync_api import Browser, Page, expect
 
+from allrounder.errors import DataError
 from allrounder.funnel import clean_step, raw_step, stage_of
 from allrounder.layout import Stages
 from allrounder.params import Params
@@ -594,3 +595,27 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
         expect(page.locator("#walls .none").first).to_have_text(
             "And 100 more, in data/raw/n02109961.csv."
         )
+
+
+def test_a_class_of_a_whole_subtree_is_found_by_its_own_name(
+    browser: Browser, built: Project, tmp_path: Path
+) -> None:
+    crowd(ROOT / "data" / "sample", tmp_path / "data", ["n02084071+"], 12, 3, 2)
+    params = load(built.folder / "params.yaml")
+    with watched(browser) as page:
+        show(page, make(tmp_path, params.model_copy(update={"classes": {"n02084071+": "dog"}})))
+        page.locator("tbody .chip", has_text="surplus").click()
+        expect(page.locator("#class")).to_have_value("n02084071+")
+        assert result(page) == cards(page) == 3
+        page.select_option("#split", "val")
+        page.select_option("#reason", "kept")
+        page.reload()
+        assert (page.locator("#class").input_value(), result(page)) == ("n02084071+", 3)
+
+
+def test_tables_of_different_builds_are_told_in_a_line(built: Project, tmp_path: Path) -> None:
+    shutil.copytree(built.folder / "data", tmp_path / "data")
+    path = tmp_path / "data/clean/n02109961.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
+    with pytest.raises(DataError, match="tables of every stage; run dvc repro"):
+        make(tmp_path, load(built.folder / "params.yaml"))

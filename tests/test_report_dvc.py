@@ -34,7 +34,7 @@ def parsed(printed: str) -> Any:
 
 def test_metrics_tell_two_versions_apart(two_versions: Project) -> None:
     diff = parsed(two_versions.dvc("metrics", "diff", "v1", "v2", "--json"))
-    changed = next(iter(diff["diff"].values()))
+    changed = diff["data/metrics.json"]
     assert changed["all.kept"] == {"old": 200, "new": 162, "diff": -38}
     assert changed["classes.n02123394.kept"] == {"old": 20, "new": None}
     assert changed["all.lost.unique.near_duplicate"] == {"old": 1, "new": None}

@@ -21,7 +21,6 @@ MAX_PAGE = 4_900_000
 """Bytes of a page at most, about."""
 _SHELL = 100_000
 """Bytes, about, of a page without its photos; of the first page it is measured."""
-_SPARE = 0.97  # of what is left for thumbnails, since a sample says how large they become
 
 
 def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
@@ -72,7 +71,7 @@ class _Payloads:
 def _with_thumbs(everything: Sequence[Entry], room: int) -> list[Shown]:
     """The entries with thumbnails that fill, with the rest, `room` bytes of a page."""
     texts = sum(Shown(entry, b"").size for entry in everything)
-    budget = int((room - texts) * 3 / 4 * _SPARE)  # base64 makes four bytes of three
+    budget = int((room - texts) * 3 / 4)  # base64 makes four bytes of three
     places = [entry.stored for entry in everything if entry.stored]
     made = iter(thumbs.thumbnails(places, budget))
     return [Shown(entry, next(made) if entry.stored else b"") for entry in everything]

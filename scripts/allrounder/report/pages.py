@@ -64,6 +64,8 @@ class Page:
 def part(shown: Iterable[Shown], limit: int) -> list[Page]:
     """Fill pages of about `limit` bytes at most, in order; the twin of a row comes with it."""
     everything = list(shown)
+    if sum(one.size for one in everything) <= limit:
+        return [Page(everything, [])]
     by_key = {one.entry.key: one for one in everything if one.entry.key}
     pages: list[Page] = []
     rows: list[Shown] = []
@@ -79,9 +81,7 @@ def part(shown: Iterable[Shown], limit: int) -> list[Page]:
         if twin and twin.entry.key:
             guests[twin.entry.key] = twin
         size += more
-    if rows or not pages:
-        pages.append(_page(rows, guests))
-    return pages
+    return [*pages, _page(rows, guests)]
 
 
 def _page(rows: list[Shown], guests: Mapping[Key, Shown]) -> Page:

@@ -5,7 +5,7 @@ Not for judging photos, and never for the dataset: that is ../pixels.py.
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -31,39 +31,45 @@ LEVELS = (
 """From what a small dataset gets to what a large one gets on one page."""
 PAGED = Level(128, 45)
 """What a dataset gets that needs more pages anyway."""
-_SAMPLE = 60
-_CHUNK = 100
+_SAMPLE, _CHUNK = 160, 100  # photos
+_SPARE = 0.98  # a sample may be a little off
 
 
 def thumbnails(places: Sequence[Stored], budget: int) -> list[bytes]:
     """A thumbnail of each photo, `b""` where nothing could be decoded.
 
-    All of them together take about `budget` bytes at most, if the smallest level is small enough.
+    As good as `budget` bytes for all of them allow; when not even the smallest fit, as good as a
+    dataset of many pages has them.
     """
     if not places:
         return []
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_take_broken) as pool:
-        level = _level(pool, places, budget)
-        jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
-        made = []
-        with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
-            for part in pool.map(_make, jobs):
-                made += part
-                bar.update(len(part))
+        for level in _levels(pool, places, budget):
+            made = _all(pool, places, level)
+            if sum(map(len, made)) <= budget:
+                return made
+        return _all(pool, places, PAGED)
+
+
+def _all(pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level) -> list[bytes]:
+    jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
+    made: list[bytes] = []
+    with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
+        for part in pool.map(_make, jobs):
+            made += part
+            bar.update(len(part))
     return made
 
 
-def _level(pool: ProcessPoolExecutor, places: Sequence[Stored], budget: int) -> Level:
-    """The first level at which a sample of the photos says that all would fit."""
-    step = max(len(places) // _SAMPLE, 1)
-    sample = places[::step]
+def _levels(pool: ProcessPoolExecutor, places: Sequence[Stored], budget: int) -> Iterator[Level]:
+    """The levels at which all photos fit, going by a sample of them."""
+    sample = places[:: max(len(places) // _SAMPLE, 1)]
+    parts = [sample[at::8] for at in range(8)]
     for level in LEVELS:
-        tried = [sample[at::4] for at in range(4)]
-        parts = pool.map(_make, [(part, level) for part in tried])
-        size = sum(len(body) for part in parts for body in part)
-        if size / len(sample) * len(places) <= budget:
-            return level
-    return PAGED
+        tried = pool.map(_make, [(part, level) for part in parts])
+        size = sum(len(body) for bodies in tried for body in bodies)
+        if size / len(sample) * len(places) <= budget * _SPARE:
+            yield level
 
 
 def _take_broken() -> None:
