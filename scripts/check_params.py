@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from allrounder import pins
 from allrounder.errors import run
 from allrounder.paramsfile import PARAMS, load, schema
 
@@ -17,7 +18,13 @@ def main() -> None:
     if args.schema:
         sys.stdout.write(schema())
     else:
-        load(args.file)
+        params = load(args.file)
+        if pins.only_the_order_changed(params.classes):
+            print(
+                f"warning: {args.file}: classes stand in another order than dvc.lock's, so their "
+                "class_index changes; DVC does not notice that: run dvc repro --force",
+                file=sys.stderr,
+            )
 
 
 if __name__ == "__main__":

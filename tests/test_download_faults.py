@@ -206,6 +206,14 @@ def test_a_placeholder_that_is_served_directly(
     assert (row.status, row.detail) == (Status.PLACEHOLDER, "flickr")
 
 
+def test_a_signed_url_that_a_redirect_leads_to_is_written_without_its_signature(
+    tmp_path: Path, server: Server
+) -> None:
+    row = ask(tmp_path, server, server.url("signed"))
+    assert row.status is Status.OK
+    assert row.final_url == server.url("good/1.jpg")
+
+
 def test_a_placeholder_by_redirect_is_not_asked_for(tmp_path: Path, server: Server) -> None:
     url = to(server, "https://s.yimg.com/pw/images/en-us/photo_unavailable.png")
     row = ask(tmp_path, server, url)

@@ -146,7 +146,7 @@ def test_the_thousand_of_ilsvrc_go_by_their_index() -> None:
     names = [", ".join(thousand[index].names) for index in range(1000)]
     assert names[134].startswith("crane")
     names[517] = "crane2"  # a ClassLabel has each name once
-    assert matcher([CRANE_MACHINE], {})["crane"] == CRANE_MACHINE  # the name alone would mislead
+    assert "crane" not in matcher([CRANE_MACHINE], {})  # the name alone says nothing
     feature = {"_type": "ClassLabel", "names": names}
     with ViewerServer([(134, b""), (517, b"")], feature) as viewer:
         found = listed(viewer, CRANE_MACHINE, CRANE_BIRD)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -132,3 +133,13 @@ def test_two_subtrees_may_not_share_a_class(tmp_path: Path) -> None:
         load(file)  # a minivan is a car and a van
     file.write_text(DEFAULT.replace("  n02109961: dog ", "  n02084071+: dog "), encoding="utf-8")
     assert next(iter(load(file).classes)) == "n02084071+"
+
+
+def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
+    check = (sys.executable, "scripts/check_params.py")
+    assert clone.run(*check) == ""
+    classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
+    clone.edit(classes=dict(reversed(classes.items())))
+    assert "another order than dvc.lock's" in clone.run(*check)
+    clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
+    assert clone.run(*check) == ""  # DVC notices that

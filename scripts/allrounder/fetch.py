@@ -185,10 +185,9 @@ class Fetcher:
 def _final_url(job: _Job) -> str:
     """The last URL asked, without what is another one at each asking.
 
-    A row's photo has a signed URL, and large files are often moved to one: what is written holds
-    no signature.
+    A row's photo has a signed URL, and files are often moved to one: what is written holds no
+    signature.
     """
-    if job.row:
+    if job.row or len(job.asked) == 1:
         return job.asked[0]
-    moved = job.part is not None and len(job.asked) > 1
-    return job.asked[-1].partition("?")[0] if moved else job.asked[-1]
+    return job.asked[-1].partition("?")[0]

@@ -6,7 +6,7 @@ the workspace's copy for the running stage. ALLROUNDER_PINS=ignore switches this
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,16 @@ def lock_params(stage: str) -> dict[str, Any]:
     """The params that dvc.lock holds for a stage that was built, or an empty mapping."""
     if ignored():
         return {}
+    return _locked_params(stage)
+
+
+def only_the_order_changed(classes: Iterable[str]) -> bool:
+    """Whether the classes are those of dvc.lock, in another order: DVC compares them as a set."""
+    built, asked = list(_locked_params("split").get("classes") or {}), list(classes)
+    return built != asked and sorted(built) == sorted(asked)
+
+
+def _locked_params(stage: str) -> dict[str, Any]:
     return dict((_locked(stage).get("params") or {}).get("params.yaml") or {})
 
 

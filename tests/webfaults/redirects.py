@@ -57,3 +57,9 @@ def not_ascii(exchange: Exchange) -> None:
 def far(exchange: Exchange) -> None:
     """A redirect to a URL that is longer than any that is meant."""
     exchange.reply(code=302, headers=[("Location", "/" + 9000 * "a")])
+
+
+@behaviour
+def signed(exchange: Exchange) -> None:
+    """A redirect to a photo at a signed URL, another one at each asking."""
+    exchange.reply(code=302, headers=[("Location", f"/good/1.jpg?expires={exchange.nth}&sig=abc")])

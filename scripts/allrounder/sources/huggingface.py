@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from allrounder.datasetviewer import PAGE, Viewer
 from allrounder.errors import DataError, UsageError
-from allrounder.labelmatch import matcher, plain
+from allrounder.labelmatch import matcher, plain, usual
 from allrounder.records import Candidate
 from allrounder.rowpages import row_url
 from allrounder.sourceparams import HuggingfaceSource
@@ -112,7 +112,7 @@ def _ilsvrc_indices(
     if len(names) != 1000:
         return {}
     thousand = [s for s in synsets().values() if s.ilsvrc_index is not None]
-    same = (plain(str(names[s.ilsvrc_index or 0])) in matcher([s.wnid], {}) for s in thousand)
+    same = (plain(str(names[s.ilsvrc_index or 0])) in usual(s.wnid) for s in thousand)
     if 2 * sum(same) < len(thousand):
         return {}
     own = {wnid: synset.ilsvrc_index for wnid in wnids if (synset := find(wnid))}
