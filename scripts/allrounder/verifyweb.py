@@ -20,9 +20,12 @@ from allrounder.fetch import Fetched, Fetcher, Traffic
 from allrounder.hashing import Digest, digests
 from allrounder.headers import opted_out
 from allrounder.interrupts import Interrupts
-from allrounder.params import Download, Network, Params
+from allrounder.outcomes import Stored
+from allrounder.params import Download, Params
 from allrounder.photo import Bounds
 from allrounder.records import Status
+from allrounder.rowpages import RowPages
+from allrounder.slices import parse
 from allrounder.tarcheck import TarCheck
 from allrounder.urltext import is_web
 from allrounder.validators import Validator, Validators
@@ -46,12 +49,16 @@ def check(
 ) -> WebResult:
     """Ask for the photos. Raises DataError when nothing at all can be reached."""
     forms: dict[Form, list[Photo]] = {form: [] for form in Form}
+    rows = RowPages(params.sources, params.network.allow_private)
     for photo in asked:
-        forms[photo.form].append(photo)
+        is_row = photo.form is Form.UNKNOWN and rows.job(photo.url)
+        forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [Answer(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     answers += _files(forms[Form.FILE])
+    answers += map(_slice, forms[Form.SLICE])
     show(len(answers))
-    asker = _Asker(params.network, _unbounded(params.download, asked), remembered)
+    download = _unbounded(params.download, asked)
+    asker = _Asker(Fetcher(params.network, download, rows=rows), download, remembered)
     tars = [
         TarCheck(url, wanted, asker.bounds)
         for url, wanted in _by_archive(forms[Form.ARCHIVE]).items()
@@ -97,11 +104,24 @@ def _file(photo: Photo, one: Digest) -> Answer:
     return of_bytes(photo, one.sha256)
 
 
+def _slice(photo: Photo) -> Answer:
+    """The answer of a part of a file of this machine."""
+    part = parse(photo.url)
+    assert part
+    try:
+        body = Stored(Path(part.file), part.offset, part.size).read()
+    except OSError as error:
+        gone = error.errno == ENOENT
+        status = Status.BAD_URL if gone else Status.CONNECTION_ERROR
+        return of_failure(photo, status, "no such file" if gone else f"file: {error.strerror}")
+    return of_bytes(photo, hashlib.sha256(body).hexdigest())
+
+
 class _Asker:
     """Asks the web, many URLs at a time."""
 
-    def __init__(self, network: Network, download: Download, remembered: Validators):
-        self._fetcher = Fetcher(network, download)
+    def __init__(self, fetcher: Fetcher, download: Download, remembered: Validators):
+        self._fetcher = fetcher
         self._honour, self._remembered = download.honour_opt_out, remembered
         self._ended = 0
 

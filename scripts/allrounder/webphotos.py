@@ -15,6 +15,7 @@ from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.hashing import digest
 from allrounder.records import RawRow, Status
+from allrounder.slices import parse
 from allrounder.urltext import is_archive, is_file_here, is_web
 
 RAW = "data/raw"
@@ -25,6 +26,7 @@ class Form(StrEnum):
 
     PAGE = "page"  # one request
     FILE = "file"  # a file of this machine
+    SLICE = "slice"  # a part of a file of this machine
     ARCHIVE = "archive"  # a member, `<tar>#<name>`: the tar once for all of its members
     UNKNOWN = "unknown"
 
@@ -42,6 +44,8 @@ class Photo:
     @property
     def form(self) -> Form:
         """How its URL is asked; UNKNOWN is never asked, but counted."""
+        if parse(self.url):
+            return Form.PAGE if is_web(self.url) else Form.SLICE
         base, mark, member = self.url.partition("#")
         if mark and is_archive(base):
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
