@@ -42,14 +42,15 @@ def look(grey: Image.Image) -> Look:
     """
     width, height = grey.size
     inside = (width * INNER, height * INNER, width * (1 - INNER), height * (1 - INNER))
-    thumb = grey.resize((THUMB, THUMB), Image.Resampling.BOX)
-    levels = np.bincount(np.asarray(thumb).ravel() >> 4, minlength=16)
+    thumb = grey.resize((THUMB, THUMB), Image.Resampling.BOX).tobytes()
+    levels = np.bincount(np.frombuffer(thumb, np.uint8) >> 4, minlength=16)
     flat = int(levels.max()) / THUMB**2
-    return Look(_hash(grey, (0, 0, width, height)), _hash(grey, inside), thumb.tobytes(), flat)
+    return Look(_hash(grey, (0, 0, width, height)), _hash(grey, inside), thumb, flat)
 
 
 def _hash(grey: Image.Image, box: tuple[float, float, float, float]) -> int:
-    cells = np.asarray(grey.resize((9, 8), Image.Resampling.BOX, box=box))
+    small = grey.resize((9, 8), Image.Resampling.BOX, box=box).tobytes()
+    cells = np.frombuffer(small, np.uint8).reshape(8, 9)
     return int.from_bytes(np.packbits(cells[:, :-1] < cells[:, 1:]).tobytes(), "big")
 
 

@@ -93,7 +93,8 @@ def _strictly_grey(body: bytes) -> Image.Image:
         if not _HARMLESS.match(str(error)):
             raise
         pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side, strict=False)
-    return Image.fromarray(pixels[:, :, 0])
+    height, width, _ = pixels.shape
+    return Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1)
 
 
 def _leniently_grey(body: bytes) -> Image.Image:
