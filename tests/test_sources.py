@@ -2,6 +2,7 @@
 
 import gzip
 import http.server
+import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from allrounder import listing
+from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.params import Network
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
+from allrounder.urlcheck import BadUrlError, request_url
 from allrounder.urltext import same_photo
 from allrounder.web import Web
 from photoserver import PhotoServer, packed
@@ -91,6 +94,18 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
     assert found[CAT] == [Candidate(CAT, place, source="synset-tar")]
 
 
+@pytest.mark.parametrize("kind", ["url-list", "csv"])
+def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
+    for name, length in (("list.jsonl", 140_000), ("other.jsonl", 2**20 - 100)):
+        url = "http://h/" + "a" * length
+        row = json.dumps({"url": url, "label": CAT, "author": "b" * 140_000 * (length < 2**19)})
+        (tmp_path / name).write_text(row if kind == "csv" else f"{CAT}_1\t{url}\n")
+        listing.write_classes(tmp_path, listed(kind, tmp_path / name, [CAT]))
+        (row,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
+        with pytest.raises(BadUrlError, match="too long"):
+            request_url(row.url)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -110,6 +125,12 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
             "https://live.staticflickr.com/2/35_ab_m.jpg",
             False,
         ),
+        (
+            "HTTP://FARM3.STATIC.FLICKR.COM:80/2/34_ab_m.jpg",
+            "https://live.staticflickr.com/7/34_cd.jpg",
+            True,
+        ),
+        ("http://h.example?.staticflickr.com/34_ab", "https://live.staticflickr.com/34_ab", False),
         ("data/Sample/a#1.jpg", "data/Sample/a", False),
         ("http://h/a.tar#1.jpg,bytes=1-2", "http://h/a.tar#2.jpg,bytes=3-4", False),
     ],

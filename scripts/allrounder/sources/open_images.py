@@ -8,6 +8,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from allrounder import webcache
@@ -15,7 +16,7 @@ from allrounder.errors import DataError
 from allrounder.mids import mids
 from allrounder.records import Candidate
 from allrounder.sourceparams import OpenImagesSource
-from allrounder.urltext import url_text
+from allrounder.urltext import one_line, url_text
 from allrounder.web import Web
 
 LABELS = {
@@ -117,15 +118,22 @@ def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict
             continue
         while line.count(b'"') % 2 and len(line) < _LONGEST:  # a title of several lines
             line += next(lines, b'"')
-        cells = next(csv.reader([_text(line)]))
+        cells = _cells(line)
         if len(cells) != images.columns or not _ID.fullmatch(cells[image]):
             raise images.changed(f"a line {line[:60]!r}")
         if cells[rotation] in _UPRIGHT:
             url = f"{folder}/{cells[image]}.jpg"
-            found[image_id] = Candidate(
-                cells[image], url, cells[license], cells[author], cells[landing]
-            )
+            texts = [one_line(cells[place]) for place in (license, author, landing)]
+            found[image_id] = Candidate(cells[image], url, *texts)
     return found
+
+
+def _cells(line: bytes) -> list[str]:
+    """The cells of a line; none of one that csv cannot read."""
+    try:
+        return next(csv.reader([_text(line)]))
+    except csv.Error:
+        return []
 
 
 class _Table:
@@ -148,10 +156,10 @@ class _Table:
         return [self._header.index(name) for name in names]
 
     def lines(self) -> Iterator[bytes]:
-        """The lines after the first."""
+        """The lines after the first; one that is too long for any of theirs comes in pieces."""
         with self._path.open("rb", buffering=2**20) as file:
             next(file, None)
-            yield from file
+            yield from iter(partial(file.readline, _LONGEST), b"")
 
     def changed(self, words: str) -> DataError:
         """What to say when the file is not of the form that this module knows."""
