@@ -4,6 +4,7 @@ import gzip
 import http.server
 import json
 import re
+import socketserver
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder import listing
+from allrounder import errors, listing
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.params import Network
@@ -101,9 +102,9 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
         row = json.dumps({"url": url, "label": CAT, "author": "b" * 140_000 * (length < 2**19)})
         (tmp_path / name).write_text(row if kind == "csv" else f"{CAT}_1\t{url}\n")
         listing.write_classes(tmp_path, listed(kind, tmp_path / name, [CAT]))
-        (row,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
+        (found,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
         with pytest.raises(BadUrlError, match="too long"):
-            request_url(row.url)
+            request_url(found.url)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +235,33 @@ def test_an_unreachable_source_is_named() -> None:
 def test_a_missing_location_is_named(kind: str) -> None:
     with pytest.raises(DataError, match=r"nowhere: .*correct its location"):
         listed(kind, "nowhere")
+
+
+HOSTILE = {
+    "length": "HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n",
+    "long length": f"HTTP/1.1 200 OK\r\nContent-Length: {'9' * 5000}\r\n",
+    "no UTF-8": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://\xff/\r\n",
+    "half an IPv6": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://[::1\r\n",
+    "escapes": "HTTP/1.1 404 \x1b[31m\x9bred\r\nContent-Length: 0\r\n",
+}
+
+
+class _Hostile(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        path = self.rfile.readline().split()[1].decode().strip("/").replace("%20", " ")
+        while self.rfile.readline().strip():
+            pass
+        self.wfile.write(f"{HOSTILE[path]}Connection: close\r\n\r\nbody".encode("latin-1"))
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_hostile_answer_is_one_line(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Hostile) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_address[1]}/{fault}"
+        code = errors.run(lambda: print(listed("url-list", place)))
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert code == errors.NOT_GOOD_ENOUGH
+    assert re.fullmatch(r"error: source url-list http://[^\n]*\n", said)
+    assert said.rstrip("\n").isprintable()
