@@ -127,6 +127,7 @@ def test_verified_photos_are_listed_part_by_part_with_who_made_them(bucket: Buck
         "Author 2",
         "https://www.flickr.com/photos/x/2",
         "open-images",
+        title='A "dog", asleep',
     )
 
 

@@ -39,7 +39,7 @@ IMAGES = {
 Those that V7's download page links to. For train that is the boxable part (1,743,042 images):
 the bucket has the photos of no others, https://github.com/cvdfoundation/open-images-dataset
 """
-_IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Rotation")
+_IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Title", "Rotation")
 _THERE, _NOT_THERE = (b"1", b"1.0"), (b"0", b"0.0")
 _UPRIGHT = ("", "0", "0.0")
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -106,7 +106,7 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
 
 def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict[bytes, Candidate]:
     """The photos that are wanted, by ImageID."""
-    image, landing, license, author, rotation = images.places(*_IMAGE_COLUMNS)
+    image, landing, license, author, title, rotation = images.places(*_IMAGE_COLUMNS)
     if image:
         raise images.changed("ImageID not in the first column")
     found: dict[bytes, Candidate] = {}
@@ -123,8 +123,9 @@ def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict
             raise images.changed(f"a line {line[:60]!r}")
         if cells[rotation] in _UPRIGHT:
             url = f"{folder}/{cells[image]}.jpg"
-            texts = [one_line(cells[place]) for place in (license, author, landing)]
-            found[image_id] = Candidate(cells[image], url, *texts)
+            named = {"license": license, "author": author, "landing_url": landing, "title": title}
+            texts = {name: one_line(cells[place]) for name, place in named.items()}
+            found[image_id] = Candidate(cells[image], url, **texts)
     return found
 
 
