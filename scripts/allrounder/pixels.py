@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from allrounder.jpeg import BrokenJpegError, Jpeg, Stretches, parse, taken
 from allrounder.looks import Look, look
 from allrounder.params import Clean
-from allrounder.photo import FORMATS, Bounds, judge_size
+from allrounder.photo import OPENED, Bounds, judge_size
 from allrounder.records import Status
 
 _ORIENTATION = 0x0112
@@ -98,12 +98,12 @@ def _strictly_grey(body: bytes) -> Image.Image:
 
 
 def _leniently_grey(body: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(body), formats=[*FORMATS]) as image:
+    with Image.open(io.BytesIO(body), formats=OPENED) as image:
         return image.convert("L")
 
 
 def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
-    with Image.open(io.BytesIO(body), formats=[*FORMATS]) as image:
+    with Image.open(io.BytesIO(body), formats=OPENED) as image:
         if fault := judge_size(*image.size, bounds):
             return Photo(fault.status, fault.detail, *image.size)
         if image.format in ("JPEG", "MPO"):
