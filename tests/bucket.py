@@ -28,6 +28,7 @@ class Bucket:
         self.files, self.faults = files, dict[str, Fault]()
         self.cuts: dict[str, list[int]] = {}  # where the next answers with a file break off
         self.dated = False  # tells versions by date instead of ETag
+        self.most: int | None = None  # bytes of a part at most
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answered: Counter[int] = Counter()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -83,11 +84,13 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             if start >= len(body) > 0 and start:
                 return self._answer(416, b"")
             headers = {"Last-Modified": DATE} if bucket.dated else {"ETag": tag}
+            end = len(body)
             if start:
-                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+                end = min(end, start + (bucket.most or end))
+                headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
             cuts = bucket.cuts.get(self.path)
             cut = fault.cut if fault else cuts.pop(0) if cuts else None
-            self._answer(206 if start else 200, body[start:], headers, cut)
+            self._answer(206 if start else 200, body[start:end], headers, cut)
 
         def _start(self, tag: str) -> int:
             wanted = self.headers.get("Range", "")

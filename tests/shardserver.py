@@ -19,6 +19,7 @@ class ShardServer:
     def __init__(self, files: dict[str, bytes] | None = None):
         self.files = files or {}
         self.ranges = True  # whether parts are given
+        self.most: int | None = None  # bytes of a part without an end at most
         self.shift = 0  # bytes that parts lie beside what was asked for
         self.codes: dict[str, list[int]] = defaultdict(list)  # answered first, one a request
         self.cut: dict[str, list[int]] = defaultdict(list)  # bytes after which it hangs up
@@ -68,6 +69,8 @@ class ShardServer:
         last = min(int(found[2] or len(body)) + self.shift, len(body) - 1)
         if first > last:
             return 416, [("Content-Range", f"bytes */{len(body)}")], b""
+        if self.most and not found[2]:
+            last = min(last, first + self.most - 1)
         place = f"bytes {first}-{last}/{len(body)}"
         return 206, [("Content-Range", place)], body[first : last + 1]
 

@@ -24,6 +24,7 @@ from allrounder.jpeg import BrokenJpegError, parse, taken
 from allrounder.looks import THUMB, Likeness, Look, look
 from allrounder.neighbours import components, near_pairs
 from allrounder.params import Clean
+from allrounder.photo import Bounds, judge
 from allrounder.pixels import normal
 from allrounder.records import CleanRow, RawRow, Status
 from allrounder.urltext import flickr_photo
@@ -148,6 +149,17 @@ def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
     photo = normal(body[: int(len(body) * cut)], RULES)
     assert photo.status is Status.CORRUPT
     assert photo.detail
+
+
+def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side, so that Pillow has to open it
+    body = encoded(picture(1), "JPEG", exif=exif)
+    short_table = b"\xff\xdb\x00\x05\x00\x01\x02"
+    body = body[:2] + short_table + body[2:]
+    assert judge(body, Bounds(10**6, 32, 10**6)).status is Status.OK  # so it comes to clean
+    photo = normal(body, Clean())
+    assert (photo.status, photo.detail) == (Status.CORRUPT, "cannot identify image file")
 
 
 def test_a_jpeg_of_a_million_scans_is_refused_at_once() -> None:

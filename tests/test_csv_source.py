@@ -196,6 +196,14 @@ def test_a_fault_is_said_with_its_place(
     assert "\n" not in str(caught.value)
 
 
+def test_a_parquet_time_beyond_all_calendars_is_said(tmp_path: Path) -> None:
+    when = pyarrow.array([10**18], pyarrow.timestamp("ms"))
+    table = pyarrow.table({"url": when, "label": [HUSKY]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="broken or no Parquet"):
+        listed(tmp_path / "t.parquet")
+
+
 def test_a_named_column_must_be_there(tmp_path: Path) -> None:
     path = written(tmp_path, "l.csv", f"url,label\nhttp://h/1,{CAT}\n")
     with pytest.raises(UsageError, match="license: it has no column 'rights', but 'url', 'label'"):

@@ -309,6 +309,18 @@ def test_any_pieces_of_a_tar_give_the_same_members(
 
 
 @given(_items, _forms, _cuts)
+def test_where_a_member_ends_the_next_one_starts(
+    items: list[tuple[str, int, bytes]], form: int, cuts: list[int]
+) -> None:
+    """Else a run that goes on from its pins would say another place than one that does not."""
+    tar = _tar(items, form)
+    members = _fed(tar, cuts)
+    assert [one.offset for one in members] == [0, *(one.end for one in members)][: len(members)]
+    for number, member in enumerate(members, start=1):
+        assert _fed(tar, cuts, member.end) == members[number:]
+
+
+@given(_items, _forms, _cuts)
 def test_a_tar_can_be_read_on_from_the_end_of_any_member(
     items: list[tuple[str, int, bytes]], form: int, cuts: list[int]
 ) -> None:

@@ -127,6 +127,7 @@ def test_verified_photos_are_listed_part_by_part_with_who_made_them(bucket: Buck
         "Author 2",
         "https://www.flickr.com/photos/x/2",
         "open-images",
+        title='A "dog", asleep',
     )
 
 
@@ -284,11 +285,13 @@ def test_a_fault_that_passes_and_a_move_are_no_errors(bucket: Bucket) -> None:
         (IMAGES, f"{image_id(1)},validation,u"),
         (IMAGES, image(1, "validation") + ",one more"),
         (IMAGES, f'{image_id(1)},validation,"never closed'),
+        (IMAGES, f'{image_id(1)},validation,"{"x" * 200_000}"'),
+        (IMAGES, image(1, "validation", author="\udcff" * 60_000)),
     ],
 )
 def test_a_line_of_another_form_is_said(bucket: Bucket, kind: dict[str, str], line: str) -> None:
     path = f"/{kind['validation']}"
-    bucket.files[path] += line.encode() + b"\n"
+    bucket.files[path] += line.encode(errors="surrogateescape") + b"\n"
     with pytest.raises(DataError, match=f"{path} has a line b.* form has changed"):
         listed(bucket)
 

@@ -1,7 +1,9 @@
 """What dvc.lock pins is reused, only the difference is fetched; against a real web server."""
 
+import io
 import random
 import re
+import tarfile
 from collections.abc import Iterable
 
 import pytest
@@ -144,3 +146,42 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
     assert not any(HUSKY in path for path in server.asked)
     assert clone.read(f"data/raw/{HUSKY}.csv").splitlines() == row
     assert lost
+
+
+def folders_tar(server: PhotoServer, wnid: str) -> bytes:
+    """The photos of a class, each in a folder of its own."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number, path in enumerate(server.paths(wnid)):
+            folder, photo = tarfile.TarInfo(f"{number}"), tarfile.TarInfo(f"{number}/photo.jpg")
+            folder.type, photo.size = tarfile.DIRTYPE, len(server.photos[path])
+            tar.addfile(folder)
+            tar.addfile(photo, io.BytesIO(server.photos[path]))
+    return out.getvalue()
+
+
+def test_fewer_photos_of_an_archive_of_folders_are_as_asked_anew(
+    clone: Project, server: PhotoServer
+) -> None:
+    for wnid in TWO:
+        server.instead[f"/tars/{wnid}.tar"] = [(200, folders_tar(server, wnid), {})]
+    use(clone, server, "synset-tar", per_class=12)
+    clone.repro("download")
+    use(clone, server, "synset-tar")
+    server.asked.clear()
+    clone.repro("download")
+    assert not server.asked
+    pinned = clone.files("data/raw")
+    clone.repro("download", "--force", ALLROUNDER_PINS="ignore")
+    assert clone.files("data/raw") == pinned
+
+
+def test_archives_here_may_be_called_as_you_like(clone: Project, server: PhotoServer) -> None:
+    (clone.folder / "tars").mkdir()
+    for wnid in TWO:
+        (clone.folder / f"tars/all of {wnid}.tar").write_bytes(server.tar(wnid))
+    location = "tars/all of {wnid}.tar"
+    use(clone, server, "synset-tar", sources=[{"kind": "synset-tar", "location": location}])
+    clone.stage("fetch_urls")
+    clone.stage("download")
+    assert {row.status for row in tried(clone, TWO)} == {Status.OK}

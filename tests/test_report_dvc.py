@@ -1,5 +1,6 @@
 """What DVC shows of a build: metrics and plots, of one version and of two; in a clone."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from allrounder.photo import OPENED
+from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 
 
@@ -41,6 +44,13 @@ def test_metrics_tell_two_versions_apart(two_versions: Project) -> None:
     shown = two_versions.dvc("metrics", "show", "--json")
     metrics = next(iter(parsed(shown)[""]["data"].values()))["data"]
     assert metrics == json.loads(two_versions.read("data/metrics.json"))
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_every_format_that_the_download_takes_has_a_thumbnail(kind: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (90, 60), "red").save(out, kind)
+    assert thumbnail(out.getvalue(), LEVELS[0])
 
 
 def test_plots_show_the_funnel_of_the_metrics(two_versions: Project) -> None:

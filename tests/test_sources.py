@@ -2,7 +2,9 @@
 
 import gzip
 import http.server
+import json
 import re
+import socketserver
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder import listing
+from allrounder import errors, listing
+from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.params import Network
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
+from allrounder.urlcheck import BadUrlError, request_url
 from allrounder.urltext import same_photo
 from allrounder.web import Web
 from photoserver import PhotoServer, packed
@@ -91,6 +95,18 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
     assert found[CAT] == [Candidate(CAT, place, source="synset-tar")]
 
 
+@pytest.mark.parametrize("kind", ["url-list", "csv"])
+def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
+    for name, length in (("list.jsonl", 140_000), ("other.jsonl", 2**20 - 100)):
+        url = "http://h/" + "a" * length
+        row = json.dumps({"url": url, "label": CAT, "author": "b" * 140_000 * (length < 2**19)})
+        (tmp_path / name).write_text(row if kind == "csv" else f"{CAT}_1\t{url}\n")
+        listing.write_classes(tmp_path, listed(kind, tmp_path / name, [CAT]))
+        (found,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
+        with pytest.raises(BadUrlError, match="too long"):
+            request_url(found.url)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -110,6 +126,12 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
             "https://live.staticflickr.com/2/35_ab_m.jpg",
             False,
         ),
+        (
+            "HTTP://FARM3.STATIC.FLICKR.COM:80/2/34_ab_m.jpg",
+            "https://live.staticflickr.com/7/34_cd.jpg",
+            True,
+        ),
+        ("http://h.example?.staticflickr.com/34_ab", "https://live.staticflickr.com/34_ab", False),
         ("data/Sample/a#1.jpg", "data/Sample/a", False),
         ("http://h/a.tar#1.jpg,bytes=1-2", "http://h/a.tar#2.jpg,bytes=3-4", False),
     ],
@@ -213,3 +235,33 @@ def test_an_unreachable_source_is_named() -> None:
 def test_a_missing_location_is_named(kind: str) -> None:
     with pytest.raises(DataError, match=r"nowhere: .*correct its location"):
         listed(kind, "nowhere")
+
+
+HOSTILE = {
+    "length": "HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n",
+    "long length": f"HTTP/1.1 200 OK\r\nContent-Length: {'9' * 5000}\r\n",
+    "no UTF-8": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://\xff/\r\n",
+    "half an IPv6": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://[::1\r\n",
+    "escapes": "HTTP/1.1 404 \x1b[31m\x9bred\r\nContent-Length: 0\r\n",
+}
+
+
+class _Hostile(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        path = self.rfile.readline().split()[1].decode().strip("/").replace("%20", " ")
+        while self.rfile.readline().strip():
+            pass
+        self.wfile.write(f"{HOSTILE[path]}Connection: close\r\n\r\nbody".encode("latin-1"))
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_hostile_answer_is_one_line(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Hostile) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_address[1]}/{fault}"
+        code = errors.run(lambda: print(listed("url-list", place)))
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert code == errors.NOT_GOOD_ENOUGH
+    assert re.fullmatch(r"error: source url-list http://[^\n]*\n", said)
+    assert said.rstrip("\n").isprintable()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from allrounder import listing, webcache
@@ -57,14 +57,21 @@ def test_a_file_is_transferred_once(bucket: Bucket, dated: bool) -> None:
     seed=st.integers(0, 2**32),
     cuts=st.lists(st.integers(0, 200_000), max_size=8),
     dated=st.booleans(),
+    most=st.none() | st.integers(40_000, 200_000),
 )
+@example(seed=0, cuts=[100_000], dated=False, most=40_000)
 def test_wherever_a_download_breaks_off_the_file_is_the_same(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, cuts: list[int], dated: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    cuts: list[int],
+    dated: bool,
+    most: int | None,
 ) -> None:
     body = random.Random(seed).randbytes(200_000)
     with pytest.MonkeyPatch.context() as patch, Bucket({"/list.txt": body}) as bucket:
         patch.chdir(tmp_path_factory.mktemp("cache"))
         bucket.cuts["/list.txt"], bucket.dated = cuts, dated
+        bucket.most = most
         web = Web(Network(tries=20, backoff=1e-9))
         path = webcache.fetched(web, f"{bucket.base}/list.txt", "the list")
         assert path.read_bytes() == body

@@ -329,6 +329,12 @@ def test_after_a_break_only_the_rest_is_asked_for(server: ShardServer) -> None:
     assert parts == ["", "bytes=65536-", "bytes=65536-", "bytes=131072-", "bytes=131072-"]
 
 
+def test_a_server_may_give_less_than_the_rest(server: ShardServer) -> None:
+    expected = listed(f"{server.base}/s-{{00..02}}.tar")
+    server.cut["/s-01.tar"], server.most = [70_000], 1_000
+    assert listed(f"{server.base}/s-{{00..02}}.tar") == expected
+
+
 def test_a_shard_that_keeps_breaking_is_named(server: ShardServer) -> None:
     server.cut["/s-01.tar"] = [70_000, 0, 0, 0]
     with pytest.raises(DataError, match=r"/s-01\.tar: breaks off at byte 65536 .*; correct"):

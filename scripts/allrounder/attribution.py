@@ -44,10 +44,18 @@ def _credit(row: ManifestRow) -> Credit:
     stated = row.license if row.license.startswith(("http://", "https://")) else ""
     return Credit(
         row.file,
-        row.title,
-        row.author,
-        licences.title(form) if known else row.license,
+        _no_formula(row.title),
+        _no_formula(row.author),
+        licences.title(form) if known else _no_formula(row.license),
         known or stated,
-        row.landing_url,
-        row.url,
+        _no_formula(row.landing_url),
+        _no_formula(row.url),
     )
+
+
+def _no_formula(text: str) -> str:
+    """A stranger's text as no spreadsheet runs it: people open this table in one.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

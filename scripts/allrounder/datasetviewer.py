@@ -11,6 +11,7 @@ from allrounder.errors import DataError
 from allrounder.hubtoken import access_words, may_carry, token
 from allrounder.rowpages import NO_ACCESS_CODE, api_url, known_revision
 from allrounder.sourceparams import HuggingfaceSource
+from allrounder.urltext import one_line
 from allrounder.web import Answer, Web
 
 PAGE = 100
@@ -116,4 +117,4 @@ class Viewer:
     def _plain(self, text: str) -> str:
         """A stranger's words, for our own messages: short, in one line, without our token."""
         text = text.replace(self._token, "...") if self._token else text
-        return "".join(c if c.isprintable() else " " for c in text)[:200].strip()
+        return one_line(text)[:200]

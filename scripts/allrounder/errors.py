@@ -41,5 +41,7 @@ def run(main: Callable[[], None]) -> int:
 
 
 def _say(message: object, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    # One line, and none of a stranger's control characters for the terminal.
+    words = "".join(c if c.isprintable() else " " for c in str(message)).rstrip()
+    print(f"error: {words}", file=sys.stderr)
     return code

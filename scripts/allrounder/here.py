@@ -12,7 +12,7 @@ from allrounder.outcomes import Outcome, Stored, judged
 from allrounder.photo import Bounds, judge
 from allrounder.records import Status
 from allrounder.slices import parse
-from allrounder.sourceparams import Source, WebdatasetSource
+from allrounder.sourceparams import Source, SynsetTarSource, WebdatasetSource
 from allrounder.urltext import is_web
 
 
@@ -58,4 +58,6 @@ def _roots(source: Source) -> list[str]:
         return []
     if isinstance(source, WebdatasetSource):
         return source.shards
-    return [source.location.partition("{wnid}")[0]]
+    if not isinstance(source, SynsetTarSource):
+        return [source.location]
+    return [str(Path(source.location.partition("{wnid}")[0] + "x").parent)]

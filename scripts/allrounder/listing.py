@@ -14,8 +14,10 @@ from allrounder.csvfiles import write_csv
 from allrounder.errors import DataError
 from allrounder.names import IdMaker
 from allrounder.records import Candidate
+from allrounder.slices import parse
 from allrounder.sourceparams import Source
 from allrounder.subtrees import is_subtree, synsets_of, wnid_of
+from allrounder.urlcheck import MAX_LENGTH
 from allrounder.urltext import same_photo
 from allrounder.web import Web
 
@@ -70,6 +72,9 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     ids = IdMaker(wnid)
     first = {}
     for candidate in candidates:
+        if len(candidate.url) > MAX_LENGTH and not parse(candidate.url):
+            # Nobody is asked for such a URL: it stays too long, and every table can hold it.
+            candidate = replace(candidate, url=candidate.url[: MAX_LENGTH + 1])
         if (photo := same_photo(candidate.url)) not in first:
             image_id = ids.make(candidate.image_id, candidate.url)
             first[photo] = replace(candidate, image_id=image_id)

@@ -16,6 +16,8 @@ from allrounder.records import Status
 
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
 """Pillow's names of the formats we take, and the suffix of each (MPO is a JPEG with more in it)."""
+OPENED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""Pillow's names of what opens them: MPO is opened as a JPEG, and unknown to `Image.open`."""
 
 Image.MAX_IMAGE_PIXELS = None  # the bound on pixels is ours, and checked before decoding
 
@@ -53,7 +55,7 @@ def judge(body: bytes, bounds: Bounds) -> Verdict:
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds) or Verdict(Status.OK, suffix="jpg")
     try:
-        with Image.open(io.BytesIO(body), formats=_OPENED) as image:
+        with Image.open(io.BytesIO(body), formats=OPENED) as image:
             (width, height), suffix = image.size, FORMATS[image.format or ""]
     except Exception:  # Pillow's parsers raise nearly anything on hostile headers
         return Verdict(Status.NOT_IMAGE, _sniffed(body))
@@ -150,4 +152,3 @@ def _sniffed(body: bytes) -> str:
 
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _PASSED = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-_OPENED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

@@ -15,13 +15,14 @@ from PIL import Image, ImageOps
 from allrounder.jpeg import BrokenJpegError, Jpeg, Stretches, parse, taken
 from allrounder.looks import Look, look
 from allrounder.params import Clean
-from allrounder.photo import Bounds, judge_size
+from allrounder.photo import OPENED, Bounds, judge_size
 from allrounder.records import Status
 
 _ORIENTATION = 0x0112
 _LOOKED_AT = 47  # pixels of the shorter side that a look needs at least: 1/8 of 500 x 375
 _HARMLESS = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
 """A few bytes between a picture's data and its end: some cameras and sites leave them."""
+_OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")
 _UNCOMMON = "Could not determine subsampling"
 """The strict decoder's words for a valid JPEG that it cannot open; Pillow can."""
 
@@ -98,12 +99,12 @@ def _strictly_grey(body: bytes) -> Image.Image:
 
 
 def _leniently_grey(body: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(body)) as image:
+    with Image.open(io.BytesIO(body), formats=OPENED) as image:
         return image.convert("L")
 
 
 def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
-    with Image.open(io.BytesIO(body)) as image:
+    with Image.open(io.BytesIO(body), formats=OPENED) as image:
         if fault := judge_size(*image.size, bounds):
             return Photo(fault.status, fault.detail, *image.size)
         if image.format in ("JPEG", "MPO"):
@@ -156,4 +157,6 @@ def _srgb(image: Image.Image) -> Image.Image:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:100] or type(error).__name__
+    """A decoder's words, the same in every run: Pillow's may name an object by its address."""
+    plain = _OBJECT.sub("", str(error))
+    return " ".join(plain.split())[:100] or type(error).__name__

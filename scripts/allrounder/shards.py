@@ -4,7 +4,7 @@ On the web it is one request; after a break in it, one more for the rest. Not fo
 shard: that is sources/webdataset.py.
 """
 
-import re
+import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from allrounder import tarwalk
 from allrounder.errors import DataError
 from allrounder.tarwalk import BLOCK, Reader
 from allrounder.urltext import is_web
-from allrounder.web import Web
+from allrounder.web import Web, content_length, content_range
 
 _CHUNK = 2**16
 """Bytes read at once; of a piece that breaks off, nothing counts."""
@@ -72,15 +72,16 @@ class _WebReader:
     def _more(self) -> bool:
         """Wait for the next piece; False at the end. Raises DataError when it breaks too often."""
         while True:
-            try:
+            with contextlib.suppress(requests.RequestException):
                 self._rest = next(self._chunks, b"")
                 self._breaks *= not self._rest  # counted anew when it goes on
-                return bool(self._rest)
-            except requests.RequestException:
-                self._breaks += 1
-                if self._breaks >= self._web.tries:
-                    words = f"breaks off at byte {self._position} again and again"
-                    raise DataError(f"{self._what}: {self._url}: {words}") from None
+                # A server may give less than asked for (RFC 9110, section 15.3.7).
+                if self._rest or self.size in (None, self._position):
+                    return bool(self._rest)
+            self._breaks += 1
+            if self._breaks >= self._web.tries:
+                words = f"breaks off at byte {self._position} again and again"
+                raise DataError(f"{self._what}: {self._url}: {words}")
             self._chunks = self._open()
 
     def _open(self) -> Iterator[bytes]:
@@ -95,15 +96,13 @@ class _WebReader:
         if encoding != "identity":
             raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
         if not self._position:
-            length = response.headers.get("Content-Length", "")
-            self.size = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
-        elif not self._goes_on(response.headers.get("Content-Range", "")):
+            self.size = content_length(response.headers)
+        elif not self._goes_on(content_range(response.headers)):
             raise DataError(f"{self._what}: {self._url}: another file after a break than before")
         return response.iter_content(_CHUNK)
 
-    def _goes_on(self, place: str) -> bool:
-        """Whether a Content-Range is of the rest of the same file (RFC 9110, section 14.4)."""
-        found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", place, re.IGNORECASE)
-        if not found or int(found[1]) != self._position:
+    def _goes_on(self, place: tuple[int, int | None] | None) -> bool:
+        """Whether a partial answer is of the rest of the same file."""
+        if place is None or place[0] != self._position:
             return False
-        return self.size is None or found[2] in ("*", str(self.size))
+        return self.size is None or place[1] in (None, self.size)

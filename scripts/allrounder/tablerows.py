@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import IO, Any
 
 from allrounder.errors import DataError, UsageError
-from allrounder.urltext import url_text
+from allrounder.urltext import one_line, url_text
 
 MAX_LINE = 2**20
 """Characters of a line at most: what is longer is no list of URLs."""
@@ -100,8 +100,8 @@ def _parquet(file: IO[bytes], what: str, choose: Choose) -> Iterator[Cells]:
                 yield from (
                     [_text(value) for value in cells] for cells in zip(*columns, strict=True)
                 )
-        except (pyarrow.ArrowException, KeyError, UnicodeDecodeError) as error:
-            words = str(error).splitlines()[0][:120]
+        except (pyarrow.ArrowException, KeyError, ValueError, OverflowError) as error:
+            words = one_line(str(error))[:120]
             raise DataError(f"{what}: broken or no Parquet: {words}") from None
 
 

@@ -24,7 +24,7 @@ class Member:
     """A file in the archive: its bytes, or the reason why it is not looked at."""
 
     name: str
-    offset: int  # of its first header, in bytes from the archive's start
+    offset: int  # where the member before it ends: of its first header, or of folders' before it
     end: int  # of the next member's first header
     body: bytes = b""
     status: Status = Status.OK
@@ -44,6 +44,7 @@ class TarParser:
 
     def __init__(self, max_bytes: int, offset: int = 0):
         self.offset = offset  # where the next member's first header starts: resume from here
+        self._whole = offset  # where what came whole ends: folders have no row, and move no offset
         self.ended = False
         self._max_bytes = max_bytes
         self._buffer = bytearray()
@@ -77,7 +78,7 @@ class TarParser:
     @property
     def at_boundary(self) -> bool:
         """Whether all that was fed belongs to whole members."""
-        return not self._skip and not self._buffer and self._position == self.offset
+        return not self._skip and not self._buffer and self._position == self._whole
 
     def _wanted(self, info: tarfile.TarInfo) -> bool:
         """Whether the body is needed; BrokenTarError for a size that cannot be meant."""
@@ -101,10 +102,12 @@ class TarParser:
         if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
             return
         name, self._long_name = self._long_name or info.name, None
-        start, self.offset = self.offset, self._position + self._skip
-        if not info.isdir():
-            status, detail = _fault(name, info, self._max_bytes)
-            yield Member(name, start, self.offset, body, status, detail)
+        self._whole = self._position + self._skip
+        if info.isdir():
+            return
+        start, self.offset = self.offset, self._whole
+        status, detail = _fault(name, info, self._max_bytes)
+        yield Member(name, start, self.offset, body, status, detail)
 
     def _consume(self, count: int) -> None:
         del self._buffer[:count]

@@ -28,8 +28,19 @@ def url_text(raw: bytes) -> str:
     return raw.strip().decode("utf-8", "percent")
 
 
+MAX_TEXT = 1_000
+"""Characters of a licence, an author or the like at most: what is longer is none."""
+
+
+def one_line(text: str) -> str:
+    """A stranger's text as one printable line that is not too long."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
+
+
 _FLICKR = re.compile(
-    r"https?://[^/]*\.(?:static\.?flickr\.com|staticflickr\.com)/(?:[^/]+/)*(\d+)_[0-9a-f]+"
+    r"https?://[a-z0-9.-]*\.(?:static\.?flickr\.com|staticflickr\.com)(?::[0-9]+)?"
+    r"/(?:[^/?#]+/)*([0-9]+)_[0-9a-f]+",
+    re.IGNORECASE,
 )
 """Flickr's photo URLs: `.../<server>/<photo id>_<secret>[_<size>].jpg`.
 

@@ -5,6 +5,7 @@ webcache.py.
 """
 
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from allrounder.params import Network
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 MAX_PAGE = 2**26
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNORECASE)
 
 
 class BrokenBodyError(DataError):
@@ -78,15 +80,18 @@ class Web:
     ) -> Iterator[requests.Response]:
         if offline.offline():
             raise offline.not_here(what, url)
-        auth, kind = _Bearer(token) if token else None, DataError
+        auth = _Bearer(token) if token else None
         try:
-            with self._session.get(
+            response = self._session.get(
                 url, stream=True, timeout=self._timeout, auth=auth, headers=headers
-            ) as response:
-                kind = BrokenBodyError
+            )
+        except (requests.RequestException, ValueError) as error:  # the latter: a bad redirect
+            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
+        try:
+            with response:
                 yield response
         except requests.RequestException as error:
-            raise kind(f"{what}: {url} cannot be read: {_words(error)}") from None
+            raise BrokenBodyError(f"{what}: {url} cannot be read: {_words(error)}") from None
 
     @contextmanager
     def stream(
@@ -125,7 +130,22 @@ class Web:
         time.sleep(random.uniform(0, self._backoff * 2**number))
 
 
-def _words(error: requests.RequestException) -> str:
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """The length in bytes that an answer states (RFC 9110, section 8.6), or None."""
+    found = re.fullmatch(r"[0-9]{1,18}", headers.get("Content-Length", ""))
+    return int(found[0]) if found else None
+
+
+def content_range(headers: Mapping[str, str]) -> tuple[int, int | None] | None:
+    """The first byte of a partial answer and the size of the whole, if it states them.
+
+    Source: RFC 9110, section 14.4.
+    """
+    found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+    return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
+
+
+def _words(error: Exception) -> str:
     """The innermost reason, without addresses of objects."""
     reason: BaseException = error
     while reason.args and isinstance(reason.args[0], BaseException):

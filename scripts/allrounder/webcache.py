@@ -15,7 +15,7 @@ from allrounder import offline
 from allrounder.errors import DataError
 from allrounder.keptfile import Entry, KeptFile
 from allrounder.urltext import is_web
-from allrounder.web import MAX_PAGE, BrokenBodyError, Web
+from allrounder.web import MAX_PAGE, BrokenBodyError, Web, content_length, content_range
 from allrounder.workdir import WORK
 
 CACHE = WORK / "cache"
@@ -98,6 +98,9 @@ def _once(
             return
         if response.status_code == 206 and begun and _goes_on(response.headers, begun, start):
             _write(kept, response, start, what, most)
+            _, total = content_range(response.headers) or (start, None)
+            if total and kept.part.stat().st_size < total:  # as it may (RFC 9110, section 15.3.7)
+                raise BrokenBodyError(f"{what}: {kept.url} gives less than asked for")
         elif response.status_code == 200:
             tag = response.headers.get("ETag", "")
             kept.begin(Entry(kept.url, tag, response.headers.get("Last-Modified", "")))
@@ -122,13 +125,13 @@ def _conditions(entry: Entry | None, begun: Entry | None, start: int) -> dict[st
 
 def _goes_on(headers: Mapping[str, str], begun: Entry, start: int) -> bool:
     """Whether a partial answer is of the same version and starts where it should."""
-    same = headers.get("ETag", begun.etag) == begun.etag
-    return same and headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    place = content_range(headers)
+    return headers.get("ETag", begun.etag) == begun.etag and place is not None and place[0] == start
 
 
 def _write(kept: KeptFile, response: requests.Response, start: int, what: str, most: int) -> None:
-    length = response.headers.get("Content-Length", "")
-    total = start + int(length) if length.isdigit() else None
+    length = content_length(response.headers)
+    total = None if length is None else start + length
     bar = tqdm(
         total=total, initial=start, unit="B", unit_scale=True, disable=None, desc=what, leave=False
     )

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, ImageOps
 from tqdm import tqdm
 
 from allrounder.outcomes import Stored
-from allrounder.photo import FORMATS
+from allrounder.photo import OPENED
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _make(job: tuple[Sequence[Stored], Level]) -> list[bytes]:
 def thumbnail(body: bytes, level: Level) -> bytes:
     """One thumbnail, upright and on white; `b""` when nothing can be decoded."""
     try:
-        with Image.open(io.BytesIO(body), formats=[*FORMATS]) as image:
+        with Image.open(io.BytesIO(body), formats=OPENED) as image:
             image.draft("RGB", (level.side, level.side))
             upright = ImageOps.exif_transpose(image)
             small = _on_white(upright)

@@ -15,7 +15,7 @@ from allrounder.records import Candidate
 from allrounder.sourceparams import CsvSource
 from allrounder.sources.opened import opened
 from allrounder.tablerows import rows
-from allrounder.urltext import is_web
+from allrounder.urltext import is_web, one_line
 from allrounder.web import Web
 
 _OPTIONAL = ("id", "license", "author", "landing_url")
@@ -72,7 +72,7 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
 
 
 def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
-    texts = {key: _line(row.get(key, "")) for key in _OPTIONAL}
+    texts = {key: one_line(row.get(key, "")) for key in _OPTIONAL}
     return Candidate(
         texts["id"] or url_id(wnid, url),
         url,
@@ -97,11 +97,6 @@ def _url(source: CsvSource, text: str) -> str:
 
 def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
-
-
-def _line(text: str) -> str:
-    """A stranger's text in one printable line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _warn(what: str, words: str) -> None:

@@ -8,6 +8,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from allrounder import webcache
@@ -15,7 +16,7 @@ from allrounder.errors import DataError
 from allrounder.mids import mids
 from allrounder.records import Candidate
 from allrounder.sourceparams import OpenImagesSource
-from allrounder.urltext import url_text
+from allrounder.urltext import one_line, url_text
 from allrounder.web import Web
 
 LABELS = {
@@ -38,7 +39,7 @@ IMAGES = {
 Those that V7's download page links to. For train that is the boxable part (1,743,042 images):
 the bucket has the photos of no others, https://github.com/cvdfoundation/open-images-dataset
 """
-_IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Rotation")
+_IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Title", "Rotation")
 _THERE, _NOT_THERE = (b"1", b"1.0"), (b"0", b"0.0")
 _UPRIGHT = ("", "0", "0.0")
 _ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -105,7 +106,7 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
 
 def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict[bytes, Candidate]:
     """The photos that are wanted, by ImageID."""
-    image, landing, license, author, rotation = images.places(*_IMAGE_COLUMNS)
+    image, landing, license, author, title, rotation = images.places(*_IMAGE_COLUMNS)
     if image:
         raise images.changed("ImageID not in the first column")
     found: dict[bytes, Candidate] = {}
@@ -117,15 +118,23 @@ def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict
             continue
         while line.count(b'"') % 2 and len(line) < _LONGEST:  # a title of several lines
             line += next(lines, b'"')
-        cells = next(csv.reader([_text(line)]))
+        cells = _cells(line)
         if len(cells) != images.columns or not _ID.fullmatch(cells[image]):
             raise images.changed(f"a line {line[:60]!r}")
         if cells[rotation] in _UPRIGHT:
             url = f"{folder}/{cells[image]}.jpg"
-            found[image_id] = Candidate(
-                cells[image], url, cells[license], cells[author], cells[landing]
-            )
+            named = {"license": license, "author": author, "landing_url": landing, "title": title}
+            texts = {name: one_line(cells[place]) for name, place in named.items()}
+            found[image_id] = Candidate(cells[image], url, **texts)
     return found
+
+
+def _cells(line: bytes) -> list[str]:
+    """The cells of a line; none of one that csv cannot read."""
+    try:
+        return next(csv.reader([_text(line)]))
+    except csv.Error:
+        return []
 
 
 class _Table:
@@ -148,10 +157,10 @@ class _Table:
         return [self._header.index(name) for name in names]
 
     def lines(self) -> Iterator[bytes]:
-        """The lines after the first."""
+        """The lines after the first; one that is too long for any of theirs comes in pieces."""
         with self._path.open("rb", buffering=2**20) as file:
             next(file, None)
-            yield from file
+            yield from iter(partial(file.readline, _LONGEST), b"")
 
     def changed(self, words: str) -> DataError:
         """What to say when the file is not of the form that this module knows."""

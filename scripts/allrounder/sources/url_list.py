@@ -4,7 +4,8 @@ Read in one pass for all classes, never whole in memory: the real one has 14 mil
 the web it is kept in the cache (webcache.py).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from allrounder.errors import DataError
 from allrounder.records import Candidate
@@ -12,6 +13,9 @@ from allrounder.sourceparams import UrlListSource
 from allrounder.sources.opened import BROKEN, opened
 from allrounder.urltext import url_text
 from allrounder.web import Web
+
+_LONGEST = 2**20
+"""Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
 
 
 def candidates(
@@ -25,7 +29,7 @@ def candidates(
     what = f"source url-list {source.location}"
     wanted = {wnid.encode(): wnid for wnid in wnids}
     with opened(source.location, web, what, source.sha256) as file:
-        lines = _checked(file, what)
+        lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)
         for line in lines:
             # Nearly every line is of another class: look at its first bytes only.
             if (wnid := wanted.get(line[:9])) is not None:
@@ -34,15 +38,14 @@ def candidates(
                     yield wnid, Candidate(url_text(image_id), url_text(url))
 
 
-def _checked(lines: Iterable[bytes], what: str) -> Iterator[bytes]:
+def _checked(lines: Iterator[bytes], what: str) -> Iterator[bytes]:
     """The same lines; DataError for a break in them, or for a first line of another form."""
     try:
-        iterator = iter(lines)
-        first = next(iterator, b"")
+        first = next(lines, b"")
         if b"\t" not in first:
             form = "'<wnid>_<n><tab><url>'"
             raise DataError(f"{what}: no list of lines {form}; it starts with {first[:60]!r}")
         yield first
-        yield from iterator
+        yield from lines
     except BROKEN as error:
         raise DataError(f"{what}: broken or cut off: {error}") from None

@@ -20,14 +20,13 @@ from allrounder.slices import Slice
 from allrounder.sourceparams import WebdatasetSource
 from allrounder.tarstream import BrokenTarError
 from allrounder.tarwalk import Entry, Reader
-from allrounder.urltext import is_web
+from allrounder.urltext import is_web, one_line
 from allrounder.web import Web
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _TEXT_MAX = {"cls": 2**12, "json": 2**20}
 """Extensions that are read, and their size in bytes at most: what is larger is no label."""
 _META = re.compile(r"__[^/]*__($|/)")
-_WORDS_MAX = 1_000
 
 
 @dataclass(slots=True)
@@ -141,6 +140,4 @@ def _label(cls: bytes | None, given: object) -> str | None:
 
 
 def _words(value: object) -> str:
-    """A text from the web in one printable line that is not too long."""
-    text = value if isinstance(value, str) else ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_WORDS_MAX]
+    return one_line(value) if isinstance(value, str) else ""
