@@ -66,9 +66,7 @@ _DATASET = re.compile(r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$")
 
 def _dataset(text: str) -> str:
     if not _DATASET.fullmatch(text):
-        raise ValueError(
-            "must be owner/name, as in the page's address https://huggingface.co/datasets/owner/name"
-        )
+        raise ValueError("must be owner/name, as in https://huggingface.co/datasets/owner/name")
     return text
 
 
