@@ -135,6 +135,8 @@ def _words(fault: Any) -> str:
             return "must be keys with values, `key: value`"
         case "list_type":
             return "must be a list, e.g. [one, another]"
+        case "string_pattern_mismatch" if fault["loc"][-1] == "dataset":
+            return "must be owner/name, as in https://huggingface.co/datasets/owner/name"
         case "too_short":
             return f"must hold at least {context['min_length']}"
         case "too_long":

@@ -61,15 +61,6 @@ def _tar_location(text: str) -> str:
     return _location(text)
 
 
-_DATASET = re.compile(r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$")
-
-
-def _dataset(text: str) -> str:
-    if not _DATASET.fullmatch(text):
-        raise ValueError("must be owner/name, as in https://huggingface.co/datasets/owner/name")
-    return text
-
-
 def _path(text: str) -> str:
     if is_web(text):
         raise ValueError("must be a path of this machine; download the archive first")
@@ -154,8 +145,8 @@ class HuggingfaceSource(Section):
     """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
 
     kind: Literal["huggingface"]
-    dataset: Annotated[str, AfterValidator(_dataset)] = Field(
-        description="owner/name", json_schema_extra={"pattern": _DATASET.pattern}
+    dataset: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$", description="owner/name"
     )
     config: Name = Field("default", description="the dataset's config (subset)")
     split: Name = Field("train", description="the dataset's own split")
