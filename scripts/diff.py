@@ -13,6 +13,8 @@ from allrounder.reporting import say, say_json
 
 MANIFEST = "data/dataset/manifest.csv"
 WORK_TREE = "work tree"
+MOST = 5
+"""Photos of a class and a kind of change that are listed without --all."""
 
 
 def main() -> None:
@@ -24,6 +26,9 @@ def main() -> None:
     )
     parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")
     parser.add_argument("v2", nargs="?", help="another one; without it, the work tree")
+    parser.add_argument(
+        "--all", action="store_true", help=f"list every photo, not the first {MOST}"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     with lockedouts.repository():
@@ -34,7 +39,7 @@ def main() -> None:
     if args.json:
         say_json(versionreport.as_json(comparison))
     else:
-        say(versionreport.lines(comparison))
+        say(versionreport.lines(comparison, None if args.all else MOST))
 
 
 def _photos(rev: str | None) -> list[versions.Photo]:

@@ -23,6 +23,7 @@ def main() -> None:
         workdir.remove(REPORTS)
         REPORTS.mkdir(parents=True)
         build(params, STAGES, DATASET, REPORTS)
+    print(f"open {REPORTS / 'index.html'} to see the dataset", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def main() -> None:
             workdir.remove(work)
     describe.describe(params, STAGES, DATASET, manifest)
     layout.write_metrics(METRICS, params, STAGES, manifest)
+    print(layout.told(manifest), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -386,8 +386,11 @@ def test_mistakes_of_adding_and_removing(here: Path) -> None:
         add(path, GOLDEN, "cat")
     with pytest.raises(UsageError, match=r"'dgo' is no VOC label\. Did you mean dog"):
         add(path, "teapot", "dgo")
-    with pytest.raises(UsageError, match=r"params\.yaml: no class 'golden retriever'"):
+    with pytest.raises(UsageError, match=r"params\.yaml: no class 'golden retriever'; .* lists"):
         remove(path, "golden retriever")
+    for query in ("cat", "persian"):
+        with pytest.raises(UsageError, match=r"no class .*mean n02123394 \(Persian cat\)"):
+            remove(path, query)
     assert path.read_bytes() == DEFAULT.encode()
     add(path, "teapot", "bottle")
     assert load().classes["n04398044"] == "bottle"

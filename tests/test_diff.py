@@ -80,7 +80,10 @@ def test_two_versions_of_a_real_history(clone: Project) -> None:
     )
     assert clone.changes == ""
 
-    said = clone.run(sys.executable, "scripts/diff.py", "v1", "v2").splitlines()
+    few = clone.run(sys.executable, "scripts/diff.py", "v1", "v2").splitlines()
+    assert sum(line.startswith("  removed    train") and PLANE in line for line in few) == 5
+    assert few.count("  removed    and 15 more; --all lists them") == 1
+    said = clone.run(sys.executable, "scripts/diff.py", "v1", "v2", "--all").splitlines()
     assert said[0].split() == [
         "class", "v1", "v2", "added", "removed", "moved",
         "relabelled", "here", "relabelled", "away", "renamed",

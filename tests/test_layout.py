@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from allrounder.csvfiles import read_csv
+from allrounder.layout import told
 from allrounder.records import ManifestRow
 from allrounder.synsets import VOC_LABELS
 from project import Project
@@ -126,6 +127,7 @@ def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(clone: Project)
     rows = manifest(clone)
     assert {row.split for row in rows} == {f"fold_{n}" for n in range(1, 5)}
     assert len({row.sha256 for row in rows}) == len(rows) == 200
+    assert told(rows) == "200 photos of 10 classes: 50 fold_1, 50 fold_2, 50 fold_3, 50 fold_4"
     root = clone.folder / "data/dataset"
     for fold in range(1, 5):
         train = {path.name for path in root.glob(f"fold_{fold}/train/*/*")}

@@ -18,26 +18,40 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 
 FAULTS = {
-    "unknown key": ("seed: null", "sead: null", "split.sead: .*remove it or correct"),
-    "wrong type": ("per_class: 20", "per_class: lots", "per_class: .*integer.*'lots'"),
+    "unknown key": ("seed: null", "sead: null", "split.sead: .*Did you mean seed.*Remove it"),
+    "misspelt key": ("per_class: 20", "per_clas: 20", "line 20: per_clas: .*mean per_class"),
+    "misspelt section": ("sources:", "saurces:", "saurces: unknown key. Did you mean sources"),
+    "misspelt source key": ("location: data", "locatoin: data", "sources.0.locatoin: unknown key"),
+    "wrong type": ("per_class: 20", "per_class: lots", "per_class: must be .*integer.*'lots'"),
     "class twice": ("n02123394", "n02109961", "n02109961 is given twice .*line 9.*remove one"),
     "unknown wnid": ("n02109961", "n02109962", "n02109962.*Did you mean n0"),
     "name for wnid": ("n02109961", "husky", r"Did you mean n02109961 \(Eskimo dog\)"),
+    "two words for wnid": ("n02109961", "eskimo dog", r": classes\.eskimo dog: ImageNet has no"),
     "number for wnid": ("n02109961", "2109961", "2109961 is no wnid"),
     "unknown label": (": dog", ": dgo", "classes.n02109961: 'dgo'.*Did you mean dog"),
     "everyday label": (": aeroplane", ": airplane", "Did you mean aeroplane"),
     "wrong label": (": dog", ": cat", "Eskimo dog is no 'cat'. Did you mean dog"),
     "ratio": ("[0.8, 0.2]", "[0.8, 0.3]", r"split.ratio: \[0.8, 0.3\].*sum to 1"),
     "ratio of one": ("[0.8, 0.2]", "[1.0]", "split.ratio: .*at least 2"),
+    "ratio of four": ("[0.8, 0.2]", "[0.7, 0.1, 0.1, 0.1]", "split.ratio: must hold at most 3"),
     "negative ratio": ("[0.8, 0.2]", "[1.2, -0.2]", "split.ratio: .*positive"),
     "kfold and ratio": ("seed: null", "kfold: 5", "split.kfold: .*remove one"),
+    "too many folds": ("ratio: [0.8, 0.2]", "kfold: 21", "kfold: 21 is above per_class .20"),
     "min above": ("min_per_class: 15", "min_per_class: 25", "min_per_class: 25 is above per_class"),
-    "source kind": ("kind: folder", "kind: fodler", "'fodler'.*'folder'"),
+    "source kind": ("kind: folder", "kind: fodler", "'fodler' is no kind.*Did you mean folder"),
+    "no source kind": ("kind: folder, ", "", "sources.0: has no kind; write"),
+    "no list": ("licenses: null", "licenses: cc-by-2.0", "licenses: must be a list"),
+    "nothing": ("ratio: [0.8, 0.2]", "ratio: null", "split.ratio: must be a list.*it is null"),
+    "no keys": ("  - {kind: folder, location: data/sample}", "  - data", "sources.0: must be keys"),
+    "address of a dataset": (
+        "{kind: folder, location: data/sample}",
+        "{kind: huggingface, dataset: 'https://huggingface.co/datasets/a/b'}",
+        "sources.0.dataset: must be owner/name",
+    ),
     "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),
     "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
-    "missing key": ("sources:", "saurces:", "sources: .*add it"),
     "no YAML": ("classes:", "classes: [", "not valid YAML"),
-    "tab": ("  n02109961", "\tn02109961", "not valid YAML"),
+    "tab": ("  n02109961", "\tn02109961", "not valid YAML.*spaces, not tabs"),
 }
 
 
@@ -53,10 +67,17 @@ def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -
     assert re.search(words, said), said
     line = int(re.search(r"params.yaml, line (\d+): ", said)[1])  # type: ignore[index]
     assert 1 <= line <= len(DEFAULT.splitlines())
-    if name not in ("missing key", "no YAML", "tab"):
+    if name not in ("no YAML", "tab"):
         changed = DEFAULT[: DEFAULT.index(old)].count("\n") + 1
         key_above = name in ("ratio of one", "number for wnid")
         assert line == changed or key_above
+
+
+def test_a_missing_key_is_named_without_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(DEFAULT.replace("per_class: 20\n", "", 1), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"params\.yaml: per_class: missing; add it"):
+        load(file)
 
 
 def test_voc_folders_need_labels(tmp_path: Path) -> None:

@@ -159,7 +159,14 @@ def test_every_status_has_one_place_in_the_funnel(status: Status) -> None:
 
 def test_the_charts_numbers_equal_the_tables(page: Page, built: Project) -> None:
     rows = manifest(built)
-    for name in ("shorter", "longer", "aspect", "bytes", "sources", "hosts"):
+    for name in (
+        "shorter_pixels",
+        "longer_pixels",
+        "width_by_height",
+        "size_kib",
+        "sources",
+        "hosts",
+    ):
         cells = page.locator(f"#chart-{name} td").all_text_contents()
         assert sum(map(int, cells)) == len(rows), name
     failed = sum(

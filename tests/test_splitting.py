@@ -126,3 +126,5 @@ def test_a_seed_shuffles_with_split_folders() -> None:
 def test_a_class_too_small_for_every_side_is_named() -> None:
     with pytest.raises(DataError, match=r"class n00000001: too small .*raise per_class"):
         split([file_name(1)], {}, Split())
+    with pytest.raises(DataError, match=r"into 3 folds: 2 photos in 2 groups; lower kfold, raise"):
+        split([file_name(1), file_name(2)], {}, Split(kfold=3))

@@ -104,8 +104,17 @@ def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise UsageError(f"{path}: no class {query!r}; see them with: voc, or search {query!r}")
+        near = [key for key, voc in classes.items() if _is_like(key, voc, name)]
+        hint = f". Did you mean {near[0]} ({class_name(near[0])})?" if near else ""
+        raise UsageError(f"{path}: no class {query!r}{hint or '; classes.py voc lists them'}")
     raise UsageError(f"{path}: {query!r} means {' and '.join(found)}; give the wnid of one")
+
+
+def _is_like(key: str, voc: str | None, text: str) -> bool:
+    """Whether a class has `text` in one of its names, or as its VOC label."""
+    synset, text = find(wnid_of(key)), text.casefold()
+    names = synset.names if synset else ()
+    return text == voc or any(text in name.casefold() for name in names)
 
 
 def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> list[str]:

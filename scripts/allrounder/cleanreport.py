@@ -29,7 +29,8 @@ def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> 
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
             f"({params.min_per_class}): {words}. Raise download.reserve where candidates are "
-            "unused, add a source, lower min_per_class, or remove the class"
+            f"unused, add a source, {'widen clean.licenses, ' if params.clean.licenses else ''}"
+            "lower min_per_class, or remove the class"
         )
     return [
         f"warning: {_loss(wnid, rows[wnid])}, below per_class ({params.per_class}), but "

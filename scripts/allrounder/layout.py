@@ -148,6 +148,15 @@ def _write_classes(
             print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
 
 
+def told(manifest: Sequence[ManifestRow]) -> str:
+    """The photos of a dataset in a line: how many in all and on each side (of folds, as val)."""
+    sides = ", ".join(
+        f"{count:,} {side}" for side, count in Counter(row.split for row in manifest).items()
+    )
+    classes = len({row.wnid for row in manifest})
+    return f"{len(manifest):,} photos of {classes} classes: {sides}"
+
+
 def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:

@@ -159,6 +159,11 @@ class Params(Section):
                 f"min_per_class: {self.min_per_class} is above per_class ({self.per_class}); "
                 "lower it or raise per_class"
             )
+        if (self.split.kfold or 0) > self.per_class:
+            raise ValueError(
+                f"split.kfold: {self.split.kfold} is above per_class ({self.per_class}), so folds "
+                "would be empty; lower it or raise per_class"
+            )
         if self.clean.group_radius < self.clean.near_radius:
             raise ValueError(
                 f"clean.group_radius: {self.clean.group_radius} is below clean.near_radius "

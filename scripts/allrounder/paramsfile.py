@@ -4,7 +4,9 @@ Not for what the keys mean: that is params.py.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def load(path: Path = PARAMS) -> Params:
         raise UsageError(_first_fault(path, root, error)) from None
     if missing := [key for key in WATCHED if key not in params.model_fields_set]:
         raise UsageError(
-            f"{path}, line 1: {missing[0]}: missing, and dvc.yaml watches it; "
+            f"{path}: {missing[0]}: missing, and dvc.yaml watches it; "
             f"add it, or `{missing[0]}: {{}}` for its defaults"
         )
     return params
@@ -59,7 +61,10 @@ def _compose(path: Path, text: str) -> yaml.Node:
         yaml.load(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UsageError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+        tab = (
+            "; use spaces, not tabs" if "\t" in "".join(text.splitlines()[line - 1 : line]) else ""
+        )
+        raise UsageError(f"{path}, line {line}: not valid YAML: {error.problem}{tab}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     except ValueError as error:
@@ -89,33 +94,78 @@ def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
 
 
 def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    loc = [part for part in fault["loc"] if part not in _TAGS]
-    words = fault["msg"].removeprefix("Value error, ")
-    head, separator, tail = words.partition(": ")
-    if fault["type"] == "value_error" and separator and " " not in head:
-        loc, words = [*loc, *head.split(".")], tail  # our own validators name the key they mean
-    line, key = _line(root, loc), ".".join(str(part) for part in loc)
-    hint = _HINTS.get(fault["type"], "")
-    given = _given(fault)
-    return f"{path}, line {line}: {key}: {words}{hint}{given}"
+    faults = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the line that is there says more.
+    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
+    loc = [part for part in fault["loc"] if part not in _KINDS]
+    words = _words(fault)
+    named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", words)
+    if fault["type"] == "value_error" and named:
+        loc, words = [*loc, *named[1].split(".", 1)], named[2]  # our own say the key they mean
+    key = ".".join(str(part) for part in loc)
+    # What is missing from the file as a whole has no line.
+    place = "" if fault["type"] == "missing" and len(loc) == 1 else f", line {_line(root, loc)}"
+    return f"{path}{place}: {key}: {words}{_given(fault)}"
 
 
-_TAGS = {
+_KINDS = (
     "folder", "imagenet-api", "url-list", "synset-tar",
     "open-images", "ilsvrc", "webdataset", "huggingface", "csv",
-}  # fmt: skip
-_HINTS = {
-    "extra_forbidden": "; remove it or correct its name (params.schema.json lists them)",
-    "missing": "; add it (see presets/imagenet.yaml)",
-}
+)  # fmt: skip
+_SAID_IN_WORDS = (
+    "missing", "value_error", "extra_forbidden", "union_tag_invalid", "union_tag_not_found",
+)  # fmt: skip
+
+
+def _words(fault: Any) -> str:
+    """What is wrong and what to do, without the terms of pydantic."""
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "extra_forbidden":
+            near = get_close_matches(str(fault["loc"][-1]), _keys(fault["loc"]), n=1)
+            return f"unknown key.{_did_you_mean(near)} Remove it or correct its name"
+        case "missing":
+            return "missing; add it (see presets/imagenet.yaml)"
+        case "union_tag_invalid":
+            near = get_close_matches(str(context["tag"]), _KINDS, n=1)
+            return f"{context['tag']!r} is no kind of source.{_did_you_mean(near)} {_kinds()}"
+        case "union_tag_not_found":
+            return f"has no kind; write e.g. {{kind: folder, location: path}}. {_kinds()}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "must be keys with values, `key: value`"
+        case "list_type":
+            return "must be a list, e.g. [one, another]"
+        case "string_pattern_mismatch" if fault["loc"][-1] == "dataset":
+            return "must be owner/name, as in https://huggingface.co/datasets/owner/name"
+        case "too_short":
+            return f"must hold at least {context['min_length']}"
+        case "too_long":
+            return f"must hold at most {context['max_length']}"
+    words: str = fault["msg"].removeprefix("Value error, ")
+    return words.replace("Input should be", "must be", 1)
+
+
+def _keys(loc: Sequence[str | int]) -> list[str]:
+    """The keys there are where `loc` ends: of the file or one of its sections."""
+    fields = Params.model_fields
+    if len(loc) == 2 and loc[0] in fields:
+        return list(getattr(fields[str(loc[0])].annotation, "model_fields", ()))
+    return list(fields) if len(loc) == 1 else []
+
+
+def _did_you_mean(near: Sequence[str]) -> str:
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _kinds() -> str:
+    return f"There are {', '.join(_KINDS)}"
 
 
 def _given(fault: Any) -> str:
-    value = fault.get("input")
-    if fault["type"] in ("missing", "value_error", "extra_forbidden"):
+    if fault["type"] in _SAID_IN_WORDS:
         return ""
-    return f" (it is {value!r:.80})"
+    value = "null" if fault["input"] is None else repr(fault["input"])
+    return f" (it is {value if len(value) <= 80 else value[:79] + '…'})"
 
 
 def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:

@@ -64,9 +64,10 @@ def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split
     empty = [place for place in places(rules) if not any((out / place / folder.name).glob("*"))]
     if empty:
         asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
+        left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
         raise DataError(
             f"class {folder.name}: too small to part into {asked}: {sum(map(len, grouped))} photos "
-            f"in {len(grouped)} groups leave {empty[0]} empty; raise per_class or remove the class"
+            f"in {len(grouped)} groups; {left}, raise per_class or remove the class"
         )
 
 

@@ -52,8 +52,11 @@ def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
     return counts
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
-    """The report for people: a table of the classes that differ, then every photo."""
+def lines(comparison: Comparison, most: int | None = None) -> Iterator[str]:
+    """The report for people: a table of the classes that differ, then their photos.
+
+    Of a class, `most` photos of each kind of change are listed; None: all.
+    """
     counts = by_class(comparison)
     changed = {wnid: row for wnid, row in counts.items() if any(row[name] for name in _COLUMNS)}
     before, after = comparison.names
@@ -75,8 +78,12 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for wnid, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
         yield ""
         yield shown(f"{wnid} {labels[wnid]}")
-        for one in group:
-            yield shown(f"  {one.change:<10} {_words(one)}")
+        for change, same_change in groupby(group, key=lambda one: one.change):
+            ones = list(same_change)
+            for one in ones[:most]:
+                yield shown(f"  {change:<10} {_words(one)}")
+            if hidden := len(ones[most:]) if most is not None else 0:
+                yield f"  {change:<10} and {hidden} more; --all lists them"
     same = len(comparison.before) - sum(bool(one.before) for one in comparison.differences)
     if not changed:
         yield f"{before} and {after} hold the same {same} photos, in the same places"

@@ -69,10 +69,12 @@ def distributions(
     pixels, photos = "pixels", "photos of the dataset"
     return [
         _classes(kept, names, sides),
-        _binned("shorter", f"Shorter side, {pixels}", photos, shorter, _even(shorter)),
-        _binned("longer", f"Longer side, {pixels}", photos, longer, _even(longer)),
-        _binned("aspect", "Width / height", photos, [w / max(h, 1) for w, h in sizes], _ASPECTS),
-        _binned("bytes", "Size of the file, KiB", photos, kilobytes, _KILOBYTES),
+        _binned("shorter_pixels", f"Shorter side, {pixels}", photos, shorter, _even(shorter)),
+        _binned("longer_pixels", f"Longer side, {pixels}", photos, longer, _even(longer)),
+        _binned(
+            "width_by_height", "Width / height", photos, [w / max(h, 1) for w, h in sizes], _ASPECTS
+        ),
+        _binned("size_kib", "Size of the file, KiB", photos, kilobytes, _KILOBYTES),
         _named("sources", "Sources", photos, Counter(e.origin.source or "unknown" for e in kept)),
         _named("hosts", "Hosts", photos, Counter(host(entry.raw.url) for entry in kept)),
         _groups(kept),

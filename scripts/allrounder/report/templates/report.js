@@ -194,8 +194,8 @@
       const shown = card(one, [one]).firstChild;
       return make("figure", {}, shown, make("figcaption", { textContent: words }));
     };
-    const where = (one) => `${one.class.name} ${one.split || named(one.reason)}`;
-    const item = make("li", { className: "pair" }, side(photo, `thrown away: ${photo.class.name} ${photo.id}`));
+    const where = (one) => `${one.class.name}, ${one.split || named(one.reason)},`;
+    const item = make("li", { className: "pair" }, side(photo, `thrown away: ${photo.class.name}, ${photo.id}`));
     if (photo.twin) item.append(side(photo.twin, `${photo.reason === "clean.cross_class" ? "like" : "copy of"}: ${where(photo.twin)} ${photo.twin.id}`));
     return item;
   }
