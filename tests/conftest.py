@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from photoserver import PhotoServer
-from project import Project, snapshot
+from project import Project, made_once, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +24,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository that holds the work tree as it is, committed."""
-    return snapshot(ROOT, tmp_path_factory.mktemp("origin") / "repo")
+    return made_once(tmp_path_factory, "origin", lambda folder: snapshot(ROOT, folder))
+
+
+@pytest.fixture(scope="session")
+def pulled_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with all its data, not to be changed."""
+    return made_once(
+        tmp_path_factory, "pulled", lambda folder: Project.cloned(origin, folder).dvc("pull")
+    )
+
+
+@pytest.fixture
+def pulled(pulled_once: Path, tmp_path: Path) -> Project:
+    """A clone with its data, of the test's own."""
+    return Project.copied(pulled_once, tmp_path / "clone")
 
 
 @pytest.fixture

@@ -5,10 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from filelock import FileLock
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
 DVC = (sys.executable, "-m", "dvc")
@@ -29,6 +32,18 @@ def snapshot(root: Path, to: Path) -> Path:
     return to
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of xdist's workers makes and all of them use: to be copied only."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            make(shared / name)
+            done.touch()
+    return shared / name
+
+
 class Project:
     """A clone in a folder of its own."""
 
@@ -39,6 +54,11 @@ class Project:
     def cloned(cls, origin: Path, folder: Path) -> "Project":
         subprocess.run(["git", "clone", "-q", str(origin), str(folder)], check=True)
         return cls(folder)
+
+    @classmethod
+    def copied(cls, other: Path, folder: Path) -> "Project":
+        """A clone of the test's own, with the data that another one has."""
+        return cls(shutil.copytree(other, folder, symlinks=True))
 
     def run(self, *command: str, expect: int = 0, **environment: str) -> str:
         """Run a command in the clone; returns what it printed on both streams."""

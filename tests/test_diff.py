@@ -43,14 +43,14 @@ def test_the_committed_version_is_the_same_with_and_without_a_pull(clone: Projec
     assert clone.changes == ""
 
 
-def test_two_versions_of_a_real_history(clone: Project) -> None:
-    clone.dvc("pull")
+def test_two_versions_of_a_real_history(pulled: Project) -> None:
+    clone = pulled
     clone.git("tag", "v1")
     classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
     before = clone.read("data/dataset/manifest.csv")
     fewer = {wnid: voc for wnid, voc in classes.items() if wnid != PLANE} | {HUSKY: None}
     clone.edit(classes=fewer, per_class=16, split={"ratio": [0.5, 0.5], "folders": "wnid"})
-    clone.repro()
+    clone.repro("split")
     clone.commit("v2")
     clone.git("tag", "v2")
 
