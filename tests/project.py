@@ -27,8 +27,10 @@ def snapshot(root: Path, to: Path) -> Path:
         if (root / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, to / name)
-    for command in (["init", "-q", "-b", "main"], ["add", "-A", "-f"], ["commit", "-qm", "all"]):
-        subprocess.run([*GIT, *command], cwd=to, check=True)
+    subprocess.run([*GIT, "init", "-q", "-b", "main"], cwd=to, check=True)
+    subprocess.run([*GIT, "add", "-A", "-f"], cwd=to, check=True)
+    subprocess.run([*GIT, "commit", "-qm", "all"], cwd=to, check=True)
+    subprocess.run([*GIT, "repack", "-adq"], cwd=to, check=True)  # one file, cheap to clone
     return to
 
 

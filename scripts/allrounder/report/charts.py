@@ -46,7 +46,7 @@ def draw(bars: Bars) -> str:
         figure = Figure(
             figsize=(4.3, height + 0.2 * legend * (1 + len(bars.series) // 3)), layout="constrained"
         )
-        canvas = FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(figure)
         _bars(figure.add_subplot(), bars)
         if legend:
             figure.legend(loc="outside lower center", ncols=min(len(bars.series), 3), frameon=False)
