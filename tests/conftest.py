@@ -41,10 +41,16 @@ def pulled(pulled_once: Path, tmp_path: Path) -> Project:
     return Project.copied(pulled_once, tmp_path / "clone")
 
 
+@pytest.fixture(scope="session")
+def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, not to be changed."""
+    return made_once(tmp_path_factory, "cloned", lambda folder: Project.cloned(origin, folder))
+
+
 @pytest.fixture
-def clone(origin: Path, tmp_path: Path) -> Project:
-    """A fresh clone of the project."""
-    return Project.cloned(origin, tmp_path / "clone")
+def clone(cloned_once: Path, tmp_path: Path) -> Project:
+    """A fresh clone of the project, of the test's own."""
+    return Project.copied(cloned_once, tmp_path / "clone")
 
 
 @pytest.fixture

@@ -46,6 +46,13 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return shared / name
 
 
+def _taken_over(path: str, to: str) -> None:
+    if {"objects", "md5"} & {*Path(path).parts}:
+        os.link(path, to)
+    else:
+        shutil.copy2(path, to)
+
+
 class Project:
     """A clone in a folder of its own."""
 
@@ -59,8 +66,12 @@ class Project:
 
     @classmethod
     def copied(cls, other: Path, folder: Path) -> "Project":
-        """A clone of the test's own, with the data that another one has."""
-        return cls(shutil.copytree(other, folder, symlinks=True))
+        """A clone of the test's own, just as another one is.
+
+        Objects of git and DVC are links to the other's: both replace them, and never write into
+        one. A test that damages an object must unlink it first.
+        """
+        return cls(shutil.copytree(other, folder, symlinks=True, copy_function=_taken_over))
 
     def run(self, *command: str, expect: int = 0, **environment: str) -> str:
         """Run a command in the clone; returns what it printed on both streams."""
