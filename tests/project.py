@@ -13,6 +13,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+import warmdvc
+
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
 DVC = (sys.executable, "-m", "dvc")
 
@@ -46,6 +48,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return shared / name
 
 
+def _environment() -> dict[str, str]:
+    """The environment of commands: Python's programs first, no switch of the project's."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")} | {"PATH": path}
+
+
 def _taken_over(path: str, to: str) -> None:
     if {"objects", "md5"} & {*Path(path).parts}:
         os.link(path, to)
@@ -75,17 +83,19 @@ class Project:
 
     def run(self, *command: str, expect: int = 0, **environment: str) -> str:
         """Run a command in the clone; returns what it printed on both streams."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        plain = {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")}
         ended = subprocess.run(
-            command, cwd=self.folder, env=plain | {"PATH": path} | environment, text=True,
+            command, cwd=self.folder, env=_environment() | environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         assert ended.returncode == expect, ended.stdout
         return ended.stdout
 
     def dvc(self, *arguments: str, expect: int = 0, **environment: Any) -> str:
-        return self.run(*DVC, *arguments, expect=expect, **environment)
+        if not warmdvc.POSSIBLE:
+            return self.run(*DVC, *arguments, expect=expect, **environment)
+        code, said = warmdvc.dvc(arguments, self.folder, _environment() | environment)
+        assert code == expect, said
+        return said
 
     def repro(self, *arguments: str, **environment: Any) -> str:
         return self.dvc("repro", *arguments, **environment)

@@ -8,14 +8,14 @@ from project import Project
 
 
 def test_a_fresh_clone_pulls_and_is_up_to_date(clone: Project) -> None:
-    clone.dvc("pull")
-    assert "up to date" in clone.dvc("status")
+    clone.run("dvc", "pull")
+    assert "up to date" in clone.run("dvc", "status")
     assert len(list((clone.folder / "data/dataset/train").glob("*/*.jpg"))) == 160
     assert clone.changes == ""
 
 
 def test_a_fresh_clone_repros_and_is_unchanged_in_git(clone: Project) -> None:
-    clone.repro()
+    clone.run("dvc", "repro")  # the plain command, as a user gives it
     assert clone.changes == ""
 
 
