@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import warmdvc
 from photoserver import PhotoServer
 from project import Project, made_once, snapshot
 
@@ -19,6 +20,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get("ALLROUNDER_NO_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dvc_ends() -> Iterator[None]:
+    yield
+    warmdvc.end()
 
 
 @pytest.fixture(scope="session")

@@ -33,19 +33,29 @@ def dvc(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) 
     """The exit code of a command in a folder, and what it printed on both streams."""
     request = {"arguments": arguments, "folder": str(folder), "environment": environment}
     with TemporaryFile() as out:
-        socket.send_fds(_server(), [json.dumps(request).encode()], [out.fileno()])
-        code = int(_server().recv(100))
+        _, connection = _server()
+        socket.send_fds(connection, [json.dumps(request).encode()], [out.fileno()])
+        code = int(connection.recv(100))
         out.seek(0)
         return code, out.read().decode()
 
 
 @cache
-def _server() -> socket.socket:
-    """The connection to the process, which ends when this one does."""
+def _server() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process, and the connection to it, with which it ends."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
-        subprocess.Popen([sys.executable, __file__, str(its.fileno())], pass_fds=[its.fileno()])
-    return ours
+        command = [sys.executable, __file__, str(its.fileno())]
+        return subprocess.Popen(command, pass_fds=[its.fileno()]), ours
+
+
+def end() -> None:
+    """End the process, if there is one."""
+    if _server.cache_info().currsize:
+        process, connection = _server()
+        connection.close()
+        process.wait()
+        _server.cache_clear()
 
 
 def _serve(asked: socket.socket) -> None:
