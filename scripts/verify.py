@@ -9,20 +9,9 @@ import sys
 
 from tqdm import tqdm
 
-from allrounder import (
-    findings,
-    lockedouts,
-    verifylocal,
-    verifyremote,
-    verifyweb,
-    webphotos,
-    webreport,
-    workdir,
-)
+from allrounder import findings, lockedouts, verifylocal, verifyremote, workdir
 from allrounder.errors import DataError, run
-from allrounder.paramsfile import load
 from allrounder.reporting import say, say_json
-from allrounder.validators import Validators
 
 EPILOG = "exit codes: 0 all well; 1 something is not as it should be; 2 bad usage or params"
 
@@ -80,6 +69,10 @@ def _files(remote: bool, json: bool) -> None:
 
 
 def _web(count: int | None, json: bool) -> None:
+    from allrounder import verifyweb, webphotos, webreport  # slow to import
+    from allrounder.paramsfile import load
+    from allrounder.validators import Validators
+
     params = load()
     with workdir.locked("verify") as folder:
         found = webphotos.photos(folder)

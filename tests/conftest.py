@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import warmdvc
 from photoserver import PhotoServer
-from project import Project, snapshot
+from project import Project, made_once, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,16 +22,42 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _dvc_ends() -> Iterator[None]:
+    yield
+    warmdvc.end()
+
+
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository that holds the work tree as it is, committed."""
-    return snapshot(ROOT, tmp_path_factory.mktemp("origin") / "repo")
+    return made_once(tmp_path_factory, "origin", lambda folder: snapshot(ROOT, folder))
+
+
+@pytest.fixture(scope="session")
+def pulled_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with all its data, not to be changed."""
+    return made_once(
+        tmp_path_factory, "pulled", lambda folder: Project.cloned(origin, folder).dvc("pull")
+    )
 
 
 @pytest.fixture
-def clone(origin: Path, tmp_path: Path) -> Project:
-    """A fresh clone of the project."""
-    return Project.cloned(origin, tmp_path / "clone")
+def pulled(pulled_once: Path, tmp_path: Path) -> Project:
+    """A clone with its data, of the test's own."""
+    return Project.copied(pulled_once, tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone, not to be changed."""
+    return made_once(tmp_path_factory, "cloned", lambda folder: Project.cloned(origin, folder))
+
+
+@pytest.fixture
+def clone(cloned_once: Path, tmp_path: Path) -> Project:
+    """A fresh clone of the project, of the test's own."""
+    return Project.copied(cloned_once, tmp_path / "clone")
 
 
 @pytest.fixture

@@ -5,10 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from filelock import FileLock
+
+import warmdvc
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
 DVC = (sys.executable, "-m", "dvc")
@@ -24,9 +29,36 @@ def snapshot(root: Path, to: Path) -> Path:
         if (root / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, to / name)
-    for command in (["init", "-q", "-b", "main"], ["add", "-A", "-f"], ["commit", "-qm", "all"]):
-        subprocess.run([*GIT, *command], cwd=to, check=True)
+    subprocess.run([*GIT, "init", "-q", "-b", "main"], cwd=to, check=True)
+    subprocess.run([*GIT, "add", "-A", "-f"], cwd=to, check=True)
+    subprocess.run([*GIT, "commit", "-qm", "all"], cwd=to, check=True)
+    subprocess.run([*GIT, "repack", "-adq"], cwd=to, check=True)  # one file, cheap to clone
     return to
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of xdist's workers makes and all of them use: to be copied only."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            make(shared / name)
+            done.touch()
+    return shared / name
+
+
+def _environment() -> dict[str, str]:
+    """The environment of commands: Python's programs first, no switch of the project's."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")} | {"PATH": path}
+
+
+def _taken_over(path: str, to: str) -> None:
+    if {"objects", "md5"} & {*Path(path).parts}:
+        os.link(path, to)
+    else:
+        shutil.copy2(path, to)
 
 
 class Project:
@@ -40,19 +72,30 @@ class Project:
         subprocess.run(["git", "clone", "-q", str(origin), str(folder)], check=True)
         return cls(folder)
 
+    @classmethod
+    def copied(cls, other: Path, folder: Path) -> "Project":
+        """A clone of the test's own, just as another one is.
+
+        Objects of git and DVC are links to the other's: both replace them, and never write into
+        one. A test that damages an object must unlink it first.
+        """
+        return cls(shutil.copytree(other, folder, symlinks=True, copy_function=_taken_over))
+
     def run(self, *command: str, expect: int = 0, **environment: str) -> str:
         """Run a command in the clone; returns what it printed on both streams."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        plain = {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")}
         ended = subprocess.run(
-            command, cwd=self.folder, env=plain | {"PATH": path} | environment, text=True,
+            command, cwd=self.folder, env=_environment() | environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         assert ended.returncode == expect, ended.stdout
         return ended.stdout
 
     def dvc(self, *arguments: str, expect: int = 0, **environment: Any) -> str:
-        return self.run(*DVC, *arguments, expect=expect, **environment)
+        if not warmdvc.POSSIBLE:
+            return self.run(*DVC, *arguments, expect=expect, **environment)
+        code, said = warmdvc.dvc(arguments, self.folder, _environment() | environment)
+        assert code == expect, said
+        return said
 
     def repro(self, *arguments: str, **environment: Any) -> str:
         return self.dvc("repro", *arguments, **environment)

@@ -28,7 +28,6 @@ from allrounder.photo import Bounds, judge
 from allrounder.pixels import normal
 from allrounder.records import CleanRow, RawRow, Status
 from allrounder.urltext import flickr_photo
-from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -48,14 +47,12 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def fates(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Status]:
+def fates(pulled_once: Path) -> dict[str, Status]:
     """The fate of each picture of the sample, by image id, from a build."""
-    clone = Project.cloned(origin, tmp_path_factory.mktemp("built") / "clone")
-    clone.dvc("pull")
     found: dict[str, Status] = {}
-    for path in sorted((clone.folder / "data/raw").glob("*.csv")):
+    for path in sorted((pulled_once / "data/raw").glob("*.csv")):
         found |= {row.image_id: row.status for row in read_csv(path, RawRow)}
-        clean = clone.folder / "data/clean" / path.name
+        clean = pulled_once / "data/clean" / path.name
         found |= {row.image_id: row.status for row in read_csv(clean, CleanRow)}
     return found
 

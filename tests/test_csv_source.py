@@ -327,11 +327,11 @@ def test_end_to_end(clone: Project, web: tuple[str, dict[str, Answer]]) -> None:
         sources=[{"kind": "csv", "location": f"{base}/l.csv"}], per_class=4, min_per_class=3,
         classes={HUSKY: "dog", CAT: "cat"}, network={"allow_private": ["127.0.0.1"]},
     )  # fmt: skip
-    clone.repro()
+    clone.repro("split")
     manifest = clone.read("data/dataset/manifest.csv").splitlines()
     assert len(manifest) == 9
     assert all(",csv," in line and ",CC BY,Ä," in line for line in manifest[1:])
     built = clone.files("data")
     answers.clear()
-    clone.repro("--force")  # from the pins
+    clone.repro("--force", "split")  # from the pins
     assert clone.files("data") == built

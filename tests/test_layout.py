@@ -19,11 +19,10 @@ from allrounder.synsets import VOC_LABELS
 from project import Project
 
 
-@pytest.fixture(scope="module")
-def built(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    clone = Project.cloned(origin, tmp_path_factory.mktemp("layout") / "clone")
-    clone.dvc("pull")
-    return clone
+@pytest.fixture
+def built(pulled_once: Path) -> Project:
+    """The embedded default, only to be read."""
+    return Project(pulled_once)
 
 
 def manifest(clone: Project) -> list[ManifestRow]:
@@ -113,7 +112,7 @@ def test_classes_of_one_voc_label_share_a_folder_and_are_split_each_by_itself(
         classes={"n02109961": "dog", "n02099601": "dog"},
         split={"folders": "voc", "ratio": [0.6, 0.2, 0.2]},
     )
-    clone.repro()
+    clone.repro("split")
     counts = {(row.wnid, row.split) for row in manifest(clone)}
     assert counts == {(w, s) for w in ("n02109961", "n02099601") for s in ("train", "val", "test")}
     assert all(row.file.startswith(f"{row.split}/dog/{row.wnid}_") for row in manifest(clone))
@@ -121,9 +120,10 @@ def test_classes_of_one_voc_label_share_a_folder_and_are_split_each_by_itself(
     assert sorted(per) == [4, 4, 4, 4, 12, 12]
 
 
-def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(clone: Project) -> None:
+def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(pulled: Project) -> None:
+    clone = pulled
     clone.edit(split={"kfold": 4})
-    clone.repro()
+    clone.repro("split")
     rows = manifest(clone)
     assert {row.split for row in rows} == {f"fold_{n}" for n in range(1, 5)}
     assert len({row.sha256 for row in rows}) == len(rows) == 200

@@ -344,7 +344,7 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
         clone.edit(
             sources=[source], classes=classes, network=network, per_class=20, min_per_class=4
         )
-        clone.repro()
+        clone.repro("split")
         rows = list(read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow))
         before = clone.files("data/urls", "data/raw")
     assert len(rows) >= 8

@@ -39,12 +39,12 @@ def tried(clone: Project, classes: Iterable[str]) -> list[RawRow]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kind: str) -> None:
     use(clone, server, kind)
-    clone.repro()
+    clone.repro("download")
     before = clone.files("data/raw")
 
     server.asked.clear()
     use(clone, server, kind, classes=THREE)
-    clone.repro()
+    clone.repro("download")
     assert server.asked
     assert all(PLANE in path or "/urls/" in path for path in server.asked)
     assert of_class(clone.files("data/raw"), f"{HUSKY}|{CAT}") == before
@@ -54,20 +54,20 @@ def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kin
     server.asked.clear()
     server.ranges.clear()
     use(clone, server, kind, classes=THREE, per_class=12)
-    clone.repro()
+    clone.repro("download")
     assert not here & set(server.photos_asked)
     if kind == "synset-tar":
         assert len(server.ranges) == 3  # each archive is read on where it was left
     more = clone.files("data/raw")
 
     server.asked.clear()
-    clone.repro("--force", ALLROUNDER_PINS="ignore")
+    clone.repro("--force", "download", ALLROUNDER_PINS="ignore")
     assert server.asked
     assert clone.files("data/raw") == more
 
     server.asked.clear()
     use(clone, server, kind)
-    clone.repro("--force")  # back to the first params without the run-cache
+    clone.repro("--force", "download")  # back to the first params without the run-cache
     assert not server.asked
     assert clone.files("data/raw") == before
 
@@ -76,61 +76,63 @@ def test_a_fresh_clone_has_the_same_after_the_web_has_changed(
     clone: Project, server: PhotoServer, tmp_path: object
 ) -> None:
     use(clone, server, "imagenet-api")
-    clone.repro()
-    clone.dvc("push")
+    clone.repro("split")
+    clone.dvc("push", "--with-deps", "split")
     clone.commit("first")
     built = clone.files("data/dataset")
     other = Project.cloned(clone.folder, clone.folder.parent / "other")
     other.dvc("remote", "add", "-f", "store", str(clone.folder / "store"))
 
     server.gone = re.compile(f"/img/({HUSKY}|{CAT})/|geturls.*({HUSKY}|{CAT})")
-    other.repro("--force")  # without dvc pull: the pins come straight from the remote
+    other.repro("--force", "split")  # without dvc pull: the pins come straight from the remote
     assert other.files("data/dataset") == built
     use(other, server, "imagenet-api", classes=THREE)
-    other.repro()
+    other.repro("download")
     assert of_class(other.files("data/raw"), f"{HUSKY}|{CAT}") == clone.files("data/raw")
 
 
 def test_answers_in_another_order_give_the_same_lock(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
-    clone.repro()
+    clone.repro("split")
     first = clone.read("dvc.lock")
     for seed, connections in ((1, 3), (2, 40)):
         server.jitter = random.Random(seed)
         network = {"allow_private": ["127.0.0.1"], "connections": connections, "per_host": 40}
         use(clone, server, "imagenet-api", network=network)
-        clone.repro("--force", ALLROUNDER_PINS="ignore")
+        clone.repro("--force", "split", ALLROUNDER_PINS="ignore")
         assert clone.read("dvc.lock") == first
 
 
 def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
-    clone.repro()
+    clone.repro("download")
     for path in (clone.folder / ".dvc/cache").rglob("*.dir"):
         path.unlink()
     use(clone, server, "imagenet-api", classes=THREE)
-    said = clone.dvc("repro", expect=255)
+    said = clone.dvc("repro", "download", expect=255)
     assert "error: dvc.lock pins data/urls/" in said
     assert "ALLROUNDER_PINS=ignore" in said
-    clone.repro(ALLROUNDER_PINS="ignore")
+    clone.repro("download", ALLROUNDER_PINS="ignore")
 
 
 def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
-    clone.repro()
+    clone.repro("download")
     for path in (clone.folder / ".dvc/cache/files/md5").glob("??/*"):
         body = path.read_bytes()
         if body.startswith(b"image_id,url,status"):
             path.chmod(0o644)
             path.write_bytes(body.replace(b"127.0.0.1", b"127.0.0.9"))
     use(clone, server, "imagenet-api", classes=THREE)
-    said = clone.dvc("repro", expect=255)
+    said = clone.dvc("repro", "download", expect=255)
     assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", said)
 
 
 def test_the_switch_takes_two_words_only(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
-    assert "neither use nor ignore" in clone.dvc("repro", expect=255, ALLROUNDER_PINS="1")
+    assert "neither use nor ignore" in clone.dvc(
+        "repro", "download", expect=255, ALLROUNDER_PINS="1"
+    )
 
 
 def test_transient_failures_are_tried_again_only_when_photos_are_needed(
@@ -138,11 +140,11 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
 ) -> None:
     use(clone, server, "imagenet-api")
     lost = server.photos.pop(server.paths(HUSKY)[2])
-    clone.repro()
+    clone.repro("download")
     row = clone.read(f"data/raw/{HUSKY}.csv").splitlines()
     server.asked.clear()
     use(clone, server, "imagenet-api", classes=THREE)
-    clone.repro()
+    clone.repro("download")
     assert not any(HUSKY in path for path in server.asked)
     assert clone.read(f"data/raw/{HUSKY}.csv").splitlines() == row
     assert lost

@@ -44,9 +44,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def built(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    clone = Project.cloned(origin, tmp_path_factory.mktemp("report") / "clone")
-    clone.dvc("pull", "fetch_urls", "download", "clean", "split")
+def built(pulled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    clone = Project.copied(pulled_once, tmp_path_factory.mktemp("report") / "clone")
     for stage in ("split", "report"):
         clone.stage(stage)
     return clone
@@ -512,9 +511,9 @@ def test_the_page_could_not_call_anyone_if_it_tried(browser: Browser, built: Pro
 
 
 def test_it_is_the_same_bytes_elsewhere_and_at_another_time(
-    built: Project, origin: Path, tmp_path: Path
+    built: Project, cloned_once: Path, tmp_path: Path
 ) -> None:
-    other = Project.cloned(origin, tmp_path / "elsewhere")
+    other = Project.copied(cloned_once, tmp_path / "elsewhere")
     shutil.copytree(built.folder / "data", other.folder / "data", dirs_exist_ok=True)
     other.run(
         sys.executable, "scripts/report.py",

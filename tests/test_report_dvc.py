@@ -13,12 +13,13 @@ from allrounder.photo import OPENED
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 
+pytestmark = pytest.mark.xdist_group("report_dvc")  # two versions are built once
+
 
 @pytest.fixture(scope="module")
-def two_versions(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def two_versions(pulled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone with two committed versions: v1 is the embedded default, v2 has a class less."""
-    clone = Project.cloned(origin, tmp_path_factory.mktemp("plots") / "clone")
-    clone.dvc("pull", "fetch_urls", "download", "clean", "split")
+    clone = Project.copied(pulled_once, tmp_path_factory.mktemp("plots") / "clone")
     clone.repro()
     clone.git("add", "-A")
     clone.git("commit", "-qm", "v1", "--allow-empty")

@@ -29,7 +29,8 @@ def s3() -> Iterator[str]:
 
 
 def test_push_to_s3_and_pull_from_it(clone: Project, s3: str) -> None:
-    clone.dvc("pull")
+    clone.edit(classes={"n02109961": "dog", "n02123394": "cat"}, per_class=8, min_per_class=5)
+    clone.repro()
     built = clone.files("data/dataset")
     clone.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
     clone.dvc("remote", "modify", "s3", "endpointurl", s3)

@@ -49,14 +49,14 @@ def test_a_subtree_is_taken_evenly(clone: Project, photos: Path, kind: str) -> N
     with PhotoServer(photos) as server:
         location = server.base + ("/tars/{wnid}.tar" if kind == "synset-tar" else "")
         use(clone, {"kind": kind, "location": location}, per_class=9, download={"reserve": 0})
-        clone.repro()
+        clone.repro("download")
         assert taken(clone) == {MALAMUTE: 5, HUSKY: 4}
         # More are asked for: each archive is read on where it was left.
         rows = read_csv(clone.folder / f"data/raw/{SLED_DOGS}.csv", RawRow)
         here = {row.url for row in rows if row.status is not Status.UNUSED}
         server.asked.clear()
         use(clone, {"kind": kind, "location": location}, per_class=13, download={"reserve": 0})
-        clone.repro()
+        clone.repro("download")
         assert taken(clone) == {MALAMUTE: 7, HUSKY: 6}
         assert not here & {server.base + path for path in server.asked}
 
@@ -64,7 +64,7 @@ def test_a_subtree_is_taken_evenly(clone: Project, photos: Path, kind: str) -> N
 def test_the_manifest_keeps_each_photos_own_synset(clone: Project, photos: Path) -> None:
     photos.rename(clone.folder / "more")
     use(clone, {"kind": "folder", "location": "more"}, per_class=16)
-    clone.repro()
+    clone.repro("split")
     rows = list(read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow))
     dogs = [row for row in rows if row.wnid == SLED_DOGS]
     assert {(row.label, row.voc) for row in dogs} == {("sled_dog", "dog")}

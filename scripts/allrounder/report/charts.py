@@ -46,13 +46,13 @@ def draw(bars: Bars) -> str:
         figure = Figure(
             figsize=(4.3, height + 0.2 * legend * (1 + len(bars.series) // 3)), layout="constrained"
         )
-        FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(figure)
         _bars(figure.add_subplot(), bars)
         if legend:
             figure.legend(loc="outside lower center", ncols=min(len(bars.series), 3), frameon=False)
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(out, format="svg", transparent=False, metadata=nothing)
+        canvas.print_svg(out, metadata=nothing)  # savefig would draw it twice
     return out.getvalue()
 
 

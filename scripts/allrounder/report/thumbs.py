@@ -5,7 +5,7 @@ Not for judging photos, and never for the dataset: that is ../pixels.py.
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -44,10 +44,11 @@ def thumbnails(places: Sequence[Stored], budget: int) -> list[bytes]:
     if not places:
         return []
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_take_broken) as pool:
-        for level in _levels(pool, places, budget):
-            made = _all(pool, places, level)
-            if sum(map(len, made)) <= budget:
-                return made
+        for level in LEVELS:
+            if _may_fit(pool, places, level, budget):
+                made = _all(pool, places, level)
+                if sum(map(len, made)) <= budget:
+                    return made
         return _all(pool, places, PAGED)
 
 
@@ -61,15 +62,17 @@ def _all(pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level) -> l
     return made
 
 
-def _levels(pool: ProcessPoolExecutor, places: Sequence[Stored], budget: int) -> Iterator[Level]:
-    """The levels at which all photos fit, going by a sample of them."""
-    sample = places[:: max(len(places) // _SAMPLE, 1)]
-    parts = [sample[at::8] for at in range(8)]
-    for level in LEVELS:
-        tried = pool.map(_make, [(part, level) for part in parts])
-        size = sum(len(body) for bodies in tried for body in bodies)
-        if size / len(sample) * len(places) <= budget * _SPARE:
-            yield level
+def _may_fit(
+    pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level, budget: int
+) -> bool:
+    """Whether all photos fit at this level, going by a sample of them; of few, all are made."""
+    step = len(places) // _SAMPLE
+    if step < 2:
+        return True
+    sample = places[::step]
+    tried = pool.map(_make, [(sample[at::8], level) for at in range(8)])
+    size = sum(len(body) for bodies in tried for body in bodies)
+    return size / len(sample) * len(places) <= budget * _SPARE
 
 
 def _take_broken() -> None:

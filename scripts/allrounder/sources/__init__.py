@@ -4,42 +4,27 @@ A source yields `(wnid, candidate)` in its own order within each class and raise
 it cannot be read; what it does not know it leaves out. Ids need not be safe or unique yet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
-from allrounder.sources import (
-    csv_table,
-    folder,
-    huggingface,
-    ilsvrc,
-    imagenet_api,
-    open_images,
-    synset_tar,
-    url_list,
-    webdataset,
-)
-from allrounder.web import Web
+
+if TYPE_CHECKING:
+    from allrounder.web import Web
 
 Listing = Iterator[tuple[str, Candidate]]
 
-_KINDS: dict[str, Callable[[Any, Sequence[str], Web], Listing]] = {
-    "folder": folder.candidates,
-    "imagenet-api": imagenet_api.candidates,
-    "url-list": url_list.candidates,
-    "synset-tar": synset_tar.candidates,
-    "ilsvrc": ilsvrc.candidates,
-    "webdataset": webdataset.candidates,
-    "huggingface": huggingface.candidates,
-    "csv": csv_table.candidates,
-    "open-images": open_images.candidates,
-}
+_MODULES = {"csv": "csv_table"}
+"""Of kinds whose module has another name: there is a csv in Python itself."""
 
 
-def candidates(source: Source, wnids: Sequence[str], web: Web) -> Listing:
+def candidates(source: Source, wnids: Sequence[str], web: "Web") -> Listing:
     """What a source lists for the classes. Raises DataError when it cannot be read."""
-    return _KINDS[source.kind](source, wnids, web)
+    name = _MODULES.get(source.kind, source.kind.replace("-", "_"))
+    module = import_module(f"allrounder.sources.{name}")  # of the kinds that are used only
+    return cast(Listing, module.candidates(source, wnids, web))
 
 
 def described(source: Source) -> str:
