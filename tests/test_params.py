@@ -100,6 +100,13 @@ def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
         load(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize("text", ["sources: &a [*a]\n", "a: " + "[" * 3000 + "]" * 3000])
+def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"params.yaml, line 1: not valid YAML: \w+ too deeply"):
+        load(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize("stage", ["fetch_urls", "download", "clean", "split"])
 def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -> None:
     clone.edit(min_per_class=99)

@@ -59,6 +59,8 @@ def _compose(path: Path, text: str) -> yaml.Node:
     try:
         root = yaml.compose(text, Loader=_LOADER)
         yaml.load(text, Loader=_LOADER)
+    except RecursionError:
+        raise UsageError(f"{path}, line 1: not valid YAML: nested too deeply") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         tab = (
@@ -71,7 +73,13 @@ def _compose(path: Path, text: str) -> yaml.Node:
         raise UsageError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(root, yaml.MappingNode):
         raise UsageError(f"{path}, line 1: must be a mapping of keys (sources, classes, ...)")
-    for key, first in _repeated(root):
+    try:
+        repeated = next(_repeated(root), None)
+    except RecursionError:
+        words = "nested too deeply, or an alias within its own anchor; write it out"
+        raise UsageError(f"{path}, line 1: not valid YAML: {words}") from None
+    if repeated:
+        key, first = repeated
         raise UsageError(
             f"{path}, line {key.start_mark.line + 1}: {key.value} is given twice "
             f"(first in line {first.start_mark.line + 1}); remove one"

@@ -4,7 +4,7 @@ Not for pictures (thumbs.py) or for counting (../funnel.py, stats.py).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,12 +104,6 @@ def read_all(
 def read_manifest(dataset: Path) -> list[ManifestRow]:
     """The rows of the dataset's manifest."""
     return list(read_csv(dataset / "manifest.csv", ManifestRow))
-
-
-def all_entries(classes: Mapping[str, ClassEntries]) -> Iterator[Entry]:
-    """The entries of all classes, in order."""
-    for one in classes.values():
-        yield from one.entries
 
 
 def _lost(
