@@ -103,7 +103,8 @@ class Web:
         """
         with self._asked(url, what, headers=headers) as response:
             if response.status_code not in expect:
-                raise DataError(f"{what}: {url} answered {response.status_code} {response.reason}")
+                said = f"{response.status_code} {response.reason}"
+                raise DataError(f"{what}: {url} answered {said}{_way_out(response.status_code)}")
             yield response
 
     def answer(self, url: str, what: str, token: str = "") -> Answer:
@@ -123,6 +124,14 @@ class Web:
     def wait(self, number: int) -> None:
         """Wait before try `number` (from 1 on) of something that broke off, at random."""
         time.sleep(random.uniform(0, self._backoff * 2**number))
+
+
+def _way_out(code: int) -> str:
+    if code in (401, 403):
+        return "; if it asks for an account, put its login into ~/.netrc"
+    if code in (404, 410):
+        return "; correct the location, or remove what is gone from the params"
+    return "; run it again later" if code in TRANSIENT else ""
 
 
 def _words(error: requests.RequestException) -> str:
