@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +237,18 @@ def test_a_flat_picture_behind_many_urls_is_a_placeholder() -> None:
     assert statuses([item("a", 1, flat), item("b", 1, flat)]) == [Status.PLACEHOLDER] * 2
     assert statuses([item("a", 1, flat, urls=3)]) == [Status.PLACEHOLDER]
     assert statuses([item("a", 1, flat)]) == [Status.KEPT]
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12), st.integers(1, 12))
+def test_of_a_subtree_each_synset_keeps_the_same_number(synsets: list[str], per_class: int) -> None:
+    items = [
+        replace(item("n1+", number, look_of(number)), synset=synset)
+        for number, synset in enumerate(synsets)
+    ]
+    kept = Counter(one.synset for one in curate(items, per_class, Clean()) if one.status == "kept")
+    assert kept.total() == min(per_class, len(items))
+    for synset, count in Counter(synsets).items():
+        assert kept[synset] == count or max(kept.values()) - kept[synset] <= 1
 
 
 def test_what_is_beyond_per_class_is_surplus() -> None:

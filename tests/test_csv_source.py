@@ -290,11 +290,18 @@ def test_a_table_of_the_web_is_read_and_its_relative_urls_are_resolved(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("code", [401, 403, 404, 429, 500])
-def test_a_refusal_is_named(web: tuple[str, dict[str, Answer]], code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [(401, "netrc"), (403, "netrc"), (404, "correct"), (429, "again later"), (500, "again later")],
+)
+def test_a_refusal_is_named_with_a_way_out(
+    web: tuple[str, dict[str, Answer]], code: int, way_out: str
+) -> None:
     base, answers = web
     answers["/l.csv"] = (code, {}, b"url,label\n")
-    with pytest.raises(DataError, match=f"source csv {base}/l.csv: .* answered {code}"):
+    with pytest.raises(
+        DataError, match=f"source csv {base}/l.csv: .* answered {code} .*; .*{way_out}"
+    ):
         listed(f"{base}/l.csv")
 
 

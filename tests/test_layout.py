@@ -6,6 +6,7 @@ Hugging Face's imagefolder and mlcroissant themselves read it in test_describe.p
 import csv
 import hashlib
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -134,3 +135,12 @@ def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(pulled: Project
         val = {path.name for path in root.glob(f"fold_{fold}/val/*/*")}
         assert len(train | val) == 200
         assert not train & val
+
+
+def test_a_build_says_what_came_of_each_class_and_where_to_look(clone: Project) -> None:
+    clone.stage("fetch_urls")
+    said = clone.stage("download")
+    assert re.search(r"n02109961 +24 .* Eskimo dog\n", said)
+    clone.stage("clean")
+    assert "200 photos of 10 classes: 160 train, 40 val" in clone.stage("split")
+    assert "open reports/index.html" in clone.stage("report")

@@ -61,6 +61,18 @@ def test_a_subtree_is_taken_evenly(clone: Project, photos: Path, kind: str) -> N
         assert not here & {server.base + path for path in server.asked}
 
 
+@pytest.mark.parametrize("kind", ["imagenet-api", "synset-tar"])
+def test_a_subtree_is_kept_evenly(clone: Project, photos: Path, kind: str) -> None:
+    with PhotoServer(photos) as server:
+        location = server.base + ("/tars/{wnid}.tar" if kind == "synset-tar" else "")
+        source = {"kind": kind, "location": location}
+        use(clone, source, per_class=10, min_per_class=5, download={"reserve": 0.6})
+        clone.repro()
+    rows = read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow)
+    kept = Counter(row.synset for row in rows if row.wnid == SLED_DOGS)
+    assert kept == {MALAMUTE: 5, HUSKY: 5}
+
+
 def test_the_manifest_keeps_each_photos_own_synset(clone: Project, photos: Path) -> None:
     photos.rename(clone.folder / "more")
     use(clone, {"kind": "folder", "location": "more"}, per_class=16)

@@ -24,6 +24,7 @@ from allrounder.outcomes import Stored
 from allrounder.params import Clean, Params
 from allrounder.pixels import Photo, normal
 from allrounder.records import CleanRow, RawRow, Status
+from allrounder.subtrees import is_subtree
 from allrounder.tars import TarWriter, members, replaced_tar
 from allrounder.urltext import flickr_photo
 
@@ -62,10 +63,11 @@ def clean(
     Raises DataError when a raw archive and its table do not agree.
     """
     wnids, refused = list(params.classes), _refused(params, urls, raw)
+    synsets = _synsets(params, urls, raw)
     with ProcessPoolExecutor(min(len(wnids), os.cpu_count() or 1)) as pool:
         jobs = [(wnid, raw, work, params.clean) for wnid in wnids]
         reads = dict(zip(wnids, _shown(pool.map(_read_class, jobs), len(wnids)), strict=True))
-        items = curate(_items(reads, refused), params.per_class, params.clean)
+        items = curate(_items(reads, refused, synsets), params.per_class, params.clean)
         verdicts = {(item.wnid, item.image_id): item for item in items}
         rows = {wnid: _rows(wnid, reads[wnid], verdicts) for wnid in wnids}
         kept = [(wnid, _kept(reads[wnid], rows[wnid]), out) for wnid in wnids]
@@ -80,7 +82,9 @@ def _shown(results: Iterator[Result], total: int) -> Iterator[Result]:
 
 
 def _items(
-    reads: Mapping[str, Sequence[Read]], refused: Mapping[tuple[str, str], str]
+    reads: Mapping[str, Sequence[Read]],
+    refused: Mapping[tuple[str, str], str],
+    synsets: Mapping[tuple[str, str], str],
 ) -> list[Item]:
     return [
         Item(
@@ -91,6 +95,7 @@ def _items(
             read.urls,
             read.photo.look,
             read.upload,
+            synsets.get((wnid, read.image_id), ""),
             refused.get((wnid, read.image_id), ""),
         )
         for wnid, photos in reads.items()
@@ -110,6 +115,16 @@ def _refused(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str
         for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
     }
     return {photo: form for photo, form in found.items() if form not in accepted}
+
+
+def _synsets(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str]:
+    """The synset of each photo whose class is a whole subtree, by wnid and image id."""
+    accepted = licences.accepted(params.clean.licenses)
+    return {
+        (wnid, image_id): candidate.synset
+        for wnid in filter(is_subtree, params.classes)
+        for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
+    }
 
 
 def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:

@@ -31,6 +31,7 @@ class Item:
     urls: int  # that served these very bytes
     look: Look
     upload: str = ""  # which photo of which host this is a copy of, if its URL says so
+    synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, when clean.licenses does not list it
     status: Status = Status.KEPT
     detail: str = ""
@@ -132,12 +133,19 @@ def _copy_of(item: Item, best: Item) -> Item:
 
 
 def _drop_surplus(items: list[Item], per_class: int) -> None:
-    counts: Counter[str] = Counter()
+    """Keep the first of each class; of a subtree the first of each synset in turn.
+
+    Archives are taken one after the other: in plain rank order the last synsets would lose all.
+    """
+    turns: dict[str, list[tuple[int, int]]] = defaultdict(list)  # by class: turn, index
+    counts: Counter[tuple[str, str]] = Counter()
     for index in _kept(items):
         item = items[index]
-        counts[item.wnid] += 1
-        if counts[item.wnid] > per_class:
-            items[index] = replace(item, status=Status.SURPLUS)
+        counts[item.wnid, item.synset] += 1
+        turns[item.wnid].append((counts[item.wnid, item.synset], index))
+    for ranked in turns.values():
+        for _, index in sorted(ranked)[per_class:]:
+            items[index] = replace(items[index], status=Status.SURPLUS)
 
 
 def _group(items: list[Item], rules: Clean) -> None:

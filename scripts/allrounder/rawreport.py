@@ -12,6 +12,7 @@ from allrounder.fetch import Traffic
 from allrounder.offline import SWITCH
 from allrounder.params import Params
 from allrounder.records import Status
+from allrounder.subtrees import class_name
 
 
 def rules_key(params: Params) -> str:
@@ -26,7 +27,7 @@ def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
     print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
     for run in runs:
         cells = (f"{run.counts[status]:>{_width(status)}}" for status in seen)
-        print(f"{run.wnid:<10}", *cells, file=sys.stderr)
+        print(f"{run.wnid:<10}", *cells, f" {class_name(run.wnid)}", file=sys.stderr)
     print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
 
 

@@ -108,7 +108,8 @@ class Web:
         """
         with self._asked(url, what, headers=headers) as response:
             if response.status_code not in expect:
-                raise DataError(f"{what}: {url} answered {response.status_code} {response.reason}")
+                said = f"{response.status_code} {response.reason}"
+                raise DataError(f"{what}: {url} answered {said}{_way_out(response.status_code)}")
             yield response
 
     def answer(self, url: str, what: str, token: str = "") -> Answer:
@@ -143,6 +144,14 @@ def content_range(headers: Mapping[str, str]) -> tuple[int, int | None] | None:
     """
     found = _RANGE.fullmatch(headers.get("Content-Range", ""))
     return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
+
+
+def _way_out(code: int) -> str:
+    if code in (401, 403):
+        return "; if it asks for an account, put its login into ~/.netrc"
+    if code in (404, 410):
+        return "; correct the location, or remove what is gone from the params"
+    return "; run it again later" if code in TRANSIENT else ""
 
 
 def _words(error: Exception) -> str:
