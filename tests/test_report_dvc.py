@@ -10,8 +10,6 @@ from PIL import Image
 
 from project import Project
 
-pytestmark = pytest.mark.xdist_group("report_dvc")  # two versions are built once
-
 
 @pytest.fixture(scope="module")
 def two_versions(pulled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
