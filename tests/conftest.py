@@ -3,14 +3,18 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 import warmdvc
 from photoserver import PhotoServer
 from project import Project, made_once, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
+WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
+"""Files whose tests share what is slow to make: one worker runs all of a file."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -20,6 +24,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get("ALLROUNDER_NO_SKIPS") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """What xdist_group is for: xdist 3.8 does not write groups where pytest 9.2 reads them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(WHOLE) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out the files of WHOLE as they are, and other tests one by one."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

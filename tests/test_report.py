@@ -27,10 +27,7 @@ from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
 from project import Project
 
-pytestmark = [
-    pytest.mark.xdist_group("report"),
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt install chromium"),
-]
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt install chromium")
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept", "train", "val")
 

@@ -13,8 +13,6 @@ from allrounder.photo import OPENED
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 
-pytestmark = pytest.mark.xdist_group("report_dvc")  # two versions are built once
-
 
 @pytest.fixture(scope="module")
 def two_versions(pulled_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:

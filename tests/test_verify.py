@@ -318,8 +318,6 @@ def test_no_remote_is_said_in_one_line(clone: Project) -> None:
 
 # On the web
 
-on_the_web = pytest.mark.xdist_group("verify_web")  # its server and its versions are made once
-
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[PhotoServer]:
@@ -393,7 +391,6 @@ def taken(project: Project, wnid: str) -> list[str]:
     return [row.split(",")[1] for row in rows if ",ok," in row]
 
 
-@on_the_web
 def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     import boto3  # type: ignore[import-untyped]
 
@@ -422,7 +419,6 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     assert said.splitlines()[-1].startswith("error: the remote at s3://datasets/")
 
 
-@on_the_web
 def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServer) -> None:
     first = web(built, expect=0)
     total = first["photos"]
@@ -474,7 +470,6 @@ def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServe
     assert robots not in drifts(web(built, expect=1), server)
 
 
-@on_the_web
 def test_the_same_new_picture_behind_many_urls_is_a_placeholder(
     built: Project, server: PhotoServer
 ) -> None:
@@ -486,7 +481,6 @@ def test_the_same_new_picture_behind_many_urls_is_a_placeholder(
     assert found["problems"][0]["detail"] == "the same behind 3 URLs"
 
 
-@on_the_web
 @pytest.mark.parametrize("built", ["imagenet-api", "synset-tar"], indirect=True)
 def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: PhotoServer) -> None:
     server.etags = True
@@ -511,7 +505,6 @@ def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: Ph
     assert built.git("status", "--porcelain", "--ignored", ".allrounder").startswith("!!")
 
 
-@on_the_web
 @pytest.mark.parametrize("built", ["synset-tar"], indirect=True)
 def test_an_archive_is_asked_once_and_only_as_far_as_needed(
     built: Project, server: PhotoServer
@@ -566,7 +559,6 @@ def test_the_web_is_asked_without_any_photo_here(clone: Project) -> None:
     assert web(clone, "--sample", "25", expect=0) == found
 
 
-@on_the_web
 def test_nothing_reached_is_no_drift(built: Project, server: PhotoServer) -> None:
     built.edit(network={"tries": 1})
     said = built.run(sys.executable, "scripts/verify.py", "--web", "--sample", "4", expect=1)
