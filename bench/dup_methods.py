@@ -19,12 +19,12 @@ from contenders import SCRIPTS
 from measure import BenchError
 
 sys.path.insert(0, str(SCRIPTS))
-from allrounder.curate import SAME
-from allrounder.hamming import close_pairs
-from allrounder.looks import Look
-from allrounder.neighbours import near_pairs
+from allrounder.clean.curate import SAME
+from allrounder.clean.hamming import close_pairs
+from allrounder.clean.looks import Look
+from allrounder.clean.neighbours import near_pairs
+from allrounder.clean.pixels import normal
 from allrounder.params import Clean
-from allrounder.pixels import normal
 
 Pairs = set[tuple[Path, Path]]  # the smaller path first
 Finder = Callable[[Sequence[Path]], Pairs]

@@ -32,8 +32,8 @@ def data(count: int, radius: int) -> tuple[Hashes, NDArray[np.int64]]:
 
 
 def ours(hashes: Hashes, radius: int) -> NDArray[np.int64]:
-    """allrounder.hamming: exact."""
-    from allrounder.hamming import close_pairs
+    """allrounder.clean.hamming: exact."""
+    from allrounder.clean.hamming import close_pairs
 
     return close_pairs(hashes, hashes, radius)
 

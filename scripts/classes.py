@@ -8,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allrounder import classviews
+from allrounder.classes import classviews
+from allrounder.classes.screen import print_lines, screen
+from allrounder.classes.search import resolve, search
+from allrounder.classes.synsettree import walk
 from allrounder.errors import run
-from allrounder.screen import print_lines, screen
-from allrounder.search import resolve, search
 from allrounder.subtrees import wnid_of
-from allrounder.synsettree import walk
 
 if TYPE_CHECKING:
-    from allrounder.classchange import Change
+    from allrounder.classes.classchange import Change
 
 PARAMS = Path("params.yaml")
 
@@ -68,13 +68,13 @@ def _voc(args: argparse.Namespace) -> None:
 
 
 def _add(args: argparse.Namespace) -> None:
-    from allrounder.classchange import add  # 0.3 s to import, and most people only search
+    from allrounder.classes.classchange import add  # 0.3 s to import, and most people only search
 
     _tell(add(args.params, " ".join(args.query), args.voc), args)
 
 
 def _remove(args: argparse.Namespace) -> None:
-    from allrounder.classchange import remove
+    from allrounder.classes.classchange import remove
 
     _tell(remove(args.params, " ".join(args.query)), args)
 

@@ -7,8 +7,10 @@ import gc
 import sys
 from pathlib import Path
 
-from allrounder import cleaning, cleanreport, pins, spool, workdir
+from allrounder import pins, workdir
 from allrounder.classfiles import clear_others
+from allrounder.clean import cleaning, cleanreport
+from allrounder.download import spool
 from allrounder.errors import run
 from allrounder.paramsfile import load
 

@@ -7,9 +7,9 @@ whatever its file is called. Manifests come from DVC's cache or remote; nothing 
 import argparse
 import sys
 
-from allrounder import lockedouts, versionreport, versions
 from allrounder.errors import run
-from allrounder.reporting import say, say_json
+from allrounder.verify import lockedouts, versionreport, versions
+from allrounder.verify.reporting import say, say_json
 
 MANIFEST = "data/dataset/manifest.csv"
 WORK_TREE = "work tree"

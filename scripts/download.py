@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from allrounder import offline, pins, workdir, workers
+from allrounder import offline, pins, workdir
 from allrounder.classfiles import clear_others
-from allrounder.crawl import Crawl, Folders, Share
+from allrounder.download import workers
+from allrounder.download.crawl import Crawl, Folders, Share
+from allrounder.download.rawreport import check, print_table, rules_key
+from allrounder.download.spool import Spool
 from allrounder.errors import run
 from allrounder.paramsfile import load
-from allrounder.rawreport import check, print_table, rules_key
-from allrounder.spool import Spool
 
 URLS, RAW = Path("data/urls"), Path("data/raw")
 

@@ -6,10 +6,11 @@ Classes that dvc.lock already pins with the same sources keep their list; see RE
 import sys
 from pathlib import Path
 
-from allrounder import listing, offline, pins, workdir
+from allrounder import offline, pins, workdir
 from allrounder.errors import run
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.web import Web
 from allrounder.paramsfile import load
-from allrounder.web import Web
 
 URLS = Path("data/urls")
 

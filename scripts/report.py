@@ -8,9 +8,9 @@ from pathlib import Path
 
 from allrounder import workdir
 from allrounder.errors import run
-from allrounder.layout import Stages
 from allrounder.paramsfile import load
 from allrounder.report.build import build
+from allrounder.split.layout import Stages
 
 STAGES = Stages(Path("data/urls"), Path("data/raw"), Path("data/clean"))
 DATASET, REPORTS = Path("data/dataset"), Path("reports")

@@ -6,9 +6,10 @@ Beside them the tables and descriptions of it; and data/metrics.json with the co
 import sys
 from pathlib import Path
 
-from allrounder import describe, layout, workdir
+from allrounder import workdir
 from allrounder.errors import run
 from allrounder.paramsfile import load
+from allrounder.split import describe, layout
 
 STAGES = layout.Stages(Path("data/urls"), Path("data/raw"), Path("data/clean"))
 DATASET, METRICS = Path("data/dataset"), Path("data/metrics.json")

@@ -9,9 +9,10 @@ import sys
 
 from tqdm import tqdm
 
-from allrounder import findings, lockedouts, verifylocal, verifyremote, workdir
+from allrounder import workdir
 from allrounder.errors import DataError, run
-from allrounder.reporting import say, say_json
+from allrounder.verify import findings, lockedouts, verifylocal, verifyremote
+from allrounder.verify.reporting import say, say_json
 
 EPILOG = "exit codes: 0 all well; 1 something is not as it should be; 2 bad usage or params"
 
@@ -69,9 +70,9 @@ def _files(remote: bool, json: bool) -> None:
 
 
 def _web(count: int | None, json: bool) -> None:
-    from allrounder import verifyweb, webphotos, webreport  # slow to import
     from allrounder.paramsfile import load
-    from allrounder.validators import Validators
+    from allrounder.verify import verifyweb, webphotos, webreport  # slow to import
+    from allrounder.verify.validators import Validators
 
     params = load()
     with workdir.locked("verify") as folder:

@@ -13,16 +13,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder import classviews
-from allrounder.classchange import Change, add, remove
-from allrounder.classedit import added, removed, replace_checked
+from allrounder.classes import classviews
+from allrounder.classes.classchange import Change, add, remove
+from allrounder.classes.classedit import added, removed, replace_checked
+from allrounder.classes.screen import Column, Screen, screen, table
+from allrounder.classes.search import Rank, resolve, search
+from allrounder.classes.synsettree import fitting, walk
 from allrounder.errors import UsageError
 from allrounder.paramsfile import load
-from allrounder.screen import Column, Screen, screen, table
-from allrounder.search import Rank, resolve, search
 from allrounder.subtrees import ancestors, overlap, synsets_of
 from allrounder.synsets import VOC_LABELS, find, synsets
-from allrounder.synsettree import fitting, walk
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent

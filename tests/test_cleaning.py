@@ -17,16 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder import jpeg
+from allrounder.clean import jpeg
+from allrounder.clean.curate import Item, curate
+from allrounder.clean.hamming import close_pairs
+from allrounder.clean.jpeg import BrokenJpegError, parse, taken
+from allrounder.clean.looks import THUMB, Likeness, Look, look
+from allrounder.clean.neighbours import components, near_pairs
+from allrounder.clean.pixels import normal
 from allrounder.csvfiles import read_csv
-from allrounder.curate import Item, curate
-from allrounder.hamming import close_pairs
-from allrounder.jpeg import BrokenJpegError, parse, taken
-from allrounder.looks import THUMB, Likeness, Look, look
-from allrounder.neighbours import components, near_pairs
+from allrounder.download.photo import Bounds, judge
 from allrounder.params import Clean
-from allrounder.photo import Bounds, judge
-from allrounder.pixels import normal
 from allrounder.records import CleanRow, RawRow, Status
 from allrounder.urltext import flickr_photo
 
@@ -283,7 +283,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         if not few:
-            patch.setattr("allrounder.hamming._FEW", 0)
+            patch.setattr("allrounder.clean.hamming._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
     plain = {
         (i, j)

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pydantic import TypeAdapter
 
-from allrounder import listing
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError, UsageError
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.paramsfile import load
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
-from allrounder.web import Web
 from project import Project
 
 HUSKY, CAT = "n02109961", "n02123394"

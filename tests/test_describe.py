@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from allrounder.card import LONGEST, escaped, size_category
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.licences import normal
 from allrounder.names import folder_name
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.split.card import LONGEST, escaped, size_category
+from allrounder.split.words import REASONS
 from allrounder.synsets import synsets
-from allrounder.words import REASONS
 from project import Project
 
 CLASSES = {"n02109961": "dog", "n02917067": "train", "n04273569": "boat"}

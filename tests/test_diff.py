@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allrounder.errors import DataError
-from allrounder.versionreport import Comparison, by_class, lines
-from allrounder.versions import Change, Photo, differences, parse
+from allrounder.verify.versionreport import Comparison, by_class, lines
+from allrounder.verify.versions import Change, Photo, differences, parse
 from project import Project
 
 HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"

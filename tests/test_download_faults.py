@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder import photo, transfer
-from allrounder.headers import opted_out, retry_after
-from allrounder.hosts import Hosts
+from allrounder.download import photo, transfer
+from allrounder.download.headers import opted_out, retry_after
+from allrounder.download.hosts import Hosts
 from allrounder.records import RawRow, Status
 from webfaults import bodies, pictures, tls
 from webfaults.project import WNID, Project

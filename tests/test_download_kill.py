@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from allrounder.download.outcomes import Outcome
+from allrounder.download.spool import Entry, Spool
 from allrounder.errors import run
-from allrounder.outcomes import Outcome
 from allrounder.records import Status
-from allrounder.spool import Entry, Spool
 from webfaults.archives import ARCHIVES, photos_tar
 from webfaults.project import OTHER, THIRD, WNID, Project, kill
 from webfaults.server import Exchange, Server

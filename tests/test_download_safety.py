@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.outcomes import Outcome
-from allrounder.quota import SLACK, ClassQuota, Slot
+from allrounder.download.outcomes import Outcome
+from allrounder.download.quota import SLACK, ClassQuota, Slot
+from allrounder.download.tarstream import BrokenTarError, Member, TarParser
+from allrounder.download.urlcheck import BadUrlError, is_public, request_url
 from allrounder.records import Candidate, RawRow, Status
-from allrounder.tarstream import BrokenTarError, Member, TarParser
-from allrounder.urlcheck import BadUrlError, is_public, request_url
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -532,7 +532,7 @@ import sys
 from pathlib import Path
 from webfaults.project import Project, WNID
 from webfaults.memory import peak
-from allrounder.tarstream import TarParser
+from allrounder.download.tarstream import TarParser
 before = peak()
 {work}
 print(peak() - before)

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder import listing, web
+from allrounder.download.outcomes import may_pass
+from allrounder.download.rowpages import MAX_PAGE
 from allrounder.errors import DataError, UsageError
-from allrounder.hubtoken import may_carry, token
-from allrounder.labelmatch import matcher
-from allrounder.outcomes import may_pass
+from allrounder.fetch_urls import listing, web
+from allrounder.fetch_urls.hubtoken import may_carry, token
+from allrounder.fetch_urls.labelmatch import matcher
 from allrounder.params import Network
 from allrounder.records import Candidate, RawRow, Status
-from allrounder.rowpages import MAX_PAGE
 from allrounder.sourceparams import HuggingfaceSource, Source
 from allrounder.synsets import synsets
 from project import Project

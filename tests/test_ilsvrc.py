@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from allrounder import listing, tarwalk
+from allrounder.download.here import Here
+from allrounder.download.photo import Bounds
 from allrounder.errors import DataError
-from allrounder.here import Here
+from allrounder.fetch_urls import listing, tarwalk
+from allrounder.fetch_urls.tarwalk import Reader
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
-from allrounder.photo import Bounds
 from allrounder.records import Candidate
 from allrounder.slices import parse
 from allrounder.sourceparams import FolderSource, IlsvrcSource
-from allrounder.tarwalk import Reader
-from allrounder.web import Web
 from project import Project
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"

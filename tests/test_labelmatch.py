@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.labelmatch import matcher, plain
+from allrounder.fetch_urls.labelmatch import matcher, plain
 
 HUSKY, PERSIAN, CRANE_BIRD, CRANE_MACHINE = "n02109961", "n02123394", "n02012849", "n03126707"
 SCREEN, LIZARD = "n03782006", "n01694709"

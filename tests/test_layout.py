@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from allrounder.csvfiles import read_csv
-from allrounder.layout import told
 from allrounder.records import ManifestRow
+from allrounder.split.layout import told
 from allrounder.synsets import VOC_LABELS
 from project import Project
 

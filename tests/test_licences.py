@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from allrounder import licences
+from allrounder.clean.curate import Item, curate
+from allrounder.clean.looks import look
 from allrounder.csvfiles import read_csv, write_csv
-from allrounder.curate import Item, curate
 from allrounder.errors import UsageError
 from allrounder.licences import OTHERS, UNKNOWN, address, listed, normal, title
-from allrounder.looks import look
 from allrounder.origins import origins
 from allrounder.params import Clean
 from allrounder.paramsfile import load

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder import listing
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
-from allrounder.mids import TABLE, mids
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.mids import TABLE, mids
+from allrounder.fetch_urls.sources.open_images import IMAGES, LABELS
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate, ManifestRow
 from allrounder.sourceparams import OpenImagesSource
-from allrounder.sources.open_images import IMAGES, LABELS
 from allrounder.synsets import VOC_LABELS, synsets
-from allrounder.web import Web
 from bucket import Bucket, Fault
 from project import Project
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from allrounder import tars
 from allrounder.csvfiles import read_csv, write_csv
+from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
 from allrounder.names import IdMaker
-from allrounder.outcomes import Stored
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)

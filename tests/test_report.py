@@ -17,12 +17,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from allrounder.errors import DataError
 from allrounder.funnel import clean_step, raw_step, stage_of
-from allrounder.layout import Stages
 from allrounder.params import Params
 from allrounder.paramsfile import load
 from allrounder.records import Status
 from allrounder.report import build as building
 from allrounder.report.digests import params_digest
+from allrounder.split.layout import Stages
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
 from project import Project

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from allrounder.photo import OPENED
+from allrounder.download.photo import OPENED
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 

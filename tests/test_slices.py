@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from allrounder import tarwalk
-from allrounder.classrun import member_candidate
+from allrounder.download.classrun import member_candidate
+from allrounder.download.tarstream import BrokenTarError
+from allrounder.fetch_urls import tarwalk
+from allrounder.fetch_urls.tarwalk import Entry
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.slices import Slice, file_of, parse
-from allrounder.tarstream import BrokenTarError
-from allrounder.tarwalk import Entry
 from allrounder.urltext import is_archive, is_file_here, is_web
 from shardserver import ShardServer
 from webfaults.archives import Item, make_tar, plain, special

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder import errors, listing
+from allrounder import errors
 from allrounder.csvfiles import read_csv
+from allrounder.download.urlcheck import BadUrlError, request_url
 from allrounder.errors import DataError
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
-from allrounder.urlcheck import BadUrlError, request_url
 from allrounder.urltext import same_photo
-from allrounder.web import Web
 from photoserver import PhotoServer, packed
 
 HUSKY, CAT, UNKNOWN = "n02109961", "n02123394", "n02084071"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from allrounder.errors import DataError
 from allrounder.params import Split
-from allrounder.splitting import SIDES, group_ratio, split_class, splits
+from allrounder.split.splitting import SIDES, group_ratio, split_class, splits
 
 
 def file_name(number: int) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from allrounder.csvfiles import read_csv
-from allrounder.listing import list_classes
+from allrounder.fetch_urls.listing import list_classes
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate, ManifestRow, RawRow, Status
 from allrounder.sourceparams import UrlListSource
-from allrounder.web import Web
 from photoserver import PhotoServer
 from project import Project
 

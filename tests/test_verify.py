@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allrounder.hashing import digests
-from allrounder.lockedouts import Out, folder_md5, listed
-from allrounder.validators import Validators
-from allrounder.webphotos import Form, Photo, sample
+from allrounder.verify.lockedouts import Out, folder_md5, listed
+from allrounder.verify.validators import Validators
+from allrounder.verify.webphotos import Form, Photo, sample
 from photoserver import PhotoServer
 from project import Project
 from test_s3 import KEYS, s3  # noqa: F401  (a fixture)

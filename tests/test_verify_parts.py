@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from allrounder.drift import Drift
+from allrounder.download.rowpages import row_url
 from allrounder.params import Params
-from allrounder.rowpages import row_url
 from allrounder.slices import Slice
 from allrounder.sourceparams import HuggingfaceSource
-from allrounder.validators import Validators
-from allrounder.verifyweb import check
-from allrounder.webphotos import Photo
+from allrounder.verify.drift import Drift
+from allrounder.verify.validators import Validators
+from allrounder.verify.verifyweb import check
+from allrounder.verify.webphotos import Photo
 from shardserver import ShardServer
 from viewerserver import REVISION, ViewerServer
 from webfaults.pictures import photo

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from allrounder import listing, webcache
 from allrounder.errors import DataError, UsageError
+from allrounder.fetch_urls import listing, webcache
+from allrounder.fetch_urls.web import Web
 from allrounder.offline import SWITCH, offline
 from allrounder.params import Network
 from allrounder.sourceparams import UrlListSource
-from allrounder.web import Web
 from bucket import Bucket
 from photoserver import PhotoServer
 from project import Project

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from allrounder import listing
 from allrounder.braces import MAX, expand
 from allrounder.csvfiles import read_csv
+from allrounder.download.quota import SLACK
 from allrounder.errors import DataError
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.sources.webdataset import samples
+from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
-from allrounder.quota import SLACK
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.slices import parse
 from allrounder.sourceparams import WebdatasetSource
-from allrounder.sources.webdataset import samples
-from allrounder.web import Web
 from project import Project
 from shardserver import ShardServer
 from webfaults.archives import make_tar, plain, special

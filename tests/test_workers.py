@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from allrounder import spool, workers
-from allrounder.classrun import ClassResult
-from allrounder.crawl import Crawl, Share
+from allrounder.download import spool, workers
+from allrounder.download.classrun import ClassResult
+from allrounder.download.crawl import Crawl, Share
+from allrounder.download.fetch import Traffic
+from allrounder.download.hosts import Hosts
+from allrounder.download.progress import Counts
 from allrounder.errors import DataError
-from allrounder.fetch import Traffic
-from allrounder.hosts import Hosts
 from allrounder.params import Params
-from allrounder.progress import Counts
 from webfaults.project import OTHER, SCRIPT, THIRD, WNID, Project, make_params
 from webfaults.server import Server
 
 FOURTH = "n02917067"
 START = f"""
-import sys, runpy, allrounder.workers as w
+import sys, runpy, allrounder.download.workers as w
 w.MIN_SHARE = 1
 sys.argv = [{str(SCRIPT)!r}]
 runpy.run_path(sys.argv[0], run_name="__main__")

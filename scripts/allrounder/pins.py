@@ -15,8 +15,8 @@ import yaml
 
 from allrounder import tars
 from allrounder.csvfiles import read_csv
+from allrounder.download.outcomes import Outcome, may_pass
 from allrounder.errors import DataError, UsageError
-from allrounder.outcomes import Outcome, may_pass
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.slices import parse

@@ -12,8 +12,8 @@ from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
 from typing import BinaryIO
 
+from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
-from allrounder.outcomes import Stored
 
 _CHUNK = 2**20
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allrounder import workers
-from allrounder.crawl import Crawl, Folders, Share
 from allrounder.csvfiles import read_csv, write_csv
+from allrounder.download import workers
+from allrounder.download.crawl import Crawl, Folders, Share
+from allrounder.download.rawreport import rules_key
+from allrounder.download.spool import Spool
 from allrounder.params import Params
-from allrounder.rawreport import rules_key
 from allrounder.records import Candidate, RawRow, Status
-from allrounder.spool import Spool
 from allrounder.workdir import locked
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "download.py"

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.funnel import funnels
-from allrounder.layout import Stages, dataset_classes
 from allrounder.params import Params
 from allrounder.report import charts, digests, entries, pages, plots, render, stats, thumbs
 from allrounder.report.entries import ClassEntries, Entry
 from allrounder.report.pages import Page, Shown
 from allrounder.report.render import Overview
 from allrounder.report.stats import Bars
-from allrounder.splitting import splits
+from allrounder.split.layout import Stages, dataset_classes
+from allrounder.split.splitting import splits
 
 MAX_PAGE = 4_900_000
 """Bytes of a page at most, about."""

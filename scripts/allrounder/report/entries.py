@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv
+from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
 from allrounder.funnel import raw_step, stage_of
-from allrounder.layout import Stages
 from allrounder.origins import candidates
-from allrounder.outcomes import Stored
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.split.layout import Stages
 from allrounder.tars import members
 
 KEPT = "kept"

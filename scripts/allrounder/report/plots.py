@@ -12,9 +12,9 @@ from PIL import Image
 
 from allrounder.csvfiles import replaced
 from allrounder.funnel import STEPS, Funnel, stage_of, total
-from allrounder.layout import DatasetClass
 from allrounder.report.entries import KEPT
 from allrounder.report.pages import Shown
+from allrounder.split.layout import DatasetClass
 
 _COLUMNS, _ROWS, _TILE = 8, 4, 96
 

@@ -17,11 +17,11 @@ from markupsafe import Markup
 
 from allrounder.agent import NAME
 from allrounder.funnel import STEPS, Funnel, stage_of, total
-from allrounder.layout import DatasetClass
 from allrounder.params import Params
 from allrounder.report.digests import Version
 from allrounder.report.pages import Page
 from allrounder.report.stats import Bars
+from allrounder.split.layout import DatasetClass
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MEANING = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, ImageOps
 from tqdm import tqdm
 
-from allrounder.outcomes import Stored
-from allrounder.photo import OPENED
+from allrounder.download.outcomes import Stored
+from allrounder.download.photo import OPENED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""scripts/classes.py: searches the catalogue and edits the classes in params.yaml."""

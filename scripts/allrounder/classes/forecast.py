@@ -1,0 +1,151 @@
+"""Says what `dvc repro` will do after an edit of the classes, from the params and dvc.lock.
+
+Not for doing it, and not for what DVC finds besides: changed code, files or outputs.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from allrounder import pins
+from allrounder.fetch_urls.sources import described
+from allrounder.params import Params
+from allrounder.sourceparams import FolderSource
+from allrounder.subtrees import synsets_of
+from allrounder.synsets import find
+
+STAGES = ("fetch_urls", "download", "clean", "split")
+METRICS = Path("data/metrics.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What dvc.lock was built from."""
+
+    classes: tuple[tuple[str, str | None], ...]
+    changed: tuple[str, ...]  # keys, classes aside, that the params now have otherwise
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The class keys."""
+        return frozenset(key for key, _ in self.classes)
+
+
+def locked(text: str) -> Locked:
+    """Compare a params file's text with dvc.lock as DVC does: by what is written, not defaults.
+
+    `pins.lock_params` holds nothing where ALLROUNDER_PINS=ignore says so.
+    """
+    written = yaml.safe_load(text)
+    held: dict[str, Any] = {}
+    for stage in STAGES:
+        held |= pins.lock_params(stage)
+    classes = held.pop("classes", None) or {}
+    changed = [key for key, value in held.items() if written.get(key) != value]
+    return Locked(tuple(classes.items()), tuple(sorted(changed)))
+
+
+def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
+    """Sentences on what comes of a class that is new in the params."""
+    if not lock.classes:
+        return [f"dvc repro will build {_classes(len(params.classes))}: dvc.lock holds none yet"]
+    if same := _nothing_to_do(params, lock):
+        return same
+    if fault := _fault(key, params):
+        return [fault]
+    if key in lock.keys and "sources" not in lock.changed:
+        own = "dvc.lock still pins its photos: dvc repro will fetch none of them again"
+    else:
+        own = _new(key, params)
+    return [own, _others(key, params, lock), *_few(key, params)]
+
+
+def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
+    """Sentences on what comes of a class that was removed; `index` is the place that it had."""
+    later = len(params.classes) - index
+    moved = [f"{_classes(later)} after it: index one lower"] if later else []
+    if not lock.classes:
+        return [f"dvc repro will build {_classes(len(params.classes))}", *moved]
+    if same := _nothing_to_do(params, lock):
+        return [*same, *moved]
+    kept = _kept(key)
+    its = f"its {kept} photos" if kept else "its photos"
+    own = f"dvc repro will drop {its}" if key in lock.keys else "it was never built"
+    return [own, _others(key, params, lock), *moved]
+
+
+def _new(key: str, params: Params) -> str:
+    """How a class comes by its photos."""
+    wnids = synsets_of(key)
+    spread = f", evenly from {len(wnids)} ILSVRC classes" if len(wnids) > 1 else ""
+    if len(_folders(params)) < len(params.sources):
+        return f"dvc repro will list and fetch about {params.quota} photos of it{spread}"
+    there = _there(key, params)
+    some = str(there[0]) if len(there) == 1 else f"{len(there)} folders"
+    return f"dvc repro will take at most {params.quota} photos of it from {some}{spread}"
+
+
+def _fault(key: str, params: Params) -> str:
+    """Why a build will fail for want of photos, as far as it can be told from here; or ''."""
+    folders = _folders(params)
+    if len(folders) < len(params.sources) or _there(key, params):
+        return ""
+    names, wnid = ", ".join(map(described, folders)), synsets_of(key)[0]
+    return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
+
+
+def _folders(params: Params) -> list[FolderSource]:
+    return [source for source in params.sources if isinstance(source, FolderSource)]
+
+
+def _there(key: str, params: Params) -> list[Path]:
+    """The folders of this machine that hold a class's photos."""
+    paths = [Path(s.location, wnid) for s in _folders(params) for wnid in synsets_of(key)]
+    return [path for path in paths if path.is_dir()]
+
+
+def _others(key: str, params: Params, lock: Locked) -> str:
+    others = [other for other in params.classes if other != key]
+    new = [other for other in others if other not in lock.keys]
+    if lock.changed:
+        text = f"all classes follow the edits of {', '.join(lock.changed)}"
+    else:
+        count = len(others) - len(new)
+        keep = "keeps its" if count == 1 else "keep their"
+        text = f"{_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"
+    return f"{text}; {len(new)} more to be built: {', '.join(new[:5])}" if new else text
+
+
+def _nothing_to_do(params: Params, lock: Locked) -> list[str]:
+    if lock.changed or dict(params.classes) != dict(lock.classes):
+        return []
+    if tuple(params.classes.items()) == lock.classes:
+        return ["the params are as dvc.lock has them: dvc repro has nothing to do"]
+    return [
+        "only the order of the classes differs from dvc.lock, which DVC does not notice: "
+        "run dvc repro --force for their new indices"
+    ]
+
+
+def _few(key: str, params: Params) -> list[str]:
+    """A warning where ImageNet itself had fewer photos than a class must have."""
+    listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find(wnid)))
+    if listed >= params.min_per_class:
+        return []
+    return [f"ImageNet listed only {listed} photos of it, min_per_class is {params.min_per_class}"]
+
+
+def _kept(key: str) -> int:
+    """The photos that a class has in the last build, or 0."""
+    try:
+        classes = json.loads(METRICS.read_text(encoding="utf-8"))["classes"]
+        return int(classes[key]["kept"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _classes(count: int, which: str = "") -> str:
+    return f"{count} {which}class{'' if count == 1 else 'es'}"

@@ -1,0 +1,1 @@
+"""Stage clean: decodes each photo and decides which are kept."""

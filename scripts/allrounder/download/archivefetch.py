@@ -1,0 +1,137 @@
+"""Streams one archive of photos: feeds what comes to the tar parser, knows where to go on.
+
+Not for HTTP itself (fetch.py) or for the tar format (tarstream.py).
+"""
+
+import re
+from collections.abc import Callable
+
+from allrounder.download.fates import Fate, failure, fate
+from allrounder.download.outcomes import TRANSIENT_CODES
+from allrounder.download.photo import Bounds, Verdict
+from allrounder.download.tarstream import BrokenTarError, Member, TarParser
+from allrounder.download.transfer import Reply
+from allrounder.records import Status
+
+WRONG_RANGE = "another range than asked for"
+REST, END = "the rest", "the end"
+"""How the detail of an archive's own row starts: there is more, or it was read to its end."""
+_BYTE = re.compile(r"\bbyte (\d+)$")
+
+
+def at_byte(words: str, offset: int) -> str:
+    """A detail that ends with a place in an archive, so that a later run can go on there."""
+    return f"{words}; byte {offset}" if words else f"byte {offset}"
+
+
+def byte_of(detail: str) -> int | None:
+    """The place that a detail ends with, or None."""
+    found = _BYTE.search(detail)
+    return int(found[1]) if found else None
+
+
+class ArchiveJob:
+    """An archive on its way: each member goes to `take`, which says whether more are wanted."""
+
+    def __init__(self, take: Callable[[Member], bool], max_bytes: int, offset: int = 0):
+        self._take, self._max_bytes = take, max_bytes
+        self._parser = TarParser(max_bytes, offset)
+        self._before = offset  # of the last try
+        self.ranges = True  # whether the server's partial answers can be trusted
+        self._asked_from = offset
+        self._to_pass = 0  # bytes that a server without ranges sends again
+        self.received = 0  # bytes of this try
+        self._etags: list[bytes] = []  # of the first answer
+        self._broken = ""
+        self._enough = False
+
+    @property
+    def ask_from(self) -> int:
+        """The byte to ask the server for: where the next member starts, if it can do that."""
+        return self.offset if self.ranges else 0
+
+    @property
+    def offset(self) -> int:
+        """Where the next member starts."""
+        return self._parser.offset
+
+    def begin(self) -> None:
+        """Be ready for a (new) request from `offset` on."""
+        self._parser = TarParser(self._max_bytes, self.offset)
+        self._asked_from = self.ask_from
+        self._to_pass, self.received = self.offset, 0
+
+    def progressed(self) -> bool:
+        """Whether members came since this was asked last."""
+        before, self._before = self._before, self.offset
+        return self.offset > before
+
+    def sink(self, reply: Reply, chunk: bytes) -> bool:
+        """Take a piece of a body; False when no more is wanted."""
+        if reply.code not in (200, 206):
+            return False
+        if reply.code == 206 and not self._is_range_asked_for(reply):
+            self.ranges = False
+            return False
+        etags = reply.headers.get(b"etag", [])
+        self._etags = self._etags or etags
+        if etags != self._etags and etags:
+            self._broken = "another archive than before the break"
+            return False
+        if reply.code == 200 and self._to_pass:
+            passed = min(self._to_pass, len(chunk))
+            self._to_pass -= passed
+            chunk = chunk[passed:]
+        return self.feed(chunk)
+
+    def _is_range_asked_for(self, reply: Reply) -> bool:
+        """Whether a partial answer starts where it should (RFC 9110, section 14.4)."""
+        start = b"bytes %d-" % self._asked_from
+        return any(value.startswith(start) for value in reply.headers.get(b"content-range", ()))
+
+    def feed(self, chunk: bytes) -> bool:
+        """Parse a piece of the archive; False when no more is wanted."""
+        self.received += len(chunk)
+        try:
+            for member in self._parser.feed(chunk):
+                if not self._take(member):
+                    self._enough = True
+                    return False
+        except BrokenTarError as error:
+            self._broken = str(error)
+            return False
+        return not self._parser.ended
+
+    def fate(self, reply: Reply, asked: list[str], bounds: Bounds) -> Fate:
+        """Decide on how a request ended."""
+        if reply.code in (200, 206) and (self._enough or self._parser.ended or self._broken):
+            return Fate(self.verdict())
+        if reply.code == 206 and not self.ranges:
+            words = at_byte(WRONG_RANGE, self.offset)
+            return Fate(Verdict(Status.TRUNCATED, words), try_again=self._asked_from > 0)
+        if reply.code == 416 and self.offset:
+            return Fate(Verdict(Status.UNUSED, at_byte(END, self.offset)))
+        if reply.stopped:
+            reply.error = 0  # the body of an answer that is no archive was not wanted
+        if failed := failure(reply, bounds):
+            words = failed.verdict.detail or str(failed.verdict.status)
+            return Fate(
+                Verdict(failed.verdict.status, at_byte(words, self.offset)), failed.try_again
+            )
+        if reply.code in (200, 206):
+            return Fate(self.verdict())
+        if reply.code in TRANSIENT_CODES or 300 <= reply.code < 400:
+            return fate(reply, asked, bounds, honour_opt_out=False)
+        return Fate(Verdict(Status.HTTP_ERROR, str(reply.code)))
+
+    def verdict(self) -> Verdict:
+        """What is to be said of the archive itself when all of it that is wanted was fed."""
+        if self._broken:
+            return Verdict(Status.TRUNCATED, at_byte(self._broken, self.offset))
+        if self._enough:
+            return Verdict(Status.UNUSED, at_byte(REST, self.offset))
+        if not self.received and not self.offset and not self._parser.ended:
+            return Verdict(Status.EMPTY)
+        if self._parser.ended or self._parser.at_boundary:
+            return Verdict(Status.UNUSED, at_byte(END, self.offset))
+        return Verdict(Status.TRUNCATED, at_byte("archive cut off", self.offset))

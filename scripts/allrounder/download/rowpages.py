@@ -1,0 +1,163 @@
+"""Rows of a Hugging Face dataset as addresses that mean the same tomorrow, and as jobs to fetch.
+
+A row's address is its page in the dataset viewer's API, which names the photo by a signed URL
+that expires: that is gone on to like a redirect, and written nowhere. Not for listing them.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import pycurl
+
+from allrounder.download import fates
+from allrounder.download.fates import Fate
+from allrounder.download.outcomes import NO_ACCESS, TRANSIENT_CODES
+from allrounder.download.photo import Bounds, Verdict
+from allrounder.download.transfer import Reply, Request
+from allrounder.fetch_urls.hubtoken import access_words, may_carry, token
+from allrounder.records import Status
+from allrounder.sourceparams import HuggingfaceSource, Source
+from allrounder.urltext import url_text
+
+MAX_PAGE = 2**22
+"""Bytes: a row's other columns stand in its page too."""
+NO_ACCESS_CODE = "ExternalAuthenticatedError"
+"""X-Error-Code of a 404 that stands for: not with this token.
+
+Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
+"""
+_GONE = (403, 404, 410)
+_ROW = re.compile(r"([0-9]{1,15})&length=1#([^@]+)(?:@(.+))?")
+_REVISION = re.compile(r"[0-9A-Za-z._-]{1,64}")
+
+
+def api_url(source: HuggingfaceSource, call: str, **more: object) -> str:
+    """The address of a call about a source's split.
+
+    Source: https://huggingface.co/docs/dataset-viewer (pages quick_start, filter, rows).
+    """
+    query = {"dataset": source.dataset, "config": source.config, "split": source.split} | more
+    return f"{source.location}/{call}?{urlencode(query, quote_via=quote, safe='/')}"
+
+
+def row_url(source: HuggingfaceSource, row: int, revision: str) -> str:
+    """The address of a row's photo: `<page>#<column>@<revision of the dataset>`."""
+    column = quote(source.image_column, safe="")
+    page = api_url(source, "rows", offset=row, length=1)
+    return f"{page}#{column}" + (f"@{revision}" if revision else "")
+
+
+def known_revision(value: str) -> str:
+    """A revision as the X-Revision header gives it, or '' for what is none."""
+    return value if _REVISION.fullmatch(value) else ""
+
+
+class RowPages:
+    """Knows the rows of the params' sources; no other URL is taken for one, nor gets the token."""
+
+    def __init__(self, sources: Sequence[Source] = (), allow_private: Collection[str] = ()):
+        self._sources = [source for source in sources if isinstance(source, HuggingfaceSource)]
+        self._heads = [api_url(source, "rows", offset="") for source in self._sources]
+        self._token, self._allow = token() if self._sources else "", allow_private
+        self._said: set[str] = set()
+
+    def job(self, url: str) -> "RowJob | None":
+        """The job of fetching a row, or None for a URL that is of none."""
+        for source, head in zip(self._sources, self._heads, strict=True):
+            if url.startswith(head) and (found := _ROW.fullmatch(url[len(head) :])):
+                row, column, revision = int(found[1]), unquote(found[2]), found[3] or ""
+                return RowJob(self, source, row, column, revision)
+        return None
+
+    def headers(self, source: HuggingfaceSource, url: str) -> tuple[str, ...]:
+        """The header lines that a request for a source's page may carry."""
+        if self._token and may_carry(url, source.location, self._allow):
+            return (f"Authorization: Bearer {self._token}",)
+        return ()
+
+    def warn(self, words: str) -> None:
+        """Say something once, however many rows it is true of."""
+        if words not in self._said:
+            self._said.add(words)
+            print(f"warning: {words}", file=sys.stderr)
+
+
+class RowJob:
+    """A row on its way: first its page, then the photo; a URL that has expired is renewed once."""
+
+    def __init__(
+        self, pages: RowPages, source: HuggingfaceSource, row: int, column: str, revision: str
+    ):
+        self._pages, self._source = pages, source
+        self._row, self._column, self._revision = row, column, revision
+        self._at_page, self._renewed = True, False
+
+    def request(self, url: str, bounds: Bounds) -> Request:
+        """The request to make now. The photo's never has the token, also not on the same host."""
+        if self._at_page:
+            return Request(url, MAX_PAGE, headers=self._pages.headers(self._source, url))
+        return Request(url, bounds.max_bytes)
+
+    def fate(self, reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -> Fate:
+        """Decide on a reply, as `fates.fate` does."""
+        if self._at_page:
+            return self._of_page(reply, asked, bounds)
+        if reply.code in _GONE and not self._renewed:
+            # Signatures last an hour (huggingface/dataset-viewer, pull request 2315), and the
+            # viewer empties its cache of photos at times (its documentation, page rows).
+            self._renewed = self._at_page = True
+            page = asked[0]
+            asked.clear()
+            return Fate(Verdict(Status.OK), hop=page)
+        return fates.fate(reply, asked, bounds, honour_opt_out)
+
+    def _of_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Fate:
+        if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):
+            return _bad(f"has more than {MAX_PAGE} bytes")
+        if failed := fates.failure(reply, bounds):
+            return failed
+        if reply.code in fates.REDIRECTS and (targets := reply.headers.get(b"location")):
+            return fates.redirect(url_text(targets[-1]), asked)
+        if self._is_refusal(reply):
+            name = self._source.dataset
+            self._pages.warn(f"dataset {name} answered {reply.code}: {access_words(name)}")
+            return Fate(Verdict(Status.HTTP_ERROR, f"{reply.code}; {NO_ACCESS}"))
+        if reply.code != 200:
+            return Fate(Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES)
+        if self._revision and self._revision != _header(reply, b"x-revision"):
+            self._pages.warn(
+                f"dataset {self._source.dataset} has changed since it was listed; list it again: "
+                "ALLROUNDER_PINS=ignore dvc repro --force"
+            )
+            return Fate(Verdict(Status.REDIRECT_ERROR, "the dataset has changed since listed"))
+        src = self._src(reply.body)
+        if src is None:
+            return _bad("names no photo")
+        self._at_page = False
+        return fates.redirect(src, asked)
+
+    def _is_refusal(self, reply: Reply) -> bool:
+        if reply.code == 404:
+            return _header(reply, b"x-error-code") == NO_ACCESS_CODE
+        return reply.code in (401, 403)
+
+    def _src(self, body: bytes) -> str | None:
+        """The photo's URL in a page; None when it is not there, or the page is of another row."""
+        try:
+            (row,) = json.loads(body)["rows"]
+            src: Any = row["row"][self._column]["src"]
+            return src if row["row_idx"] == self._row and isinstance(src, str) else None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+
+def _bad(words: str) -> Fate:
+    return Fate(Verdict(Status.REDIRECT_ERROR, f"the row's page {words}"))
+
+
+def _header(reply: Reply, name: bytes) -> str:
+    return reply.headers.get(name, [b""])[-1].decode("latin-1")

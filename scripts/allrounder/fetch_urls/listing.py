@@ -1,0 +1,90 @@
+"""Lists the candidates of every class from all sources, in rank order, each photo once.
+
+Not for speaking to a source: that is sources/.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+from allrounder.classfiles import clear_others
+from allrounder.csvfiles import write_csv
+from allrounder.download.urlcheck import MAX_LENGTH
+from allrounder.errors import DataError
+from allrounder.fetch_urls import sources
+from allrounder.fetch_urls.web import Web
+from allrounder.names import IdMaker
+from allrounder.records import Candidate
+from allrounder.slices import parse
+from allrounder.sourceparams import Source
+from allrounder.subtrees import is_subtree, synsets_of, wnid_of
+from allrounder.urltext import same_photo
+
+REQUIRED = ("image_id", "url")
+OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
+
+
+def list_classes(
+    asked: Sequence[Source], keys: Sequence[str], web: Web, known: int = 0
+) -> dict[str, list[Candidate]]:
+    """Ask the sources one after the other; a class's candidates stand in the sources' order.
+
+    Of a subtree, each source's candidates stand with its synsets in turn. `known` classes more
+    are pinned and not asked for. Raises DataError when a source cannot be read or knows none of
+    the classes, and when a class has no candidate at all.
+    """
+    found: dict[str, list[Candidate]] = {key: [] for key in keys}
+    wanted = {key: synsets_of(key) for key in keys}
+    wnids = [wnid for part in wanted.values() for wnid in part]
+    for source in asked:
+        listed: dict[str, list[Candidate]] = {wnid: [] for wnid in wnids}
+        for wnid, candidate in sources.candidates(source, wnids, web):
+            listed[wnid].append(replace(candidate, source=source.kind))
+        if not any(listed.values()) and not known:
+            raise DataError(
+                f"{sources.described(source)}: lists no photo for any class of the params "
+                f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
+                "correct its location or remove it"
+            )
+        for key in keys:
+            found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
+    if missing := [key for key, candidates in found.items() if not candidates]:
+        names = "; ".join(map(sources.described, asked))
+        raise DataError(
+            f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
+        )
+    return {key: unique(wnid_of(key), candidates) for key, candidates in found.items()}
+
+
+def _in_turn(key: str, listed: Mapping[str, Sequence[Candidate]]) -> Iterator[Candidate]:
+    """A class's candidates; those of a subtree one of each synset, then the next of each."""
+    if not is_subtree(key):
+        yield from listed[key]
+        return
+    own = [[replace(one, synset=wnid) for one in part] for wnid, part in listed.items()]
+    for rank in zip_longest(*own):
+        yield from filter(None, rank)
+
+
+def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Each photo once, at its best rank, with ids that are safe and unique in the class."""
+    ids = IdMaker(wnid)
+    first = {}
+    for candidate in candidates:
+        if len(candidate.url) > MAX_LENGTH and not parse(candidate.url):
+            # Nobody is asked for such a URL: it stays too long, and every table can hold it.
+            candidate = replace(candidate, url=candidate.url[: MAX_LENGTH + 1])
+        if (photo := same_photo(candidate.url)) not in first:
+            image_id = ids.make(candidate.image_id, candidate.url)
+            first[photo] = replace(candidate, image_id=image_id)
+    return list(first.values())
+
+
+def write_classes(folder: Path, classes: Mapping[str, Sequence[Candidate]]) -> None:
+    """Write `<wnid>.csv` for each class; of the optional columns those that a source filled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_others(folder, classes)
+    for wnid, candidates in classes.items():
+        known = [name for name in OPTIONAL if any(getattr(row, name) for row in candidates)]
+        write_csv(folder / f"{wnid}.csv", Candidate, candidates, [*REQUIRED, *known])

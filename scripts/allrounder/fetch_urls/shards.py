@@ -1,0 +1,108 @@
+"""Opens a shard, a large tar here or on the web, to be read forwards with flat memory.
+
+On the web it is one request; after a break in it, one more for the rest. Not for what is in a
+shard: that is sources/webdataset.py.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import requests
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls import tarwalk
+from allrounder.fetch_urls.tarwalk import BLOCK, Reader
+from allrounder.fetch_urls.web import Web, content_length, content_range
+from allrounder.urltext import is_web
+
+_CHUNK = 2**16
+"""Bytes read at once; of a piece that breaks off, nothing counts."""
+
+
+@contextmanager
+def opened(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | None]]:
+    """A reader of a shard and its size in bytes, or None.
+
+    Raises DataError that starts with `what` when it cannot be opened or read.
+    """
+    if is_web(shard):
+        with ExitStack() as stack:
+            yield (reader := _WebReader(shard, web, what, stack)).read, reader.size
+        return
+    try:
+        with tarwalk.opened(Path(shard)) as (read, size):
+            yield read, size
+    except OSError as error:
+        raise DataError(f"{what}: {shard}: {error.strerror}") from None
+
+
+def check_ranges(shard: str, web: Web, what: str) -> None:
+    """Ask for a shard's first bytes; DataError when the server gives no parts of files."""
+    ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
+    with web.stream(shard, what, ranges, expect=(200, 206)) as response:
+        if response.status_code != 206:
+            raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
+
+
+class _WebReader:
+    """Reads one file of the web forwards, whatever breaks in between."""
+
+    def __init__(self, url: str, web: Web, what: str, stack: ExitStack):
+        self._url, self._web, self._what, self._stack = url, web, what, stack
+        self._position, self._rest = 0, b""  # of what has come and was not asked for yet
+        self._breaks = 0
+        self.size: int | None = None
+        self._chunks = self._open()
+
+    def read(self, position: int, size: int) -> bytes:
+        """The bytes there, fewer at the end; what lies before is passed over."""
+        taken = bytearray()
+        while len(taken) < size:
+            passed = min(position + len(taken) - self._position, len(self._rest))
+            piece = self._rest[passed : passed + size - len(taken)]
+            taken += piece
+            self._position += passed + len(piece)
+            self._rest = self._rest[passed + len(piece) :]
+            if not self._rest and len(taken) < size and not self._more():
+                break
+        return bytes(taken)
+
+    def _more(self) -> bool:
+        """Wait for the next piece; False at the end. Raises DataError when it breaks too often."""
+        while True:
+            with contextlib.suppress(requests.RequestException):
+                self._rest = next(self._chunks, b"")
+                self._breaks *= not self._rest  # counted anew when it goes on
+                # A server may give less than asked for (RFC 9110, section 15.3.7).
+                if self._rest or self.size in (None, self._position):
+                    return bool(self._rest)
+            self._breaks += 1
+            if self._breaks >= self._web.tries:
+                words = f"breaks off at byte {self._position} again and again"
+                raise DataError(f"{self._what}: {self._url}: {words}")
+            self._chunks = self._open()
+
+    def _open(self) -> Iterator[bytes]:
+        """Ask for the file from the present position on."""
+        self._stack.close()
+        headers = {"Accept-Encoding": "identity"}
+        if self._position:
+            headers["Range"] = f"bytes={self._position}-"
+        asked = self._web.stream(self._url, self._what, headers, expect=(200, 206))
+        response = self._stack.enter_context(asked)
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
+        if not self._position:
+            self.size = content_length(response.headers)
+        elif not self._goes_on(content_range(response.headers)):
+            raise DataError(f"{self._what}: {self._url}: another file after a break than before")
+        return response.iter_content(_CHUNK)
+
+    def _goes_on(self, place: tuple[int, int | None] | None) -> bool:
+        """Whether a partial answer is of the rest of the same file."""
+        if place is None or place[0] != self._position:
+            return False
+        return self.size is None or place[1] in (None, self.size)

@@ -1,0 +1,47 @@
+"""Source `folder`: files already here, `<location>/<wnid>/*`, ranked by name.
+
+The embedded default; also an unpacked ILSVRC train folder. Not for files in deeper folders.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls.web import Web
+from allrounder.records import Candidate
+from allrounder.slices import parse
+from allrounder.sourceparams import FolderSource
+
+
+def candidates(
+    source: FolderSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
+
+    Files whose names start with a dot are no photos; folders are passed over with a warning.
+
+    Raises DataError when the location is no folder or a name is not UTF-8.
+    """
+    if not Path(source.location).is_dir():
+        raise DataError(f"source folder {source.location}: no such folder; correct its location")
+    for wnid in wnids:
+        if Path(source.location, wnid).is_dir():
+            for candidate in files(f"{source.location}/{wnid}", "folder"):
+                yield wnid, candidate
+
+
+def files(folder: str, kind: str) -> Iterator[Candidate]:
+    """Yield the files of one folder by name, for a source of some kind.
+
+    Raises DataError for a name that is not UTF-8 or that reads like a slice of a file.
+    """
+    entries = [entry for entry in Path(folder).iterdir() if not entry.name.startswith(".")]
+    if deeper := sum(entry.is_dir() for entry in entries):
+        print(f"warning: source {kind} {folder}: {deeper} folders passed over", file=sys.stderr)
+    # A link whose target is gone is listed too: its row says what became of it.
+    for name in sorted(entry.name for entry in entries if not entry.is_dir()):
+        url = f"{folder}/{name}"
+        if not name.isprintable() or parse(url):
+            raise DataError(f"source {kind} {folder}: rename {name!r}, it is no plain name")
+        yield Candidate(Path(name).stem, url)

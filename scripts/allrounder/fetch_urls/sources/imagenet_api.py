@@ -1,0 +1,46 @@
+"""Source `imagenet-api`: ImageNet's URL API, one page a class.
+
+The protocol is the one ImageNet documented at http://image-net.org/download-API until 2021 and
+mf1024/ImageNet-Datasets-Downloader speaks; ImageNet itself no longer serves it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls import webcache
+from allrounder.fetch_urls.web import Web
+from allrounder.names import url_id
+from allrounder.records import Candidate
+from allrounder.sourceparams import ImagenetApiSource
+from allrounder.urltext import url_text
+
+_CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
+UNKNOWN = b"invalid url!"
+
+
+def candidates(
+    source: ImagenetApiSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield what the API lists for each class; 'Invalid url!' means it does not know the class.
+
+    Raises DataError when the API cannot be read or answers something else than a list.
+    """
+    for wnid in wnids:
+        address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
+        what = f"source imagenet-api {source.location}: class {wnid}"
+        page = webcache.page(web, address, what).strip()
+        if page.lower().startswith(UNKNOWN):
+            continue
+        if page.lstrip()[:1] == b"<":
+            raise DataError(f"{what}: {address} answered a web page, not a list: {page[:60]!r}")
+        for line in page.split(b"\n"):
+            if line := line.strip():
+                yield wnid, _candidate(wnid, line, source.form)
+
+
+def _candidate(wnid: str, line: bytes, form: str) -> Candidate:
+    if form == "mapping":
+        image_id, _, url = line.partition(b" ")
+        if url.strip():
+            return Candidate(url_text(image_id), url_text(url))
+    return Candidate(url_id(wnid, url_text(line)), url_text(line))

@@ -1,0 +1,175 @@
+"""Source `open-images`: Open Images V7, photos whose labels people have verified.
+
+Two passes over the CSVs of a part (labels, then image metadata), both from the cache
+(webcache.py). Not for its boxes, masks or machine-made labels.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls import webcache
+from allrounder.fetch_urls.mids import mids
+from allrounder.fetch_urls.web import Web
+from allrounder.records import Candidate
+from allrounder.sourceparams import OpenImagesSource
+from allrounder.urltext import one_line, url_text
+
+LABELS = {
+    "validation": "v7/oidv7-val-annotations-human-imagelabels.csv",
+    "test": "v7/oidv7-test-annotations-human-imagelabels.csv",
+    "train": "v7/oidv7-train-annotations-human-imagelabels.csv",
+}
+"""Human-verified image-level labels, one a line: ImageID,Source,LabelName,Confidence.
+
+Confidence is 1 (the class is there) or 0 (it is not); sorted by ImageID. Source:
+https://storage.googleapis.com/openimages/web/download_v7.html
+"""
+IMAGES = {
+    "validation": "2018_04/validation/validation-images-with-rotation.csv",
+    "test": "2018_04/test/test-images-with-rotation.csv",
+    "train": "2018_04/train/train-images-boxable-with-rotation.csv",
+}
+"""Image metadata, in no order: ImageID,Subset,OriginalURL,OriginalLandingURL,License, ...
+
+Those that V7's download page links to. For train that is the boxable part (1,743,042 images):
+the bucket has the photos of no others, https://github.com/cvdfoundation/open-images-dataset
+"""
+_IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Title", "Rotation")
+_THERE, _NOT_THERE = (b"1", b"1.0"), (b"0", b"0.0")
+_UPRIGHT = ("", "0", "0.0")
+_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_LONGEST = 2**16
+
+
+def candidates(
+    source: OpenImagesSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the photos verified to show each class: part by part, by ImageID within a part.
+
+    Photos that are not stored upright (`Rotation`) are left out: the labels are of the upright
+    picture, and the stored one has nothing that says how to turn it.
+
+    Raises DataError when a CSV cannot be read or its form has changed.
+    """
+    what = f"source open-images {source.location}"
+    classes = _classes(source, wnids, what)
+    for part in source.parts if classes else ():
+        labels = _Table(f"{source.location}/{LABELS[part]}", web, what)
+        shown = _shown(labels, classes)
+        images = _Table(f"{source.location}/{IMAGES[part]}", web, what)
+        found = _found(images, shown, f"{source.photos}/{part}")
+        for image_id in sorted(found):
+            for wnid in shown[image_id]:
+                yield wnid, found[image_id]
+
+
+def _classes(
+    source: OpenImagesSource, wnids: Sequence[str], what: str
+) -> dict[bytes, tuple[str, ...]]:
+    """The wnids of each MID; says which classes have none."""
+    known = mids() | {wnid: mid.removeprefix("mid:") for wnid, mid in source.classes.items()}
+    classes: dict[bytes, tuple[str, ...]] = {}
+    for wnid in wnids:
+        if (mid := known.get(wnid)) is None:
+            print(
+                f"warning: {what}: no class of Open Images is known for {wnid}, passed over; "
+                f'name one if there is one: classes: {{{wnid}: "mid:/m/..."}}',
+                file=sys.stderr,
+            )
+        else:
+            classes[mid.encode()] = (*classes.get(mid.encode(), ()), wnid)
+    return classes
+
+
+def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[bytes, list[str]]:
+    """The classes that each image is verified to show."""
+    image, label, confidence = labels.places("ImageID", "LabelName", "Confidence")
+    shown: dict[bytes, list[str]] = {}
+    for line in labels.lines():
+        cells = line.split(b",")
+        if len(cells) != labels.columns:
+            raise labels.changed(f"a line {line[:60]!r}")
+        if (wnids := classes.get(cells[label])) is None:
+            continue
+        if (sure := cells[confidence].strip()) in _THERE:
+            listed = shown.setdefault(cells[image], [])
+            listed.extend(wnid for wnid in wnids if wnid not in listed)
+        elif sure not in _NOT_THERE:
+            raise labels.changed(f"a line {line[:60]!r}")
+    return shown
+
+
+def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict[bytes, Candidate]:
+    """The photos that are wanted, by ImageID."""
+    image, landing, license, author, title, rotation = images.places(*_IMAGE_COLUMNS)
+    if image:
+        raise images.changed("ImageID not in the first column")
+    found: dict[bytes, Candidate] = {}
+    lines = images.lines()
+    for line in lines:
+        # Nearly every line is of another image: look at its first bytes only.
+        image_id = line.partition(b",")[0]
+        if image_id not in shown:
+            continue
+        while line.count(b'"') % 2 and len(line) < _LONGEST:  # a title of several lines
+            line += next(lines, b'"')
+        cells = _cells(line)
+        if len(cells) != images.columns or not _ID.fullmatch(cells[image]):
+            raise images.changed(f"a line {line[:60]!r}")
+        if cells[rotation] in _UPRIGHT:
+            url = f"{folder}/{cells[image]}.jpg"
+            named = {"license": license, "author": author, "landing_url": landing, "title": title}
+            texts = {name: one_line(cells[place]) for name, place in named.items()}
+            found[image_id] = Candidate(cells[image], url, **texts)
+    return found
+
+
+def _cells(line: bytes) -> list[str]:
+    """The cells of a line; none of one that csv cannot read."""
+    try:
+        return next(csv.reader([_text(line)]))
+    except csv.Error:
+        return []
+
+
+class _Table:
+    """A CSV of Open Images, from the cache."""
+
+    def __init__(self, url: str, web: Web, what: str):
+        self._url, self._what = url, what
+        self._path: Path = webcache.fetched(web, url, what)
+        with self._path.open("rb") as file:
+            self._first = file.readline(2**16)
+        self._header = _text(self._first).split(",")
+        self.columns = len(self._header)
+
+    def places(self, *names: str) -> list[int]:
+        """Where the columns stand. Raises DataError when one is missing."""
+        if not self._first:
+            raise DataError(f"{self._what}: {self._url} is empty")
+        if missing := [name for name in names if name not in self._header]:
+            raise self.changed(f"no column {missing[0]} in its first line {self._first[:60]!r}")
+        return [self._header.index(name) for name in names]
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines after the first; one that is too long for any of theirs comes in pieces."""
+        with self._path.open("rb", buffering=2**20) as file:
+            next(file, None)
+            yield from iter(partial(file.readline, _LONGEST), b"")
+
+    def changed(self, words: str) -> DataError:
+        """What to say when the file is not of the form that this module knows."""
+        return DataError(
+            f"{self._what}: {self._url} has {words}: its form has changed; see the download page "
+            "of Open Images, and keep to a source that is known"
+        )
+
+
+def _text(line: bytes) -> str:
+    """A line as text in which nothing can end it."""
+    return "".join(c if c.isprintable() else " " for c in url_text(line))

@@ -1,0 +1,60 @@
+"""Opens a list wherever it is: a path or a URL, plain or packed; as one binary file.
+
+Not for what stands in it: that is each source's own.
+"""
+
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import IO, cast
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls import webcache
+from allrounder.fetch_urls.web import Web
+
+_BUFFER = 2**20
+BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
+"""What reading a packed file may raise that is broken or cut off."""
+
+
+@contextmanager
+def opened(location: str, web: Web, what: str, sha256: str = "") -> Iterator[IO[bytes]]:
+    """A binary file to read a list from; what is packed (.gz, .tgz, .zip) is unpacked.
+
+    One from the web is kept in the cache. Raises DataError that starts with `what` when it cannot
+    be opened, is another than `sha256` pins or is broken, also while the caller reads it.
+    """
+    path = webcache.listing(location, web, what, sha256)
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(path.open("rb"))
+        except OSError as error:
+            raise DataError(f"{what}: {error.strerror}; correct its location") from None
+        try:
+            yield _unpacked(location, raw, stack)
+        except BROKEN as error:
+            raise DataError(f"{what}: broken or cut off: {error}") from None
+
+
+def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    """The text inside, by the ending of the location's path."""
+    name = location.partition("?")[0].lower()
+    if name.endswith((".tgz", ".tar.gz")):
+        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r|gz", bufsize=_BUFFER))  # noqa: SIM115
+        member = next((member for member in tar if member.isfile()), None)
+        if member is None:
+            raise EOFError("no file in the archive")
+        return io.BufferedReader(cast(io.RawIOBase, tar.extractfile(member)), _BUFFER)
+    if name.endswith(".gz"):
+        return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER))
+    if name.endswith(".zip"):
+        archive = stack.enter_context(zipfile.ZipFile(raw))
+        first = next((info for info in archive.infolist() if not info.is_dir()), None)
+        if first is None:
+            raise EOFError("no file in the archive")
+        return stack.enter_context(archive.open(first))
+    return raw

@@ -1,0 +1,29 @@
+"""Source `synset-tar`: one tar of photos a class, as ImageNet serves them to account holders.
+
+It only finds the archive; the download streams it and takes its members one by one.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from allrounder.fetch_urls.web import Web
+from allrounder.records import Candidate
+from allrounder.sourceparams import SynsetTarSource
+
+
+def candidates(
+    source: SynsetTarSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the archive of each class: one candidate, whose id is the wnid.
+
+    Raises DataError for an archive on the web that does not answer 200; one that is not on
+    this machine is left out.
+    """
+    for wnid in wnids:
+        location = source.location.replace("{wnid}", wnid)
+        if location.startswith(("http://", "https://")):
+            with web.stream(location, f"source synset-tar {source.location}: class {wnid}"):
+                pass  # an answer is enough; hang up before the body
+        elif not Path(location).is_file():
+            continue
+        yield wnid, Candidate(wnid, location)

@@ -1,0 +1,51 @@
+"""Source `url-list`: a list as ImageNet published it in Fall 2011, `<wnid>_<n><tab><url>` a line.
+
+Read in one pass for all classes, never whole in memory: the real one has 14 million lines. From
+the web it is kept in the cache (webcache.py).
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from allrounder.errors import DataError
+from allrounder.fetch_urls.sources.opened import BROKEN, opened
+from allrounder.fetch_urls.web import Web
+from allrounder.records import Candidate
+from allrounder.sourceparams import UrlListSource
+from allrounder.urltext import url_text
+
+_LONGEST = 2**20
+"""Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
+
+
+def candidates(
+    source: UrlListSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the lines of the classes, in the list's order.
+
+    Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
+    holds no line of its form.
+    """
+    what = f"source url-list {source.location}"
+    wanted = {wnid.encode(): wnid for wnid in wnids}
+    with opened(source.location, web, what, source.sha256) as file:
+        lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)
+        for line in lines:
+            # Nearly every line is of another class: look at its first bytes only.
+            if (wnid := wanted.get(line[:9])) is not None:
+                image_id, _, url = line.partition(b"\t")
+                if image_id[9:10] == b"_" and url.strip():
+                    yield wnid, Candidate(url_text(image_id), url_text(url))
+
+
+def _checked(lines: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """The same lines; DataError for a break in them, or for a first line of another form."""
+    try:
+        first = next(lines, b"")
+        if b"\t" not in first:
+            form = "'<wnid>_<n><tab><url>'"
+            raise DataError(f"{what}: no list of lines {form}; it starts with {first[:60]!r}")
+        yield first
+        yield from lines
+    except BROKEN as error:
+        raise DataError(f"{what}: broken or cut off: {error}") from None

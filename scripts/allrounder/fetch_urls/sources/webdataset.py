@@ -1,0 +1,143 @@
+"""Source `webdataset`: shards (.tar) of `<key>.jpg` beside `<key>.cls` or `<key>.json`.
+
+Each shard is read through once for its labels, and where each photo lies is noted; the download
+then takes single photos as slices. Not for compressed shards: those have no slices.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from allrounder.download.tarstream import BrokenTarError
+from allrounder.errors import DataError
+from allrounder.fetch_urls import shards, tarwalk
+from allrounder.fetch_urls.labelmatch import matcher, plain
+from allrounder.fetch_urls.tarwalk import Entry, Reader
+from allrounder.fetch_urls.web import Web
+from allrounder.records import Candidate
+from allrounder.slices import Slice
+from allrounder.sourceparams import WebdatasetSource
+from allrounder.urltext import is_web, one_line
+
+IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
+_TEXT_MAX = {"cls": 2**12, "json": 2**20}
+"""Extensions that are read, and their size in bytes at most: what is larger is no label."""
+_META = re.compile(r"__[^/]*__($|/)")
+
+
+@dataclass(slots=True)
+class Sample:
+    """Files of one key that stand together: where the first image lies, the label files' bytes."""
+
+    key: str
+    image: Entry | None = None
+    texts: dict[str, bytes] = field(default_factory=dict)
+
+
+def candidates(
+    source: WebdatasetSource, wnids: Sequence[str], web: Web
+) -> Iterator[tuple[str, Candidate]]:
+    """Yield the photos whose label means one of the classes, in the order of the shards.
+
+    Raises DataError that names the shard which cannot be read, is no tar, is cut off, or holds
+    no photo with a label; or whose server gives whole files only.
+    """
+    what = f"source webdataset {source.location}"
+    meant = matcher(wnids, source.labels)
+    advice = "correct the location or leave the shard out of it"
+    if is_web(source.location):
+        advice += ", or download the shards and give their path"
+    try:
+        for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
+            if number == 0 and is_web(shard):
+                shards.check_ranges(shard, web, what)
+            yield from _listed(shard, source.label_key, meant, web, what)
+    except DataError as error:
+        raise DataError(f"{error}; {advice}") from None
+
+
+def _listed(
+    shard: str, label_key: str, meant: dict[str, str], web: Web, what: str
+) -> Iterator[tuple[str, Candidate]]:
+    photos = labelled = 0
+    with shards.opened(shard, web, what) as (read, size):
+        try:
+            for sample in samples(read, size):
+                if sample.image is None:
+                    continue
+                about = _about(sample.texts.get("json", b""))
+                label = _label(sample.texts.get("cls"), about.get(label_key))
+                photos, labelled = photos + 1, labelled + (label is not None)
+                if label is not None and (wnid := meant.get(plain(label))):
+                    yield wnid, _candidate(shard, sample.key, sample.image, about)
+        except BrokenTarError as error:
+            raise DataError(f"{what}: {shard}: {error}") from None
+    if not labelled:
+        raise DataError(
+            f"{what}: {shard}: {photos} photos, none with a label (<key>.cls, "
+            f"or {label_key!r} in <key>.json: see label_key)"
+        )
+
+
+def samples(read: Reader, size: int | None) -> Iterator[Sample]:
+    """Group a shard's files: those that follow each other and have one key are a sample.
+
+    The key is the name up to the first dot after the last slash, the extension is the rest, in
+    lower case; files without a dot and `__meta__` are no part of any. Source: `base_plus_ext` and
+    `group_by_keys` of https://github.com/webdataset/webdataset, src/webdataset/tariterators.py;
+    https://huggingface.co/docs/hub/datasets-webdataset
+    """
+    sample = None
+    for entry in tarwalk.entries(read, 0, size):
+        folder, slash, name = entry.name.rpartition("/")
+        stem, dot, extension = name.partition(".")
+        if not stem or not dot or _META.match(entry.name):
+            continue
+        key, extension = folder + slash + stem, extension.lower()
+        if sample is None or sample.key != key:
+            if sample:
+                yield sample
+            sample = Sample(key)
+        if extension in IMAGES:
+            sample.image = sample.image or entry
+        elif entry.size <= _TEXT_MAX.get(extension, -1):
+            sample.texts[extension] = read(entry.offset, entry.size)
+    if sample:
+        yield sample
+
+
+def _candidate(shard: str, key: str, image: Entry, about: dict[str, Any]) -> Candidate:
+    landing = _words(about.get("landing_url"))
+    return Candidate(
+        key.rpartition("/")[2],
+        Slice(shard, image.name, image.offset, image.size).url,
+        _words(about.get("license")),
+        _words(about.get("author")),
+        landing if is_web(landing) else "",
+    )
+
+
+def _about(body: bytes) -> dict[str, Any]:
+    """What a .json says; nothing when it is no JSON object."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _label(cls: bytes | None, given: object) -> str | None:
+    """A sample's label: the .cls, or else what the .json gives, if that is text or a number."""
+    if cls is not None:
+        return cls.decode("utf-8", "replace").strip()
+    if isinstance(given, str) or type(given) is int:
+        return str(given)
+    return None
+
+
+def _words(value: object) -> str:
+    return one_line(value) if isinstance(value, str) else ""

@@ -1,0 +1,146 @@
+"""Writes the dataset card, README.md: YAML for the Hugging Face hub, then words and tables.
+
+Not for programs that want the records: that is croissant.py. What comes from the web (hosts,
+licences) is escaped, and nothing in it tells when or where it was built.
+"""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from allrounder import licences
+from allrounder.csvfiles import replaced
+from allrounder.params import Params
+from allrounder.split import attribution
+from allrounder.split.facts import Facts
+from allrounder.split.words import CITATIONS, LIMITS, NAME, REASONS, citation, summary
+
+FILE = "README.md"
+TEMPLATES = Path(__file__).parent / "templates"
+LONGEST = 80
+"""Characters of a text from the web that the card shows at most."""
+
+_HUB_CC = (
+    "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
+    "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0",
+    "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+)  # fmt: skip
+"""Creative Commons' licences that the hub has a name for; see licences.OTHERS for the source."""
+_HUB_SPLITS = {"val": "validation"}
+
+
+def write(out: Path, params: Params, facts: Facts, version: str, credited: bool) -> None:
+    """Write README.md into `out`; `credited`: ATTRIBUTION.csv is beside it."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is Markdown and not HTML: see `escaped`
+    )
+    environment.filters |= {"md": escaped, "n": "{:,}".format}
+    text = environment.get_template("card.md.j2").render(
+        name=NAME,
+        front=yaml.safe_dump(front_matter(params, facts), sort_keys=False, allow_unicode=True),
+        facts=facts,
+        clean=params.clean,
+        kfold=params.split.kfold,
+        accepted=[licences.title(licences.listed(one)) for one in params.clean.licenses or ()],
+        summary=summary(facts),
+        folders=_folders(facts),
+        licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
+        attribution=attribution.FILE if credited else "",
+        reasons=REASONS,
+        limits=LIMITS,
+        citations=(citation(facts, version), *CITATIONS),
+    )
+    with replaced(out / FILE) as file:
+        file.write(text)
+
+
+def escaped(text: str) -> str:
+    """A text from the web as plain words of Markdown, in one line and not too long.
+
+    Source: CommonMark 0.31, 2.4: any ASCII punctuation may be escaped by a backslash.
+    """
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    plain = " ".join(plain.split())
+    plain = plain if len(plain) <= LONGEST else plain[: LONGEST - 3] + "..."
+    return re.sub(r"([\\`*_{}\[\]<>()#|~&!$:@^])", r"\\\1", plain)
+
+
+def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
+    """What the hub and `datasets.load_dataset` read of the card.
+
+    Source: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
+    """
+    names = sorted({one.folder for one in facts.classes})
+    label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
+    features = [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]
+    configs: list[dict[str, Any]] = []
+    infos: list[dict[str, Any]] = []
+    for config, sides in _configs(facts, params.split.kfold).items():
+        chosen = {} if configs else {"default": True}
+        files = [{"split": split, "path": f"{place}/**"} for split, (place, *_) in sides.items()]
+        configs.append(
+            {"config_name": config} | chosen | {"drop_labels": False, "data_files": files}
+        )
+        counts = [
+            {"name": split, "num_bytes": size, "num_examples": count}
+            for split, (_, count, size) in sides.items()
+        ]
+        infos.append({"config_name": config, "features": features, "splits": counts})
+    return {
+        "pretty_name": NAME,
+        **_hub_licence(facts),
+        "task_categories": ["image-classification"],
+        "task_ids": ["multi-class-image-classification"],
+        "size_categories": [size_category(facts.photos)],
+        "annotations_creators": ["found"],
+        "tags": ["imagenet", "pascal-voc"],
+        "configs": configs,
+        "dataset_info": infos,
+    }
+
+
+def size_category(photos: int) -> str:
+    """The hub's words for a number of photos."""
+    bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+    bounds |= {10_000_000: "1M<n<10M", 100_000_000: "10M<n<100M"}
+    return next((words for bound, words in bounds.items() if photos < bound), "100M<n<1B")
+
+
+def _configs(facts: Facts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
+    """For each config, its splits on the hub: folder, number of photos, bytes."""
+    sides = {side: (count, facts.bytes[side]) for side, count in facts.splits.items()}
+    if not kfold:
+        return {"default": {_HUB_SPLITS.get(side, side): (side, *n) for side, n in sides.items()}}
+    total = sum(facts.bytes.values())
+    return {
+        fold: {
+            "train": (f"{fold}/train", facts.photos - count, total - size),
+            "validation": (f"{fold}/val", count, size),
+        }
+        for fold, (count, size) in sides.items()
+    }
+
+
+def _hub_licence(facts: Facts) -> dict[str, Any]:
+    """All licences as the hub calls them; `other` for those it has no name for."""
+    named = {*_HUB_CC, *licences.OTHERS, licences.UNKNOWN}
+    found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
+    other = {"license_name": "by-photo"} if "other" in found else {}
+    return {"license": found[0] if len(found) == 1 else found} | other
+
+
+def _folders(facts: Facts) -> dict[str, Counter[str]]:
+    """Photos of each class by split."""
+    return {
+        one.wnid: Counter({side: facts.by_class[one.wnid, side] for side in facts.splits})
+        for one in facts.classes
+    }

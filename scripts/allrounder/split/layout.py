@@ -1,0 +1,171 @@
+"""Lays out the dataset: plain folders of photos, manifest.csv, classes.csv and the metrics.
+
+Not for deciding which side a photo is on: that is splitting.py.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allrounder.coco import coco_of
+from allrounder.csvfiles import read_csv, replaced, write_csv
+from allrounder.errors import DataError
+from allrounder.funnel import funnels, total
+from allrounder.licences import accepted
+from allrounder.names import folder_name
+from allrounder.origins import origins
+from allrounder.params import Params, Split
+from allrounder.records import Candidate, CleanRow, ManifestRow, Status
+from allrounder.split.splitting import places, split_class, splits
+from allrounder.subtrees import wnid_of
+from allrounder.synsets import VOC_LABELS, find, labels
+from allrounder.tars import members
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The folders that the split reads, each with files by wnid."""
+
+    urls: Path
+    raw: Path
+    clean: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetClass:
+    """A class as the dataset names and numbers it."""
+
+    index: int
+    wnid: str
+    label: str
+    folder: str
+    voc: str
+
+
+def dataset_classes(params: Params) -> list[DatasetClass]:
+    """The classes in the params' order, their folders named as `split.folders` says."""
+    named = labels(params.classes)
+    found = []
+    for index, (wnid, voc) in enumerate(params.classes.items()):
+        names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
+        folder = folder_name(names[params.split.folders])
+        found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
+    return found
+
+
+def build(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
+    """Split all classes into `out` and write its manifest and class table; returns the manifest.
+
+    `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
+    """
+    manifest: list[ManifestRow] = []
+    classes = dataset_classes(params)
+    for one in classes:
+        wnid = one.wnid
+        kept = {
+            row.file: row
+            for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
+            if row.status is Status.KEPT
+        }
+        unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
+        groups = {file: row.group for file, row in kept.items()}
+        split_class(work / wnid / wnid, work / "out", groups, params.split)
+        found = origins(stages.urls, stages.raw, wnid, accepted(params.clean.licenses))
+        manifest += _lay_out_class(one, params.split, found, kept, work / "out", out)
+        shutil.rmtree(work / wnid)
+    write_csv(out / "manifest.csv", ManifestRow, manifest)
+    _write_classes(out / "classes.csv", classes, splits(params.split), manifest)
+    return manifest
+
+
+def _lay_out_class(
+    one: DatasetClass,
+    rules: Split,
+    found: Mapping[str, tuple[str, Candidate]],
+    kept: Mapping[str, CleanRow],
+    parted: Path,
+    out: Path,
+) -> Iterator[ManifestRow]:
+    """Move a class's files from `parted` to their folders; yield a row for each photo."""
+    wnid, folder = one.wnid, one.folder
+    for place, split in places(rules).items():
+        target = out / place / folder
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted((parted / place / wnid).iterdir()):
+            file.rename(target / file.name)
+            if not split:
+                continue  # a copy, in a fold's train
+            row = kept[file.name]
+            url, origin = found[row.image_id]
+            path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
+            yield ManifestRow(
+                path, split, one.index, wnid, one.label, one.voc, origin.synset or wnid,
+                row.image_id, url, origin.source, row.sha256, *size,
+                origin.license, origin.author, origin.landing_url, origin.title,
+            )  # fmt: skip
+
+
+def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
+    """Unpack a clean archive, whose members must be just the wanted files.
+
+    Raises DataError when the archive and its table do not agree.
+    """
+    folder.mkdir(parents=True)
+    count = 0
+    with archive.open("rb") as file:
+        for name, stored in members(archive):
+            if name not in wanted:
+                raise DataError(f"{archive}: {name} is not in its csv; run dvc repro -f clean")
+            file.seek(stored.offset)
+            (folder / name).write_bytes(file.read(stored.size))
+            count += 1
+    if count != len(wanted):
+        raise DataError(f"{archive}: {count} of {len(wanted)} photos; run dvc repro -f clean")
+
+
+def _write_classes(
+    path: Path,
+    classes: Sequence[DatasetClass],
+    sides: Sequence[str],
+    manifest: Sequence[ManifestRow],
+) -> None:
+    """Write the class table: how ImageNet, Pascal VOC and COCO name and number each class."""
+    counts = Counter((row.wnid, row.split) for row in manifest)
+    with replaced(path) as file:
+        names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
+        print(*names, "coco", "coco_index", *sides, sep=",", file=file)
+        for one in classes:
+            synset = find(one.wnid)
+            ilsvrc = synset.ilsvrc_index if synset else None
+            cells: list[object] = [one.index, one.folder, one.wnid, one.label, one.voc]
+            cells += ["" if ilsvrc is None else ilsvrc]
+            cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
+            coco = coco_of(wnid_of(one.wnid))
+            cells += [coco.label, coco.index] if coco else ["", ""]
+            print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
+
+
+def told(manifest: Sequence[ManifestRow]) -> str:
+    """The photos of a dataset in a line: how many in all and on each side (of folds, as val)."""
+    sides = ", ".join(
+        f"{count:,} {side}" for side, count in Counter(row.split for row in manifest).items()
+    )
+    classes = len({row.wnid for row in manifest})
+    return f"{len(manifest):,} photos of {classes} classes: {sides}"
+
+
+def write_metrics(
+    path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
+) -> None:
+    """Write how many photos each class, and all of them, had at each step of the funnel."""
+    by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits(params.split))
+    metrics = {
+        "all": total([*by_class.values()]).as_metrics(),
+        "classes": {wnid: funnel.as_metrics() for wnid, funnel in by_class.items()},
+    }
+    with replaced(path) as file:
+        json.dump(metrics, file, indent=2)
+        file.write("\n")
