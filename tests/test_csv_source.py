@@ -236,7 +236,7 @@ def test_the_params_are_checked(clone: Project) -> None:
         ({"location": "list"}, "format: cannot be told from the location; give csv"),
         ({"location": "l.csv", "labels": {"husky": "x"}}, "sources.0.labels.husky"),
         ({"location": "https://me:secret@h/l.csv"}, "location: must hold no password"),
-        ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: .*remove it"),
+        ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: unknown key. Remove it"),
     ):
         clone.edit(sources=[{"kind": "csv"} | source])
         with pytest.raises(UsageError, match=words) as caught:
