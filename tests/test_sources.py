@@ -21,9 +21,10 @@ from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate
-from allrounder.sourceparams import Source
+from allrounder.sourceparams import Source, UrlListSource
 from allrounder.urltext import same_photo
 from photoserver import PhotoServer, packed
+from shardserver import ShardServer
 
 HUSKY, CAT, UNKNOWN = "n02109961", "n02123394", "n02084071"
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -223,6 +224,21 @@ def test_what_comes_back_is_named(broken: str, kind: str, path: str, words: str)
     with pytest.raises(DataError, match=words) as caught:
         listed(kind, broken + path)
     assert f"source {kind} {broken}{path}" in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["localhost", "[::ffff:127.0.0.1]"])
+def test_a_list_that_is_moved_into_this_network_is_not_followed(
+    server: PhotoServer, target: str
+) -> None:
+    port = server.base.rpartition(":")[2]
+    with ShardServer() as moved:
+        moved.moved["/list.txt"] = f"http://{target}:{port}/urls/list.txt"
+        with pytest.raises(DataError, match=r"leads to .*, at a private address; .*allow_private"):
+            listed("url-list", f"{moved.base}/list.txt")
+        assert not server.asked
+        source = UrlListSource(kind="url-list", location=f"{moved.base}/list.txt")
+        web = Web(Network(tries=1, allow_private=[target.strip("[]")]))
+        assert listing.list_classes([source], [CAT], web)[CAT]
 
 
 def test_an_unreachable_source_is_named() -> None:

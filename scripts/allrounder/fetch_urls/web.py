@@ -10,19 +10,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util.retry import Retry
 
 from allrounder import offline
 from allrounder.agent import user_agent
 from allrounder.errors import DataError
+from allrounder.fetch_urls.guard import GuardedAdapter
 from allrounder.params import Network
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 MAX_PAGE = 2**26
+_OBJECT = re.compile(r"^(<[^>]* object at [^>]*>|\w+\(host=[^)]*\)): ")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNORECASE)
 
 
@@ -67,12 +69,12 @@ class Web:
             retry_after_max=int(network.retry_after_max),
             raise_on_status=False,
         )
-        self.tries = network.tries
+        self._trusted = {host.lower() for host in network.allow_private}
         self._timeout = (network.connect_timeout, network.total_timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent(network)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+            self._session.mount(scheme, GuardedAdapter(self._trusted, max_retries=retry))
 
     @contextmanager
     def _asked(
@@ -81,11 +83,12 @@ class Web:
         if offline.offline():
             raise offline.not_here(what, url)
         auth = _Bearer(token) if token else None
+        self._trusted.add((urlsplit(url).hostname or "").lower())  # the params name it
         try:
             response = self._session.get(
                 url, stream=True, timeout=self._timeout, auth=auth, headers=headers
             )
-        except (requests.RequestException, ValueError) as error:  # the latter: a bad redirect
+        except (requests.RequestException, ValueError) as error:  # the latter: of redirects
             raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
         try:
             with response:
@@ -155,9 +158,9 @@ def _way_out(code: int) -> str:
 
 
 def _words(error: Exception) -> str:
-    """The innermost reason, without addresses of objects."""
+    """The innermost reason, without the connection object that urllib3 puts before it."""
     reason: BaseException = error
     while reason.args and isinstance(reason.args[0], BaseException):
         reason = reason.args[0]
     reason = getattr(reason, "reason", None) or reason
-    return str(reason).split("object at")[-1].partition(">: ")[2] or str(reason)
+    return _OBJECT.sub("", str(reason))
