@@ -66,3 +66,18 @@ def test_ids_are_safe_and_unique_whatever_the_web_calls_them(names: list[str]) -
     made = [ids.make(name, f"http://h/{i}") for i, name in enumerate(names)]
     assert len({one.lower() for one in made}) == len(made)
     assert all(one.isascii() and one.replace("_", "").replace("-", "").isalnum() for one in made)
+
+
+@given(body=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 3000), max_size=8))
+def test_stretches_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int]) -> None:
+    places = sorted({min(cut, len(body)) for cut in cuts})
+    stretches = tuple(zip(places[::2], places[1::2], strict=False))
+    with tempfile.TemporaryDirectory() as name:
+        source, path = Path(name, "source"), Path(name, "a.tar")
+        source.write_bytes(b"before" + body + b"after")
+        with tars.replaced_tar(path) as writer:
+            writer.copy_stretches("p.jpg", Stored(source, 6, len(body)), stretches)
+            with pytest.raises(DataError, match="cut off at 6 bytes"):
+                writer.copy_stretches("q.jpg", Stored(source, 6, len(body) + 99), stretches)
+        ((_, stored),) = tars.members(path)
+        assert stored.read() == b"".join(body[first:end] for first, end in stretches)

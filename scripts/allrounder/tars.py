@@ -15,6 +15,7 @@ from typing import BinaryIO
 from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
 
+Stretches = tuple[tuple[int, int], ...]
 _CHUNK = 2**20
 
 
@@ -46,6 +47,22 @@ class TarWriter:
         self._size += stored.size
         self._write(_padding(stored.size))
 
+    def copy_stretches(self, name: str, stored: Stored, stretches: Stretches) -> None:
+        """Append those stretches of a photo, (first byte, one past the last), in one piece.
+
+        Raises DataError when it is not there whole.
+        """
+        source = self._opened(stored.path)
+        source.seek(stored.offset)
+        body = memoryview(source.read(stored.size))
+        if len(body) < stored.size:
+            raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
+        size = sum(end - first for first, end in stretches)
+        self._write(_header(name, size))
+        for first, end in stretches:
+            self._write(body[first:end])
+        self._write(_padding(size))
+
     def close(self) -> None:
         """Write the end marks and close the file."""
         if self._source:
@@ -55,7 +72,7 @@ class TarWriter:
             self._write(bytes(-(self._size + 2 * BLOCKSIZE) % RECORDSIZE + 2 * BLOCKSIZE))
             self._file.close()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             written = self._file.write(view)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from allrounder import licences
 from allrounder.clean.curate import Item, curate
-from allrounder.clean.jpeg import Stretches, taken
+from allrounder.clean.jpeg import Stretches
 from allrounder.clean.pixels import Photo, normal
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.download.outcomes import Stored
@@ -205,6 +205,6 @@ def _write_photos(job: tuple[str, Sequence[Kept], Path]) -> None:
     with replaced_tar(out / f"{wnid}.tar") as tar:
         for photo in photos:
             if photo.stretches:
-                tar.add(photo.file, taken(photo.stored.read(), photo.stretches))
+                tar.copy_stretches(photo.file, photo.stored, photo.stretches)
             else:
                 tar.copy(photo.file, photo.stored)
