@@ -3,8 +3,8 @@
 Not for what is here: that is webcache.py (listings), pins.py and spool.py (photos).
 """
 
-import argparse
 import os
+import sys
 
 from allrounder.errors import DataError, UsageError
 
@@ -21,6 +21,14 @@ def offline() -> bool:
 
 def parse_args(description: str | None) -> None:
     """Read a stage's command line: --offline, which its other processes see too."""
+    if len(sys.argv) > 1:
+        _parse(description)
+    offline()
+
+
+def _parse(description: str | None) -> None:
+    import argparse  # slow to import, and DVC gives no arguments
+
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--offline",
@@ -29,7 +37,6 @@ def parse_args(description: str | None) -> None:
     )
     if parser.parse_args().offline:
         os.environ[SWITCH] = "1"
-    offline()
 
 
 def not_here(what: str, url: str) -> DataError:

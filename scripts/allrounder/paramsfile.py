@@ -5,8 +5,7 @@ Not for what the keys mean: that is params.py.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +129,12 @@ def _words(fault: Any) -> str:
     context = fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":
-            near = get_close_matches(str(fault["loc"][-1]), _keys(fault["loc"]), n=1)
+            near = _close(str(fault["loc"][-1]), _keys(fault["loc"]))
             return f"unknown key.{_did_you_mean(near)} Remove it or correct its name"
         case "missing":
             return "missing; add it (see presets/imagenet.yaml)"
         case "union_tag_invalid":
-            near = get_close_matches(str(context["tag"]), _KINDS, n=1)
+            near = _close(str(context["tag"]), _KINDS)
             return f"{context['tag']!r} is no kind of source.{_did_you_mean(near)} {_kinds()}"
         case "union_tag_not_found":
             return f"has no kind; write e.g. {{kind: folder, location: path}}. {_kinds()}"
@@ -191,3 +190,9 @@ def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
+
+
+def _close(text: str, known: Iterable[str]) -> list[str]:
+    import difflib  # slow to import, and only mistakes need it
+
+    return difflib.get_close_matches(text, list(known), n=1)

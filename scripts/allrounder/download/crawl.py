@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allrounder import pins
 from allrounder.csvfiles import read_csv
@@ -22,7 +23,6 @@ from allrounder.download.known import Known
 from allrounder.download.outcomes import Outcome, judged, may_pass
 from allrounder.download.progress import Counts
 from allrounder.download.quota import Slot
-from allrounder.download.rowpages import RowPages
 from allrounder.download.slicefetch import unasked
 from allrounder.download.spool import Entry, Spool
 from allrounder.errors import DataError
@@ -32,6 +32,9 @@ from allrounder.records import Candidate, Status
 from allrounder.slices import parse
 from allrounder.urltext import is_file_here, is_web
 from allrounder.workdir import remove
+
+if TYPE_CHECKING:
+    from allrounder.download.rowpages import RowPages
 
 POLL = 0.2  # seconds
 MAX_ACTIVE = 32
@@ -72,7 +75,7 @@ class Crawl:
         self._params, self._wnids, self._window = params, wnids, network.connections
         self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
         self._spool = spool
-        rows = RowPages(params.sources, network.allow_private)
+        rows = _row_pages(params)
         self._fetcher = Fetcher(network, params.download, rows=rows, waits=share.waits)
         self._active: list[ClassRun] = []
         self._done: list[ClassResult] = []
@@ -203,6 +206,14 @@ class Crawl:
             run.archive_ended(slot, ended)
         else:
             self._ask(run, slot, ArchiveJob(archive.take, self._bounds.max_bytes, offset))
+
+
+def _row_pages(params: Params) -> "RowPages | None":
+    if not any(source.kind == "huggingface" for source in params.sources):
+        return None
+    from allrounder.download.rowpages import RowPages  # slow to import, and few need it
+
+    return RowPages(params.sources, params.network.allow_private)
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

@@ -7,20 +7,22 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allrounder.download import fates
 from allrounder.download.archivefetch import ArchiveJob
 from allrounder.download.headers import retry_after
 from allrounder.download.hosts import BUSY_CODES, Hosts
 from allrounder.download.photo import Bounds, Verdict
-from allrounder.download.rowpages import RowJob, RowPages
 from allrounder.download.slicefetch import slice_fate
 from allrounder.download.transfer import Reply, Request, Transfers
 from allrounder.download.urlcheck import BadUrlError, host_of, request_url
 from allrounder.params import Download, Network
 from allrounder.records import Status
 from allrounder.slices import Slice, parse
+
+if TYPE_CHECKING:
+    from allrounder.download.rowpages import RowJob, RowPages
 
 _LONGEST_BACKOFF = 30.0
 
@@ -31,7 +33,7 @@ class _Job:
     asked: list[str]
     archive: ArchiveJob | None = None
     part: Slice | None = None
-    row: RowJob | None = None
+    row: "RowJob | None" = None
     failures: int = 0
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Fetcher:
         download: Download,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        rows: RowPages | None = None,
+        rows: "RowPages | None" = None,
         waits: MutableSequence[float] | None = None,
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
@@ -75,7 +77,7 @@ class Fetcher:
         self.load = 0  # submitted and not yet ended
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers, self._rows = Transfers(network), rows or RowPages()
+        self._transfers, self._rows = Transfers(network), rows
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
@@ -109,7 +111,8 @@ class Fetcher:
         except BadUrlError as error:
             self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
             return
-        job = _Job(token, asked, archive, part, self._rows.job(url), headers=headers or {})
+        row = self._rows.job(url) if self._rows else None
+        job = _Job(token, asked, archive, part, row, headers=headers or {})
         self._hosts.add(host_of(asked[0]), job)
 
     def poll(self, wait: float) -> Iterator[Fetched]:

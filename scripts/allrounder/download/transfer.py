@@ -74,6 +74,12 @@ class Request:
     headers: tuple[str, ...] = ()
 
 
+def _kind(request: Request) -> tuple[object, ...]:
+    """All of a request but its URL that a handle is set up for."""
+    whole = request.sink is None
+    return whole, request.max_bytes, request.offset, request.size, request.headers
+
+
 class _Handle:
     """A reusable easy handle and the request it is busy with."""
 
@@ -83,6 +89,7 @@ class _Handle:
         self.request = Request("", 0)
         self.reply = Reply()
         self.token: Any = None
+        self._set_up_for: tuple[object, ...] = ()
         self._allowed, self._proxies = allowed, proxies
         self._network = network
         self.curl = curl = pycurl.Curl()
@@ -105,8 +112,13 @@ class _Handle:
     def prepare(self, token: Any, request: Request) -> None:
         """Set up the handle for a request."""
         self.token, self.request, self.reply = token, request, Reply()
-        whole, plain = request.sink is None, request.sink is None and not request.size
         self.curl.setopt(pycurl.URL, request.url)
+        if (kind := _kind(request)) != self._set_up_for:  # photos are nearly all alike
+            self._set_up(request)
+            self._set_up_for = kind
+
+    def _set_up(self, request: Request) -> None:
+        whole, plain = request.sink is None, request.sink is None and not request.size
         self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
