@@ -6,11 +6,11 @@ Not for HTTP itself (fetch.py) or for the tar format (tarstream.py).
 import re
 from collections.abc import Callable
 
+from allrounder.download.exchange import Reply
 from allrounder.download.fates import Fate, failure, fate
 from allrounder.download.outcomes import TRANSIENT_CODES
 from allrounder.download.photo import Bounds, Verdict
 from allrounder.download.tarstream import BrokenTarError, Member, TarParser
-from allrounder.download.transfer import Reply
 from allrounder.records import Status
 
 WRONG_RANGE = "another range than asked for"

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import pycurl
 
 from allrounder.agent import NAME
+from allrounder.download.exchange import Reply
 from allrounder.download.headers import opted_out
 from allrounder.download.outcomes import TRANSIENT_CODES
 from allrounder.download.photo import (
@@ -20,7 +21,6 @@ from allrounder.download.photo import (
     placeholder_etags,
     placeholder_urls,
 )
-from allrounder.download.transfer import Reply
 from allrounder.download.urlcheck import BadUrlError, request_url
 from allrounder.records import Status
 from allrounder.urltext import url_text

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from allrounder.download import fates
 from allrounder.download.archivefetch import ArchiveJob
+from allrounder.download.exchange import Reply, Request
 from allrounder.download.headers import retry_after
 from allrounder.download.hosts import BUSY_CODES, Hosts
 from allrounder.download.photo import Bounds, Verdict
 from allrounder.download.slicefetch import slice_fate
-from allrounder.download.transfer import Reply, Request, Transfers
+from allrounder.download.transfer import Transfers
 from allrounder.download.urlcheck import BadUrlError, host_of, request_url
 from allrounder.params import Download, Network
 from allrounder.records import Status

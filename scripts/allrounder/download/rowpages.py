@@ -14,10 +14,10 @@ from urllib.parse import quote, unquote, urlencode
 import pycurl
 
 from allrounder.download import fates
+from allrounder.download.exchange import Reply, Request
 from allrounder.download.fates import Fate
 from allrounder.download.outcomes import NO_ACCESS, TRANSIENT_CODES
 from allrounder.download.photo import Bounds, Verdict
-from allrounder.download.transfer import Reply, Request
 from allrounder.fetch_urls.hubtoken import access_words, may_carry, token
 from allrounder.records import Status
 from allrounder.sourceparams import HuggingfaceSource, Source

@@ -6,9 +6,9 @@ The rest of the file is never taken: a server that sends all of it is hung up on
 import pycurl
 
 from allrounder.download.archivefetch import WRONG_RANGE
+from allrounder.download.exchange import Reply
 from allrounder.download.fates import Fate, arrived, failure, fate
 from allrounder.download.photo import Bounds, Verdict
-from allrounder.download.transfer import Reply
 from allrounder.records import Status
 from allrounder.slices import Slice
 

@@ -8,8 +8,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import certifi
 import pycurl
 
 from allrounder.agent import user_agent
+from allrounder.download.exchange import Reply, Request
 from allrounder.download.urlcheck import host_of, is_public
 from allrounder.params import Network
 
@@ -29,55 +29,6 @@ _HEADERS = frozenset(
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
-
-
-@dataclass(slots=True)
-class Reply:
-    """What came back: libcurl's error (0: none), the HTTP code, headers we use, the body."""
-
-    error: int = 0
-    words: str = ""  # libcurl's, of the error
-    code: int = 0
-    headers: dict[bytes, list[bytes]] = field(default_factory=dict)
-    chunks: list[bytes] = field(default_factory=list)
-    size: int = 0  # of the body so far
-    refused: bool = False  # the address was not public
-    over: bool = False  # the body was longer than it may be
-    stopped: bool = False  # the sink had enough
-    raised: BaseException | None = None  # by the sink
-
-    @property
-    def body(self) -> bytes:
-        """The body in one piece."""
-        if len(self.chunks) > 1:
-            self.chunks[:] = [b"".join(self.chunks)]
-        return self.chunks[0] if self.chunks else b""
-
-
-Sink = Callable[[Reply, bytes], bool]
-"""Takes a piece of a body as it comes, with the reply so far; False ends the transfer."""
-
-
-@dataclass(slots=True)
-class Request:
-    """One request to make; `sink` takes the body instead of `Reply.body`.
-
-    With a `size`, only so many bytes from `offset` on are asked for; else all from there on.
-    `headers` are lines of this request alone: what they hold goes to no other.
-    """
-
-    url: str
-    max_bytes: int
-    sink: Sink | None = None
-    offset: int = 0
-    size: int = 0
-    headers: tuple[str, ...] = ()
-
-
-def _kind(request: Request) -> tuple[object, ...]:
-    """All of a request but its URL that a handle is set up for."""
-    whole = request.sink is None
-    return whole, request.max_bytes, request.offset, request.size, request.headers
 
 
 class _Handle:
@@ -113,7 +64,7 @@ class _Handle:
         """Set up the handle for a request."""
         self.token, self.request, self.reply = token, request, Reply()
         self.curl.setopt(pycurl.URL, request.url)
-        if (kind := _kind(request)) != self._set_up_for:  # photos are nearly all alike
+        if (kind := request.kind) != self._set_up_for:  # photos are nearly all alike
             self._set_up(request)
             self._set_up_for = kind
 
