@@ -1,5 +1,6 @@
 """What DVC shows of a build: metrics and plots, of one version and of two; in a clone."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -7,9 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.meta import Meta
+from dvc_data.hashfile.tree import Tree
 from PIL import Image
 
 from allrounder.download.photo import OPENED
+from allrounder.report.digests import dvc_hash
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 
@@ -78,3 +83,18 @@ def test_plots_diff_shows_charts_and_contact_sheets_of_both(two_versions: Projec
         with Image.open(path) as sheet:
             assert sheet.width == 768
     assert len([*(two_versions.folder / "reports/plots/sheets").iterdir()]) == 9
+
+
+def test_a_folder_is_hashed_as_dvc_does_also_where_a_name_starts_like_another(
+    tmp_path: Path,
+) -> None:
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
+    for name in ("a/x", "a-b/x", "a.csv", "a+.csv", "a0"):
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        tree.add(
+            tuple(name.split("/")), Meta(), HashInfo("md5", hashlib.md5(name.encode()).hexdigest())
+        )
+    tree.digest()
+    assert dvc_hash(tmp_path / "out") == tree.hash_info.value

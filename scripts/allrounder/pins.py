@@ -4,7 +4,6 @@ The pinned files are read through DVC, from its cache or its remote, also while 
 the workspace's copy for the running stage. ALLROUNDER_PINS=ignore switches this off.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
@@ -16,6 +15,7 @@ import yaml
 from allrounder import tars
 from allrounder.csvfiles import read_csv
 from allrounder.download.outcomes import Outcome, may_pass
+from allrounder.dvchash import file_md5
 from allrounder.errors import DataError, UsageError
 from allrounder.params import Params
 from allrounder.records import Candidate, RawRow, Status
@@ -191,17 +191,12 @@ def pinned_file(path: str, folder: Path) -> Path:
             f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
             f"({type(error).__name__}); run dvc pull, or ask the web again with {SWITCH}=ignore"
         ) from None
-    if pinned and pinned != _md5(copy):
+    if pinned and pinned != file_md5(copy):
         raise DataError(
             f"{path}: DVC's copy ({pinned}) is damaged; remove it from .dvc/cache and run "
             f"dvc pull, or ask the web again with {SWITCH}=ignore"
         )
     return copy
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 @cache

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from allrounder.dvchash import file_md5, folder_md5
 from allrounder.params import Params
 
 
@@ -39,15 +40,6 @@ def params_digest(params: Params) -> str:
 
 
 def dvc_hash(folder: Path) -> str:
-    """The hash by which DVC 3 knows a folder: MD5 of its files' MD5s and paths as JSON.
-
-    Source: https://dvc.org/doc/user-guide/project-structure/internal-files#directories
-    """
-    files = []
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "md5").hexdigest()
-            files.append({"md5": digest, "relpath": path.relative_to(folder).as_posix()})
-    files.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
-    return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir"
+    """The hash by which DVC knows a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return folder_md5({path.relative_to(folder).as_posix(): file_md5(path) for path in files})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from allrounder import dvchash
 from allrounder.errors import DataError, UsageError
 
 
@@ -77,15 +78,10 @@ def listed(raw: bytes, out: Out) -> dict[str, str] | None:
 
 
 def folder_md5(out: Out, files: dict[str, str]) -> str:
-    """The hash that DVC gives a folder of these files (path to MD5).
-
-    The MD5 of its list as JSON, by path: dvc_data.hashfile.tree.Tree.as_bytes.
-    """
-    entries = [
-        {"md5": md5, "relpath": path.removeprefix(f"{out.path}/")} for path, md5 in files.items()
-    ]
-    text = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    """The hash that DVC gives a folder of these files (path to MD5)."""
+    return dvchash.folder_md5(
+        {path.removeprefix(f"{out.path}/"): md5 for path, md5 in files.items()}
+    )
 
 
 def cached_list(repo: Any, out: Out) -> dict[str, str] | None:
