@@ -5,6 +5,7 @@ Not for HTTP itself (fetch.py) or for the tar format (tarstream.py).
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from allrounder.download.exchange import Reply
 from allrounder.download.fates import Fate, failure, fate
@@ -16,6 +17,7 @@ from allrounder.records import Status
 WRONG_RANGE = "another range than asked for"
 REST, END = "the rest", "the end"
 """How the detail of an archive's own row starts: there is more, or it was read to its end."""
+_CHUNK = 2**20
 _BYTE = re.compile(r"\bbyte (\d+)$")
 
 
@@ -101,6 +103,12 @@ class ArchiveJob:
             self._broken = str(error)
             return False
         return not self._parser.ended
+
+    def read(self, path: Path) -> None:
+        """Feed an archive of this machine, as far as it is wanted. Raises OSError."""
+        with path.open("rb") as file:
+            while (chunk := file.read(_CHUNK)) and self.feed(chunk):
+                pass
 
     def fate(self, reply: Reply, asked: list[str], bounds: Bounds) -> Fate:
         """Decide on how a request ended."""

@@ -18,8 +18,6 @@ from allrounder.download.spool import Entry, Spool
 from allrounder.download.tarstream import Member
 from allrounder.records import Status
 
-_CHUNK = 2**20
-
 
 class ArchiveRun:
     """Takes the members of the archive that is a slot's candidate."""
@@ -70,9 +68,7 @@ class ArchiveRun:
 
         job = ArchiveJob(take, self._bounds.max_bytes)
         try:
-            with path.open("rb") as file:
-                while (chunk := file.read(_CHUNK)) and job.feed(chunk):
-                    pass
+            job.read(path)
         except OSError as error:
             return Outcome(Status.CONNECTION_ERROR, at_byte(f"file: {error.strerror}", job.offset))
         verdict = job.verdict()

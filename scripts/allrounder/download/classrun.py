@@ -5,6 +5,7 @@ however long the list is. Not for fetching: that is crawl.py.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,10 +76,7 @@ class ClassRun:
 
     def member_candidate(self, archive: Candidate, member: Member) -> Candidate:
         """The candidate that a member is, with a URL that no member before it had."""
-        candidate = member_candidate(archive, member.name, member.offset)
-        if candidate.url in self._members:
-            candidate = member_candidate(archive, f"{member.name}@{member.offset}", member.offset)
-        return candidate
+        return new_member(archive, member, self._members)
 
     def archive_ended(self, slot: Slot, outcome: Outcome) -> None:
         """Write the archive's own row: what was not read of it, or why it could not be."""
@@ -134,6 +132,14 @@ def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
         url += "?"  # it is no slice, whatever it is called
     stem = plain.rpartition("/")[2].rpartition(".")[0]
     return Candidate(stem or url_id(archive.image_id, at_byte(url, offset)), url)
+
+
+def new_member(archive: Candidate, member: Member, seen: Collection[str]) -> Candidate:
+    """The candidate that a member is, with a URL that is none of those seen before."""
+    candidate = member_candidate(archive, member.name, member.offset)
+    if candidate.url in seen:
+        candidate = member_candidate(archive, f"{member.name}@{member.offset}", member.offset)
+    return candidate
 
 
 def _archives(table: Path) -> int:

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from allrounder.download.archivefetch import ArchiveJob
-from allrounder.download.classrun import member_candidate
+from allrounder.download.classrun import new_member
 from allrounder.download.photo import Bounds, Verdict, judge
 from allrounder.download.tarstream import Member
 from allrounder.records import Candidate, Status
 from allrounder.verify.drift import Answer, Drift, of_bytes, of_failure
 from allrounder.verify.webphotos import Photo
 
-_CHUNK = 2**20
 _CUT_OFF = ("archive cut off", "body cut off")
 
 
@@ -39,10 +38,7 @@ class TarCheck:
 
     def take(self, member: Member) -> bool:
         """Compare a member; False when no more are wanted."""
-        url = member_candidate(self._archive, member.name, member.offset).url
-        if url in self._seen:  # as classrun.py names the second of a name
-            name = f"{member.name}@{member.offset}"
-            url = member_candidate(self._archive, name, member.offset).url
+        url = new_member(self._archive, member, self._seen).url
         self._seen.add(url)
         if photo := self._wanted.pop(url, None):
             self.answers.append(self._compared(photo, member))
@@ -74,9 +70,7 @@ class TarCheck:
         """Compare a tar of this machine."""
         job = ArchiveJob(self.take, self._bounds.max_bytes)
         try:
-            with Path(self.url).open("rb") as file:
-                while (chunk := file.read(_CHUNK)) and job.feed(chunk):
-                    pass
+            job.read(Path(self.url))
         except FileNotFoundError:
             return self.end(Verdict(Status.BAD_URL, "no such file"))
         except OSError as error:
