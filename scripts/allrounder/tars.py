@@ -6,7 +6,7 @@ The same photos give the same bytes. Not for archives of the web: that is tarstr
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
@@ -15,7 +15,6 @@ from typing import BinaryIO
 from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
 
-Stretches = tuple[tuple[int, int], ...]
 _CHUNK = 2**20
 
 
@@ -47,7 +46,9 @@ class TarWriter:
         self._size += stored.size
         self._write(_padding(stored.size))
 
-    def copy_stretches(self, name: str, stored: Stored, stretches: Stretches) -> None:
+    def copy_stretches(
+        self, name: str, stored: Stored, stretches: Sequence[tuple[int, int]]
+    ) -> None:
         """Append those stretches of a photo, (first byte, one past the last), in one piece.
 
         Raises DataError when it is not there whole.

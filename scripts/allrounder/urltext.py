@@ -5,6 +5,7 @@ Not for whether a URL may be asked: that is urlcheck.py.
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,6 +73,11 @@ def same_photo(url: str) -> str:
     end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
     host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
     return host + (rest[end:] or "/")
+
+
+def plain_hosts(hosts: Iterable[str]) -> frozenset[str]:
+    """Hosts as people write them, in the form in which they are compared."""
+    return frozenset(host.lower().strip("[]") for host in hosts)
 
 
 def is_web(url: str) -> bool:

@@ -6,7 +6,7 @@ Not for judging a photo (pixels.py) or the set of them (curate.py).
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +23,14 @@ from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
 from allrounder.origins import origins
 from allrounder.params import Clean, Params
-from allrounder.records import CleanRow, RawRow, Status
+from allrounder.records import Candidate, CleanRow, RawRow, Status
 from allrounder.subtrees import is_subtree
 from allrounder.tars import TarWriter, members, replaced_tar
 from allrounder.urltext import flickr_photo
 
 Result = TypeVar("Result")
+Id = tuple[str, str]
+"""Of a photo in raw: its class and its image id, which is unique there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,13 @@ def clean(
 
     Raises DataError when a raw archive and its table do not agree.
     """
-    wnids, refused = list(params.classes), _refused(params, urls, raw)
-    synsets = _synsets(params, urls, raw)
+    wnids = list(params.classes)
+    accepted = licences.accepted(params.clean.licenses)
+    candidates = _candidates(params, accepted, urls, raw)
     with ProcessPoolExecutor(min(len(wnids), os.cpu_count() or 1)) as pool:
         jobs = [(wnid, raw, work, params.clean) for wnid in wnids]
         reads = dict(zip(wnids, _shown(pool.map(_read_class, jobs), len(wnids)), strict=True))
-        items = curate(_items(reads, refused, synsets), params.per_class, params.clean)
+        items = curate(_items(reads, candidates, accepted), params.per_class, params.clean)
         verdicts = {(item.wnid, item.image_id): item for item in items}
         rows = {wnid: _rows(wnid, reads[wnid], verdicts) for wnid in wnids}
         kept = [(wnid, _kept(reads[wnid], rows[wnid]), out) for wnid in wnids]
@@ -83,46 +86,41 @@ def _shown(results: Iterator[Result], total: int) -> Iterator[Result]:
 
 def _items(
     reads: Mapping[str, Sequence[Read]],
-    refused: Mapping[tuple[str, str], str],
-    synsets: Mapping[tuple[str, str], str],
+    candidates: Mapping[Id, Candidate],
+    accepted: Collection[str] | None,
 ) -> list[Item]:
-    return [
-        Item(
-            wnid,
-            read.image_id,
-            read.sha256,
-            read.photo.width * read.photo.height,
-            read.urls,
-            read.photo.look,
-            read.upload,
-            synsets.get((wnid, read.image_id), ""),
-            refused.get((wnid, read.image_id), ""),
-        )
-        for wnid, photos in reads.items()
-        for read in photos
-        if read.photo.look is not None
-    ]
+    """The valid photos; `accepted` are the licences' normal forms that may be, None: all."""
+    items = []
+    for wnid, photos in reads.items():
+        for read in photos:
+            photo, candidate = read.photo, candidates.get((wnid, read.image_id))
+            if photo.look is None:
+                continue
+            form = licences.normal(candidate.license) if candidate and accepted is not None else ""
+            items.append(
+                Item(
+                    wnid,
+                    read.image_id,
+                    read.sha256,
+                    photo.width * photo.height,
+                    read.urls,
+                    photo.look,
+                    read.upload,
+                    candidate.synset if candidate else "",
+                    "" if accepted is None or form in accepted else form,
+                )
+            )
+    return items
 
 
-def _refused(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str]:
-    """The licence of each photo that `clean.licenses` does not list, by wnid and image id."""
-    accepted = licences.accepted(params.clean.licenses)
-    if accepted is None:
-        return {}
-    found = {
-        (wnid, image_id): licences.normal(candidate.license)
-        for wnid in params.classes
-        for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
-    }
-    return {photo: form for photo, form in found.items() if form not in accepted}
-
-
-def _synsets(params: Params, urls: Path, raw: Path) -> dict[tuple[str, str], str]:
-    """The synset of each photo whose class is a whole subtree, by wnid and image id."""
-    accepted = licences.accepted(params.clean.licenses)
+def _candidates(
+    params: Params, accepted: Collection[str] | None, urls: Path, raw: Path
+) -> dict[Id, Candidate]:
+    """The candidates of the photos whose licence or own synset matters, by wnid and image id."""
     return {
-        (wnid, image_id): candidate.synset
-        for wnid in filter(is_subtree, params.classes)
+        (wnid, image_id): candidate
+        for wnid in params.classes
+        if accepted is not None or is_subtree(wnid)
         for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
     }
 

@@ -19,6 +19,7 @@ from allrounder.agent import user_agent
 from allrounder.download.exchange import Reply, Request
 from allrounder.download.urlcheck import host_of, is_public
 from allrounder.params import Network
+from allrounder.urltext import plain_hosts
 
 _BUFFER = 256 * 2**10
 _LOW_SPEED = 1_000  # bytes a second
@@ -138,7 +139,7 @@ class Transfers:
 
     def __init__(self, network: Network):
         self._network = network
-        self._allowed = frozenset(host.lower().strip("[]") for host in network.allow_private)
+        self._allowed = plain_hosts(network.allow_private)
         self._proxies = proxy_places()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, network.connections)

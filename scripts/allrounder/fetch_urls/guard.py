@@ -5,7 +5,7 @@ anybody's, and are checked in transfer.py. Through a proxy the check is the prox
 """
 
 import socket
-from collections.abc import Collection
+from collections.abc import Set
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -13,6 +13,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from allrounder.download.urlcheck import is_public
+from allrounder.urltext import plain_hosts
 
 
 class PrivateAddressError(ValueError):
@@ -26,7 +27,7 @@ class GuardedAdapter(HTTPAdapter):
     which means another address at each look-up (DNS rebinding) does not help.
     """
 
-    def __init__(self, trusted: Collection[str], **options: Any):
+    def __init__(self, trusted: Set[str], **options: Any):
         self._trusted = trusted
         super().__init__(**options)
 
@@ -36,7 +37,7 @@ class GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _pools(self._trusted)
 
 
-def _pools(trusted: Collection[str]) -> dict[str, Any]:
+def _pools(trusted: Set[str]) -> dict[str, Any]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return _checked(super()._new_conn(), self.host, trusted)
@@ -54,8 +55,8 @@ def _pools(trusted: Collection[str]) -> dict[str, Any]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _checked(connection: socket.socket, host: str, trusted: Collection[str]) -> socket.socket:
-    if host.strip("[]").lower() in trusted or is_public(connection.getpeername()[0]):
+def _checked(connection: socket.socket, host: str, trusted: Set[str]) -> socket.socket:
+    if plain_hosts([host]) <= trusted or is_public(connection.getpeername()[0]):
         return connection
     connection.close()
     raise PrivateAddressError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from allrounder.errors import UsageError
+from allrounder.urltext import plain_hosts
 
 
 def token() -> str:
@@ -38,7 +39,7 @@ def may_carry(url: str, location: str, allow_private: Collection[str]) -> bool:
     asked, own = _origin(url), _origin(location)
     if asked is None or asked != own:
         return False
-    return asked[0] == "https" or asked[1] in {host.lower().strip("[]") for host in allow_private}
+    return asked[0] == "https" or asked[1] in plain_hosts(allow_private)
 
 
 def access_words(dataset: str) -> str:

@@ -21,6 +21,7 @@ from allrounder.agent import user_agent
 from allrounder.errors import DataError
 from allrounder.fetch_urls.guard import GuardedAdapter
 from allrounder.params import Network
+from allrounder.urltext import plain_hosts
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 MAX_PAGE = 2**26
@@ -69,7 +70,7 @@ class Web:
             retry_after_max=int(network.retry_after_max),
             raise_on_status=False,
         )
-        self._trusted = {host.lower() for host in network.allow_private}
+        self._trusted = set(plain_hosts(network.allow_private))
         self._timeout = (network.connect_timeout, network.total_timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent(network)
