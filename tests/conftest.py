@@ -17,6 +17,11 @@ WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
 """Files whose tests share what is slow to make: one worker runs all of a file."""
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers a core: tests spend much of their time waiting for programs and servers."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     """Where nothing may be skipped (CI), a skip is a failure."""
