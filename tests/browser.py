@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
@@ -53,7 +53,9 @@ def count(page: Page, selector: str) -> int:
 
 def result(page: Page) -> int:
     """How many photos the gallery says it shows."""
-    words = page.locator("#result").inner_text().split()
+    said = page.locator("#result")
+    expect(said).not_to_be_empty()  # a click that leads to another page does not wait for it
+    words = said.inner_text().split()
     return int(words[1].replace(",", "")) if words[0] == "Showing" else 0
 
 

@@ -229,6 +229,24 @@ def test_filters_and_search_show_just_what_matches(page: Page, built: Project) -
     assert result(page) == 60
 
 
+def test_clearing_the_filters_shows_all_at_once(page: Page, built: Project) -> None:
+    page.fill("#q", "train")
+    page.select_option("#class", "n02123394")
+    page.select_option("#reason", "lost")
+    said = page.evaluate(
+        """() => {
+          document.querySelector("button[type=reset]").click();
+          return document.getElementById("result").textContent;
+        }"""
+    )  # in one go: what is shown a moment later is what a quick reader does not see
+    everything = len(manifest(built))
+    assert said == f"Showing {everything} of 260"
+    assert result(page) == cards(page) == everything
+    assert (page.locator("#q").input_value(), page.locator("#class").input_value()) == ("", "")
+    expect(page.locator("#reason")).to_have_value("kept")
+    assert page.url.endswith("#gallery")
+
+
 def test_a_photo_opens_large_with_its_provenance(page: Page, built: Project) -> None:
     row = manifest(built)[3]
     page.fill("#q", row["sha256"])
@@ -594,6 +612,7 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
             "all => all.filter((one) => one.naturalWidth).length < all.length / 2"
         )  # and pictures only when they come near
         page.locator(".steps .chip", has_text="http_error").click()
+        expect(page.locator("#reason")).to_have_value("download.http_error")
         assert result(page) == 3000
         expect(page.locator("#walls .none").first).to_have_text(
             "And 100 more, in data/raw/n02109961.csv."

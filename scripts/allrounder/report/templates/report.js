@@ -311,15 +311,19 @@
     history.replaceState(null, "", `#${state.size ? state : "gallery"}`);
   }
 
+  // What a state does not name is as it is on a fresh page.
+  function restore(state) {
+    for (const name of FIELDS) {
+      const usual = name === "reason" ? "kept" : "", value = state.get(name) ?? usual;
+      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : usual;
+    }
+    search.value = state.get("q") ?? "";
+  }
+
   function fromFragment() {
     const fragment = location.hash.slice(1);
     if (!fragment.includes("=")) return false;
-    const state = new URLSearchParams(fragment);
-    for (const name of FIELDS) {
-      const value = state.get(name) ?? (name === "reason" ? "kept" : "");
-      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : (name === "reason" ? "kept" : "");
-    }
-    search.value = state.get("q") ?? "";
+    restore(new URLSearchParams(fragment));
     return true;
   }
 
@@ -334,7 +338,11 @@
   const changed = () => { show(); toFragment(); };
   filters.addEventListener("input", changed);
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("reset", () => setTimeout(changed));
+  filters.addEventListener("reset", (event) => {
+    event.preventDefault(); // the browser clears the fields only after this, too late to show it
+    restore(new URLSearchParams());
+    changed();
+  });
   window.addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {
     // The same loss chosen twice changes no fragment, and is to be shown all the same.
