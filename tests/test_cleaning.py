@@ -326,6 +326,22 @@ def test_photos_of_one_upload_share_a_group() -> None:
     assert groups[1] == groups[3] == ""
 
 
+def test_an_upload_in_two_classes_is_in_two_classes_however_it_was_cropped() -> None:
+    def judged(*uploads: tuple[str, str], **rules: object) -> list[tuple[Status, str]]:
+        items = [
+            replace(item(wnid, n, look_of(n)), upload=upload)
+            for n, (wnid, upload) in enumerate(uploads)
+        ]
+        return [(one.status, one.detail) for one in curate(items, 10, Clean.model_validate(rules))]
+
+    kept = (Status.KEPT, "")
+    both = [(Status.CROSS_CLASS, "like b b_1"), (Status.CROSS_CLASS, "like a a_0")]
+    assert judged(("a", "x"), ("b", "x"), ("b", "y"), ("b", "")) == [*both, kept, kept]
+    assert judged(("a", "x"), ("b", "x"), cross_class="first") == [kept, both[1]]
+    within = judged(("a", "x"), ("a", "x"), ("b", "x"))
+    assert [status for status, _ in within] == [Status.CROSS_CLASS] * 3
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -82,13 +82,16 @@ def _drop_placeholders(items: list[Item], rules: Clean) -> None:
 def _drop_copies(items: list[Item], rules: Clean) -> None:
     """Of the same or nearly the same picture keep the best; of one in two classes, none.
 
+    One upload is one picture here, also where crops of it no longer look alike: in two classes it
+    might else be on both sides of the split. Within a class it is no copy, but a group.
     A photo whose licence is refused still tells that a picture is in two classes; then it is left
     out, so that it knocks out no copy that may be used, and links none.
     """
     alive = _kept(items)
     looks = [items[index].look for index in alive]
     pairs = list(near_pairs(looks, rules.near_radius, SAME))
-    for part in components(len(alive), pairs):
+    uploads = same_text([items[index].upload for index in alive])
+    for part in components(len(alive), chain(pairs, uploads)):
         members = [alive[place] for place in part]
         first_class = items[members[0]].wnid
         if any(items[index].wnid != first_class for index in members):
