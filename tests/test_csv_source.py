@@ -68,7 +68,7 @@ def listed(
     source = TypeAdapter[Source](Source).validate_python(
         {"kind": "csv", "location": str(location)} | more
     )
-    return listing.list_classes([source], wnids, Web(Network(tries=2, total_timeout=5)))
+    return listing.list_classes([source], wnids, Web(Network(tries=2, total_timeout=30)))
 
 
 def written(tmp_path: Path, name: str, body: bytes | str) -> Path:

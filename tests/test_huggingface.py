@@ -36,7 +36,7 @@ SECRET = "_".join(("hf", "Only", "For", "The", "Hub"))  # stands nowhere in this
 NETWORK: dict[str, Any] = {
     "tries": 2,
     "backoff": 0.01,
-    "total_timeout": 5,
+    "total_timeout": 30,
     "allow_private": ["127.0.0.1"],
 }
 PHOTOS = [

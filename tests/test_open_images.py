@@ -29,7 +29,7 @@ from project import Project
 ROOT = Path(__file__).resolve().parent.parent
 DOG, CAT, HUSKY = "n02084071", "n02121620", "n02109961"
 DOG_MID, CAT_MID = "/m/0bt9lr", "/m/01yrx"
-NETWORK = Network(tries=2, backoff=0.01, total_timeout=2, connect_timeout=2, retry_after_max=1)
+NETWORK = Network(tries=2, backoff=0.01, total_timeout=30, connect_timeout=30, retry_after_max=1)
 LABEL_HEADER = "ImageID,Source,LabelName,Confidence"
 IMAGE_HEADER = (
     "ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,"

@@ -28,7 +28,7 @@ from shardserver import ShardServer
 
 HUSKY, CAT, UNKNOWN = "n02109961", "n02123394", "n02084071"
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
-NETWORK = Network(tries=2, backoff=0.01, total_timeout=2, connect_timeout=2)
+NETWORK = Network(tries=2, backoff=0.01, total_timeout=30, connect_timeout=30)
 
 
 @pytest.fixture(autouse=True)

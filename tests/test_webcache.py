@@ -23,7 +23,7 @@ from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 HUSKY = "n02109961"
-NETWORK = Network(tries=2, backoff=0.01, total_timeout=2, connect_timeout=2)
+NETWORK = Network(tries=2, backoff=0.01, total_timeout=30, connect_timeout=30)
 BODY = f"{HUSKY}_1\thttp://h.example/1.jpg\n".encode()
 
 

@@ -33,7 +33,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"
 INDEX = {HUSKY: b"248", CAT: b"283\n", PLANE: b"404"}
 TWO, THREE = {HUSKY: "dog", CAT: "cat"}, {HUSKY: "dog", CAT: "cat", PLANE: "aeroplane"}
-NETWORK = Network(tries=3, backoff=0.01, total_timeout=5, connect_timeout=5)
+NETWORK = Network(tries=3, backoff=0.01, total_timeout=30, connect_timeout=30)
 Files = Sequence[tuple[str, bytes]]
 
 
