@@ -125,6 +125,16 @@ def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -
     assert not (clone.folder / "data/dataset").exists()
 
 
+@pytest.mark.parametrize("stage", ["clean", "split", "report"])
+def test_asking_a_stage_for_help_builds_nothing(clone: Project, stage: str) -> None:
+    said = clone.run(sys.executable, f"scripts/{stage}.py", "--help")
+    assert f"Stage {stage}: " in said
+    clone.run(sys.executable, f"scripts/{stage}.py", "--ofline", expect=2)
+    assert clone.changes == ""
+    assert not (clone.folder / "data/dataset").exists()
+    assert not (clone.folder / "reports").exists()
+
+
 @pytest.mark.parametrize("file", ["params.yaml", *sorted(p.name for p in ROOT.glob("presets/*"))])
 def test_shipped_params_are_valid_also_by_the_schema(file: str) -> None:
     path = ROOT / file if file == "params.yaml" else ROOT / "presets" / file
