@@ -3,6 +3,7 @@
 What is kept is upright RGB JPEG without metadata; README lists the reasons.
 """
 
+import argparse
 import gc
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ URLS, RAW, CLEAN = Path("data/urls"), Path("data/raw"), Path("data/clean")
 
 def main() -> None:
     """Parse, clean, write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load()
     CLEAN.mkdir(parents=True, exist_ok=True)
     spool.sweep(workdir.WORK / "download", pins.locked_output("download"))

@@ -3,6 +3,7 @@
 Beside it the data and pictures of DVC's plots. See README, 'The report'.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ DATASET, REPORTS = Path("data/dataset"), Path("reports")
 
 def main() -> None:
     """Parse, build, write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load()
     with workdir.locked("report"):
         workdir.remove(REPORTS)

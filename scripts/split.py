@@ -3,6 +3,7 @@
 Beside them the tables and descriptions of it; and data/metrics.json with the counts of every step.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ DATASET, METRICS = Path("data/dataset"), Path("data/metrics.json")
 
 def main() -> None:
     """Parse, split, write."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load()
     workdir.remove(DATASET)
     DATASET.mkdir(parents=True)

@@ -509,6 +509,16 @@ def test_removing_says_what_is_dropped_and_which_indices_move(here: Path) -> Non
     assert "only the order of the classes differs" in said
 
 
+def test_no_other_class_is_said_to_keep_its_bytes_when_there_is_none(here: Path) -> None:
+    locked({FOLDING: "chair"})
+    for query in list(load().classes):
+        if query not in (FOLDING, HUSKY):
+            remove(Path("params.yaml"), query)
+    said = told(remove(Path("params.yaml"), FOLDING))
+    assert "bytes" not in said
+    assert f"\n- 1 more to be built: {HUSKY}" in said
+
+
 def test_a_namesakes_folder_changes_its_name(here: Path) -> None:
     add(Path("params.yaml"), "n02012849")
     said = told(add(Path("params.yaml"), "n03126707"))

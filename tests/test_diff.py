@@ -124,6 +124,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     said = clone.run(sys.executable, "scripts/diff.py", "whole", "whole", expect=1)
     assert len(said.splitlines()) == 1
     assert "neither DVC's cache nor its remote gives it" in said
+    assert "git checkout whole && dvc fetch" in said
 
 
 ROW = "file,split,wnid,label,voc,url,sha256\na/b.jpg,train,n1,l,v,u,s\n"

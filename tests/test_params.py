@@ -21,7 +21,7 @@ FAULTS = {
     "unknown key": ("seed: null", "sead: null", "split.sead: .*Did you mean seed.*Remove it"),
     "misspelt key": ("per_class: 20", "per_clas: 20", "line 20: per_clas: .*mean per_class"),
     "misspelt section": ("sources:", "saurces:", "saurces: unknown key. Did you mean sources"),
-    "misspelt source key": ("location: data", "locatoin: data", "sources.0.locatoin: unknown key"),
+    "misspelt source key": ("location: data", "locatoin: data", "0.locatoin: .*mean location"),
     "wrong type": ("per_class: 20", "per_class: lots", "per_class: must be .*integer.*'lots'"),
     "class twice": ("n02123394", "n02109961", "n02109961 is given twice .*line 9.*remove one"),
     "unknown wnid": ("n02109961", "n02109962", "n02109962.*Did you mean n0"),
@@ -48,9 +48,18 @@ FAULTS = {
         "{kind: huggingface, dataset: 'https://huggingface.co/datasets/a/b'}",
         "sources.0.dataset: must be owner/name",
     ),
-    "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),
+    "source scheme": (
+        "kind: folder, location: data/sample",
+        "kind: url-list, location: ftp://x",
+        "location: .*http://",
+    ),
+    "folder of the web": ("location: data/sample", "location: https://x", "path of this machine"),
+    "home": ("location: data/sample", "location: ~/photos", "location: .*write the path out"),
+    "contact": ('contact: ""', "contact: Jürgen", "network.contact: must be plain ASCII.*Jürgen"),
+    "contact of two lines": ('contact: ""', r'contact: "a\nb"', "network.contact: must be plain"),
     "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
-    "no YAML": ("classes:", "classes: [", "not valid YAML"),
+    "no YAML": ("classes:", "classes: [", "not valid YAML.*above.*bracket"),
+    "no colon": ("per_class: 20", "per_class 20", "not valid YAML.*above.*colon"),
     "tab": ("  n02109961", "\tn02109961", "not valid YAML.*spaces, not tabs"),
 }
 
@@ -67,7 +76,7 @@ def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -
     assert re.search(words, said), said
     line = int(re.search(r"params.yaml, line (\d+): ", said)[1])  # type: ignore[index]
     assert 1 <= line <= len(DEFAULT.splitlines())
-    if name not in ("no YAML", "tab"):
+    if "not valid YAML" not in words:
         changed = DEFAULT[: DEFAULT.index(old)].count("\n") + 1
         key_above = name in ("ratio of one", "number for wnid")
         assert line == changed or key_above
@@ -114,6 +123,16 @@ def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -
     assert said.startswith("error: params.yaml, line ")
     assert said.count("\n") == 1
     assert not (clone.folder / "data/dataset").exists()
+
+
+@pytest.mark.parametrize("stage", ["clean", "split", "report"])
+def test_asking_a_stage_for_help_builds_nothing(clone: Project, stage: str) -> None:
+    said = clone.run(sys.executable, f"scripts/{stage}.py", "--help")
+    assert f"Stage {stage}: " in said
+    clone.run(sys.executable, f"scripts/{stage}.py", "--ofline", expect=2)
+    assert clone.changes == ""
+    assert not (clone.folder / "data/dataset").exists()
+    assert not (clone.folder / "reports").exists()
 
 
 @pytest.mark.parametrize("file", ["params.yaml", *sorted(p.name for p in ROOT.glob("presets/*"))])

@@ -116,7 +116,9 @@ class Network(Section):
         120, ge=0, le=3600, description="seconds a Retry-After may ask for at most"
     )
     contact: str = Field(
-        "", description="a URL or mail address for the User-Agent, so that hosts can reach you"
+        "",
+        pattern=r"^[ -~]*$",
+        description="a URL or mail address for the User-Agent, so that hosts can reach you",
     )
     allow_private: list[str] = Field(
         [], description="hosts that may have private or loopback addresses"

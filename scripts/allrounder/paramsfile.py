@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from allrounder.errors import UsageError
 from allrounder.params import Params
+from allrounder.sourceparams import KINDS
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 WATCHED = ("download", "clean", "split")
@@ -62,10 +63,12 @@ def _compose(path: Path, text: str) -> yaml.Node:
         raise UsageError(f"{path}, line 1: not valid YAML: nested too deeply") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        tab = (
-            "; use spaces, not tabs" if "\t" in "".join(text.splitlines()[line - 1 : line]) else ""
-        )
-        raise UsageError(f"{path}, line {line}: not valid YAML: {error.problem}{tab}") from None
+        tab = "\t" in "".join(text.splitlines()[line - 1 : line])
+        look = "look there and above it for a colon, bracket, quote or indentation"
+        way_out = "use spaces, not tabs" if tab else look
+        raise UsageError(
+            f"{path}, line {line}: not valid YAML: {error.problem}; {way_out}"
+        ) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     except ValueError as error:
@@ -104,7 +107,7 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # A misspelt key is also a missing one: the line that is there says more.
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
-    loc = [part for part in fault["loc"] if part not in _KINDS]
+    loc = [part for part in fault["loc"] if part not in KINDS]
     words = _words(fault)
     named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", words)
     if fault["type"] == "value_error" and named:
@@ -115,10 +118,6 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     return f"{path}{place}: {key}: {words}{_given(fault)}"
 
 
-_KINDS = (
-    "folder", "imagenet-api", "url-list", "synset-tar",
-    "open-images", "ilsvrc", "webdataset", "huggingface", "csv",
-)  # fmt: skip
 _SAID_IN_WORDS = (
     "missing", "value_error", "extra_forbidden", "union_tag_invalid", "union_tag_not_found",
 )  # fmt: skip
@@ -134,7 +133,7 @@ def _words(fault: Any) -> str:
         case "missing":
             return "missing; add it (see presets/imagenet.yaml)"
         case "union_tag_invalid":
-            near = _close(str(context["tag"]), _KINDS)
+            near = _close(str(context["tag"]), KINDS)
             return f"{context['tag']!r} is no kind of source.{_did_you_mean(near)} {_kinds()}"
         case "union_tag_not_found":
             return f"has no kind; write e.g. {{kind: folder, location: path}}. {_kinds()}"
@@ -142,6 +141,8 @@ def _words(fault: Any) -> str:
             return "must be keys with values, `key: value`"
         case "list_type":
             return "must be a list, e.g. [one, another]"
+        case "string_pattern_mismatch" if fault["loc"][-1] == "contact":
+            return "must be plain ASCII, a URL or mail address"
         case "string_pattern_mismatch" if fault["loc"][-1] == "dataset":
             return "must be owner/name, as in https://huggingface.co/datasets/owner/name"
         case "too_short":
@@ -157,6 +158,8 @@ def _keys(loc: Sequence[str | int]) -> list[str]:
     fields = Params.model_fields
     if len(loc) == 2 and loc[0] in fields:
         return list(getattr(fields[str(loc[0])].annotation, "model_fields", ()))
+    if len(loc) == 4 and loc[0] == "sources":
+        return list(KINDS[str(loc[2])].model_fields)
     return list(fields) if len(loc) == 1 else []
 
 
@@ -165,7 +168,7 @@ def _did_you_mean(near: Sequence[str]) -> str:
 
 
 def _kinds() -> str:
-    return f"There are {', '.join(_KINDS)}"
+    return f"There are {', '.join(KINDS)}"
 
 
 def _given(fault: Any) -> str:

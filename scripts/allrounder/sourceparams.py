@@ -4,7 +4,7 @@ Not for asking a source: that is sources/.
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,8 @@ def _location(text: str) -> str:
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if text.startswith("~"):
+        raise ValueError("begins with ~, which stands for nothing here; write the path out")
     if "://" in text and "@" in text.partition("://")[2].partition("/")[0]:
         raise ValueError("must hold no password; put it into ~/.netrc")
     return text.rstrip("/")
@@ -63,7 +65,7 @@ def _tar_location(text: str) -> str:
 
 def _path(text: str) -> str:
     if is_web(text):
-        raise ValueError("must be a path of this machine; download the archive first")
+        raise ValueError("must be a path of this machine, no URL; download it first")
     return _location(text)
 
 
@@ -92,7 +94,7 @@ class FolderSource(Section):
     """Files already here: `<location>/<wnid>/*`, in the order of their names."""
 
     kind: Literal["folder"]
-    location: Annotated[str, AfterValidator(_location)]
+    location: Annotated[str, AfterValidator(_path)]
 
 
 class ImagenetApiSource(Section):
@@ -239,6 +241,11 @@ Source = Annotated[
     | CsvSource,
     Field(discriminator="kind"),
 ]
+KINDS: dict[str, type[Section]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model
+    for model in get_args(get_args(Source)[0])
+}
+"""The model of each kind."""
 _ANY_SOURCE = TypeAdapter[Source](Source)
 
 

@@ -60,7 +60,7 @@ def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
         own = "dvc.lock still pins its photos: dvc repro will fetch none of them again"
     else:
         own = _new(key, params)
-    return [own, _others(key, params, lock), *_few(key, params)]
+    return [own, *_others(key, params, lock), *_few(key, params)]
 
 
 def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
@@ -74,7 +74,7 @@ def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[s
     kept = _kept(key)
     its = f"its {kept} photos" if kept else "its photos"
     own = f"dvc repro will drop {its}" if key in lock.keys else "it was never built"
-    return [own, _others(key, params, lock), *moved]
+    return [own, *_others(key, params, lock), *moved]
 
 
 def _new(key: str, params: Params) -> str:
@@ -107,16 +107,18 @@ def _there(key: str, params: Params) -> list[Path]:
     return [path for path in paths if path.is_dir()]
 
 
-def _others(key: str, params: Params, lock: Locked) -> str:
+def _others(key: str, params: Params, lock: Locked) -> list[str]:
     others = [other for other in params.classes if other != key]
     new = [other for other in others if other not in lock.keys]
+    parts = []
     if lock.changed:
-        text = f"all classes follow the edits of {', '.join(lock.changed)}"
-    else:
-        count = len(others) - len(new)
+        parts = [f"all classes follow the edits of {', '.join(lock.changed)}"]
+    elif count := len(others) - len(new):
         keep = "keeps its" if count == 1 else "keep their"
-        text = f"{_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"
-    return f"{text}; {len(new)} more to be built: {', '.join(new[:5])}" if new else text
+        parts = [f"{_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"]
+    if new:
+        parts.append(f"{len(new)} more to be built: {', '.join(new[:5])}")
+    return ["; ".join(parts)] if parts else []
 
 
 def _nothing_to_do(params: Params, lock: Locked) -> list[str]:

@@ -90,7 +90,9 @@ class Web:
                 url, stream=True, timeout=self._timeout, auth=auth, headers=headers
             )
         except (requests.RequestException, ValueError) as error:  # the latter: of redirects
-            raise DataError(f"{what}: {url} cannot be read: {_words(error)}") from None
+            away = isinstance(error, requests.ConnectionError | requests.Timeout)
+            then = "; check the network and the address, then run it again" if away else ""
+            raise DataError(f"{what}: {url} cannot be read: {_words(error)}{then}") from None
         try:
             with response:
                 yield response

@@ -134,6 +134,7 @@ class Files:
         from dvc.exceptions import DvcException
         from dvc.scm import RevError
 
+        self._rev = rev
         self._where = f"revision {rev}" if rev else "dvc.lock"
         try:
             self._files = DVCFileSystem(".", rev=rev)
@@ -157,19 +158,21 @@ class Files:
         except FileNotFoundError:
             if not self._files.exists(path):
                 raise DataError(f"{self._where} names no {path}: it was not built") from None
-            raise DataError(_not_had(path, self._where)) from None
+            raise DataError(_not_had(path, self._where, rev=self._rev)) from None
         except Exception as error:  # DVC and its remotes raise nearly anything
-            raise DataError(_not_had(path, self._where, error)) from None
+            raise DataError(_not_had(path, self._where, error, self._rev)) from None
         if pinned and hashlib.md5(body, usedforsecurity=False).hexdigest() != pinned:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
 
 
-def _not_had(path: str, where: str, error: Exception | None = None) -> str:
+def _not_had(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
     words = f" ({type(error).__name__}: {first_line(error)})" if error else ""
+    # The revision may have had another default remote, which only its own .dvc/config names.
+    then = f"; if it was pushed to another remote: git checkout {rev} && dvc fetch" if rev else ""
     return (
         f"{where} names {path}, but neither DVC's cache nor its remote gives it{words}; check "
-        "`dvc remote list` and your access to it"
+        f"`dvc remote list` and your access to it{then}"
     )
 
 
