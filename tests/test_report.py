@@ -327,6 +327,24 @@ def test_it_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("#walls .card").nth(1)).to_be_focused()
 
 
+def test_the_keys_of_the_large_view_work_on_at_the_ends_and_beside_a_twin(page: Page) -> None:
+    title, at = page.locator("#large-title"), re.compile(r"Eskimo dog: train, 2 of \d+")
+    page.locator("#walls .card").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(title).to_have_text(at)
+    for key, place in (("ArrowLeft", 1), ("ArrowLeft", 1), ("ArrowRight", 2), ("End", 2)):
+        page.keyboard.press(key)
+        expect(title).to_have_text(re.compile(f"Eskimo dog: train, {place} of "))
+    page.keyboard.press("Escape")
+    page.locator(".pair .card").first.click()
+    first = title.inner_text()
+    page.locator("#large-facts .plain").click()
+    expect(page.locator("#close")).to_be_focused()
+    expect(title).not_to_have_text(first)
+    page.keyboard.press("Enter")
+    expect(page.locator("#large")).to_be_hidden()
+
+
 # For everyone
 
 
@@ -391,7 +409,7 @@ CONTRASTS = """() => {
   const low = [];
   for (const node of document.querySelectorAll("body *:not(script):not(style):not(option)")) {
     const own = [...node.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
-    if (!own || node.closest("[disabled]") || node.closest(".hidden")) continue;
+    if (!own || node.closest("[aria-disabled=true]") || node.closest(".hidden")) continue;
     const style = getComputedStyle(node);
     const ink = node.closest("svg") ? style.fill : style.color;
     const [a, b] = [light(rgb(ink)), light(paper(node))].sort().reverse();
