@@ -55,7 +55,7 @@ def built(clone: Project, **changes: Any) -> Project:
 def described(row: Candidate, number: int) -> Candidate:
     licence = LICENCES[number % len(LICENCES)].replace("\0", "")
     author = EVIL[number % 4].replace("\0", "") if licence else ""
-    return replace(row, license=licence, author=author, title=f"=no {number}", landing_url="?<x>")
+    return replace(row, license=licence, author=author, title=f"=no {number}", landing_url="\uff1d<x>")
 
 
 @pytest.fixture(scope="module")
@@ -203,9 +203,10 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
         row = rows[name]
         assert row.title.startswith("=no ")
         assert credit["title"] == f"'{row.title}"  # no spreadsheet runs it
+        assert credit["landing_url"] == f"'{row.landing_url}"  # nor the full-width form
         assert credit["author"] == row.author
         assert not [cell for cell in credit.values() if cell[:1] in ("=", "+", "-", "@")]
-        assert (credit["landing_url"], credit["url"]) == (row.landing_url, row.url)
+        assert credit["url"] == row.url
         if row.license in (BY, "CC BY-SA 2.0"):
             words = "CC BY 2.0" if row.license == BY else "CC BY-SA 2.0"
             sa = BY.replace("by/", "by-sa/")
@@ -288,6 +289,12 @@ def test_folds_load_one_by_one_also_with_a_class_called_train(folds: Path, tmp_p
         assert by_card["train"][:2] == [total - counts[fold]] * 2
         assert by_card["validation"][:2] == [counts[fold]] * 2
         assert by_card["train"][3] == ["boat", "dog", "trains"]
+
+
+def test_the_front_matter_of_folds_needs_no_aliases(folds: Path) -> None:
+    _, front, _ = (folds / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert not [event for event in yaml.parse(front) if isinstance(event, yaml.AliasEvent)]
+    assert len({str(info["features"]) for info in yaml.safe_load(front)["dataset_info"]}) == 1
 
 
 def test_croissant_has_each_photo_of_folds_once(folds: Path) -> None:
