@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import yaml
 from faults import COPIES
 from playwright.sync_api import Browser, Page, expect
 
+from allrounder.csvfiles import read_csv, write_csv
 from allrounder.errors import DataError
 from allrounder.funnel import clean_step, raw_step, stage_of
 from allrounder.params import Params
 from allrounder.paramsfile import load
-from allrounder.records import Status
+from allrounder.records import Candidate, CleanRow, ManifestRow, Status
 from allrounder.report import build as building
+from allrounder.report import stats
 from allrounder.report.digests import params_digest
 from allrounder.split.layout import Stages
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
@@ -276,6 +279,41 @@ def test_without_the_dataset_beside_it_a_photo_opens_as_its_thumbnail(
     expect(image).to_have_attribute("src", re.compile("^data:image/webp"))
     assert image.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
     context.close()
+
+
+def retold(path: Path, kind: type[Any], where: str, is_: str, **cells: Any) -> None:
+    """Change cells of a table's rows whose cell `where` is so."""
+    rows = [
+        replace(row, **cells) if getattr(row, where) == is_ else row for row in read_csv(path, kind)
+    ]
+    write_csv(path, kind, rows)
+
+
+def test_licences_are_the_manifests_and_refused_ones_have_their_place(
+    browser: Browser, built: Project, tmp_path: Path
+) -> None:
+    """A photo whose licence was refused, and one that may be used by its second URL."""
+    shutil.copytree(built.folder / "data", tmp_path / "data")
+    wnid, data = "n02109961", tmp_path / "data"
+    again = next(r for r in table(data / f"raw/{wnid}.csv") if r["status"] == "duplicate")
+    first = again["detail"].split()[-1]
+    free = {"license": "CC BY 2.0", "author": "Ann"}
+    retold(data / f"urls/{wnid}.csv", Candidate, "url", again["url"], **free)
+    manifest = data / "dataset/manifest.csv"
+    retold(manifest, ManifestRow, "image_id", first, url=again["url"], **free)
+    refused = {"status": Status.LICENSE, "detail": "mit"}
+    retold(data / f"clean/{wnid}.csv", CleanRow, "status", "surplus", **refused)
+    with watched(browser) as page:
+        show(page, make(tmp_path, load(built.folder / "params.yaml")))
+        step = page.locator(".steps li", has=page.locator("[data-step=unique]"))
+        expect(step.locator("[data-reason='clean.license']")).to_have_count(1)
+        expect(step.locator(".what")).to_contain_text("licences")
+        page.fill("#q", f"{wnid} {again['url']}")
+        assert result(page) == 1
+        page.locator("#walls .card").click()
+        facts = page.locator("#large-facts").inner_text()
+        for words in (first, again["url"], "Licence\nCC BY 2.0", "Author\nAnn"):
+            assert words in facts
 
 
 def test_thrown_away_photos_stand_beside_what_they_duplicate(page: Page) -> None:
@@ -599,6 +637,7 @@ def test_a_larger_dataset_goes_on_further_pages(
         for name in names[1:]:
             show(page, reports, name, "#reason=any")
             everything += result(page)
+            expect(page.locator("#result")).to_contain_text("on this page")
             page.select_option("#reason", "kept")
             seen += cards(page)
         assert (everything, seen) == (260, 200)
@@ -635,6 +674,14 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
         expect(page.locator("#walls .none").first).to_have_text(
             "And 100 more, in data/raw/n02109961.csv."
         )
+
+
+def test_of_many_classes_the_chart_shows_the_smallest() -> None:
+    names = {f"n{number}": f"class {number}" for number in range(1000)}
+    entries: list[Any] = []
+    bars = stats.distributions(entries, names, ["train", "val"], Counter())[0]
+    assert (len(bars.labels), bars.labels[0]) == (40, "class 0")
+    assert "1,000" in bars.note
 
 
 def test_a_class_of_a_whole_subtree_is_found_by_its_own_name(

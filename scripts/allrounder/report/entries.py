@@ -5,7 +5,7 @@ Not for pictures (thumbs.py) or for counting (../funnel.py, stats.py).
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv
@@ -130,7 +130,13 @@ def _kept(
     origin: Callable[[str], Candidate],
     stored: Stored,
 ) -> Entry:
-    listed, size = origin(row.url), stored.size
+    """A photo of the dataset: where it is from, and so whose it is, the manifest says.
+
+    That may be a later URL of the same bytes, whose licence will do (origins.py).
+    """
+    listed, size = origin(kept.url), stored.size
+    if kept.url != row.url:
+        row = replace(row, url=kept.url, final_url="")
     return Entry(
         wnid, KEPT, kept.split, row, clean, listed, kept.synset, kept.file, size, stored, None
     )

@@ -302,7 +302,7 @@
     });
     byId("walls").replaceChildren(...sections);
     byId("result").textContent = found.length
-      ? `Showing ${number(found.length)} of ${number(own.length)}` : "Nothing matches. Clear a filter.";
+      ? `Showing ${number(found.length)} of ${number(own.length)}${byId("result").dataset.where}` : "Nothing matches. Clear a filter.";
   }
 
   function toFragment() {
