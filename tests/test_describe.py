@@ -55,7 +55,9 @@ def built(clone: Project, **changes: Any) -> Project:
 def described(row: Candidate, number: int) -> Candidate:
     licence = LICENCES[number % len(LICENCES)].replace("\0", "")
     author = EVIL[number % 4].replace("\0", "") if licence else ""
-    return replace(row, license=licence, author=author, title=f"=no {number}", landing_url="\uff1d<x>")
+    return replace(
+        row, license=licence, author=author, title=f"=no {number}", landing_url="\uff1d<x>"
+    )
 
 
 @pytest.fixture(scope="module")

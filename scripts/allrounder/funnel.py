@@ -13,7 +13,8 @@ from allrounder.csvfiles import read_csv
 from allrounder.records import CleanRow, ManifestRow, RawRow, Status
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; asked for; photos taken; whole and normal; no copies, may be used; in the dataset.
+"""Candidates listed; of them asked for; photos taken; whole and normal; no copies and under a
+licence that will do; in the dataset.
 
 After them comes each split, which parts the kept ones.
 """
