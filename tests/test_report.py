@@ -18,13 +18,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from allrounder.csvfiles import read_csv, write_csv
 from allrounder.errors import DataError
-from allrounder.funnel import clean_step, raw_step, stage_of
+from allrounder.funnel import Funnel, clean_step, raw_step, stage_of
 from allrounder.params import Params
 from allrounder.paramsfile import load
 from allrounder.records import Candidate, CleanRow, ManifestRow, Status
 from allrounder.report import build as building
 from allrounder.report import stats
 from allrounder.report.digests import params_digest
+from allrounder.report.entries import rows_each
 from allrounder.split.layout import Stages
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
@@ -657,7 +658,7 @@ def test_a_larger_dataset_goes_on_further_pages(
 
 def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_path: Path) -> None:
     params = load(built.folder / "params.yaml")
-    crowd(ROOT / "data" / "sample", tmp_path / "data", [*params.classes], 300, 60, 400)
+    crowd(ROOT / "data" / "sample", tmp_path / "data", [*params.classes], 300, 60, 1600)
     reports = make(tmp_path, params)
     assert [path.name for path in reports.glob("*.html")] == ["index.html"]
     assert 3_000_000 < (reports / "index.html").stat().st_size < 5_000_000
@@ -670,10 +671,17 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
         )  # and pictures only when they come near
         page.locator(".steps .chip", has_text="http_error").click()
         expect(page.locator("#reason")).to_have_value("download.http_error")
-        assert result(page) == 3000
+        assert result(page) == 750
         expect(page.locator("#walls .none").first).to_have_text(
-            "And 100 more, in data/raw/n02109961.csv."
+            "And 325 more, in data/raw/n02109961.csv."
         )
+
+
+@pytest.mark.parametrize(("classes", "reasons", "each"), [(1, 1, 300), (10, 5, 60), (1000, 5, 30)])
+def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) -> None:
+    dead = [*Status][3 : 3 + reasons]
+    kept = {"kept": {Status.SURPLUS: 9}, "taken": dict.fromkeys(dead, 9000)}
+    assert rows_each([Funnel({}, kept)] * classes) == each
 
 
 def test_of_many_classes_the_chart_shows_the_smallest() -> None:
