@@ -37,7 +37,8 @@ EVIL = [
     "[x](javascript:alert(1)) ![y](http://evil.example/z.png) <http://evil.example>",
     '"; {{ 7 * 7 }} {% raw %} `code` **b** \\| \u202e\u0000\x1b[31m',
 ]
-LICENCES = [BY, "CC BY-SA 2.0", "", *EVIL]
+OWN = "http://h.example/terms/"
+LICENCES = [BY, "CC BY-SA 2.0", "", *EVIL, OWN]
 
 
 def built(clone: Project, **changes: Any) -> Project:
@@ -215,7 +216,8 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
             assert credit["license"] == words
             assert credit["license_url"] == (BY if row.license == BY else sa)
         else:
-            assert (credit["license"], credit["license_url"]) == (row.license, "")
+            stated = row.license if row.license == OWN else ""
+            assert (credit["license"], credit["license_url"]) == (row.license, stated)
 
 
 def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
@@ -224,6 +226,9 @@ def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
     assert not issues.errors
     assert [words for words in issues.warnings if "datePublished" not in words] == []
     assert found.metadata.ctx.is_v1_1()
+    licence = json.loads((dataset / "croissant.json").read_text(encoding="utf-8"))["license"]
+    assert {BY, "https://h.example/terms"} < {*licence}
+    assert not [one for one in licence if one.startswith("//")]
 
 
 def test_mlcroissant_reads_every_photo_with_its_row(dataset: Path) -> None:
