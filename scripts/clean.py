@@ -32,7 +32,7 @@ def main() -> None:
         finally:
             workdir.remove(work)
     clear_others(CLEAN, params.classes)
-    for warning in cleanreport.check(rows, params, RAW):
+    for warning in cleanreport.check(rows, params, URLS, RAW):
         print(warning, file=sys.stderr)
 
 

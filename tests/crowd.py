@@ -12,6 +12,7 @@ from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.tars import replaced_tar
 
 PICTURES = 30
+DEAD = (Status.HTTP_ERROR, Status.CONNECTION_ERROR, Status.REDIRECT_ERROR, Status.NOT_IMAGE)
 
 
 def crowd(sample: Path, data: Path, wnids: list[str], kept: int, surplus: int, dead: int) -> None:
@@ -40,7 +41,7 @@ def _one_class(
             )
             listed.append(Candidate(f"{wnid}_{number}", url, author=f"author {number}"))
             if number >= kept + surplus:
-                raw.append(RawRow(f"{wnid}_{number}", url, Status.HTTP_ERROR, "404", url))
+                raw.append(RawRow(f"{wnid}_{number}", url, DEAD[number % len(DEAD)], "404", url))
                 continue
             body = bodies[number % len(bodies)]
             digest = hashlib.sha256(f"{wnid}{number}".encode()).hexdigest()

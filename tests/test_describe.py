@@ -37,7 +37,8 @@ EVIL = [
     "[x](javascript:alert(1)) ![y](http://evil.example/z.png) <http://evil.example>",
     '"; {{ 7 * 7 }} {% raw %} `code` **b** \\| \u202e\u0000\x1b[31m',
 ]
-LICENCES = [BY, "CC BY-SA 2.0", "", *EVIL]
+OWN = "http://h.example/terms/"
+LICENCES = [BY, "CC BY-SA 2.0", "", *EVIL, OWN]
 
 
 def built(clone: Project, **changes: Any) -> Project:
@@ -55,7 +56,9 @@ def built(clone: Project, **changes: Any) -> Project:
 def described(row: Candidate, number: int) -> Candidate:
     licence = LICENCES[number % len(LICENCES)].replace("\0", "")
     author = EVIL[number % 4].replace("\0", "") if licence else ""
-    return replace(row, license=licence, author=author, title=f"=no {number}", landing_url="?<x>")
+    return replace(
+        row, license=licence, author=author, title=f"=no {number}", landing_url="\uff1d<x>"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -203,16 +206,18 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
         row = rows[name]
         assert row.title.startswith("=no ")
         assert credit["title"] == f"'{row.title}"  # no spreadsheet runs it
+        assert credit["landing_url"] == f"'{row.landing_url}"  # nor the full-width form
         assert credit["author"] == row.author
         assert not [cell for cell in credit.values() if cell[:1] in ("=", "+", "-", "@")]
-        assert (credit["landing_url"], credit["url"]) == (row.landing_url, row.url)
+        assert credit["url"] == row.url
         if row.license in (BY, "CC BY-SA 2.0"):
             words = "CC BY 2.0" if row.license == BY else "CC BY-SA 2.0"
             sa = BY.replace("by/", "by-sa/")
             assert credit["license"] == words
             assert credit["license_url"] == (BY if row.license == BY else sa)
         else:
-            assert (credit["license"], credit["license_url"]) == (row.license, "")
+            stated = row.license if row.license == OWN else ""
+            assert (credit["license"], credit["license_url"]) == (row.license, stated)
 
 
 def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
@@ -221,6 +226,9 @@ def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
     assert not issues.errors
     assert [words for words in issues.warnings if "datePublished" not in words] == []
     assert found.metadata.ctx.is_v1_1()
+    licence = json.loads((dataset / "croissant.json").read_text(encoding="utf-8"))["license"]
+    assert {BY, "https://h.example/terms"} < {*licence}
+    assert not [one for one in licence if one.startswith("//")]
 
 
 def test_mlcroissant_reads_every_photo_with_its_row(dataset: Path) -> None:
@@ -288,6 +296,12 @@ def test_folds_load_one_by_one_also_with_a_class_called_train(folds: Path, tmp_p
         assert by_card["train"][:2] == [total - counts[fold]] * 2
         assert by_card["validation"][:2] == [counts[fold]] * 2
         assert by_card["train"][3] == ["boat", "dog", "trains"]
+
+
+def test_the_front_matter_of_folds_needs_no_aliases(folds: Path) -> None:
+    _, front, _ = (folds / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert not [event for event in yaml.parse(front) if isinstance(event, yaml.AliasEvent)]
+    assert len({str(info["features"]) for info in yaml.safe_load(front)["dataset_info"]}) == 1
 
 
 def test_croissant_has_each_photo_of_folds_once(folds: Path) -> None:

@@ -105,6 +105,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     clone.git("tag", "unbuilt")
     for version, code, words in (
         ("v9", 2, "error: v9: no such git revision"),
+        ("", 2, "error: an empty git revision"),
         ("unbuilt", 1, "error: revision unbuilt names no data/dataset/manifest.csv: it was not"),
     ):
         said = clone.run(sys.executable, "scripts/diff.py", "whole", version, expect=code)

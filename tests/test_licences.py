@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from allrounder import licences
+from allrounder.clean import cleanreport
 from allrounder.clean.curate import Item, curate
 from allrounder.clean.looks import look
 from allrounder.csvfiles import read_csv, write_csv
@@ -243,5 +244,33 @@ _GOOD = {Status.KEPT, Status.SURPLUS, Status.NEAR_DUPLICATE, Status.EXACT_DUPLIC
 def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project) -> None:
     licensed.edit(clean={"licenses": ["cc0-1.0"]})
     said = licensed.stage("clean", expect=1)
-    assert re.search(r"n02109961 keeps 0 of \d+ \(\d+ license.*widen clean\.licenses", said)
+    words = r"n02109961 keeps 0 of \d+ \(\d+ license.*, 0 unused under your licences.*widen clean\."
+    assert re.search(words, said)
     assert Counter(status for _, status in fates(licensed).values())[Status.KEPT] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["cc-by-2.0"], "14 candidates under your licences are unused: .*reserve to about 1$"),
+        (["mit"], None),  # none of those left would help
+        (None, "28 candidates are unused: .*reserve to about 1$"),
+    ],
+)
+def test_how_to_fill_a_class_is_said_if_it_can_be_filled(
+    tmp_path: Path, names: list[str] | None, words: str | None
+) -> None:
+    """Of 40 candidates 12 were taken and 6 kept, where 10 are wanted; every other one is BY."""
+    photos = [Candidate(f"{n}", f"http://h/{n}", "CC BY 2.0" * (n % 2)) for n in range(40)]
+    fates = [Status.OK] * 12 + [Status.UNUSED] * 28
+    raw = [RawRow(one.image_id, one.url, fate) for one, fate in zip(photos, fates, strict=True)]
+    write_csv(tmp_path / "n1.csv", Candidate, photos)
+    (tmp_path / "raw").mkdir()
+    write_csv(tmp_path / "raw/n1.csv", RawRow, raw)
+    rows = [CleanRow(f"{n}", Status.KEPT if n % 2 else Status.CORRUPT) for n in range(12)]
+    params = load(ROOT / "params.yaml")
+    clean = params.clean.model_copy(update={"licenses": names})
+    wanted = params.model_copy(update={"per_class": 10, "min_per_class": 3, "clean": clean})
+    found = cleanreport.check({"n1": rows}, wanted, tmp_path, tmp_path / "raw")
+    assert len(found) == (words is not None)
+    assert all(re.search(words or "", warning) for warning in found)

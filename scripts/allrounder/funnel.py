@@ -13,11 +13,12 @@ from allrounder.csvfiles import read_csv
 from allrounder.records import CleanRow, ManifestRow, RawRow, Status
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; of them asked for; photos taken; whole and normal; no copies; in the dataset.
+"""Candidates listed; of them asked for; photos taken; whole and normal; no copies and under a
+licence that will do; in the dataset.
 
 After them comes each split, which parts the kept ones.
 """
-_COPIES = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS}
+_UNIQUE = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def clean_step(status: Status) -> str:
         return ""
     if status is Status.SURPLUS:
         return "kept"
-    return "unique" if status in _COPIES else "valid"
+    return "unique" if status in _UNIQUE else "valid"
 
 
 def stage_of(step: str) -> str:

@@ -5,27 +5,35 @@ Not for cleaning: that is cleaning.py.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
+from allrounder import licences
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
+from allrounder.origins import candidates
 from allrounder.params import Params
 from allrounder.records import CleanRow, RawRow, Status
 
+_MOST = 10.0  # download.reserve at most
 
-def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> list[str]:
-    """Warnings for classes below per_class while candidates are left.
+
+def check(
+    rows: Mapping[str, Sequence[CleanRow]], params: Params, urls: Path, raw: Path
+) -> list[str]:
+    """Warnings for classes below per_class while candidates are left that may be used.
 
     Raises DataError when a class is below min_per_class.
     """
     kept = {wnid: sum(row.status is Status.KEPT for row in part) for wnid, part in rows.items()}
-    left = {
-        wnid: sum(row.status is Status.UNUSED for row in read_csv(raw / f"{wnid}.csv", RawRow))
-        for wnid in kept
-    }
+    below = [wnid for wnid, count in kept.items() if count < params.per_class]
+    left = {wnid: _left(wnid, params, urls, raw) for wnid in below}
+    under = " under your licences" if params.clean.licenses else ""
     short = [wnid for wnid, count in kept.items() if count < params.min_per_class]
     if short:
-        words = "; ".join(f"{_loss(wnid, rows[wnid])}, {left[wnid]} unused" for wnid in short[:5])
+        words = "; ".join(
+            f"{_loss(wnid, rows[wnid])}, {left[wnid]} unused{under}" for wnid in short[:5]
+        )
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
             f"({params.min_per_class}): {words}. Raise download.reserve where candidates are "
@@ -34,10 +42,26 @@ def check(rows: Mapping[str, Sequence[CleanRow]], params: Params, raw: Path) -> 
         )
     return [
         f"warning: {_loss(wnid, rows[wnid])}, below per_class ({params.per_class}), but "
-        f"{left[wnid]} candidates are unused: raise download.reserve"
-        for wnid, count in kept.items()
-        if count < params.per_class and left[wnid]
+        f"{left[wnid]} candidates{under} are unused: raise download.reserve to about "
+        f"{_reserve(kept[wnid], len(rows[wnid])):g}"
+        for wnid in below
+        if left[wnid]
     ]
+
+
+def _left(wnid: str, params: Params, urls: Path, raw: Path) -> int:
+    """How many of a class's candidates were not needed and have a licence that will do."""
+    accepted = licences.accepted(params.clean.licenses)
+    unused = (row for row in read_csv(raw / f"{wnid}.csv", RawRow) if row.status is Status.UNUSED)
+    if accepted is None:
+        return sum(1 for _ in unused)
+    origin = candidates(urls / f"{wnid}.csv")
+    return sum(licences.normal(origin(row.url).license) in accepted for row in unused)
+
+
+def _reserve(kept: int, taken: int) -> float:
+    """The reserve with which per_class would be kept, if as many of the photos are as now."""
+    return min(ceil(10 * (taken / kept - 1)) / 10, _MOST) if kept else _MOST
 
 
 def _loss(wnid: str, rows: Sequence[CleanRow]) -> str:

@@ -30,9 +30,11 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     """
     manifest = entries.read_manifest(dataset)
     classes, sides = dataset_classes(params), splits(params.split)
-    gathered = entries.read_all([one.wnid for one in classes], stages, manifest)
-    everything = [entry for one in gathered.values() for entry in one.entries]
     names = {one["wnid"]: one["name"] for one in render.class_names(classes)}
+    counted = funnels(names, stages.raw, stages.clean, manifest, sides)
+    shown_rows = entries.rows_each(counted.values())
+    gathered = entries.read_all([*names], stages, manifest, shown_rows)
+    everything = [entry for one in gathered.values() for entry in one.entries]
     failures = stats.failures_by_host(stages.raw, names)
     drawn = [
         (bars, "" if bars.empty else charts.draw(bars))
@@ -44,7 +46,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
         digests.version(params, folders),
         classes,
         sides,
-        funnels(names, stages.raw, stages.clean, manifest, sides),
+        counted,
         sum(entry.bytes or 0 for entry in everything if entry.reason == entries.KEPT),
         [(bars, svg and charts.inline(svg, bars.name)) for bars, svg in drawn],
     )

@@ -4,22 +4,25 @@ Not for pictures (thumbs.py) or for counting (../funnel.py, stats.py).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv
 from allrounder.download.outcomes import Stored
 from allrounder.errors import DataError
-from allrounder.funnel import raw_step, stage_of
+from allrounder.funnel import Funnel, raw_step, stage_of
 from allrounder.origins import candidates
 from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.split.layout import Stages
 from allrounder.tars import members
 
 KEPT = "kept"
-ROWS = 300
-"""Candidates without a photo that are shown for one reason in one class; the rest is counted."""
+ROWS, _LEAST, _MOST = 3_000, 30, 300
+"""Candidates without a photo that are shown, about; at least, at most of a reason in a class.
+
+The rest is counted. So a page has room for the photos, however many URLs are dead.
+"""
 
 Key = tuple[str, str]
 """A photo in raw: its class and its image id, which is unique there."""
@@ -55,7 +58,16 @@ class ClassEntries:
     left_out: Counter[str]
 
 
-def _read_class(wnid: str, stages: Stages, manifest: Sequence[ManifestRow]) -> ClassEntries:
+def rows_each(funnels: Iterable[Funnel]) -> int:
+    """How many candidates without a photo to show for each reason in each class."""
+    lost = [(step, reasons) for one in funnels for step, reasons in one.lost.items()]
+    kinds = sum(len(reasons) for step, reasons in lost if stage_of(step) == "download")
+    return max(_LEAST, min(_MOST, ROWS // max(kinds, 1)))
+
+
+def _read_class(
+    wnid: str, stages: Stages, manifest: Sequence[ManifestRow], rows: int
+) -> ClassEntries:
     origin = candidates(stages.urls / f"{wnid}.csv")
     verdicts = {row.image_id: row for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)}
     taken = {name.rpartition(".")[0]: place for name, place in members(stages.raw / f"{wnid}.tar")}
@@ -67,7 +79,7 @@ def _read_class(wnid: str, stages: Stages, manifest: Sequence[ManifestRow]) -> C
         if row.status is not Status.OK:
             reason = f"{stage_of(raw_step(row.status))}.{row.status}"
             seen[reason] += 1
-            if seen[reason] > ROWS and row.status is not Status.DUPLICATE:
+            if seen[reason] > rows and row.status is not Status.DUPLICATE:
                 left_out[reason] += 1
                 continue
             twin = first.get(row.sha256) if row.status is Status.DUPLICATE else None
@@ -84,9 +96,9 @@ def _read_class(wnid: str, stages: Stages, manifest: Sequence[ManifestRow]) -> C
 
 
 def read_all(
-    wnids: Sequence[str], stages: Stages, manifest: Sequence[ManifestRow]
+    wnids: Sequence[str], stages: Stages, manifest: Sequence[ManifestRow], shown: int
 ) -> dict[str, ClassEntries]:
-    """The entries of all classes, in their order.
+    """The entries of all classes, in their order; `shown` is what `rows_each` says.
 
     Raises DataError for a broken table, and when the tables are not of one build.
     """
@@ -94,7 +106,7 @@ def read_all(
     try:
         for row in manifest:
             rows[row.wnid].append(row)
-        return {wnid: _read_class(wnid, stages, rows[wnid]) for wnid in wnids}
+        return {wnid: _read_class(wnid, stages, rows[wnid], shown) for wnid in wnids}
     except KeyError as error:
         raise DataError(
             f"data/: {error} is not in the tables of every stage; run dvc repro"
@@ -130,7 +142,13 @@ def _kept(
     origin: Callable[[str], Candidate],
     stored: Stored,
 ) -> Entry:
-    listed, size = origin(row.url), stored.size
+    """A photo of the dataset: where it is from, and so whose it is, the manifest says.
+
+    That may be a later URL of the same bytes, whose licence will do (origins.py).
+    """
+    listed, size = origin(kept.url), stored.size
+    if kept.url != row.url:
+        row = replace(row, url=kept.url, final_url="")
     return Entry(
         wnid, KEPT, kept.split, row, clean, listed, kept.synset, kept.file, size, stored, None
     )

@@ -29,7 +29,7 @@ _MEANING = {
     "tried": "asked for until the class was full",
     "taken": "good photos, by their headers",
     "valid": "whole, and no placeholders",
-    "unique": "no copies, not in two classes",
+    "unique": "no copies, not in two classes, under your licences",
     "kept": "in the dataset",
 }
 

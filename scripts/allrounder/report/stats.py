@@ -22,6 +22,7 @@ from allrounder.urltext import is_web
 _ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
 _KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 _MOST = 12  # hosts in a chart; the others are one bar
+_CLASSES = 40  # in a chart; the funnel's table has all
 _HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
 HERE, MALFORMED, OTHERS = "files here", "malformed", "all others"
 
@@ -94,8 +95,14 @@ def failures_by_host(raw: Path, wnids: Iterable[str]) -> Counter[tuple[str, Stat
 
 def _classes(kept: Sequence[Entry], names: Mapping[str, str], sides: Sequence[str]) -> Bars:
     counts = Counter((entry.wnid, entry.split) for entry in kept)
-    series = {side: [counts[wnid, side] for wnid in names] for side in sides}
-    return Bars("classes", "Photos a class", "by split", [*names.values()], series, True)
+    shown, note = [*names], "by split"
+    if len(names) > _CLASSES:
+        shown.sort(key=lambda wnid: sum(counts[wnid, side] for side in sides))
+        del shown[_CLASSES:]
+        note += f"; the {_CLASSES} of {len(names):,} classes that have fewest"
+    series = {side: [counts[wnid, side] for wnid in shown] for side in sides}
+    labels = [names[wnid] for wnid in shown]
+    return Bars("classes", "Photos a class", note, labels, series, True)
 
 
 def _binned(
@@ -120,6 +127,7 @@ def _even(values: Sequence[int]) -> list[float]:
         return [0]
     ranked = sorted(values)
     low, high = ranked[len(ranked) // 100], ranked[-1 - len(ranked) // 100]
+    high = max(high, low + 1)  # all the same: still a step wide
     return [float(edge) for edge in MaxNLocator(9, integer=True).tick_values(low, high)]
 
 

@@ -12,6 +12,7 @@ from allrounder.csvfiles import write_csv
 from allrounder.records import ManifestRow
 
 FILE = "ATTRIBUTION.csv"
+_FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +59,4 @@ def _no_formula(text: str) -> str:
 
     Source: https://owasp.org/www-community/attacks/CSV_Injection
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.startswith(tuple(_FORMULA)) else text

@@ -79,9 +79,6 @@ def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
 
     Source: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
     """
-    names = sorted({one.folder for one in facts.classes})
-    label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
-    features = [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]
     configs: list[dict[str, Any]] = []
     infos: list[dict[str, Any]] = []
     for config, sides in _configs(facts, params.split.kfold).items():
@@ -94,7 +91,7 @@ def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
             {"name": split, "num_bytes": size, "num_examples": count}
             for split, (_, count, size) in sides.items()
         ]
-        infos.append({"config_name": config, "features": features, "splits": counts})
+        infos.append({"config_name": config, "features": _features(facts), "splits": counts})
     return {
         "pretty_name": NAME,
         **_hub_licence(facts),
@@ -106,6 +103,13 @@ def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
         "configs": configs,
         "dataset_info": infos,
     }
+
+
+def _features(facts: Facts) -> list[dict[str, Any]]:
+    """What a row holds; new each time, for YAML writes the same object twice as an alias."""
+    names = sorted({one.folder for one in facts.classes})
+    label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
+    return [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]
 
 
 def size_category(photos: int) -> str:

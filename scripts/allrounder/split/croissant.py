@@ -89,7 +89,7 @@ def metadata(out: Path, params: Params, facts: Facts, version: str) -> Json:
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": NAME,
         "description": summary(facts),
-        "license": [licences.address(form) or form for form in facts.licences],
+        "license": [_licence(form) for form in facts.licences],
         "keywords": ["image classification", "ImageNet", "Pascal VOC"],
         "version": f"0.0.0+{version}",
         "citeAs": "\n".join([citation(facts, version), *CITATIONS]),
@@ -97,6 +97,11 @@ def metadata(out: Path, params: Params, facts: Facts, version: str) -> Json:
         "distribution": [manifest, classes, _photo_files(params)],
         "recordSet": [_splits(facts), _classes(), _photos()],
     }
+
+
+def _licence(form: str) -> str:
+    """A licence's URL if it has one; its normal form has lost the scheme."""
+    return licences.address(form) or (f"https:{form}" if form.startswith("//") else form)
 
 
 def _table(path: Path) -> Json:

@@ -134,6 +134,8 @@ class Files:
         from dvc.exceptions import DvcException
         from dvc.scm import RevError
 
+        if rev == "":  # to DVC it is the work tree
+            raise UsageError("an empty git revision; git log and git tag list them")
         self._rev = rev
         self._where = f"revision {rev}" if rev else "dvc.lock"
         try:

@@ -132,7 +132,8 @@
 
   function fill(photo) {
     current = photo;
-    byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}`;
+    const at = around.indexOf(photo), place = at < 0 || around.length < 2 ? "" : `, ${number(at + 1)} of ${number(around.length)}`;
+    byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}${place}`;
     byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
       : make("p", { className: "none", textContent: "No picture: nothing could be decoded, or none came." }));
     byId("large-facts").replaceChildren();
@@ -141,7 +142,7 @@
       const twin = photo.twin;
       fact(photo.reason === "clean.cross_class" ? "Like" : "Copy of", make("button", {
         type: "button", className: "plain", textContent: `${twin.id} (${twin.class.name})`,
-        onclick: () => fill(twin),
+        onclick: () => { fill(twin); byId("close").focus(); }, // this button is gone by then
       }));
     }
     fact("Id", photo.id);
@@ -161,9 +162,9 @@
     fact("Class", `${photo.class.wnid} (${photo.class.label})${photo.class.voc ? `, VOC ${photo.class.voc}` : ""}`);
     if (photo.synset) fact("Own synset", photo.synset);
     if (photo.file) fact("File", make("code", { textContent: `data/dataset/${photo.file}` }));
-    const at = around.indexOf(photo);
-    byId("before").disabled = at <= 0;
-    byId("after").disabled = at < 0 || at >= around.length - 1;
+    // Not `disabled`: a button that has the focus would lose it, and the dialog its keys.
+    byId("before").setAttribute("aria-disabled", at <= 0);
+    byId("after").setAttribute("aria-disabled", at < 0 || at >= around.length - 1);
   }
 
   function open(photo, list) {
@@ -174,7 +175,7 @@
   }
 
   function walk(step) {
-    const next = around[around.indexOf(current) + step];
+    const at = around.indexOf(current), next = at < 0 ? null : around[at + step];
     if (next) fill(next);
   }
 
@@ -301,7 +302,7 @@
     });
     byId("walls").replaceChildren(...sections);
     byId("result").textContent = found.length
-      ? `Showing ${number(found.length)} of ${number(own.length)}` : "Nothing matches. Clear a filter.";
+      ? `Showing ${number(found.length)} of ${number(own.length)}${byId("result").dataset.where}` : "Nothing matches. Clear a filter.";
   }
 
   function toFragment() {
