@@ -109,6 +109,9 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
             request_url(found.url)
 
 
+ROW = "/rows?dataset=o/n&config=default&split=train&offset=7&length=1"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -136,6 +139,9 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
         ("http://h.example?.staticflickr.com/34_ab", "https://live.staticflickr.com/34_ab", False),
         ("data/Sample/a#1.jpg", "data/Sample/a", False),
         ("http://h/a.tar#1.jpg,bytes=1-2", "http://h/a.tar#2.jpg,bytes=3-4", False),
+        (f"https://h{ROW}#image@1", f"http://H{ROW}#image@2", True),
+        (f"https://h{ROW}#front", f"https://h{ROW}#back", False),
+        (f"https://h{ROW}#front@1", f"https://h{ROW}#front", True),
     ],
 )
 def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:

@@ -193,6 +193,7 @@ def test_labels_come_from_json_too_with_what_it_says_of_the_photo(tmp_path: Path
         "license": "CC BY 4.0",
         "author": "A\r\nB \ud800 " + "x" * 5000,
         "landing_url": "javascript:alert(1)",
+        "title": "On ice",
     }
     texts: list[object] = [
         about,
@@ -210,8 +211,8 @@ def test_labels_come_from_json_too_with_what_it_says_of_the_photo(tmp_path: Path
     ]
     files += [("x.jpg", b"1"), ("x.json", b"[" * 100_000), ("y.jpg", b"1"), ("y.json", b"{")]
     found = listed(here(tmp_path, shard(files)))
-    assert [(c.image_id, c.license, c.landing_url) for c in found[HUSKY]] == [
-        ("0", "CC BY 4.0", "")
+    assert [(c.image_id, c.license, c.landing_url, c.title) for c in found[HUSKY]] == [
+        ("0", "CC BY 4.0", "", "On ice")
     ]
     assert found[HUSKY][0].author == "A B " + "x" * 996
     assert [(c.license, c.author, c.landing_url) for c in found[CAT]] == [("", "", "https://h/p")]

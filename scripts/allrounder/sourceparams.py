@@ -177,6 +177,7 @@ class CsvSource(Section):
     landing_url: Name | None = Field(
         None, description="column of the photos' pages; null: `landing_url`, if it is there"
     )
+    title: Name | None = Field(None, description="column; null: `title`, if it is there")
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
 
@@ -184,7 +185,7 @@ class CsvSource(Section):
     def form(self) -> str:
         """The format as given, or by the ending of the location's path; '' when neither says."""
         name = self.location.partition("?")[0].partition("#")[0].lower()
-        ending = name.removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
+        ending = re.sub(r"\.(tar\.gz|tgz|gz|zip)$", "", name).rpartition(".")[2]
         return self.format or _ENDINGS.get(ending, "")
 
     @model_validator(mode="after")

@@ -55,6 +55,9 @@ def flickr_photo(url: str) -> str:
     return f"flickr {found[1]}" if found else ""
 
 
+_ROW = re.compile(r"[^#]+/rows\?dataset=[^#]+&length=1#[^@]+")
+"""A photo of a row of a Hugging Face dataset, whose fragment names its column (rowpages.py)."""
+
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -62,14 +65,15 @@ def same_photo(url: str) -> str:
     """A text that is the same for URLs of the web that name the same photo.
 
     Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
-    6.2); for a photo on Flickr also to the host's alias and the size. Other URLs, slices among
-    them, as they are.
+    6.2); for a photo on Flickr also to the host's alias and the size. A row of a dataset keeps its
+    fragment's column. Other URLs, slices among them, as they are.
     """
     if not is_web(url) or parse(url):
         return url
     if photo := flickr_photo(url):
         return photo
-    scheme, _, rest = url.partition("#")[0].partition("://")
+    row = _ROW.match(url)
+    scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
     end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
     host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
     return host + (rest[end:] or "/")

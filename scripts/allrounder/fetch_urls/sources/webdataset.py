@@ -118,6 +118,7 @@ def _candidate(shard: str, key: str, image: Entry, about: dict[str, Any]) -> Can
         _words(about.get("license")),
         _words(about.get("author")),
         landing if is_web(landing) else "",
+        title=_words(about.get("title")),
     )
 
 
