@@ -266,6 +266,8 @@ HOSTILE = {
     "no UTF-8": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://\xff/\r\n",
     "half an IPv6": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://[::1\r\n",
     "escapes": "HTTP/1.1 404 \x1b[31m\x9bred\r\nContent-Length: 0\r\n",
+    "no end": f"HTTP/1.1 404 {'x' * 60_000}\r\nContent-Length: 0\r\n",
+    "no HTTP": f"{'x' * 60_000}\r\n",
 }
 
 
@@ -288,3 +290,4 @@ def test_a_hostile_answer_is_one_line(fault: str, capsys: pytest.CaptureFixture[
     assert code == errors.NOT_GOOD_ENOUGH
     assert re.fullmatch(r"error: source url-list http://[^\n]*\n", said)
     assert said.rstrip("\n").isprintable()
+    assert len(said) < 500
