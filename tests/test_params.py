@@ -48,6 +48,32 @@ FAULTS = {
         "{kind: huggingface, dataset: 'https://huggingface.co/datasets/a/b'}",
         "sources.0.dataset: must be owner/name",
     ),
+    "source without host": (
+        "location: data/sample",
+        "location: 'http://'",
+        "sources.0.location: .*no host",
+    ),
+    "source's port": (
+        "location: data/sample",
+        "location: 'http://h:99999/'",
+        "location: .*bad .*port",
+    ),
+    "half an address": ("location: data/sample", "location: 'http://[::1'", "location: is no URL"),
+    "unknown wnid of a source": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, labels: {n02109962: dog}}",
+        "sources.0.labels.n02109962: ImageNet has no such synset. Did you mean n0",
+    ),
+    "no wnid of a source": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, labels: {dog: dog}}",
+        r"sources.0.labels.dog: is no wnid; write e.g. n02109961",
+    ),
+    "no name of a column": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, url: ''}",
+        r"sources.0.url: must be one line of 1 to 200 characters \(it is ''\)",
+    ),
     "source scheme": ("location: data/sample", "location: ftp://x", "location: .*http://"),
     "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
     "no YAML": ("classes:", "classes: [", "not valid YAML"),
@@ -98,6 +124,11 @@ def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file; .*presets/imagenet\.yaml"):
         load(tmp_path / "params.yaml")
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\); correct that"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["sources: &a [*a]\n", "a: " + "[" * 3000 + "]" * 3000])

@@ -1,5 +1,6 @@
 """Each source against a server that speaks its protocol; what is said when it cannot be read."""
 
+import errno
 import gzip
 import http.server
 import json
@@ -258,6 +259,15 @@ def test_an_unreachable_source_is_named() -> None:
 def test_a_missing_location_is_named(kind: str) -> None:
     with pytest.raises(DataError, match=r"nowhere: .*correct its location"):
         listed(kind, "nowhere")
+
+
+def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def denied() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "data/photos")
+
+    assert errors.run(denied) == errors.NOT_GOOD_ENOUGH
+    said = capsys.readouterr().err
+    assert said == "error: data/photos: Permission denied; give yourself access\n"
 
 
 HOSTILE = {

@@ -5,6 +5,7 @@ Not for asking a source: that is sources/.
 
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from allrounder.braces import expand
+from allrounder.synsets import did_you_mean_wnid, find
 from allrounder.urltext import is_archive, is_web
 
 
@@ -32,8 +34,16 @@ def _location(text: str) -> str:
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
-    if "://" in text and "@" in text.partition("://")[2].partition("/")[0]:
-        raise ValueError("must hold no password; put it into ~/.netrc")
+    if "://" in text:
+        try:
+            parts = urlsplit(text)
+            named = bool(parts.hostname) and parts.port != 0  # which raises for what is no port
+        except ValueError:
+            named = False
+        if not named:
+            raise ValueError("is no URL: it has no host, or a bad host or port; correct it")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no password; put it into ~/.netrc")
     return text.rstrip("/")
 
 
@@ -46,6 +56,12 @@ def _web_location(text: str) -> str:
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"([0-9a-f]{64})?", text):
         raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
+    return text
+
+
+def _wnid(text: str) -> str:
+    if not find(text):
+        raise ValueError(f"ImageNet has no such synset.{did_you_mean_wnid(text)}")
     return text
 
 
@@ -68,8 +84,9 @@ def _path(text: str) -> str:
 
 
 def _shards(text: str) -> str:
-    text = _location(text)
-    if wrong := next((shard for shard in expand(text) if not is_archive(shard)), None):
+    if wrong := next(
+        (shard for shard in map(_location, expand(text)) if not is_archive(shard)), None
+    ):
         raise ValueError(
             f"{wrong!r} does not end in .tar; a compressed shard cannot be asked for one photo: "
             "unpack it with gunzip"
@@ -82,7 +99,7 @@ Sha256 = Annotated[
     AfterValidator(_sha256),
     Field(description="SHA-256 of the list's file; another file is refused before it is used"),
 ]
-Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$")]
+Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$"), AfterValidator(_wnid)]
 Labels = dict[Wnid, str]
 _LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]

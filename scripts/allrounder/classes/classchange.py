@@ -60,7 +60,8 @@ def add(path: Path, query: str, voc: str = "") -> Change:
             "there; remove that first"
         )
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
-    inside = f" ({len(synsets_of(key))} ILSVRC classes)" if is_subtree(key) else ""
+    count = len(synsets_of(key))
+    inside = f" ({count} ILSVRC class{'es' if count > 1 else ''})" if is_subtree(key) else ""
     text = _text(path)
     lock = forecast.locked(text)
     text = added(text, key, label, name + inside)
@@ -113,7 +114,7 @@ def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
 def _is_like(key: str, voc: str | None, text: str) -> bool:
     """Whether a class has `text` in one of its names, or as its VOC label."""
     synset, text = find(wnid_of(key)), text.casefold()
-    names = synset.names if synset else ()
+    names = synset.names if synset and text else ()
     return text == voc or any(text in name.casefold() for name in names)
 
 
