@@ -29,6 +29,7 @@ _HEADERS = frozenset(
         *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
     )
 )
+_NETRC = {False: pycurl.NETRC_IGNORED, True: pycurl.NETRC_OPTIONAL}
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
 
 
@@ -58,6 +59,7 @@ class _Handle:
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
+            *([(pycurl.NETRC_FILE, os.environ["NETRC"])] if os.environ.get("NETRC") else ()),
         ):
             curl.setopt(option, value)
 
@@ -75,6 +77,7 @@ class _Handle:
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
+        self.curl.setopt(pycurl.NETRC, _NETRC[request.login])
         if request.offset or request.size:
             last = request.offset + request.size - 1 if request.size else ""
             self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
