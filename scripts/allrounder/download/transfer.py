@@ -4,13 +4,11 @@ One request is one hop: redirects and retries are decided elsewhere (fetch.py), 
 may start when, too (hosts.py).
 """
 
-import contextlib
 import os
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import certifi
 import pycurl
@@ -19,6 +17,7 @@ from allrounder.agent import user_agent
 from allrounder.download.exchange import Reply, Request
 from allrounder.download.urlcheck import host_of, is_public
 from allrounder.params import Network
+from allrounder.proxies import proxy_places
 from allrounder.urltext import plain_hosts
 
 _BUFFER = 256 * 2**10
@@ -118,23 +117,6 @@ class _Handle:
             return socket.socket(family, kind, protocol)
         self.reply.refused = True
         return pycurl.SOCKET_BAD
-
-
-def proxy_places() -> frozenset[tuple[str, int]]:
-    """Addresses and ports of the environment's proxies: connecting to these is always right.
-
-    The names are those libcurl reads (and not HTTP_PROXY, which a CGI client could set); its
-    default port is 1080. Source: curl's manual page, section Environment.
-    """
-    found: set[tuple[str, int]] = set()
-    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        if not (value := os.environ.get(name)):
-            continue
-        parts = urlsplit(value if "://" in value else f"http://{value}")
-        port = parts.port or (443 if parts.scheme == "https" else 1080)
-        with contextlib.suppress(OSError):
-            found |= {(str(info[4][0]), port) for info in socket.getaddrinfo(parts.hostname, port)}
-    return frozenset(found)
 
 
 class Transfers:

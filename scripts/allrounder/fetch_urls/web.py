@@ -21,6 +21,7 @@ from allrounder.agent import user_agent
 from allrounder.errors import DataError
 from allrounder.fetch_urls.guard import GuardedAdapter
 from allrounder.params import Network
+from allrounder.proxies import proxies
 from allrounder.urltext import plain_hosts
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
@@ -73,6 +74,7 @@ class Web:
             raise_on_status=False,
         )
         self._trusted = set(plain_hosts(network.allow_private))
+        proxies()  # or requests would quote one that is none
         self._timeout = (network.connect_timeout, network.total_timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent(network)
