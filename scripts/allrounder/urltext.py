@@ -39,12 +39,13 @@ def one_line(text: str) -> str:
 
 
 _FLICKR = re.compile(
-    r"https?://[a-z0-9.-]*\.(?:static\.?flickr\.com|staticflickr\.com)(?::[0-9]+)?"
+    r"https?://(?:[a-z0-9-]+\.)*(?:static\.?flickr|photos[0-9]*\.flickr)\.com(?::[0-9]+)?"
     r"/(?:[^/?#]+/)*([0-9]+)_[0-9a-f]+",
     re.IGNORECASE,
 )
 """Flickr's photo URLs: `.../<server>/<photo id>_<secret>[_<size>].jpg`.
 
+Hosts of its first years: static.flickr.com, and photos1.flickr.com without a server.
 Source: https://www.flickr.com/services/api/misc.urls.html
 """
 
