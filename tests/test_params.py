@@ -202,3 +202,25 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     assert "another order than dvc.lock's" in clone.run(*check)
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
     assert clone.run(*check) == ""  # DVC notices that
+
+
+def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
+    table, photos = clone.folder / "l.csv", clone.folder / "photos/n02109961"
+    photos.mkdir(parents=True)
+    (photos / "0.jpg").write_bytes(b"")
+    table.write_text("url,label\ndata/sample/n02109961/n02109961_001.jpg,248\n")
+    sources = [{"kind": "csv", "location": "l.csv"}, {"kind": "folder", "location": "photos"}]
+    clone.edit(sources=sources, classes={"n02109961": "dog"})
+    check = (sys.executable, "scripts/check_params.py")
+    assert clone.run(*check) == ""  # nothing is known yet
+    clone.stage("fetch_urls")
+    assert clone.run(*check) == ""
+    (photos / "1.jpg").write_bytes(b"")
+    said = clone.run(*check)
+    assert said.startswith("warning: photos/n02109961 changed since it was listed")
+    assert said.endswith("run dvc repro --force\n")
+    table.unlink()
+    assert "warning: l.csv and 1 more changed" in clone.run(*check)
+    web = {"kind": "url-list", "location": "http://h.example/l.txt"}
+    clone.edit(sources=[*sources, web])
+    assert clone.run(*check).endswith("run ALLROUNDER_PINS=ignore dvc repro --force\n")
