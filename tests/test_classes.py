@@ -368,7 +368,9 @@ def test_a_tab_that_yaml_1_2_does_not_have_is_named(here: Path) -> None:
     path = here / "params.yaml"
     tabbed = DEFAULT.replace("dog            #", "dog\t#")
     path.write_text(tabbed)
-    with pytest.raises(UsageError, match=r"not valid YAML 1\.2 in line 9: found character '\\t'"):
+    with pytest.raises(
+        UsageError, match=r"params\.yaml: not valid YAML 1\.2 in line 9: found character '\\t'"
+    ):
         add(path, "golden retriever")
     assert path.read_text() == tabbed
 

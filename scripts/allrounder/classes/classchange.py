@@ -3,7 +3,8 @@
 Not for the text of the file (classedit.py) or for what DVC will do (forecast.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     inside = f" ({count} ILSVRC class{'es' if count > 1 else ''})" if is_subtree(key) else ""
     text = _text(path)
     lock = forecast.locked(text)
-    text = added(text, key, label, name + inside)
+    with _in_file(path):
+        text = added(text, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load(path)
     follows = _follow(path, before, after, forecast.after_adding(key, after, lock))
@@ -85,7 +87,8 @@ def remove(path: Path, query: str) -> Change:
     index = list(before.classes).index(key)
     text = _text(path)
     lock = forecast.locked(text)
-    text = removed(text, key)
+    with _in_file(path):
+        text = removed(text, key)
     replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
     after = load(path)
     sentences = forecast.after_removing(key, index, after, lock)
@@ -127,6 +130,15 @@ def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> 
     old, new = labels(before.classes), labels(after.classes)
     renamed = [f"{old[key]} to {new[key]}" for key in old if new.get(key, old[key]) != old[key]]
     return [*sentences, *(f"its namesake's folder changes from {one}" for one in renamed)]
+
+
+@contextmanager
+def _in_file(path: Path) -> Iterator[None]:
+    """Names the file in what is said of its text."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _text(path: Path) -> str:
