@@ -8,10 +8,13 @@ import re
 import socketserver
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from allrounder import errors
@@ -19,6 +22,7 @@ from allrounder.csvfiles import read_csv
 from allrounder.download.urlcheck import BadUrlError, request_url
 from allrounder.errors import DataError
 from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.sources.imagenet_api import _candidate
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate
@@ -90,6 +94,25 @@ def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(f"{CAT}_1\thttp://h.example/caf".encode() + b"\xe9.jpg\n")
     found = listed("url-list", tmp_path / "list.txt", [CAT])
     assert found[CAT][0].url == "http://h.example/caf%E9.jpg"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=12))
+@example(b"http://h/\ra")
+@example(b"\xe2\x80\xa8\x00\x0b")
+def test_no_line_of_a_list_breaks_a_table(
+    tmp_path_factory: pytest.TempPathFactory, url: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("lists")
+    (folder / "list.txt").write_bytes(
+        b"".join(
+            b"%s_%d\t%s\n" % (CAT.encode(), n, one) for n, one in enumerate((b"http://h/1", url))
+        )
+    )
+    found = listed("url-list", folder / "list.txt", [CAT])
+    found[CAT].append(replace(_candidate(CAT, url, "urls"), image_id="other"))
+    listing.write_classes(folder / "urls", found)
+    assert list(read_csv(folder / f"urls/{CAT}.csv", Candidate)) == found[CAT]
 
 
 def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:

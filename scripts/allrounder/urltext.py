@@ -29,6 +29,23 @@ def url_text(raw: bytes) -> str:
     return raw.strip().decode("utf-8", "percent")
 
 
+def url_line(raw: bytes) -> str:
+    """A URL as a list has it, with nothing in it that would break a table: see `printable`."""
+    return printable(url_text(raw))
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, half surrogates and the like are percent-encoded.
+
+    No URL may hold them: the download says `bad_url` or asks for it as it is then.
+    """
+    return "".join(c if c.isprintable() else _percent_of(c) for c in text)
+
+
+def _percent_of(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
 MAX_TEXT = 1_000
 """Characters of a licence, an author or the like at most: what is longer is none."""
 

@@ -16,7 +16,7 @@ from allrounder.fetch_urls.web import Web
 from allrounder.names import url_id
 from allrounder.records import Candidate
 from allrounder.sourceparams import CsvSource
-from allrounder.urltext import is_web, one_line
+from allrounder.urltext import is_web, one_line, printable
 
 _OPTIONAL = ("id", "license", "author", "landing_url", "title")
 _SHOWN = 8
@@ -81,20 +81,12 @@ def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
 
 
 def _url(source: CsvSource, text: str) -> str:
-    """A URL of the table; a relative one is resolved where the table came from the web.
-
-    What no URL may hold (control characters, half surrogates) is percent-encoded, so that the
-    download says `bad_url` or asks for it, but no list is broken by it.
-    """
+    """A URL of the table; a relative one is resolved where the table came from the web."""
     text = text.strip()
     if text and is_web(source.location) and not is_web(text):
         with contextlib.suppress(ValueError):  # the download says what is wrong with it
             text = urljoin(source.location, text)
-    return "".join(c if c.isprintable() else _percent(c) for c in text)
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return printable(text)
 
 
 def _warn(what: str, words: str) -> None:
