@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder import pins
+from allrounder import localfiles, pins
 from allrounder.errors import run
 from allrounder.paramsfile import PARAMS, load, schema
 
@@ -23,6 +23,13 @@ def main() -> None:
             print(
                 f"warning: {args.file}: classes stand in another order than dvc.lock's, so their "
                 "class_index changes; DVC does not notice that: run dvc repro --force",
+                file=sys.stderr,
+            )
+        if changed := localfiles.changed(params.sources, params.classes):
+            others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            print(
+                f"warning: {changed[0]}{others} changed since it was listed; DVC does not notice "
+                f"that: run {pins.relisting(params)}",
                 file=sys.stderr,
             )
 

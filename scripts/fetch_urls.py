@@ -6,7 +6,7 @@ Classes that dvc.lock already pins with the same sources keep their list; see RE
 import sys
 from pathlib import Path
 
-from allrounder import offline, pins, workdir
+from allrounder import localfiles, offline, pins, workdir
 from allrounder.errors import run
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.web import Web
@@ -27,6 +27,8 @@ def main() -> None:
             web = Web(params.network)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
+        if not pinned:
+            localfiles.remember(params.sources, params.classes)
 
 
 if __name__ == "__main__":

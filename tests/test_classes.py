@@ -68,6 +68,8 @@ def classes_script(*arguments: str, expect: int = 0, **environment: str) -> str:
         ("golden retreiver", GOLDEN, Rank.TYPO),
         ("german sheperd", "n02106662", Rank.TYPO),
         ("dgo", "n02084071", Rank.TYPO),
+        ("pâté", "n07857959", Rank.EXACT),
+        ("crane\u2019s bill", "n12685831", Rank.EXACT),
     ],
 )
 def test_the_first_result_is_the_one_that_is_meant(query: str, wnid: str, rank: Rank) -> None:
@@ -105,6 +107,21 @@ def test_every_name_finds_its_synset(wnid: str, data: st.DataObject) -> None:
 def test_any_text_may_be_asked(text: str) -> None:
     for match in search(text)[:3]:
         assert find(match.synset.wnid) == match.synset
+
+
+def test_a_text_that_no_name_is_like_is_not_compared_with_all_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("allrounder.classes.search._misspelt")
+    assert search("golden retreiver " * 100) == []
+
+
+def test_a_voc_label_that_is_no_name_is_said() -> None:
+    on = Screen(80, 24, False)
+    assert classviews.matches_table("potted plant", [], on) == [
+        "no synset like 'potted plant'; it is a VOC label: classes.py voc pottedplant"
+    ]
+    assert classviews.matches_table("xqzzkwv", [], on) == ["no synset like 'xqzzkwv'"]
 
 
 def test_a_name_resolves_to_one_class_key_or_says_the_choice() -> None:
@@ -210,13 +227,19 @@ def test_colours_are_for_terminals_and_change_no_letter(monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pty")
-@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_a_terminal_gets_colours_unless_no_color_is_set(no_color: str, coloured: bool) -> None:
+@pytest.mark.parametrize(
+    ("no_color", "kind", "coloured"),
+    [("", "xterm", True), ("1", "xterm", False), ("", "dumb", False)],
+)
+def test_a_terminal_gets_colours_unless_it_has_none(
+    no_color: str, kind: str, coloured: bool
+) -> None:
     import pty  # not on Windows
 
     ours, theirs = pty.openpty()
     command = [sys.executable, str(ROOT / "scripts/classes.py"), "search", "folding chair"]
-    with subprocess.Popen(command, stdout=theirs, env=os.environ | {"NO_COLOR": no_color}):
+    given = os.environ | {"NO_COLOR": no_color, "TERM": kind}
+    with subprocess.Popen(command, stdout=theirs, env=given):
         os.close(theirs)
         told = b""
         while chunk := _read(ours):
@@ -339,6 +362,17 @@ def test_other_ways_of_writing_are_kept(text: str) -> None:
 def test_what_is_not_one_class_a_line_is_left_alone(classes: str) -> None:
     with pytest.raises(UsageError, match="classes: not written as one"):
         added(f"classes: {classes}\n", "n3", "dog", "")
+
+
+def test_a_tab_that_yaml_1_2_does_not_have_is_named(here: Path) -> None:
+    path = here / "params.yaml"
+    tabbed = DEFAULT.replace("dog            #", "dog\t#")
+    path.write_text(tabbed)
+    with pytest.raises(
+        UsageError, match=r"params\.yaml: not valid YAML 1\.2 in line 9: found character '\\t'"
+    ):
+        add(path, "golden retriever")
+    assert path.read_text() == tabbed
 
 
 def test_a_file_that_would_be_wrong_is_not_written(here: Path) -> None:

@@ -348,11 +348,14 @@ def test_an_upload_in_two_classes_is_in_two_classes_however_it_was_cropped() -> 
         "http://farm3.static.flickr.com/2048/2185654129_5e1d7a9b33.jpg",
         "https://c1.staticflickr.com/9/8864/2185654129_56229f2bef_o.jpg",
         "https://live.staticflickr.com/65535/2185654129_aa11bb22cc_b.jpg",
+        "http://static.flickr.com/2048/2185654129_5e1d7a9b33_m.jpg",
+        "http://photos1.flickr.com/2185654129_5e1d7a9b33.jpg",
     ],
 )
 def test_a_flickr_photo_is_known_by_its_number(url: str) -> None:
     assert flickr_photo(url) == "flickr 2185654129"
     assert flickr_photo(url.replace("flickr", "flicker")) == ""
+    assert flickr_photo(url.replace("://", "://h.example/")) == ""
 
 
 def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:

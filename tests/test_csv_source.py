@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +29,8 @@ from allrounder.paramsfile import load
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
 from project import Project
+from webfaults import archives
+from webfaults.archives import make_tar
 
 HUSKY, CAT = "n02109961", "n02123394"
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -87,17 +90,31 @@ def test_a_table_is_read_in_its_order(tmp_path: Path, form: str) -> None:
     assert [c.image_id for c in found[CAT]] == ["three", "five"]
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
-def test_gz_is_unpacked(tmp_path: Path, form: str) -> None:
-    plain = listed(written(tmp_path, f"list.{form}", packed(ROWS, form)))
-    assert listed(written(tmp_path, f"l.{form}.gz", gzip.compress(packed(ROWS, form)))) == plain
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_packed_is_unpacked(tmp_path: Path, form: str) -> None:
+    body = packed(ROWS, form)
+    plain = listed(written(tmp_path, f"list.{form}", body))
+    assert listed(written(tmp_path, f"l.{form}.gz", gzip.compress(body))) == plain
+    tar = gzip.compress(make_tar([archives.plain("list", body)]))
+    assert listed(written(tmp_path, f"l.{form}.tgz", tar)) == plain
+    assert listed(written(tmp_path, f"l.{form}.tar.gz", tar)) == plain
+    with zipfile.ZipFile(tmp_path / f"l.{form}.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("list", body)
+    assert listed(tmp_path / f"l.{form}.zip") == plain
+
+
+def test_a_row_may_have_keys_that_the_first_lacks(tmp_path: Path) -> None:
+    rows = [{"url": "http://h/1", "label": HUSKY}, {"url": "http://h/2", "label": HUSKY}]
+    rows[1] |= {"license": "CC0", "title": "On ice"}
+    found = listed(written(tmp_path, "l.jsonl", packed(rows, "jsonl")), [HUSKY])[HUSKY]
+    assert [(c.license, c.title) for c in found] == [("", ""), ("CC0", "On ice")]
 
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _url = st.one_of(st.just(""), _text, _text.map("http://h.example/".__add__))
 _label = st.sampled_from([HUSKY, " husky", "EskImo_dog", "248", CAT, "Persian cat", "zebra", ""])
 _row = st.fixed_dictionaries(
-    {"url": _url, "label": _label, "id": _text, "license": _text, "landing_url": _text}
+    {"url": _url, "label": _label, "id": _text, "license": _text, "title": _text}
 )
 
 
@@ -106,7 +123,7 @@ _row = st.fixed_dictionaries(
 def test_every_format_gives_the_same_candidates(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
 ) -> None:
-    rows = [{"url": "http://h/", "label": w, "id": "", "license": "", "landing_url": ""}
+    rows = [{"url": "http://h/", "label": w, "id": "", "license": "", "title": ""}
             for w in (HUSKY, CAT)] + rows  # fmt: skip
     folder = tmp_path_factory.mktemp("lists")
     found = [listed(written(folder, f"list.{form}", packed(rows, form))) for form in FORMS]
@@ -161,10 +178,25 @@ def test_parquet_numbers_are_labels_too_and_other_columns_are_not_read(tmp_path:
     assert [found[HUSKY][0].url, found[CAT][0].url] == ["http://h/1", "http://h/2"]
 
 
+def changed_zip(kind: int = 8, encrypted: int = 0, method: int = 0, body: bytes = b"") -> bytes:
+    """A zip of a table with other flags, another method or another body than it has."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", kind) as archive:
+        archive.writestr("l.csv", packed(ROWS * 9, "csv"))
+    made = bytearray(out.getvalue())
+    directory = made.rindex(b"PK\1\2")
+    for flags in (6, directory + 8):
+        made[flags] |= encrypted
+        made[flags + 2] = method or made[flags + 2]
+    made[60 : 60 + len(body)] = body
+    return bytes(made)
+
+
 FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
     ("l.csv", "link,label\nx,y\n", UsageError, "url: it has no column 'url', but 'link', 'label'"),
     ("l.csv", "url,klass\nx,y\n", UsageError, "label: it has no column 'label', but 'url', 'kl"),
     ("l.csv", "", UsageError, "url: it has no column 'url', but none"),
+    ("l.csv", "url,label,url\nx,y,z\n", UsageError, "url: it has 2 columns 'url'"),
     ("l.csv", "<!doctype html>\n", UsageError, "no column 'url', but '<!doctype html>'"),
     ("l.jsonl", '{"a": 1}\n', UsageError, "url: it has no column 'url', but 'a'"),
     ("l.jsonl", "\n", UsageError, "url: it has no column 'url', but none"),
@@ -179,6 +211,11 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
     ("l.jsonl", "[" * 100_000 + "\n", DataError, "line 1: no JSON object"),
     ("l.csv.gz", gzip.compress(packed(ROWS * 99, "csv"))[:-20], DataError, "broken or cut off"),
     ("l.csv.gz", b"no gzip", DataError, "broken or cut off"),
+    ("l.csv.tgz", b"no gzip", DataError, "broken or cut off"),
+    ("l.csv.zip", b"no zip", DataError, "broken or cut off"),
+    ("l.csv.zip", changed_zip(encrypted=1), DataError, "is encrypted"),
+    ("l.csv.zip", changed_zip(method=99), DataError, "compression method is not supported"),
+    ("l.csv.zip", changed_zip(zipfile.ZIP_LZMA, body=b"\xff" * 40), DataError, "broken or cut off"),
     ("l.parquet", b"PAR1 no Parquet", DataError, "broken or no Parquet"),
     ("l.parquet", packed(ROWS, "parquet")[:-9], DataError, "broken or no Parquet"),
     ("l.parquet", packed([{"a": "b"}], "parquet"), UsageError, "no column 'url', but 'a'"),

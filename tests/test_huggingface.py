@@ -359,6 +359,10 @@ def test_a_server_that_says_the_token_is_not_quoted(
         with pytest.raises(DataError) as caught:
             listed(viewer)
         assert SECRET not in str(caught.value)
+    viewer.split = SECRET
+    viewer.faults.clear()
+    with pytest.raises(UsageError, match=r"has no split default/train, but 'default/\.\.\.'"):
+        listed(viewer)
 
 
 @pytest.mark.parametrize("call", ["/info", "/filter"])

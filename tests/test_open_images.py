@@ -276,6 +276,19 @@ def test_a_fault_that_passes_and_a_move_are_no_errors(bucket: Bucket) -> None:
     assert listed(bucket) == expected
 
 
+def test_columns_and_line_ends_may_be_others(bucket: Bucket) -> None:
+    expected = listed(bucket)
+    for path, body in bucket.files.items():
+        rows = list(csv.reader(io.StringIO(body.decode())))
+        order = [0, *range(len(rows[0]) - 1, 0, -1)]
+        if path == VALIDATION:
+            order = [0, 1, 3, 2]  # the label's name at the end of the line
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\r\n").writerows([row[n] for n in order] for row in rows)
+        bucket.files[path] = text.getvalue().encode()
+    assert listed(bucket) == expected
+
+
 @pytest.mark.parametrize(
     ("kind", "line"),
     [

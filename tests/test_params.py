@@ -57,6 +57,36 @@ FAULTS = {
     "home": ("location: data/sample", "location: ~/photos", "location: .*write the path out"),
     "contact": ('contact: ""', "contact: Jürgen", "network.contact: must be plain ASCII.*Jürgen"),
     "contact of two lines": ('contact: ""', r'contact: "a\nb"', "network.contact: must be plain"),
+    "source without host": (
+        "kind: folder, location: data/sample",
+        "kind: url-list, location: 'http://'",
+        "sources.0.location: .*no host",
+    ),
+    "source's port": (
+        "kind: folder, location: data/sample",
+        "kind: url-list, location: 'http://h:99999/'",
+        "location: .*bad .*port",
+    ),
+    "half an address": (
+        "kind: folder, location: data/sample",
+        "kind: url-list, location: 'http://[::1'",
+        "location: is no URL",
+    ),
+    "unknown wnid of a source": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, labels: {n02109962: dog}}",
+        "sources.0.labels.n02109962: ImageNet has no such synset. Did you mean n0",
+    ),
+    "no wnid of a source": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, labels: {dog: dog}}",
+        r"sources.0.labels.dog: is no wnid; write e.g. n02109961",
+    ),
+    "no name of a column": (
+        "{kind: folder, location: data/sample}",
+        "{kind: csv, location: l.csv, url: ''}",
+        r"sources.0.url: must be one line of 1 to 200 characters \(it is ''\)",
+    ),
     "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
     "no YAML": ("classes:", "classes: [", "not valid YAML.*above.*bracket"),
     "no colon": ("per_class: 20", "per_class 20", "not valid YAML.*above.*colon"),
@@ -107,6 +137,11 @@ def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
 def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file; .*presets/imagenet\.yaml"):
         load(tmp_path / "params.yaml")
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\); correct that"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["sources: &a [*a]\n", "a: " + "[" * 3000 + "]" * 3000])
@@ -190,3 +225,25 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     assert "another order than dvc.lock's" in clone.run(*check)
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
     assert clone.run(*check) == ""  # DVC notices that
+
+
+def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
+    table, photos = clone.folder / "l.csv", clone.folder / "photos/n02109961"
+    photos.mkdir(parents=True)
+    (photos / "0.jpg").write_bytes(b"")
+    table.write_text("url,label\ndata/sample/n02109961/n02109961_001.jpg,248\n")
+    sources = [{"kind": "csv", "location": "l.csv"}, {"kind": "folder", "location": "photos"}]
+    clone.edit(sources=sources, classes={"n02109961": "dog"})
+    check = (sys.executable, "scripts/check_params.py")
+    assert clone.run(*check) == ""  # nothing is known yet
+    clone.stage("fetch_urls")
+    assert clone.run(*check) == ""
+    (photos / "1.jpg").write_bytes(b"")
+    said = clone.run(*check)
+    assert said.startswith("warning: photos/n02109961 changed since it was listed")
+    assert said.endswith("run dvc repro --force\n")
+    table.unlink()
+    assert "warning: l.csv and 1 more changed" in clone.run(*check)
+    web = {"kind": "url-list", "location": "http://h.example/l.txt"}
+    clone.edit(sources=[*sources, web])
+    assert clone.run(*check).endswith("run ALLROUNDER_PINS=ignore dvc repro --force\n")

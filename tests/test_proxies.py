@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from allrounder.download.transfer import Transfers
+from allrounder.errors import DataError, UsageError
+from allrounder.fetch_urls import webcache
+from allrounder.fetch_urls.web import Web
+from allrounder.params import Network
 from allrounder.records import Status
 from webfaults.project import WNID, Project
 from webfaults.server import Server
@@ -92,3 +97,25 @@ def test_no_proxy_opens_no_way_to_private_addresses(
     monkeypatch.setenv("http_proxy", proxy[0])
     monkeypatch.setenv("no_proxy", hosts)
     assert row(tmp_path, server.url("good/1.jpg")) is Status.BLOCKED
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("place", ["h:99999", "[::1", "", "s3cret/x@h:1", "/x@h:1"])
+def test_what_is_no_proxy_is_refused_and_not_said(
+    monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    monkeypatch.setenv(name, f"http://me:s3cret@{place}")
+    for use in (lambda: Web(Network()), lambda: Transfers(Network())):
+        with pytest.raises(UsageError, match=f"environment: {name}: is no address") as caught:
+            use()
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
+    with pytest.raises(DataError, match="Unable to connect to proxy") as caught:
+        webcache.fetched(Web(Network(tries=1)), "http://h.example/l.txt", "source")
+    assert "s3cret" not in str(caught.value)

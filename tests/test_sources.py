@@ -1,5 +1,6 @@
 """Each source against a server that speaks its protocol; what is said when it cannot be read."""
 
+import errno
 import gzip
 import http.server
 import json
@@ -7,10 +8,13 @@ import re
 import socketserver
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from allrounder import errors
@@ -18,6 +22,7 @@ from allrounder.csvfiles import read_csv
 from allrounder.download.urlcheck import BadUrlError, request_url
 from allrounder.errors import DataError
 from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.sources.imagenet_api import _candidate
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate
@@ -91,6 +96,25 @@ def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
     assert found[CAT][0].url == "http://h.example/caf%E9.jpg"
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=12))
+@example(b"http://h/\ra")
+@example(b"\xe2\x80\xa8\x00\x0b")
+def test_no_line_of_a_list_breaks_a_table(
+    tmp_path_factory: pytest.TempPathFactory, url: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("lists")
+    (folder / "list.txt").write_bytes(
+        b"".join(
+            b"%s_%d\t%s\n" % (CAT.encode(), n, one) for n, one in enumerate((b"http://h/1", url))
+        )
+    )
+    found = listed("url-list", folder / "list.txt", [CAT])
+    found[CAT].append(replace(_candidate(CAT, url, "urls"), image_id="other"))
+    listing.write_classes(folder / "urls", found)
+    assert list(read_csv(folder / f"urls/{CAT}.csv", Candidate)) == found[CAT]
+
+
 def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
     found = listed("synset-tar", server.base + "/tars/{wnid}.tar")
     place = f"{server.base}/tars/{CAT}.tar"
@@ -107,6 +131,9 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
         (found,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
         with pytest.raises(BadUrlError, match="too long"):
             request_url(found.url)
+
+
+ROW = "/rows?dataset=o/n&config=default&split=train&offset=7&length=1"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +163,9 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
         ("http://h.example?.staticflickr.com/34_ab", "https://live.staticflickr.com/34_ab", False),
         ("data/Sample/a#1.jpg", "data/Sample/a", False),
         ("http://h/a.tar#1.jpg,bytes=1-2", "http://h/a.tar#2.jpg,bytes=3-4", False),
+        (f"https://h{ROW}#image@1", f"http://H{ROW}#image@2", True),
+        (f"https://h{ROW}#front", f"https://h{ROW}#back", False),
+        (f"https://h{ROW}#front@1", f"https://h{ROW}#front", True),
     ],
 )
 def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:
@@ -253,12 +283,23 @@ def test_a_missing_location_is_named(kind: str) -> None:
         listed(kind, "nowhere")
 
 
+def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def denied() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "data/photos")
+
+    assert errors.run(denied) == errors.NOT_GOOD_ENOUGH
+    said = capsys.readouterr().err
+    assert said == "error: data/photos: Permission denied; give yourself access\n"
+
+
 HOSTILE = {
     "length": "HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n",
     "long length": f"HTTP/1.1 200 OK\r\nContent-Length: {'9' * 5000}\r\n",
     "no UTF-8": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://\xff/\r\n",
     "half an IPv6": "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://[::1\r\n",
     "escapes": "HTTP/1.1 404 \x1b[31m\x9bred\r\nContent-Length: 0\r\n",
+    "no end": f"HTTP/1.1 404 {'x' * 60_000}\r\nContent-Length: 0\r\n",
+    "no HTTP": f"{'x' * 60_000}\r\n",
 }
 
 
@@ -281,3 +322,4 @@ def test_a_hostile_answer_is_one_line(fault: str, capsys: pytest.CaptureFixture[
     assert code == errors.NOT_GOOD_ENOUGH
     assert re.fullmatch(r"error: source url-list http://[^\n]*\n", said)
     assert said.rstrip("\n").isprintable()
+    assert len(said) < 500

@@ -5,7 +5,7 @@ import json
 import shutil
 import tarfile
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,7 @@ def test_labels_come_from_json_too_with_what_it_says_of_the_photo(tmp_path: Path
         "license": "CC BY 4.0",
         "author": "A\r\nB \ud800 " + "x" * 5000,
         "landing_url": "javascript:alert(1)",
+        "title": "On ice",
     }
     texts: list[object] = [
         about,
@@ -210,8 +211,8 @@ def test_labels_come_from_json_too_with_what_it_says_of_the_photo(tmp_path: Path
     ]
     files += [("x.jpg", b"1"), ("x.json", b"[" * 100_000), ("y.jpg", b"1"), ("y.json", b"{")]
     found = listed(here(tmp_path, shard(files)))
-    assert [(c.image_id, c.license, c.landing_url) for c in found[HUSKY]] == [
-        ("0", "CC BY 4.0", "")
+    assert [(c.image_id, c.license, c.landing_url, c.title) for c in found[HUSKY]] == [
+        ("0", "CC BY 4.0", "", "On ice")
     ]
     assert found[HUSKY][0].author == "A B " + "x" * 996
     assert [(c.license, c.author, c.landing_url) for c in found[CAT]] == [("", "", "https://h/p")]
@@ -346,6 +347,73 @@ def test_another_file_after_a_break_is_not_taken_for_the_same(server: ShardServe
     server.shift = 3
     with pytest.raises(DataError, match=r"/s-01\.tar: another file after a break"):
         listed(f"{server.base}/s-{{00..02}}.tar")
+
+
+def test_another_version_after_a_break_is_not_taken_for_the_same(server: ShardServer) -> None:
+    server.cut["/s-01.tar"] = [70_000]
+    tags = iter("0123456789")
+    server.headers = Tags(lambda: f'"{next(tags)}"')
+    with pytest.raises(DataError, match=r"/s-01\.tar: another file after a break"):
+        listed(f"{server.base}/s-{{00..02}}.tar")
+
+
+class Tags(dict[str, str]):
+    """An ETag that is another at each answer."""
+
+    def __init__(self, tag: Callable[[], str]):
+        super().__init__()
+        self._tag = tag
+
+    def items(self) -> Any:
+        return [("ETag", self._tag())]
+
+
+def test_a_shard_is_read_once_for_all_classes(
+    server: ShardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"{server.base}/s-{{00..02}}.tar"
+    expected = listed(place, [HUSKY, CAT])
+    monkeypatch.chdir(tmp_path)  # where the cache is
+    server.headers["ETag"] = '"1"'
+    listed(place, [HUSKY])
+    server.log.clear()
+    assert listed(place, [HUSKY, CAT]) == expected
+    assert server.log == [(path, "bytes=0-511") for path in SHARDS]
+    monkeypatch.setenv("ALLROUNDER_OFFLINE", "1")
+    assert listed(place, [CAT]) == {CAT: expected[CAT]}
+    with pytest.raises(DataError, match=r"^offline: .*s-00\.tar is not in \.allrounder/cache"):
+        listed(place, [CAT], label_key="klass")
+    monkeypatch.delenv("ALLROUNDER_OFFLINE")
+    for kept in (tmp_path / ".allrounder/cache").glob("*.walk"):
+        kept.write_bytes(kept.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"\.walk is damaged; remove it"):
+        listed(place, [CAT])
+
+
+@pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('W/"1"', 'W/"1"'), ('"1"', "")])
+def test_another_version_of_a_shard_is_read_anew(
+    server: ShardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = f"{server.base}/s-00.tar"
+    server.headers["ETag"] = before
+    listed(place, [CAT])
+    expected = listed(f"{server.base}/s-01.tar", [CAT])[CAT]
+    server.files["/s-00.tar"], server.headers["ETag"] = SHARDS["/s-01.tar"], after
+    new = listed(place, [CAT])[CAT]
+    assert [c.url for c in new] == [c.url.replace("s-01", "s-00") for c in expected]
+
+
+def test_a_shard_that_broke_off_is_not_kept(
+    server: ShardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = listed(f"{server.base}/s-00.tar")
+    monkeypatch.chdir(tmp_path)
+    server.headers["ETag"] = '"1"'
+    server.cut["/s-00.tar"] = [10**9, 70_000, 0, 0, 0]
+    with pytest.raises(DataError, match="breaks off"):
+        listed(f"{server.base}/s-00.tar")
+    assert listed(f"{server.base}/s-00.tar") == expected
 
 
 def test_a_server_without_ranges_is_told_before_a_shard_is_read(server: ShardServer) -> None:

@@ -32,6 +32,8 @@ def run(main: Callable[[], None]) -> int:
     except BrokenPipeError:  # whoever read what we print has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH
+    except PermissionError as error:
+        return _say(f"{error.filename}: {error.strerror}; give yourself access", NOT_GOOD_ENOUGH)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -36,9 +36,11 @@ def load(path: Path = PARAMS) -> Params:
         ) from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
     root = _compose(path, text)
     try:
-        params = Params.model_validate(yaml.load(text, Loader=_LOADER))
+        params = Params.model_validate(read_yaml(text))
     except ValidationError as error:
         raise UsageError(_first_fault(path, root, error)) from None
     if missing := [key for key in WATCHED if key not in params.model_fields_set]:
@@ -47,6 +49,11 @@ def load(path: Path = PARAMS) -> Params:
             f"add it, or `{missing[0]}: {{}}` for its defaults"
         )
     return params
+
+
+def read_yaml(text: str) -> Any:
+    """The values of a YAML text. Raises YAMLError, RecursionError and ValueError."""
+    return yaml.load(text, Loader=_LOADER)
 
 
 def schema() -> str:
@@ -58,7 +65,7 @@ def _compose(path: Path, text: str) -> yaml.Node:
     """Parse to nodes, which know their lines; refuse what is no mapping and keys given twice."""
     try:
         root = yaml.compose(text, Loader=_LOADER)
-        yaml.load(text, Loader=_LOADER)
+        read_yaml(text)
     except RecursionError:
         raise UsageError(f"{path}, line 1: not valid YAML: nested too deeply") from None
     except yaml.MarkedYAMLError as error:
@@ -107,7 +114,7 @@ def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # A misspelt key is also a missing one: the line that is there says more.
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
-    loc = [part for part in fault["loc"] if part not in KINDS]
+    loc = [part for part in fault["loc"] if part not in (*KINDS, "[key]")]
     words = _words(fault)
     named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", words)
     if fault["type"] == "value_error" and named:
@@ -145,6 +152,10 @@ def _words(fault: Any) -> str:
             return "must be plain ASCII, a URL or mail address"
         case "string_pattern_mismatch" if fault["loc"][-1] == "dataset":
             return "must be owner/name, as in https://huggingface.co/datasets/owner/name"
+        case "string_pattern_mismatch" if fault["loc"][-1] == "[key]":
+            return "is no wnid; write e.g. n02109961"
+        case "string_pattern_mismatch":
+            return "must be one line of 1 to 200 characters"
         case "too_short":
             return f"must hold at least {context['min_length']}"
         case "too_long":

@@ -97,6 +97,12 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
     }
 
 
+def relisting(params: Params) -> str:
+    """The command that asks the sources again, with all that they pin."""
+    pinned = any(is_web(source.location) for source in params.sources)
+    return f"{SWITCH}=ignore dvc repro --force" if pinned else "dvc repro --force"
+
+
 class RawPins:
     """The pinned fates of one class's URLs, read when first needed."""
 

@@ -17,8 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from allrounder import sourcetexts
 from allrounder.braces import expand
-from allrounder.urltext import is_archive, is_web
 
 
 class Section(BaseModel):
@@ -27,64 +27,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _location(text: str) -> str:
-    if not text or any(ord(character) < 32 for character in text):
-        raise ValueError("must be a path, or a URL that starts with http:// or https://")
-    if "://" in text and not text.startswith(("http://", "https://")):
-        raise ValueError("must be a path, or a URL that starts with http:// or https://")
-    if text.startswith("~"):
-        raise ValueError("begins with ~, which stands for nothing here; write the path out")
-    if "://" in text and "@" in text.partition("://")[2].partition("/")[0]:
-        raise ValueError("must hold no password; put it into ~/.netrc")
-    return text.rstrip("/")
-
-
-def _web_location(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("must be a URL that starts with http:// or https://")
-    return _location(text)
-
-
-def _sha256(text: str) -> str:
-    if not re.fullmatch(r"([0-9a-f]{64})?", text):
-        raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
-    return text
-
-
-def _mid(text: str) -> str:
-    if not re.fullmatch(r"mid:/[a-z]/[0-9a-z_]+", text):
-        raise ValueError("must be an Open Images class, e.g. mid:/m/0bt9lr")
-    return text
-
-
-def _tar_location(text: str) -> str:
-    if "{wnid}" not in text or not text.endswith(".tar"):
-        raise ValueError("must hold {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
-    return _location(text)
-
-
-def _path(text: str) -> str:
-    if is_web(text):
-        raise ValueError("must be a path of this machine, no URL; download it first")
-    return _location(text)
-
-
-def _shards(text: str) -> str:
-    text = _location(text)
-    if wrong := next((shard for shard in expand(text) if not is_archive(shard)), None):
-        raise ValueError(
-            f"{wrong!r} does not end in .tar; a compressed shard cannot be asked for one photo: "
-            "unpack it with gunzip"
-        )
-    return text
-
-
 Sha256 = Annotated[
     str,
-    AfterValidator(_sha256),
+    AfterValidator(sourcetexts.sha256),
     Field(description="SHA-256 of the list's file; another file is refused before it is used"),
 ]
-Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$")]
+Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$"), AfterValidator(sourcetexts.wnid)]
 Labels = dict[Wnid, str]
 _LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
@@ -94,14 +42,14 @@ class FolderSource(Section):
     """Files already here: `<location>/<wnid>/*`, in the order of their names."""
 
     kind: Literal["folder"]
-    location: Annotated[str, AfterValidator(_path)]
+    location: Annotated[str, AfterValidator(sourcetexts.path)]
 
 
 class ImagenetApiSource(Section):
     """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
 
     kind: Literal["imagenet-api"]
-    location: Annotated[str, AfterValidator(_web_location)]
+    location: Annotated[str, AfterValidator(sourcetexts.web_location)]
     form: Literal["urls", "mapping"] = Field(
         "urls", description="urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"
     )
@@ -111,7 +59,7 @@ class UrlListSource(Section):
     """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
 
     kind: Literal["url-list"]
-    location: Annotated[str, AfterValidator(_location)]
+    location: Annotated[str, AfterValidator(sourcetexts.location)]
     sha256: Sha256 = ""
 
 
@@ -119,21 +67,21 @@ class SynsetTarSource(Section):
     """One tar of photos a class; `{wnid}` in the location stands for the class."""
 
     kind: Literal["synset-tar"]
-    location: Annotated[str, AfterValidator(_tar_location)]
+    location: Annotated[str, AfterValidator(sourcetexts.tar_location)]
 
 
 class IlsvrcSource(Section):
     """A copy of ILSVRC2012's training photos: its tar of tars, unpacked once or twice, Kaggle's."""
 
     kind: Literal["ilsvrc"]
-    location: Annotated[str, AfterValidator(_path)]
+    location: Annotated[str, AfterValidator(sourcetexts.path)]
 
 
 class WebdatasetSource(Section):
     """Shards of `<key>.jpg` and `<key>.cls` or `<key>.json`: `shard-{000000..000099}.tar`."""
 
     kind: Literal["webdataset"]
-    location: Annotated[str, AfterValidator(_shards)]
+    location: Annotated[str, AfterValidator(sourcetexts.shards)]
     labels: Labels = Field({}, description=_LABELS)
     label_key: str = Field("label", min_length=1, description="the label's key in a .json")
 
@@ -158,7 +106,7 @@ class HuggingfaceSource(Section):
     limit: int = Field(
         5000, ge=1, le=1_000_000, description="rows of a class listed at most; 100 cost a request"
     )
-    location: Annotated[str, AfterValidator(_web_location)] = Field(
+    location: Annotated[str, AfterValidator(sourcetexts.web_location)] = Field(
         "https://datasets-server.huggingface.co", description="the API's address"
     )
 
@@ -167,7 +115,7 @@ class CsvSource(Section):
     """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
-    location: Annotated[str, AfterValidator(_location)]
+    location: Annotated[str, AfterValidator(sourcetexts.location)]
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
         None, description="null: by the location's ending"
     )
@@ -179,6 +127,7 @@ class CsvSource(Section):
     landing_url: Name | None = Field(
         None, description="column of the photos' pages; null: `landing_url`, if it is there"
     )
+    title: Name | None = Field(None, description="column; null: `title`, if it is there")
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
 
@@ -186,7 +135,7 @@ class CsvSource(Section):
     def form(self) -> str:
         """The format as given, or by the ending of the location's path; '' when neither says."""
         name = self.location.partition("?")[0].partition("#")[0].lower()
-        ending = name.removesuffix(".gz").removesuffix(".zip").rpartition(".")[2]
+        ending = re.sub(r"\.(tar\.gz|tgz|gz|zip)$", "", name).rpartition(".")[2]
         return self.format or _ENDINGS.get(ending, "")
 
     @model_validator(mode="after")
@@ -206,10 +155,10 @@ class OpenImagesSource(Section):
     """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
 
     kind: Literal["open-images"]
-    location: Annotated[str, AfterValidator(_web_location)] = Field(
+    location: Annotated[str, AfterValidator(sourcetexts.web_location)] = Field(
         "https://storage.googleapis.com/openimages", description="where the CSVs are"
     )
-    photos: Annotated[str, AfterValidator(_web_location)] = Field(
+    photos: Annotated[str, AfterValidator(sourcetexts.web_location)] = Field(
         "https://open-images-dataset.s3.amazonaws.com", description="where the photos are"
     )
     parts: list[Literal["validation", "test", "train"]] = Field(
@@ -217,7 +166,7 @@ class OpenImagesSource(Section):
         min_length=1,
         description="read in this order; CSVs of about 45 MB, 130 MB and 3.4 GB",
     )
-    classes: dict[Wnid, Annotated[str, AfterValidator(_mid)]] = Field(
+    classes: dict[Wnid, Annotated[str, AfterValidator(sourcetexts.mid)]] = Field(
         {}, description="wnid: mid:/m/...; before what tables/openimages.csv says"
     )
 

@@ -29,6 +29,23 @@ def url_text(raw: bytes) -> str:
     return raw.strip().decode("utf-8", "percent")
 
 
+def url_line(raw: bytes) -> str:
+    """A URL as a list has it, with nothing in it that would break a table: see `printable`."""
+    return printable(url_text(raw))
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, half surrogates and the like are percent-encoded.
+
+    No URL may hold them: the download says `bad_url` or asks for it as it is then.
+    """
+    return "".join(c if c.isprintable() else _percent_of(c) for c in text)
+
+
+def _percent_of(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
 MAX_TEXT = 1_000
 """Characters of a licence, an author or the like at most: what is longer is none."""
 
@@ -39,12 +56,13 @@ def one_line(text: str) -> str:
 
 
 _FLICKR = re.compile(
-    r"https?://[a-z0-9.-]*\.(?:static\.?flickr\.com|staticflickr\.com)(?::[0-9]+)?"
+    r"https?://(?:[a-z0-9-]+\.)*(?:static\.?flickr|photos[0-9]*\.flickr)\.com(?::[0-9]+)?"
     r"/(?:[^/?#]+/)*([0-9]+)_[0-9a-f]+",
     re.IGNORECASE,
 )
 """Flickr's photo URLs: `.../<server>/<photo id>_<secret>[_<size>].jpg`.
 
+Hosts of its first years: static.flickr.com, and photos1.flickr.com without a server.
 Source: https://www.flickr.com/services/api/misc.urls.html
 """
 
@@ -55,6 +73,9 @@ def flickr_photo(url: str) -> str:
     return f"flickr {found[1]}" if found else ""
 
 
+_ROW = re.compile(r"[^#]+/rows\?dataset=[^#]+&length=1#[^@]+")
+"""A photo of a row of a Hugging Face dataset, whose fragment names its column (rowpages.py)."""
+
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -62,14 +83,15 @@ def same_photo(url: str) -> str:
     """A text that is the same for URLs of the web that name the same photo.
 
     Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
-    6.2); for a photo on Flickr also to the host's alias and the size. Other URLs, slices among
-    them, as they are.
+    6.2); for a photo on Flickr also to the host's alias and the size. A row of a dataset keeps its
+    fragment's column. Other URLs, slices among them, as they are.
     """
     if not is_web(url) or parse(url):
         return url
     if photo := flickr_photo(url):
         return photo
-    scheme, _, rest = url.partition("#")[0].partition("://")
+    row = _ROW.match(url)
+    scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
     end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
     host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
     return host + (rest[end:] or "/")

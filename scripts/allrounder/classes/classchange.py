@@ -3,7 +3,8 @@
 Not for the text of the file (classedit.py) or for what DVC will do (forecast.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +61,12 @@ def add(path: Path, query: str, voc: str = "") -> Change:
             "there; remove that first"
         )
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
-    inside = f" ({len(synsets_of(key))} ILSVRC classes)" if is_subtree(key) else ""
+    count = len(synsets_of(key))
+    inside = f" ({count} ILSVRC class{'es' if count > 1 else ''})" if is_subtree(key) else ""
     text = _text(path)
     lock = forecast.locked(text)
-    text = added(text, key, label, name + inside)
+    with _in_file(path):
+        text = added(text, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load(path)
     follows = _follow(path, before, after, forecast.after_adding(key, after, lock))
@@ -84,7 +87,8 @@ def remove(path: Path, query: str) -> Change:
     index = list(before.classes).index(key)
     text = _text(path)
     lock = forecast.locked(text)
-    text = removed(text, key)
+    with _in_file(path):
+        text = removed(text, key)
     replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
     after = load(path)
     sentences = forecast.after_removing(key, index, after, lock)
@@ -113,7 +117,7 @@ def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
 def _is_like(key: str, voc: str | None, text: str) -> bool:
     """Whether a class has `text` in one of its names, or as its VOC label."""
     synset, text = find(wnid_of(key)), text.casefold()
-    names = synset.names if synset else ()
+    names = synset.names if synset and text else ()
     return text == voc or any(text in name.casefold() for name in names)
 
 
@@ -126,6 +130,15 @@ def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> 
     old, new = labels(before.classes), labels(after.classes)
     renamed = [f"{old[key]} to {new[key]}" for key in old if new.get(key, old[key]) != old[key]]
     return [*sentences, *(f"its namesake's folder changes from {one}" for one in renamed)]
+
+
+@contextmanager
+def _in_file(path: Path) -> Iterator[None]:
+    """Names the file in what is said of its text."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _text(path: Path) -> str:

@@ -89,8 +89,10 @@ def _places(text: str) -> dict[str, Place]:
     try:
         classes: Any = YAML().load(text)["classes"]
     except YAMLError as error:
-        words = str(error).splitlines()[0]
-        raise UsageError(f"not valid YAML 1.2 ({words}); correct it first") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        words = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML 1.2{where}: {words}; correct it first") from None
     if not isinstance(classes, CommentedMap) or classes.fa.flow_style():
         raise UsageError(_TOO_CLEVER)
     if set(classes) != set(classes.lc.data or {}):

@@ -44,7 +44,11 @@ def matches_table(query: str, matches: Sequence[Match], on: Screen) -> list[str]
     """Search results, best first."""
     columns = (*_SYNSET, Column("a kind of", "dim", elastic=True))
     rows = [[*_cells(match.synset), _parents(match.synset)] for match in matches]
-    return table(columns, rows, on) if rows else [f"no synset like {query!r}"]
+    if rows:
+        return table(columns, rows, on)
+    label = "".join(query.lower().replace("_", " ").split())
+    hint = f"; it is a VOC label: classes.py voc {label}" if label in VOC_LABELS else ""
+    return [f"no synset like {query!r}{hint}"]
 
 
 def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:

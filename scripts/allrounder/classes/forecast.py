@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from allrounder import pins
 from allrounder.fetch_urls.sources import described
 from allrounder.params import Params
+from allrounder.paramsfile import read_yaml
 from allrounder.sourceparams import FolderSource
 from allrounder.subtrees import synsets_of
 from allrounder.synsets import find
@@ -39,7 +38,7 @@ def locked(text: str) -> Locked:
 
     `pins.lock_params` holds nothing where ALLROUNDER_PINS=ignore says so.
     """
-    written = yaml.safe_load(text)
+    written = read_yaml(text)
     held: dict[str, Any] = {}
     for stage in STAGES:
         held |= pins.lock_params(stage)

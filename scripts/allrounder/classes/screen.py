@@ -39,11 +39,12 @@ class Screen:
         return max(1, self.height - 3) if self.height else 0
 
 
-def screen(out: TextIO, everything: bool) -> Screen:
+def screen(out: TextIO | None, everything: bool) -> Screen:
     """The terminal's, or 100 x 24 where there is none; `everything` lifts the height."""
     size = shutil.get_terminal_size((100, 24))
-    colour = out.isatty() and not os.environ.get("NO_COLOR")
-    width = 0 if everything and not out.isatty() else size.columns
+    terminal = out is not None and out.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = 0 if everything and not terminal else size.columns
     return Screen(width, 0 if everything else size.lines, colour)
 
 

@@ -5,6 +5,7 @@ Not for exact answers to programs: that is synsets.find.
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,8 +19,14 @@ _LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
 """difflib's ratio for a misspelt word; a swap in a word of up to four letters costs it more."""
 _SWAPPED = 0.95
 """The same letters in another order: the likeliest slip, which difflib holds for two."""
+_LONGEST = 80
+"""Characters of a text that is looked through for misspellings; the longest name has 47."""
 _NAMED = 5
 """Candidates that an error names at most."""
+
+
+_FOLDED = re.compile("['\u2019\u0300-\u036f]")
+"""Apostrophes and accents, which make no difference."""
 
 
 class Rank(IntEnum):
@@ -54,7 +61,9 @@ def search(query: str) -> list[Match]:
         for synset in synsets().values()
         if (rank := _rank(synset, query.strip(), words)) is not None
     ]
-    return sorted(matches or _misspelt(words), key=_order)
+    if not matches and len(query) <= _LONGEST:
+        matches = list(_misspelt(words))
+    return sorted(matches, key=_order)
 
 
 def resolve(text: str) -> str:
@@ -175,7 +184,8 @@ def _plain(text: str) -> str:
 @cache
 def _words(text: str) -> tuple[str, ...]:
     """Lower-case words in the singular; hyphens, underscores and the like part them."""
-    words = re.findall(r"[^\W_]+", text.lower().replace("'", ""))
+    text = _FOLDED.sub("", unicodedata.normalize("NFKD", text.lower()))
+    words = re.findall(r"[^\W_]+", text)
     return tuple(map(_singular, words))
 
 

@@ -76,7 +76,9 @@ class Crawl:
         self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
         self._spool = spool
         rows = _row_pages(params)
-        self._fetcher = Fetcher(network, params.download, rows=rows, waits=share.waits)
+        self._fetcher = Fetcher(
+            network, params.download, rows=rows, waits=share.waits, sources=params.sources
+        )
         self._active: list[ClassRun] = []
         self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds

@@ -39,7 +39,8 @@ class Request:
     """One request to make; `sink` takes the body instead of `Reply.body`.
 
     With a `size`, only so many bytes from `offset` on are asked for; else all from there on.
-    `headers` are lines of this request alone: what they hold goes to no other.
+    `headers` are lines of this request alone: what they hold goes to no other. `login` says
+    whether it may carry what ~/.netrc has for the host.
     """
 
     url: str
@@ -48,8 +49,9 @@ class Request:
     offset: int = 0
     size: int = 0
     headers: tuple[str, ...] = ()
+    login: bool = False
 
     @property
     def kind(self) -> tuple[object, ...]:
         """All but its URL that a handle is set up for."""
-        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers
+        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers, self.login

@@ -3,11 +3,13 @@
 Not for which URLs are asked or which photos are taken: that is quota.py and crawl.py.
 """
 
+import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from allrounder.download import fates
 from allrounder.download.archivefetch import ArchiveJob
@@ -21,6 +23,8 @@ from allrounder.download.urlcheck import BadUrlError, host_of, request_url
 from allrounder.params import Download, Network
 from allrounder.records import Status
 from allrounder.slices import Slice, parse
+from allrounder.sourceparams import Source
+from allrounder.urltext import is_web
 
 if TYPE_CHECKING:
     from allrounder.download.rowpages import RowJob, RowPages
@@ -72,6 +76,7 @@ class Fetcher:
         rng: random.Random | None = None,
         rows: "RowPages | None" = None,
         waits: MutableSequence[float] | None = None,
+        sources: Sequence[Source] = (),
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
         self.traffic = Traffic()
@@ -79,6 +84,7 @@ class Fetcher:
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
         self._transfers, self._rows = Transfers(network), rows
+        self._logins = logins(sources)
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
@@ -136,16 +142,16 @@ class Fetcher:
 
     def _request(self, job: _Job) -> Request:
         url = job.asked[-1]
-        headers = job.headers.get(url, ())
+        if job.row:
+            return job.row.request(url, self.bounds)
+        headers, login = job.headers.get(url, ()), _place(url) in self._logins
         if job.archive:
             job.archive.begin()
             offset = job.archive.ask_from
-            return Request(url, 0, job.archive.sink, offset, headers=headers)
-        if job.row:
-            return job.row.request(url, self.bounds)
+            return Request(url, 0, job.archive.sink, offset, headers=headers, login=login)
         if part := job.part:
-            return Request(url, part.size, None, part.offset, part.size, headers)
-        return Request(url, self.bounds.max_bytes, headers=headers)
+            return Request(url, part.size, None, part.offset, part.size, headers, login)
+        return Request(url, self.bounds.max_bytes, headers=headers, login=login)
 
     def _reply(self, job: _Job, reply: Reply) -> None:
         now, host = self._clock(), host_of(job.asked[-1])
@@ -184,6 +190,24 @@ class Fetcher:
         body = reply.body if good and not job.archive else b""
         final_url, headers = _final_url(job), reply.headers
         self._ended.append(Fetched(job.token, verdict, final_url, body, size, headers))
+
+
+def logins(sources: Iterable[Source]) -> frozenset[str]:
+    """Where a login of ~/.netrc may go: the hosts of the sources, over https or as they say.
+
+    Not to the Hub, which has a token (rowpages.py), and to no other host that has a photo.
+    """
+    found: set[str] = set()
+    for source in sources:
+        if source.kind != "huggingface" and is_web(source.location):
+            with contextlib.suppress(BadUrlError):
+                place = _place(request_url(source.location))
+                found |= {place, f"https://{place.partition('://')[2]}"}
+    return frozenset(found)
+
+
+def _place(url: str) -> str:
+    return f"{urlsplit(url).scheme}://{host_of(url)}"
 
 
 def _final_url(job: _Job) -> str:

@@ -4,13 +4,11 @@ One request is one hop: redirects and retries are decided elsewhere (fetch.py), 
 may start when, too (hosts.py).
 """
 
-import contextlib
 import os
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import certifi
 import pycurl
@@ -19,6 +17,7 @@ from allrounder.agent import user_agent
 from allrounder.download.exchange import Reply, Request
 from allrounder.download.urlcheck import host_of, is_public
 from allrounder.params import Network
+from allrounder.proxies import proxy_places
 from allrounder.urltext import plain_hosts
 
 _BUFFER = 256 * 2**10
@@ -29,6 +28,7 @@ _HEADERS = frozenset(
         *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
     )
 )
+_NETRC = {False: pycurl.NETRC_IGNORED, True: pycurl.NETRC_OPTIONAL}
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
 
 
@@ -58,6 +58,7 @@ class _Handle:
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
+            *([(pycurl.NETRC_FILE, os.environ["NETRC"])] if os.environ.get("NETRC") else ()),
         ):
             curl.setopt(option, value)
 
@@ -75,6 +76,7 @@ class _Handle:
         self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
+        self.curl.setopt(pycurl.NETRC, _NETRC[request.login])
         if request.offset or request.size:
             last = request.offset + request.size - 1 if request.size else ""
             self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
@@ -115,23 +117,6 @@ class _Handle:
             return socket.socket(family, kind, protocol)
         self.reply.refused = True
         return pycurl.SOCKET_BAD
-
-
-def proxy_places() -> frozenset[tuple[str, int]]:
-    """Addresses and ports of the environment's proxies: connecting to these is always right.
-
-    The names are those libcurl reads (and not HTTP_PROXY, which a CGI client could set); its
-    default port is 1080. Source: curl's manual page, section Environment.
-    """
-    found: set[tuple[str, int]] = set()
-    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        if not (value := os.environ.get(name)):
-            continue
-        parts = urlsplit(value if "://" in value else f"http://{value}")
-        port = parts.port or (443 if parts.scheme == "https" else 1080)
-        with contextlib.suppress(OSError):
-            found |= {(str(info[4][0]), port) for info in socket.getaddrinfo(parts.hostname, port)}
-    return frozenset(found)
 
 
 class Transfers:

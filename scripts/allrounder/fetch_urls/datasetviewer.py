@@ -5,6 +5,7 @@ Not for what the answers mean for our classes (sources/huggingface.py) or for ph
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from allrounder.download.rowpages import NO_ACCESS_CODE, api_url, known_revision
@@ -82,6 +83,8 @@ class Viewer:
         """
         url = api_url(self._source, call, **more)
         answer = self._web.answer(url, self.what, self._sent)
+        if self._token:  # nothing of an answer may say it, be it a split's or a column's name
+            answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
             self._refused(url, answer)
         try:

@@ -22,28 +22,30 @@ _CHUNK = 2**16
 
 
 @contextmanager
-def opened(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | None]]:
-    """A reader of a shard and its size in bytes, or None.
+def opened(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | None, str]]:
+    """A reader of a shard, its size in bytes or None, and its ETag or ''.
 
     Raises DataError that starts with `what` when it cannot be opened or read.
     """
     if is_web(shard):
         with ExitStack() as stack:
-            yield (reader := _WebReader(shard, web, what, stack)).read, reader.size
+            reader = _WebReader(shard, web, what, stack)
+            yield reader.read, reader.size, reader.etag
         return
     try:
         with tarwalk.opened(Path(shard)) as (read, size):
-            yield read, size
+            yield read, size, ""
     except OSError as error:
         raise DataError(f"{what}: {shard}: {error.strerror}") from None
 
 
-def check_ranges(shard: str, web: Web, what: str) -> None:
-    """Ask for a shard's first bytes; DataError when the server gives no parts of files."""
+def version(shard: str, web: Web, what: str) -> str:
+    """A shard's ETag or '', from its first bytes; DataError when the server gives no parts."""
     ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
     with web.stream(shard, what, ranges, expect=(200, 206)) as response:
         if response.status_code != 206:
             raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
+        return response.headers.get("ETag", "")
 
 
 class _WebReader:
@@ -54,6 +56,7 @@ class _WebReader:
         self._position, self._rest = 0, b""  # of what has come and was not asked for yet
         self._breaks = 0
         self.size: int | None = None
+        self.etag = ""
         self._chunks = self._open()
 
     def read(self, position: int, size: int) -> bytes:
@@ -97,7 +100,10 @@ class _WebReader:
             raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
         if not self._position:
             self.size = content_length(response.headers)
-        elif not self._goes_on(content_range(response.headers)):
+            self.etag = response.headers.get("ETag", "")
+        elif response.headers.get("ETag", self.etag) != self.etag or not self._goes_on(
+            content_range(response.headers)
+        ):
             raise DataError(f"{self._what}: {self._url}: another file after a break than before")
         return response.iter_content(_CHUNK)
 

@@ -21,10 +21,13 @@ from allrounder.agent import user_agent
 from allrounder.errors import DataError
 from allrounder.fetch_urls.guard import GuardedAdapter
 from allrounder.params import Network
+from allrounder.proxies import proxies
 from allrounder.urltext import plain_hosts
 
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 MAX_PAGE = 2**26
+_MAX_WORDS = 200
+"""Characters of a stranger's words in a message of ours."""
 _OBJECT = re.compile(r"^(<[^>]* object at [^>]*>|\w+\(host=[^)]*\)): ")
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNORECASE)
 
@@ -71,6 +74,7 @@ class Web:
             raise_on_status=False,
         )
         self._trusted = set(plain_hosts(network.allow_private))
+        proxies()  # or requests would quote one that is none
         self._timeout = (network.connect_timeout, network.total_timeout)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = user_agent(network)
@@ -114,7 +118,7 @@ class Web:
         """
         with self._asked(url, what, headers=headers) as response:
             if response.status_code not in expect:
-                said = f"{response.status_code} {response.reason}"
+                said = f"{response.status_code} {response.reason[:_MAX_WORDS]}"
                 raise DataError(f"{what}: {url} answered {said}{_way_out(response.status_code)}")
             yield response
 
@@ -166,4 +170,4 @@ def _words(error: Exception) -> str:
     while reason.args and isinstance(reason.args[0], BaseException):
         reason = reason.args[0]
     reason = getattr(reason, "reason", None) or reason
-    return _OBJECT.sub("", str(reason))
+    return _OBJECT.sub("", str(reason))[:_MAX_WORDS]

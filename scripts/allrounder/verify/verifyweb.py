@@ -58,7 +58,8 @@ def check(
     answers += map(_slice, forms[Form.SLICE])
     show(len(answers))
     download = _unbounded(params.download, asked)
-    asker = _Asker(Fetcher(params.network, download, rows=rows), download, remembered)
+    fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
+    asker = _Asker(fetcher, download, remembered)
     tars = [
         TarCheck(url, wanted, asker.bounds)
         for url, wanted in _by_archive(forms[Form.ARCHIVE]).items()

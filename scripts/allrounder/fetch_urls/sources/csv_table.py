@@ -16,9 +16,9 @@ from allrounder.fetch_urls.web import Web
 from allrounder.names import url_id
 from allrounder.records import Candidate
 from allrounder.sourceparams import CsvSource
-from allrounder.urltext import is_web, one_line
+from allrounder.urltext import is_web, one_line, printable
 
-_OPTIONAL = ("id", "license", "author", "landing_url")
+_OPTIONAL = ("id", "license", "author", "landing_url", "title")
 _SHOWN = 8
 
 
@@ -64,39 +64,29 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     keys += [key for key in _OPTIONAL if getattr(source, key) or key in there]
     for key in keys:
         name = getattr(source, key) or key
+        if there.count(name) > 1:
+            raise UsageError(f"{what}: {key}: it has {there.count(name)} columns {name!r}")
         if name not in there:
             shown = ", ".join(repr(column)[:60] for column in there[:_SHOWN]) or "none"
             more = ", ..." if len(there) > _SHOWN else ""
             raise UsageError(f"{what}: {key}: it has no column {name!r}, but {shown}{more}")
+    if source.form == "jsonl":  # a row may have keys that the first one lacks
+        keys += [key for key in _OPTIONAL if key not in keys]
     return keys
 
 
 def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
     texts = {key: one_line(row.get(key, "")) for key in _OPTIONAL}
-    return Candidate(
-        texts["id"] or url_id(wnid, url),
-        url,
-        texts["license"],
-        texts["author"],
-        texts["landing_url"],
-    )
+    return Candidate(texts.pop("id") or url_id(wnid, url), url, **texts)
 
 
 def _url(source: CsvSource, text: str) -> str:
-    """A URL of the table; a relative one is resolved where the table came from the web.
-
-    What no URL may hold (control characters, half surrogates) is percent-encoded, so that the
-    download says `bad_url` or asks for it, but no list is broken by it.
-    """
+    """A URL of the table; a relative one is resolved where the table came from the web."""
     text = text.strip()
     if text and is_web(source.location) and not is_web(text):
         with contextlib.suppress(ValueError):  # the download says what is wrong with it
             text = urljoin(source.location, text)
-    return "".join(c if c.isprintable() else _percent(c) for c in text)
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return printable(text)
 
 
 def _warn(what: str, words: str) -> None:

@@ -12,7 +12,7 @@ from allrounder.fetch_urls.web import Web
 from allrounder.names import url_id
 from allrounder.records import Candidate
 from allrounder.sourceparams import ImagenetApiSource
-from allrounder.urltext import url_text
+from allrounder.urltext import url_line, url_text
 
 _CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
 UNKNOWN = b"invalid url!"
@@ -42,5 +42,5 @@ def _candidate(wnid: str, line: bytes, form: str) -> Candidate:
     if form == "mapping":
         image_id, _, url = line.partition(b" ")
         if url.strip():
-            return Candidate(url_text(image_id), url_text(url))
-    return Candidate(url_id(wnid, url_text(line)), url_text(line))
+            return Candidate(url_text(image_id), url_line(url))
+    return Candidate(url_id(wnid, url_text(line)), url_line(line))

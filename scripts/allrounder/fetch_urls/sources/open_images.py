@@ -91,12 +91,12 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
     image, label, confidence = labels.places("ImageID", "LabelName", "Confidence")
     shown: dict[bytes, list[str]] = {}
     for line in labels.lines():
-        cells = line.split(b",")
+        cells = line.rstrip().split(b",")
         if len(cells) != labels.columns:
             raise labels.changed(f"a line {line[:60]!r}")
         if (wnids := classes.get(cells[label])) is None:
             continue
-        if (sure := cells[confidence].strip()) in _THERE:
+        if (sure := cells[confidence]) in _THERE:
             listed = shown.setdefault(cells[image], [])
             listed.extend(wnid for wnid in wnids if wnid not in listed)
         elif sure not in _NOT_THERE:

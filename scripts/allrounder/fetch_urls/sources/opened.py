@@ -5,6 +5,7 @@ Not for what stands in it: that is each source's own.
 
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -17,7 +18,9 @@ from allrounder.fetch_urls import webcache
 from allrounder.fetch_urls.web import Web
 
 _BUFFER = 2**20
-BROKEN = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
+BROKEN = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
+)  # fmt: skip
 """What reading a packed file may raise that is broken or cut off."""
 
 
@@ -44,7 +47,7 @@ def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     """The text inside, by the ending of the location's path."""
     name = location.partition("?")[0].lower()
     if name.endswith((".tgz", ".tar.gz")):
-        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r|gz", bufsize=_BUFFER))  # noqa: SIM115
+        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r:gz"))  # noqa: SIM115
         member = next((member for member in tar if member.isfile()), None)
         if member is None:
             raise EOFError("no file in the archive")
@@ -52,9 +55,16 @@ def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     if name.endswith(".gz"):
         return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER))
     if name.endswith(".zip"):
+        return _unzipped(raw, stack)
+    return raw
+
+
+def _unzipped(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    try:
         archive = stack.enter_context(zipfile.ZipFile(raw))
         first = next((info for info in archive.infolist() if not info.is_dir()), None)
         if first is None:
             raise EOFError("no file in the archive")
         return stack.enter_context(archive.open(first))
-    return raw
+    except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
+        raise zipfile.BadZipFile(str(error)) from None

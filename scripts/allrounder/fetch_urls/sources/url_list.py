@@ -12,7 +12,7 @@ from allrounder.fetch_urls.sources.opened import BROKEN, opened
 from allrounder.fetch_urls.web import Web
 from allrounder.records import Candidate
 from allrounder.sourceparams import UrlListSource
-from allrounder.urltext import url_text
+from allrounder.urltext import url_line, url_text
 
 _LONGEST = 2**20
 """Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
@@ -35,7 +35,7 @@ def candidates(
             if (wnid := wanted.get(line[:9])) is not None:
                 image_id, _, url = line.partition(b"\t")
                 if image_id[9:10] == b"_" and url.strip():
-                    yield wnid, Candidate(url_text(image_id), url_text(url))
+                    yield wnid, Candidate(url_text(image_id), url_line(url))
 
 
 def _checked(lines: Iterator[bytes], what: str) -> Iterator[bytes]:

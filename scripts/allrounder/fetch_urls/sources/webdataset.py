@@ -6,7 +6,7 @@ then takes single photos as slices. Not for compressed shards: those have no sli
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,9 @@ from allrounder.errors import DataError
 from allrounder.fetch_urls import shards, tarwalk
 from allrounder.fetch_urls.labelmatch import matcher, plain
 from allrounder.fetch_urls.tarwalk import Entry, Reader
+from allrounder.fetch_urls.walkcache import Photo, WalkCache
 from allrounder.fetch_urls.web import Web
+from allrounder.offline import offline
 from allrounder.records import Candidate
 from allrounder.slices import Slice
 from allrounder.sourceparams import WebdatasetSource
@@ -53,34 +55,48 @@ def candidates(
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
-            if number == 0 and is_web(shard):
-                shards.check_ranges(shard, web, what)
-            yield from _listed(shard, source.label_key, meant, web, what)
+            photos = _photos(shard, source.label_key, web, what, first=number == 0)
+            yield from _listed(photos, source.label_key, meant, f"{what}: {shard}")
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
 
 
 def _listed(
-    shard: str, label_key: str, meant: dict[str, str], web: Web, what: str
+    photos: Iterable[Photo], label_key: str, meant: dict[str, str], what: str
 ) -> Iterator[tuple[str, Candidate]]:
-    photos = labelled = 0
-    with shards.opened(shard, web, what) as (read, size):
-        try:
-            for sample in samples(read, size):
-                if sample.image is None:
-                    continue
-                about = _about(sample.texts.get("json", b""))
-                label = _label(sample.texts.get("cls"), about.get(label_key))
-                photos, labelled = photos + 1, labelled + (label is not None)
-                if label is not None and (wnid := meant.get(plain(label))):
-                    yield wnid, _candidate(shard, sample.key, sample.image, about)
-        except BrokenTarError as error:
-            raise DataError(f"{what}: {shard}: {error}") from None
+    number = labelled = 0
+    for label, candidate in photos:
+        number, labelled = number + 1, labelled + (label is not None)
+        if label is not None and (wnid := meant.get(plain(label))):
+            yield wnid, candidate
     if not labelled:
         raise DataError(
-            f"{what}: {shard}: {photos} photos, none with a label (<key>.cls, "
+            f"{what}: {number} photos, none with a label (<key>.cls, "
             f"or {label_key!r} in <key>.json: see label_key)"
         )
+
+
+def _photos(shard: str, label_key: str, web: Web, what: str, first: bool) -> Iterator[Photo]:
+    """The photos of a shard: as they were when this very version was read, or read now."""
+    kept = WalkCache(shard, label_key)
+    if is_web(shard) and (first or kept.exists):
+        etag = None if offline() and kept.exists else shards.version(shard, web, what)
+        if (known := kept.photos(etag)) is not None:
+            yield from known
+            return
+    with shards.opened(shard, web, what) as (read, size, etag):
+        try:
+            yield from kept.keep(_walked(shard, label_key, read, size), etag)
+        except BrokenTarError as error:
+            raise DataError(f"{what}: {shard}: {error}") from None
+
+
+def _walked(shard: str, label_key: str, read: Reader, size: int | None) -> Iterator[Photo]:
+    for sample in samples(read, size):
+        if sample.image:
+            about = _about(sample.texts.get("json", b""))
+            label = _label(sample.texts.get("cls"), about.get(label_key))
+            yield label, _candidate(shard, sample.key, sample.image, about)
 
 
 def samples(read: Reader, size: int | None) -> Iterator[Sample]:
@@ -118,6 +134,7 @@ def _candidate(shard: str, key: str, image: Entry, about: dict[str, Any]) -> Can
         _words(about.get("license")),
         _words(about.get("author")),
         landing if is_web(landing) else "",
+        title=_words(about.get("title")),
     )
 
 

@@ -1,0 +1,90 @@
+"""A login of ~/.netrc opens what the sources name, photos and archives too; nobody else gets it."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from pydantic import TypeAdapter
+
+from allrounder.download.fetch import logins
+from allrounder.records import Status
+from allrounder.sourceparams import Source
+from webfaults.archives import photos_tar
+from webfaults.pictures import photo
+from webfaults.project import WNID, Project
+from webfaults.server import Exchange, Server, behaviour
+
+LOGIN = "Basic " + b64encode(b"me:mine").decode()
+NETRC = "machine 127.0.0.1 login me password mine\nmachine localhost login me password mine\n"
+
+
+@behaviour
+def gated(exchange: Exchange) -> None:
+    """Photos, and archives of them, for who logs in."""
+    if exchange.headers.get("authorization") != LOGIN:
+        return exchange.reply(code=401, headers=[("WWW-Authenticate", "Basic")])
+    is_tar = exchange.path.endswith(".tar")
+    exchange.reply(photos_tar(2) if is_tar else photo(exchange.argument))
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for name in ("NETRC", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".netrc").write_text(NETRC)
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Server() as running:
+        yield running
+
+
+def crawl(folder: Path, urls: list[str], location: str) -> list[tuple[Status, str]]:
+    sources = [{"kind": "csv", "location": location}]
+    rows = Project(folder, {WNID: urls}, sources=sources).crawl_here()
+    return [(row.status, row.detail) for row in rows]
+
+
+def test_a_login_opens_the_photos_and_archives_of_the_sources_host(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = [server.url("gated/1.jpg"), server.url("gated/x.tar")]
+    got = crawl(tmp_path / "a", urls, server.url("list.csv"))
+    assert [status for status, _ in got].count(Status.OK) == 3
+    (tmp_path / ".netrc").rename(tmp_path / "mine")
+    monkeypatch.setenv("NETRC", str(tmp_path / "mine"))
+    assert crawl(tmp_path / "b", urls, server.url("list.csv")) == got
+
+
+def test_no_other_host_gets_a_login(tmp_path: Path, server: Server) -> None:
+    other = server.root.replace("127.0.0.1", "localhost")
+    urls = [server.url("gated/1.jpg"), server.url(f"to?url={quote(f'{other}/good/1', safe='')}")]
+    urls += [f"{other}/gated/2.jpg", server.url("gated/3.jpg")]
+    got = crawl(tmp_path / "a", urls, server.url("list.csv"))
+    assert got == [
+        (Status.OK, ""),
+        (Status.OK, ""),
+        (Status.HTTP_ERROR, "401"),
+        (Status.OK, ""),
+    ]
+    asked = {(e.headers["host"].split(":")[0], "authorization" in e.headers) for e in server.log}
+    assert asked == {("127.0.0.1", True), ("localhost", False)}
+    everything = b"".join(p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file())
+    assert b"mine" not in everything
+
+
+@pytest.mark.parametrize(
+    ("source", "places"),
+    [
+        ({"kind": "csv", "location": "https://H.example/l.csv"}, {"https://h.example"}),
+        (
+            {"kind": "synset-tar", "location": "http://h.example:81/{wnid}.tar"},
+            {"http://h.example", "https://h.example"},
+        ),
+        ({"kind": "huggingface", "dataset": "a/b"}, set()),
+        ({"kind": "folder", "location": "photos"}, set()),
+    ],
+)
+def test_a_login_is_for_the_sources_hosts(source: dict[str, str], places: set[str]) -> None:
+    assert logins([TypeAdapter[Source](Source).validate_python(source)]) == places
