@@ -45,6 +45,7 @@ class _Handle:
         self._allowed, self._proxies = allowed, proxies
         self._network = network
         self.curl = curl = pycurl.Curl()
+        netrc = os.path.expanduser(os.environ.get("NETRC", ""))  # as requests does
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
@@ -54,11 +55,11 @@ class _Handle:
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
+            (pycurl.CAINFO, os.fsencode(os.environ.get("SSL_CERT_FILE") or certifi.where())),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
-            *([(pycurl.NETRC_FILE, os.environ["NETRC"])] if os.environ.get("NETRC") else ()),
+            *([(pycurl.NETRC_FILE, os.fsencode(netrc))] if netrc else ()),
         ):
             curl.setopt(option, value)
 
