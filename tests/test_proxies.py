@@ -100,7 +100,9 @@ def test_no_proxy_opens_no_way_to_private_addresses(
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("place", ["h:99999", "[::1", "", "s3cret/x@h:1", "/x@h:1"])
+@pytest.mark.parametrize(
+    "place", ["h:99999", "[::1", "", "s3cret/x@h:1", "/x@h:1", "h:1#x@h", "h:1?x@h"]
+)
 def test_what_is_no_proxy_is_refused_and_not_said(
     monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
@@ -109,6 +111,17 @@ def test_what_is_no_proxy_is_refused_and_not_said(
         with pytest.raises(UsageError, match=f"environment: {name}: is no address") as caught:
             use()
         assert "s3cret" not in str(caught.value)
+
+
+def test_a_proxy_of_an_unknown_kind_is_refused_and_not_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks9://me:s3cret@h:1")
+    with pytest.raises(UsageError, match="environment: all_proxy: is no address") as caught:
+        Web(Network())
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("all_proxy", "socks5h://me:s3cret@h:1")
+    Web(Network())
 
 
 def test_a_proxy_that_does_not_answer_is_named_without_its_password(

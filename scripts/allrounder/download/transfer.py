@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -45,7 +46,7 @@ class _Handle:
         self._allowed, self._proxies = allowed, proxies
         self._network = network
         self.curl = curl = pycurl.Curl()
-        netrc = os.path.expanduser(os.environ.get("NETRC", ""))  # as requests does
+        netrc = os.environ.get("NETRC")  # requests reads it by itself
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
@@ -59,7 +60,7 @@ class _Handle:
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
-            *([(pycurl.NETRC_FILE, os.fsencode(netrc))] if netrc else ()),
+            *([(pycurl.NETRC_FILE, os.fsencode(Path(netrc).expanduser()))] if netrc else ()),
         ):
             curl.setopt(option, value)
 
