@@ -292,6 +292,14 @@ def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert said == "error: data/photos: Permission denied; give yourself access\n"
 
 
+def test_what_is_not_permitted_without_a_file_is_a_fault_of_ours() -> None:
+    def refused() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(PermissionError):
+        errors.run(refused)
+
+
 HOSTILE = {
     "length": "HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n",
     "long length": f"HTTP/1.1 200 OK\r\nContent-Length: {'9' * 5000}\r\n",
