@@ -74,6 +74,7 @@ def test_no_other_host_gets_a_login(tmp_path: Path, server: Server) -> None:
     assert asked == {("127.0.0.1", True), ("localhost", False)}
     everything = b"".join(p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert b"mine" not in everything
+    assert LOGIN.removeprefix("Basic ").encode() not in everything
 
 
 def test_no_other_port_of_a_host_gets_a_login(tmp_path: Path, server: Server) -> None:

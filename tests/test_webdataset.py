@@ -332,7 +332,7 @@ def test_after_a_break_only_the_rest_is_asked_for(server: ShardServer) -> None:
 
 def test_a_server_may_give_less_than_the_rest(server: ShardServer) -> None:
     expected = listed(f"{server.base}/s-{{00..02}}.tar")
-    server.cut["/s-01.tar"], server.most = [70_000], 1_000
+    server.cut["/s-01.tar"], server.most = [70_000], 10_000
     assert listed(f"{server.base}/s-{{00..02}}.tar") == expected
 
 
