@@ -1,5 +1,6 @@
 """Shards here and on the web: what they list, what they cost, and what is said when they fail."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from allrounder.download.quota import SLACK
 from allrounder.errors import DataError
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.webdataset import samples
+from allrounder.fetch_urls.walkcache import Photo, WalkCache
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate, RawRow, Status
@@ -390,6 +392,22 @@ def test_a_shard_is_read_once_for_all_classes(
             kept.write_bytes(cut)
             with pytest.raises(DataError, match=r"\.walk is damaged; remove it"):
                 listed(place, [CAT])
+
+
+TEXT = st.text(st.characters(), max_size=9)  # half surrogates and line ends among them
+PHOTOS = st.builds(Candidate, TEXT, TEXT, TEXT, TEXT, TEXT, title=TEXT)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.none() | TEXT, PHOTOS), max_size=4))
+def test_what_is_kept_of_a_shard_is_what_was_read(
+    tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]
+) -> None:
+    with contextlib.chdir(tmp_path_factory.getbasetemp()):
+        kept = WalkCache("https://h.example/s.tar", "label")
+        assert list(kept.keep(photos, '"1"')) == photos
+        assert list(kept.photos('"1"') or ()) == list(kept.photos(None) or ()) == photos
+        assert kept.photos('"2"') is None
 
 
 @pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('W/"1"', 'W/"1"'), ('"1"', "")])
