@@ -22,13 +22,13 @@ def main() -> None:
     with workdir.locked("fetch_urls"):  # the cache too is for one run at a time
         pinned = pins.pinned_candidates(params)
         new = [wnid for wnid in params.classes if wnid not in pinned]
-        known = dict(pinned)
+        known, files = dict(pinned), localfiles.states(params.sources, params.classes)
         if new:
             web = Web(params.network)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:
-            localfiles.remember(params.sources, params.classes)
+            localfiles.remember(files)
 
 
 if __name__ == "__main__":

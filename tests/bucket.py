@@ -1,13 +1,10 @@
 """A web server on loopback that serves files as a cloud bucket does: ETags, ranges, and faults."""
 
-import contextlib
 import hashlib
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+
+from loopback import Handler, Loopback
 
 
 @dataclass
@@ -21,7 +18,7 @@ class Fault:
     cut: int | None = None  # with status 200: break off after so many bytes of the file
 
 
-class Bucket:
+class Bucket(Loopback):
     """Serves `files` by path; `faults` come first. `asked` are the requests: path, headers."""
 
     def __init__(self, files: dict[str, bytes]):
@@ -31,22 +28,7 @@ class Bucket:
         self.most: int | None = None  # bytes of a part at most
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.answered: Counter[int] = Counter()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     def paths(self) -> list[str]:
         """The paths asked for, in order; the list of requests is then empty again."""
@@ -61,11 +43,9 @@ def etag(body: bytes) -> str:
     return f'"{hashlib.md5(body).hexdigest()}"'
 
 
-def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+def _handler(bucket: Bucket) -> type[Handler]:
+    class BucketHandler(Handler):
+        def get(self) -> None:
             bucket.asked.append((self.path, dict(self.headers)))
             fault = bucket.faults.get(self.path)
             if fault and fault.times:
@@ -116,11 +96,4 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             if cut is not None:
                 self.close_connection = True
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                super().handle()
-
-    return Handler
+    return BucketHandler

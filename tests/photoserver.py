@@ -3,24 +3,21 @@
 Not for what the web does wrong: that is webfaults/.
 """
 
-import contextlib
 import gzip
 import hashlib
 import io
 import random
 import re
 import tarfile
-import threading
 import time
 import zipfile
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+
+from loopback import Handler, Loopback
 
 
-class PhotoServer:
+class PhotoServer(Loopback):
     """Serves `<folder>/<wnid>/*`; `asked` counts requests by path.
 
     `gone` paths answer 404; `jitter` is a random generator that makes answers come in another
@@ -41,22 +38,7 @@ class PhotoServer:
             f"/img/{path.parent.name}/{path.name}": path.read_bytes()
             for path in sorted(folder.glob("n*/*"))
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     @property
     def photos_asked(self) -> list[str]:
@@ -124,11 +106,9 @@ def packed(text: bytes, suffix: str) -> bytes:
     return text
 
 
-def _handler(server: PhotoServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+def _handler(server: PhotoServer) -> type[Handler]:
+    class PhotoHandler(Handler):
+        def get(self) -> None:
             server.asked[self.path] += 1
             if server.jitter:
                 time.sleep(server.jitter.uniform(0, 0.02))
@@ -155,11 +135,4 @@ def _handler(server: PhotoServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                super().handle()
-
-    return Handler
+    return PhotoHandler

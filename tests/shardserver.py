@@ -3,17 +3,14 @@
 It notes what was asked of it, and can be told to fail in the ways that servers do.
 """
 
-import contextlib
 import re
-import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+
+from loopback import Handler, Loopback
 
 
-class ShardServer:
+class ShardServer(Loopback):
     """Serves `files` by path; `log` holds (path, value of Range or '') of every request."""
 
     def __init__(self, files: dict[str, bytes] | None = None):
@@ -26,22 +23,7 @@ class ShardServer:
         self.moved: dict[str, str] = {}
         self.headers: dict[str, str] = {}  # more of them
         self.log: list[tuple[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     @property
     def slices(self) -> list[str]:
@@ -75,11 +57,9 @@ class ShardServer:
         return 206, [("Content-Range", place)], body[first : last + 1]
 
 
-def _handler(server: ShardServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
+def _handler(server: ShardServer) -> type[Handler]:
+    class ShardHandler(Handler):
+        def get(self) -> None:
             part = self.headers.get("Range", "")
             server.log.append((self.path, part))
             code, headers, body = server.answer(self.path, part)
@@ -97,11 +77,4 @@ def _handler(server: ShardServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(length))
             self.end_headers()
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-        def handle(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                super().handle()
-
-    return Handler
+    return ShardHandler

@@ -8,9 +8,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow
@@ -28,6 +26,7 @@ from allrounder.params import Network
 from allrounder.paramsfile import load
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source
+from loopback import Handler, Loopback
 from project import Project
 from webfaults import archives
 from webfaults.archives import make_tar
@@ -291,8 +290,10 @@ def web() -> Iterator[tuple[str, dict[str, Answer]]]:
     """A server of answers by path."""
     answers: dict[str, Answer] = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Answers(Handler):
+        protocol_version = "HTTP/1.0"
+
+        def get(self) -> None:
             code, headers, body = answers.get(self.path, (404, {}, b""))
             self.send_response(code)
             for name, value in ({"Content-Length": str(len(body))} | headers).items():
@@ -300,14 +301,8 @@ def web() -> Iterator[tuple[str, dict[str, Answer]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", answers
-    server.shutdown()
-    server.server_close()
+    with Loopback(Answers) as server:
+        yield server.base, answers
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -9,6 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from allrounder.download.fetch import logins
+from allrounder.fetch_urls.web import Web
+from allrounder.params import Network
 from allrounder.records import Status
 from allrounder.sourceparams import Source
 from webfaults.archives import photos_tar
@@ -52,8 +54,8 @@ def test_a_login_opens_the_photos_and_archives_of_the_sources_host(
     urls = [server.url("gated/1.jpg"), server.url("gated/x.tar")]
     got = crawl(tmp_path / "a", urls, server.url("list.csv"))
     assert [status for status, _ in got].count(Status.OK) == 3
-    (tmp_path / ".netrc").rename(tmp_path / "mine")
-    monkeypatch.setenv("NETRC", str(tmp_path / "mine"))
+    (tmp_path / ".netrc").rename(tmp_path / "Geheimnü")
+    monkeypatch.setenv("NETRC", "~/Geheimnü")
     assert crawl(tmp_path / "b", urls, server.url("list.csv")) == got
 
 
@@ -72,15 +74,50 @@ def test_no_other_host_gets_a_login(tmp_path: Path, server: Server) -> None:
     assert asked == {("127.0.0.1", True), ("localhost", False)}
     everything = b"".join(p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert b"mine" not in everything
+    assert LOGIN.removeprefix("Basic ").encode() not in everything
+
+
+def test_no_other_port_of_a_host_gets_a_login(tmp_path: Path, server: Server) -> None:
+    with Server() as other:
+        urls = [server.url("gated/1.jpg"), other.url("gated/2.jpg")]
+        urls += [server.url(f"to?url={quote(other.url('good/3.jpg'), safe='')}")]
+        got = crawl(tmp_path, urls, server.url("list.csv"))
+        assert [detail for _, detail in got] == ["", "401", ""]
+        assert len(other.log) == 2
+        assert not any("authorization" in exchange.headers for exchange in other.log)
+
+
+@pytest.mark.parametrize("netrc", [NETRC, "default login me password mine\n"])
+@pytest.mark.parametrize("token", ["", "t0ken"])
+def test_a_list_that_has_moved_to_another_host_takes_no_login_along(
+    tmp_path: Path, server: Server, netrc: str, token: str
+) -> None:
+    (tmp_path / ".netrc").write_text(netrc)
+    web = Web(Network(allow_private=["localhost"]))
+    other = server.root.replace("127.0.0.1", "localhost")
+    moved = server.url(f"to?url={quote(f'{other}/good/1', safe='')}")
+    assert web.answer(moved, "source", token).code == 200
+    assert [e.headers["host"].split(":")[0] for e in server.log] == ["127.0.0.1", "localhost"]
+    assert ["authorization" in e.headers for e in server.log] == [True, False]
+
+
+def test_a_login_that_comes_later_opens_what_was_refused(tmp_path: Path, server: Server) -> None:
+    (tmp_path / ".netrc").rename(tmp_path / "mine")
+    sources = [{"kind": "csv", "location": server.url("list.csv")}]
+    project = Project(tmp_path / "a", {WNID: [server.url("gated/1.jpg")]}, sources=sources)
+    assert project.crawl_here()[0].detail == "401"
+    (tmp_path / "mine").rename(tmp_path / ".netrc")
+    assert project.crawl_here()[0].status is Status.OK
 
 
 @pytest.mark.parametrize(
     ("source", "places"),
     [
-        ({"kind": "csv", "location": "https://H.example/l.csv"}, {"https://h.example"}),
+        ({"kind": "csv", "location": "https://H.example/l.csv"}, {"https://h.example:443"}),
+        ({"kind": "csv", "location": "https://[::1]/l.csv"}, {"https://[::1]:443"}),
         (
             {"kind": "synset-tar", "location": "http://h.example:81/{wnid}.tar"},
-            {"http://h.example", "https://h.example"},
+            {"http://h.example:81", "https://h.example:443"},
         ),
         ({"kind": "huggingface", "dataset": "a/b"}, set()),
         ({"kind": "folder", "location": "photos"}, set()),

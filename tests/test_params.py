@@ -9,9 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
+from allrounder import localfiles
 from allrounder.errors import UsageError
 from allrounder.params import Params
 from allrounder.paramsfile import load, schema
+from allrounder.sourceparams import CsvSource
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,6 +227,18 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     assert "another order than dvc.lock's" in clone.run(*check)
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
     assert clone.run(*check) == ""  # DVC notices that
+
+
+def test_a_local_file_that_changes_while_it_is_read_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("l.csv").write_text("url,label\n")
+    sources = [CsvSource(kind="csv", location="l.csv")]
+    files = localfiles.states(sources, [])
+    Path("l.csv").write_text("url,label\nhttp://h/1.jpg,248\n")
+    localfiles.remember(files)
+    assert localfiles.changed(sources, []) == [Path("l.csv")]
 
 
 def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:

@@ -1,11 +1,8 @@
 """Proxies from the environment are used, and open no way to private addresses."""
 
-import http.server
-import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +12,7 @@ from allrounder.fetch_urls import webcache
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Status
+from loopback import Handler, Loopback
 from webfaults.project import WNID, Project
 from webfaults.server import Server
 
@@ -38,8 +36,10 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
     """A forwarding proxy on loopback: its URL, and the URLs it was asked for."""
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Proxy(Handler):
+        protocol_version = "HTTP/1.0"
+
+        def get(self) -> None:
             asked.append(self.path)
             direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             body = direct.open(self.path).read()
@@ -47,14 +47,8 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}", asked
-    running.shutdown()
-    running.server_close()
+    with Loopback(Proxy) as running:
+        yield running.base, asked
 
 
 def row(folder: Path, url: str) -> Status:
@@ -100,7 +94,9 @@ def test_no_proxy_opens_no_way_to_private_addresses(
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("place", ["h:99999", "[::1", "", "s3cret/x@h:1", "/x@h:1"])
+@pytest.mark.parametrize(
+    "place", ["h:99999", "[::1", "", "s3cret/x@h:1", "/x@h:1", "h:1#x@h", "h:1?x@h"]
+)
 def test_what_is_no_proxy_is_refused_and_not_said(
     monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
@@ -109,6 +105,17 @@ def test_what_is_no_proxy_is_refused_and_not_said(
         with pytest.raises(UsageError, match=f"environment: {name}: is no address") as caught:
             use()
         assert "s3cret" not in str(caught.value)
+
+
+def test_a_proxy_of_an_unknown_kind_is_refused_and_not_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks9://me:s3cret@h:1")
+    with pytest.raises(UsageError, match="environment: all_proxy: is no address") as caught:
+        Web(Network())
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("all_proxy", "socks5h://me:s3cret@h:1")
+    Web(Network())
 
 
 def test_a_proxy_that_does_not_answer_is_named_without_its_password(

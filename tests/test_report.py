@@ -21,11 +21,11 @@ from allrounder.errors import DataError
 from allrounder.funnel import Funnel, clean_step, raw_step, stage_of
 from allrounder.params import Params
 from allrounder.paramsfile import load
-from allrounder.records import Candidate, CleanRow, ManifestRow, Status
+from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.report import build as building
 from allrounder.report import stats
 from allrounder.report.digests import params_digest
-from allrounder.report.entries import rows_each
+from allrounder.report.entries import Entry, rows_each
 from allrounder.split.layout import Stages
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
@@ -686,9 +686,14 @@ def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) 
 
 def test_of_many_classes_the_chart_shows_the_smallest() -> None:
     names = {f"n{number}": f"class {number}" for number in range(1000)}
-    entries: list[Any] = []
+    raw, none = RawRow("1", "http://h/1", Status.OK), Candidate("1", "http://h/1")
+    entries = [
+        Entry(wnid, "kept", "val", raw, None, none, wnid, "1.jpg", 1, None, None)
+        for wnid in [*names][:970]
+    ]
     bars = stats.distributions(entries, names, ["train", "val"], Counter())[0]
-    assert (len(bars.labels), bars.labels[0]) == (40, "class 0")
+    assert bars.labels == [f"class {number}" for number in [*range(970, 1000), *range(10)]]
+    assert bars.series["val"] == [0] * 30 + [1] * 10
     assert "1,000" in bars.note
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import gzip
-import http.server
 import json
 import re
 import socketserver
@@ -28,6 +27,7 @@ from allrounder.params import Network
 from allrounder.records import Candidate
 from allrounder.sourceparams import Source, UrlListSource
 from allrounder.urltext import same_photo
+from loopback import Handler, Loopback
 from photoserver import PhotoServer, packed
 from shardserver import ShardServer
 
@@ -218,21 +218,17 @@ ANSWERS = {
 def broken() -> Iterator[str]:
     """A server that gives each of ANSWERS for any path that starts with its name."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Answers(Handler):
+        protocol_version = "HTTP/1.0"
+
+        def get(self) -> None:
             name = next(name for name in ANSWERS if self.path.startswith(name))
             self.send_response(ANSWERS[name][0])
             self.end_headers()
             self.wfile.write(ANSWERS[name][1])
 
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}"
-    running.shutdown()
-    running.server_close()
+    with Loopback(Answers) as running:
+        yield running.base
 
 
 @pytest.mark.parametrize(
@@ -290,6 +286,14 @@ def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     assert errors.run(denied) == errors.NOT_GOOD_ENOUGH
     said = capsys.readouterr().err
     assert said == "error: data/photos: Permission denied; give yourself access\n"
+
+
+def test_what_is_not_permitted_without_a_file_is_a_fault_of_ours() -> None:
+    def refused() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(PermissionError):
+        errors.run(refused)
 
 
 HOSTILE = {

@@ -1,5 +1,6 @@
 """Shards here and on the web: what they list, what they cost, and what is said when they fail."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from allrounder.download.quota import SLACK
 from allrounder.errors import DataError
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.webdataset import samples
+from allrounder.fetch_urls.walkcache import Photo, WalkCache
 from allrounder.fetch_urls.web import Web
 from allrounder.params import Network
 from allrounder.records import Candidate, RawRow, Status
@@ -332,7 +334,7 @@ def test_after_a_break_only_the_rest_is_asked_for(server: ShardServer) -> None:
 
 def test_a_server_may_give_less_than_the_rest(server: ShardServer) -> None:
     expected = listed(f"{server.base}/s-{{00..02}}.tar")
-    server.cut["/s-01.tar"], server.most = [70_000], 1_000
+    server.cut["/s-01.tar"], server.most = [70_000], 10_000
     assert listed(f"{server.base}/s-{{00..02}}.tar") == expected
 
 
@@ -385,9 +387,27 @@ def test_a_shard_is_read_once_for_all_classes(
         listed(place, [CAT], label_key="klass")
     monkeypatch.delenv("ALLROUNDER_OFFLINE")
     for kept in (tmp_path / ".allrounder/cache").glob("*.walk"):
-        kept.write_bytes(kept.read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"\.walk is damaged; remove it"):
-        listed(place, [CAT])
+        lines = kept.read_bytes().splitlines(keepends=True)
+        for cut in (b"".join(lines)[:-9], b"".join(lines[:-1])):
+            kept.write_bytes(cut)
+            with pytest.raises(DataError, match=r"\.walk is damaged; remove it"):
+                listed(place, [CAT])
+
+
+TEXT = st.text(st.characters(), max_size=9)  # half surrogates and line ends among them
+PHOTOS = st.builds(Candidate, TEXT, TEXT, TEXT, TEXT, TEXT, title=TEXT)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.none() | TEXT, PHOTOS), max_size=4))
+def test_what_is_kept_of_a_shard_is_what_was_read(
+    tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]
+) -> None:
+    with contextlib.chdir(tmp_path_factory.getbasetemp()):
+        kept = WalkCache("https://h.example/s.tar", "label")
+        assert list(kept.keep(photos, '"1"')) == photos
+        assert list(kept.photos('"1"') or ()) == list(kept.photos(None) or ()) == photos
+        assert kept.photos('"2"') is None
 
 
 @pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('W/"1"', 'W/"1"'), ('"1"', "")])

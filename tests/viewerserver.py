@@ -4,16 +4,15 @@ Protocol: https://huggingface.co/docs/dataset-viewer (splits, info, filter, rows
 expire), and for its errors and headers huggingface/dataset-viewer, libs/libapi.
 """
 
-import contextlib
 import json
 import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from loopback import Handler, Loopback
 
 DATASET, REVISION = "owner/photos", "49e2ee26f3810fb5a7536bbf732a7b07389a47b5"
 Label = int | str
@@ -27,7 +26,7 @@ class ApiError(Exception):
         self.reply = status, {"X-Error-Code": code}, json.dumps({"error": words}).encode()
 
 
-class ViewerServer:
+class ViewerServer(Loopback):
     """Serves `rows`, pairs of a label and a photo; `faults` answer in place of a call by its path.
 
     Photos are signed anew for each /rows page; `expired` says of a row's n-th signature whether it
@@ -45,25 +44,8 @@ class ViewerServer:
         self.headers: dict[str, list[tuple[str, dict[str, str]]]] = {"api": [], "photos": []}
         self._signed: Counter[int] = Counter()
         self._lock = threading.Lock()
-        self._servers = {name: self._server(name) for name in self.headers}
-        self.base, self.photos = (
-            f"http://127.0.0.1:{self._servers[name].server_port}" for name in ("api", "photos")
-        )
-
-    def __enter__(self) -> Self:
-        for server in self._servers.values():
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        for server in self._servers.values():
-            server.shutdown()
-            server.server_close()
+        super().__init__(_handler(self, "api"), _handler(self, "photos"))
+        self.photos = self.bases[1]
 
     def source(self, **more: Any) -> dict[str, Any]:
         """The source of params.yaml that means this dataset."""
@@ -147,32 +129,20 @@ class ViewerServer:
             return 403, {}, b"<Error><Code>AccessDenied</Code></Error>"
         return 200, {}, self.rows[index][1]
 
-    def _server(self, name: str) -> ThreadingHTTPServer:
-        viewer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+def _handler(viewer: ViewerServer, name: str) -> type[Handler]:
+    class ViewerHandler(Handler):
+        def get(self) -> None:
+            given = {key.lower(): value for key, value in self.headers.items()}
+            status, headers, body = viewer.answer(name, self.path, given)
+            self.send_response(status)
+            for key, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = len(body) < int(headers.get("Content-Length", 0))
 
-            def do_GET(self) -> None:
-                given = {key.lower(): value for key, value in self.headers.items()}
-                status, headers, body = viewer.answer(name, self.path, given)
-                self.send_response(status)
-                for key, value in ({"Content-Length": str(len(body))} | headers).items():
-                    self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(body)
-                self.close_connection = len(body) < int(headers.get("Content-Length", 0))
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):
-                    super().handle()
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        return server
+    return ViewerHandler
 
 
 def _query(path: str) -> dict[str, str]:

@@ -32,9 +32,10 @@ def run(main: Callable[[], None]) -> int:
     except BrokenPipeError:  # whoever read what we print has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH
-    except PermissionError as error:
-        return _say(f"{error.filename}: {error.strerror}; give yourself access", NOT_GOOD_ENOUGH)
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:
+            words = f"{error.filename}: {error.strerror}; give yourself access"
+            return _say(words, NOT_GOOD_ENOUGH)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" writing {error.filename}" if error.filename else ""

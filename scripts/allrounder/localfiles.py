@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from allrounder.csvfiles import replaced
 from allrounder.sourceparams import Source
 from allrounder.subtrees import synsets_of
 from allrounder.urltext import is_web
@@ -17,11 +18,20 @@ RECORD = WORK / "localfiles.json"
 _WATCHED = Path("data/sample")  # by dvc.yaml
 
 
-def remember(sources: Iterable[Source], keys: Iterable[str]) -> None:
-    """Note the state of the files that these sources have just been read from."""
-    found = {str(path): _state(path) for path in _paths(sources, list(keys))}
+States = dict[str, list[int]]
+"""Each file's or folder's state, by its path."""
+
+
+def states(sources: Iterable[Source], keys: Iterable[str]) -> States:
+    """The state of the files that these sources read: to be asked for before they are read."""
+    return {str(path): _state(path) for path in _paths(sources, list(keys))}
+
+
+def remember(found: States) -> None:
+    """Note the state of the files that have been read."""
     RECORD.parent.mkdir(exist_ok=True)
-    RECORD.write_text(json.dumps(found), encoding="utf-8")
+    with replaced(RECORD) as file:
+        json.dump(found, file)
 
 
 def changed(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
@@ -30,8 +40,8 @@ def changed(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
         known = dict(json.loads(RECORD.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return []
-    paths = _paths(sources, list(keys))
-    return [path for path in paths if known.get(str(path), _state(path)) != _state(path)]
+    now = states(sources, keys)
+    return [Path(path) for path, state in now.items() if known.get(path, state) != state]
 
 
 def _paths(sources: Iterable[Source], keys: list[str]) -> Iterator[Path]:

@@ -15,6 +15,7 @@ NAMES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 Source: curl's manual page, section Environment.
 """
+_KINDS = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _PORTS = {"https": 443}
 _PORT = 1080  # libcurl's default for the others
 
@@ -22,7 +23,8 @@ _PORT = 1080  # libcurl's default for the others
 def proxies() -> dict[str, tuple[str, int]]:
     """Host and port of each proxy, by the variable that names it.
 
-    Raises UsageError, without the address, for one that has no host, a bad port or a path.
+    Raises UsageError, without the address, for one of an unknown kind or that has no host, a bad
+    port or more behind it: a path, say, is the rest of a password with a slash.
     """
     found = {}
     for name in (*NAMES, "HTTP_PROXY"):  # the last is for requests
@@ -32,10 +34,11 @@ def proxies() -> dict[str, tuple[str, int]]:
                 host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, _PORT)
             except ValueError:
                 host = None
-            if not host or parts.path.strip("/"):  # a path is the rest of a password with a /
+            more = host and (parts.path.strip("/") or parts.query or parts.fragment)
+            if not host or more or parts.scheme not in _KINDS:
                 raise UsageError(
                     f"environment: {name}: is no address of a proxy; write e.g. http://host:3128, "
-                    "with / : @ in a password percent-encoded"
+                    "with / : @ # ? in a password percent-encoded"
                 )
             found[name] = host, port
     return found

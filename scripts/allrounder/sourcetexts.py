@@ -77,9 +77,9 @@ def path(text: str) -> str:
 
 def shards(text: str) -> str:
     """Paths or URLs of plain tars, with braces."""
-    if wrong := next(
-        (shard for shard in map(location, expand(text)) if not is_archive(shard)), None
-    ):
+    for shard in expand(text):
+        location(shard)
+    if wrong := next((shard for shard in expand(text) if not is_archive(shard)), None):
         raise ValueError(
             f"{wrong!r} does not end in .tar; a compressed shard cannot be asked for one photo: "
             "unpack it with gunzip"

@@ -39,6 +39,8 @@ def printable(text: str) -> str:
 
     No URL may hold them: the download says `bad_url` or asks for it as it is then.
     """
+    if text.isprintable():  # nearly all are
+        return text
     return "".join(c if c.isprintable() else _percent_of(c) for c in text)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from allrounder.download.rowpages import RowJob, RowPages
 
 _LONGEST_BACKOFF = 30.0
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True, eq=False)
@@ -193,21 +194,25 @@ class Fetcher:
 
 
 def logins(sources: Iterable[Source]) -> frozenset[str]:
-    """Where a login of ~/.netrc may go: the hosts of the sources, over https or as they say.
+    """Where a login of ~/.netrc may go: the sources' hosts, at the port they say or over https.
 
-    Not to the Hub, which has a token (rowpages.py), and to no other host that has a photo.
+    A .netrc knows no ports, and behind another one may be somebody else. Not to the Hub, which has
+    a token (rowpages.py), and to no other host that has a photo.
     """
     found: set[str] = set()
     for source in sources:
         if source.kind != "huggingface" and is_web(source.location):
             with contextlib.suppress(BadUrlError):
                 place = _place(request_url(source.location))
-                found |= {place, f"https://{place.partition('://')[2]}"}
+                found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
     return frozenset(found)
 
 
 def _place(url: str) -> str:
-    return f"{urlsplit(url).scheme}://{host_of(url)}"
+    """Scheme, host and port, which is always said."""
+    parts = urlsplit(url)
+    netloc = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
+    return f"{parts.scheme}://{netloc}"
 
 
 def _final_url(job: _Job) -> str:

@@ -16,6 +16,8 @@ TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
 
 NO_ACCESS = "the dataset asks for a token"
 """How a detail ends when the user's own rights were the fault: another run may have them."""
+_LOGIN_ASKED = 401
+"""Also the user's to mend: ~/.netrc may have the login by then."""
 
 _MAY_PASS = {Status.TIMEOUT, Status.CONNECTION_ERROR, Status.TRUNCATED, Status.BLOCKED}
 
@@ -51,7 +53,7 @@ class Outcome:
 def may_pass(status: Status, detail: str) -> bool:
     """Whether a later run may fare better with this URL, so that it is worth another try."""
     if status is Status.HTTP_ERROR:
-        passing = detail.isdigit() and int(detail) in TRANSIENT_CODES
+        passing = detail.isdigit() and int(detail) in (_LOGIN_ASKED, *TRANSIENT_CODES)
         return passing or detail.endswith(NO_ACCESS)
     return status in _MAY_PASS
 

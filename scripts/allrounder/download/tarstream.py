@@ -92,7 +92,7 @@ class TarParser:
 
     def _member(self, info: tarfile.TarInfo, padded: int, wanted: bool) -> Iterator[Member]:
         body = bytes(self._buffer[BLOCK : BLOCK + info.size]) if wanted else b""
-        if not _has_body(info):
+        if not has_body(info):
             padded = 0
         self._consume(min(BLOCK + padded, len(self._buffer)) if wanted else BLOCK)
         self._skip = 0 if wanted else padded
@@ -114,8 +114,11 @@ class TarParser:
         self._position += count
 
 
-def _has_body(info: tarfile.TarInfo) -> bool:
-    """Links, devices and folders have none, whatever size they state (POSIX ustar)."""
+def has_body(info: tarfile.TarInfo) -> bool:
+    """Whether bytes follow a header: links, devices and folders have none, whatever they state.
+
+    Source: POSIX.1-2017, pax, ustar Interchange Format.
+    """
     return not (info.issym() or info.islnk() or info.isdev() or info.isdir())
 
 

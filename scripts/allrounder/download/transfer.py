@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -45,6 +46,7 @@ class _Handle:
         self._allowed, self._proxies = allowed, proxies
         self._network = network
         self.curl = curl = pycurl.Curl()
+        netrc = os.environ.get("NETRC")  # requests reads it by itself
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
@@ -54,11 +56,11 @@ class _Handle:
             (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
+            (pycurl.CAINFO, os.fsencode(os.environ.get("SSL_CERT_FILE") or certifi.where())),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
-            *([(pycurl.NETRC_FILE, os.environ["NETRC"])] if os.environ.get("NETRC") else ()),
+            *([(pycurl.NETRC_FILE, os.fsencode(Path(netrc).expanduser()))] if netrc else ()),
         ):
             curl.setopt(option, value)
 

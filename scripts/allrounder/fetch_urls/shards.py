@@ -11,9 +11,10 @@ from pathlib import Path
 
 import requests
 
+from allrounder.download.tarstream import BLOCK
 from allrounder.errors import DataError
 from allrounder.fetch_urls import tarwalk
-from allrounder.fetch_urls.tarwalk import BLOCK, Reader
+from allrounder.fetch_urls.tarwalk import Reader
 from allrounder.fetch_urls.web import Web, content_length, content_range
 from allrounder.urltext import is_web
 

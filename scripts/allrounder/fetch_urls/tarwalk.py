@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from allrounder.download.tarstream import BrokenTarError
+from allrounder.download.tarstream import BLOCK, BrokenTarError, has_body
 
-BLOCK = tarfile.BLOCKSIZE
 _NAME_MAX = 4096  # PATH_MAX on Linux
 _RECORDS_MAX = 2**20
 
@@ -54,12 +53,12 @@ def entries(read: Reader, start: int = 0, end: int | None = None) -> Iterator[En
     at, given = start, _Given()
     while info := _header(read, at, start, end):
         body, size = at + BLOCK, info.size if given.size is None else given.size
-        has_body = not (info.issym() or info.islnk() or info.isdev() or info.isdir())
+        padded = -(-size // BLOCK) * BLOCK if has_body(info) else 0
         if size < 0:
             raise BrokenTarError(f"a member of {size} bytes at byte {at}")
-        if has_body and end is not None and body + size > end:
+        if padded and end is not None and body + size > end:
             raise BrokenTarError(f"cut off: a member of {size} bytes at byte {at} goes beyond it")
-        at = body + (-(-size // BLOCK) * BLOCK if has_body else 0)
+        at = body + padded
         if info.type == tarfile.GNUTYPE_LONGNAME:
             given = _Given(_long_name(read, body, size), given.size, given.sparse)
         elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):

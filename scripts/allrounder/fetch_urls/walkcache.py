@@ -15,7 +15,8 @@ from allrounder.records import Candidate
 
 Photo = tuple[str | None, Candidate]
 """A photo in a shard, and its label if it has one."""
-_FORM = 1  # one more when samples are grouped or read in another way
+_FORM = 2  # one more when samples are grouped or read in another way
+_END = "null\n"
 
 
 class WalkCache:
@@ -52,12 +53,13 @@ class WalkCache:
                 texts = one.image_id, one.url, one.license, one.author, one.landing_url, one.title
                 file.write(json.dumps([label, *texts]) + "\n")
                 yield label, one
+            file.write(_END)
 
     def _read(self) -> Iterator[Photo]:
         with self._path.open(encoding="utf-8") as file:
             next(file)
             try:
-                for line in file:
+                while (line := next(file, "")) != _END:
                     label, image_id, url, license, author, landing, title = json.loads(line)
                     yield label, Candidate(image_id, url, license, author, landing, title=title)
             except (ValueError, TypeError):

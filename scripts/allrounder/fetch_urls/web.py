@@ -59,6 +59,18 @@ class _Bearer(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Asks with a login only whom it was told to ask: no redirect chooses where one goes."""
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Drop the login at another scheme, host or port; requests would look up that host's."""
+        before, after = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(before, after):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
 class Web:
     """One session for all listings of a run; offline, it asks for nothing."""
 
@@ -76,7 +88,7 @@ class Web:
         self._trusted = set(plain_hosts(network.allow_private))
         proxies()  # or requests would quote one that is none
         self._timeout = (network.connect_timeout, network.total_timeout)
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers["User-Agent"] = user_agent(network)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, GuardedAdapter(self._trusted, max_retries=retry))
