@@ -1,5 +1,6 @@
 """Fixtures that many tests share; real programs, real clones, real servers on loopback."""
 
+import compileall
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two workers a core: tests spend much of their time waiting for programs and servers."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that build in a clone come first: with a long one last, one worker runs alone."""
+    items.sort(key=lambda item: "origin" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,11 +63,18 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "origin", lambda folder: snapshot(ROOT, folder))
 
 
+def _compiled(origin: Path, folder: Path) -> Project:
+    """A clone whose scripts are compiled: its copies start hundreds of them."""
+    clone = Project.cloned(origin, folder)
+    compileall.compile_dir(folder / "scripts", quiet=2)
+    return clone
+
+
 @pytest.fixture(scope="session")
 def pulled_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with all its data, not to be changed."""
     return made_once(
-        tmp_path_factory, "pulled", lambda folder: Project.cloned(origin, folder).dvc("pull")
+        tmp_path_factory, "pulled", lambda folder: _compiled(origin, folder).dvc("pull")
     )
 
 
@@ -74,7 +87,7 @@ def pulled(pulled_once: Path, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone, not to be changed."""
-    return made_once(tmp_path_factory, "cloned", lambda folder: Project.cloned(origin, folder))
+    return made_once(tmp_path_factory, "cloned", lambda folder: _compiled(origin, folder))
 
 
 @pytest.fixture
