@@ -4,7 +4,7 @@ Not for what a licence allows, and not for whose licence a photo has: that is or
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 UNKNOWN = "unknown"
@@ -83,6 +83,13 @@ def listed(name: str) -> str:
 def accepted(names: Iterable[str] | None) -> frozenset[str] | None:
     """The normal forms of `clean.licenses`; None: all licences will do."""
     return None if names is None else frozenset(map(listed, names))
+
+
+def refused(text: str, forms: Collection[str] | None) -> str:
+    """The normal form of a source's licence if it is none of `accepted`'s forms, else ''."""
+    if forms is None or (form := normal(text)) in forms:
+        return ""
+    return form
 
 
 def address(form: str) -> str:

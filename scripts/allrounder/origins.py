@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from allrounder.csvfiles import read_csv
-from allrounder.licences import normal
+from allrounder.licences import refused
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.urltext import is_archive
 
@@ -37,15 +37,12 @@ def origins(
     found: dict[str, tuple[str, Candidate]] = {}
     ids: dict[str, str] = {}  # sha256: image_id
 
-    def refused(candidate: Candidate) -> bool:
-        return accepted is not None and normal(candidate.license) not in accepted
-
     for row in read_csv(raw / f"{wnid}.csv", RawRow):
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
             found[row.image_id] = (row.url, origin(row.url))
         elif row.status is Status.DUPLICATE and (first := ids.get(row.sha256)):
             other = origin(row.url)
-            if refused(found[first][1]) and not refused(other):
+            if refused(found[first][1].license, accepted) and not refused(other.license, accepted):
                 found[first] = (row.url, other)
     return found

@@ -12,12 +12,18 @@ from allrounder.sourceparams import Section, Source
 from allrounder.subtrees import overlap, synsets_of, wnid_of
 from allrounder.synsets import VOC_LABELS, did_you_mean_voc, did_you_mean_wnid, find
 
+MAX_RESERVE = 10
+"""Of `download.reserve`: eleven photos taken for each that is kept."""
+
 
 class Download(Section):
     """Which photos are taken. A change asks the web again for what was refused."""
 
     reserve: float = Field(
-        0.2, ge=0, le=10, description="take this share more than per_class, for clean to drop"
+        0.2,
+        ge=0,
+        le=MAX_RESERVE,
+        description="take this share more than per_class, for clean to drop",
     )
     max_bytes: int = Field(20_000_000, ge=1, description="a photo's size in bytes at most")
     min_side: int = Field(32, ge=1, description="a photo's shorter side in pixels at least")

@@ -18,6 +18,7 @@ from allrounder.download.outcomes import Outcome, may_pass
 from allrounder.dvchash import file_md5
 from allrounder.errors import DataError, UsageError
 from allrounder.params import Params
+from allrounder.paramsfile import read_yaml
 from allrounder.records import Candidate, RawRow, Status
 from allrounder.slices import parse
 from allrounder.sourceparams import with_defaults
@@ -68,7 +69,7 @@ def _locked(stage: str) -> dict[str, Any]:
 def _stages(lock: bytes) -> dict[str, Any]:
     """The stages of a lock file, parsed once and not for each class."""
     text = lock.decode("utf-8")
-    return dict((yaml.load(text, Loader=_LOADER) or {}).get("stages") or {})
+    return dict((read_yaml(text) or {}).get("stages") or {})
 
 
 def locked_output(stage: str) -> str:
@@ -83,9 +84,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
     """
     pinned = lock_params("fetch_urls")
     asked = [source.model_dump() for source in params.sources]
-    if pinned.get("sources") is None or not any(
-        is_web(source.location) for source in params.sources
-    ):
+    if pinned.get("sources") is None or not _are_pinned(params):
         return {}
     if [with_defaults(source) for source in pinned["sources"]] != asked:
         return {}
@@ -99,8 +98,12 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
 
 def relisting(params: Params) -> str:
     """The command that asks the sources again, with all that they pin."""
-    pinned = any(is_web(source.location) for source in params.sources)
-    return f"{SWITCH}=ignore dvc repro --force" if pinned else "dvc repro --force"
+    return f"{SWITCH}=ignore dvc repro --force" if _are_pinned(params) else "dvc repro --force"
+
+
+def _are_pinned(params: Params) -> bool:
+    """Whether these sources' lists are pinned at all: one of them is of the web."""
+    return any(is_web(source.location) for source in params.sources)
 
 
 class RawPins:
@@ -227,6 +230,3 @@ def _rules(download: dict[str, Any] | None) -> dict[str, Any]:
         return Download.model_validate(download or {}).model_dump(exclude={"reserve"})
     except ValueError:
         return {}
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -79,9 +79,9 @@ def shards(text: str) -> str:
     """Paths or URLs of plain tars, with braces."""
     for shard in expand(text):
         location(shard)
-    if wrong := next((shard for shard in expand(text) if not is_archive(shard)), None):
-        raise ValueError(
-            f"{wrong!r} does not end in .tar; a compressed shard cannot be asked for one photo: "
-            "unpack it with gunzip"
-        )
+        if not is_archive(shard):
+            raise ValueError(
+                f"{shard!r} does not end in .tar; a compressed shard cannot be asked for one "
+                "photo: unpack it with gunzip"
+            )
     return text

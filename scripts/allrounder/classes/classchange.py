@@ -61,8 +61,9 @@ def add(path: Path, query: str, voc: str = "") -> Change:
             "there; remove that first"
         )
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
-    count = len(synsets_of(key))
-    inside = f" ({count} ILSVRC class{'es' if count > 1 else ''})" if is_subtree(key) else ""
+    inside = ""
+    if is_subtree(key):
+        inside = f" ({forecast.count_classes(len(synsets_of(key)), 'ILSVRC ')})"
     text = _text(path)
     lock = forecast.locked(text)
     with _in_file(path):

@@ -50,7 +50,9 @@ def locked(text: str) -> Locked:
 def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
     """Sentences on what comes of a class that is new in the params."""
     if not lock.classes:
-        return [f"dvc repro will build {_classes(len(params.classes))}: dvc.lock holds none yet"]
+        return [
+            f"dvc repro will build {count_classes(len(params.classes))}: dvc.lock holds none yet"
+        ]
     if same := _nothing_to_do(params, lock):
         return same
     if fault := _fault(key, params):
@@ -65,9 +67,9 @@ def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
 def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
     """Sentences on what comes of a class that was removed; `index` is the place that it had."""
     later = len(params.classes) - index
-    moved = [f"{_classes(later)} after it: index one lower"] if later else []
+    moved = [f"{count_classes(later)} after it: index one lower"] if later else []
     if not lock.classes:
-        return [f"dvc repro will build {_classes(len(params.classes))}", *moved]
+        return [f"dvc repro will build {count_classes(len(params.classes))}", *moved]
     if same := _nothing_to_do(params, lock):
         return [*same, *moved]
     kept = _kept(key)
@@ -114,7 +116,9 @@ def _others(key: str, params: Params, lock: Locked) -> list[str]:
         parts = [f"all classes follow the edits of {', '.join(lock.changed)}"]
     elif count := len(others) - len(new):
         keep = "keeps its" if count == 1 else "keep their"
-        parts = [f"{_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"]
+        parts = [
+            f"{count_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"
+        ]
     if new:
         parts.append(f"{len(new)} more to be built: {', '.join(new[:5])}")
     return ["; ".join(parts)] if parts else []
@@ -148,5 +152,6 @@ def _kept(key: str) -> int:
         return 0
 
 
-def _classes(count: int, which: str = "") -> str:
+def count_classes(count: int, which: str = "") -> str:
+    """`1 class`, `2 classes`; `which` is an adjective and a space."""
     return f"{count} {which}class{'' if count == 1 else 'es'}"

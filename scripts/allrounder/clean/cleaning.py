@@ -96,7 +96,6 @@ def _items(
             photo, candidate = read.photo, candidates.get((wnid, read.image_id))
             if photo.look is None:
                 continue
-            form = licences.normal(candidate.license) if candidate and accepted is not None else ""
             items.append(
                 Item(
                     wnid,
@@ -107,7 +106,7 @@ def _items(
                     photo.look,
                     read.upload,
                     candidate.synset if candidate else "",
-                    "" if accepted is None or form in accepted else form,
+                    licences.refused(candidate.license, accepted) if candidate else "",
                 )
             )
     return items

@@ -12,10 +12,8 @@ from allrounder import licences
 from allrounder.csvfiles import read_csv
 from allrounder.errors import DataError
 from allrounder.origins import candidates
-from allrounder.params import Params
+from allrounder.params import MAX_RESERVE, Params
 from allrounder.records import CleanRow, RawRow, Status
-
-_MOST = 10.0  # download.reserve at most
 
 
 def check(
@@ -56,12 +54,12 @@ def _left(wnid: str, params: Params, urls: Path, raw: Path) -> int:
     if accepted is None:
         return sum(1 for _ in unused)
     origin = candidates(urls / f"{wnid}.csv")
-    return sum(licences.normal(origin(row.url).license) in accepted for row in unused)
+    return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
 
 
 def _reserve(kept: int, taken: int) -> float:
     """The reserve with which per_class would be kept, if as many of the photos are as now."""
-    return min(ceil(10 * (taken / kept - 1)) / 10, _MOST) if kept else _MOST
+    return min(ceil(10 * (taken / kept - 1)) / 10, MAX_RESERVE) if kept else MAX_RESERVE
 
 
 def _loss(wnid: str, rows: Sequence[CleanRow]) -> str:

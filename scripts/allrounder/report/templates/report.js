@@ -234,6 +234,7 @@
   // ---- search and filters; their state is the page's #fragment, so that losses are plain links
 
   const FIELDS = ["class", "split", "source", "reason", "size"];
+  const usual = (name) => name === "reason" ? "kept" : "";
   const search = byId("q");
   const option = (value, text) => make("option", { value, textContent: text });
 
@@ -307,7 +308,7 @@
 
   function toFragment() {
     const state = new URLSearchParams();
-    for (const name of FIELDS) if (byId(name).value && !(name === "reason" && byId(name).value === "kept")) state.set(name, byId(name).value);
+    for (const name of FIELDS) if (byId(name).value !== usual(name)) state.set(name, byId(name).value);
     if (search.value) state.set("q", search.value);
     history.replaceState(null, "", `#${state.size ? state : "gallery"}`);
   }
@@ -315,8 +316,8 @@
   // What a state does not name is as it is on a fresh page.
   function restore(state) {
     for (const name of FIELDS) {
-      const usual = name === "reason" ? "kept" : "", value = state.get(name) ?? usual;
-      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : usual;
+      const value = state.get(name) ?? usual(name);
+      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : usual(name);
     }
     search.value = state.get("q") ?? "";
   }
