@@ -20,11 +20,10 @@ from measure import BenchError
 
 sys.path.insert(0, str(SCRIPTS))
 from allrounder.clean.curate import SAME
-from allrounder.clean.hamming import close_pairs
-from allrounder.clean.looks import Look
-from allrounder.clean.neighbours import near_pairs
-from allrounder.clean.pixels import normal
-from allrounder.params import Clean
+from allrounder.clean.decode import normalize
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.near import close_pairs, near_pairs
+from allrounder.params.schema import Clean
 
 Pairs = set[tuple[Path, Path]]  # the smaller path first
 Finder = Callable[[Sequence[Path]], Pairs]
@@ -54,7 +53,7 @@ class Ours:
     """What the clean stage does, with params as they come; looks are kept for the next call."""
 
     def __init__(self) -> None:
-        self._looks: dict[Path, Look | None] = {}
+        self._looks: dict[Path, Fingerprint | None] = {}
 
     def __call__(self, paths: Sequence[Path]) -> Pairs:
         """The pairs among these photos."""
@@ -69,8 +68,8 @@ class Ours:
         return {pair(seen[i][0], seen[j][0]) for i, j in near}
 
 
-def _look(path: Path) -> Look | None:
-    return normal(path.read_bytes(), Clean()).look  # type: ignore[call-arg]
+def _look(path: Path) -> Fingerprint | None:
+    return normalize(path.read_bytes(), Clean()).look  # type: ignore[call-arg]
 
 
 class Hashes:

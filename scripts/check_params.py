@@ -4,9 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder import localfiles, pins
-from allrounder.errors import run
-from allrounder.paramsfile import PARAMS, load, schema
+from allrounder.core.errors import run
+from allrounder.core.paths import PARAMS
+from allrounder.history.local_files import changed_files
+from allrounder.history.lock import only_the_order_changed, relist_command
+from allrounder.params.loading import json_schema, load_params
 
 
 def main() -> None:
@@ -16,20 +18,20 @@ def main() -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     args = parser.parse_args()
     if args.schema:
-        sys.stdout.write(schema())
+        sys.stdout.write(json_schema())
     else:
-        params = load(args.file)
-        if pins.only_the_order_changed(params.classes):
+        params = load_params(args.file)
+        if only_the_order_changed(params.classes):
             print(
                 f"warning: {args.file}: classes stand in another order than dvc.lock's, so their "
                 "class_index changes; DVC does not notice that: run dvc repro --force",
                 file=sys.stderr,
             )
-        if changed := localfiles.changed(params.sources, params.classes):
+        if changed := changed_files(params.sources, params.classes):
             others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             print(
                 f"warning: {changed[0]}{others} changed since it was listed; DVC does not notice "
-                f"that: run {pins.relisting(params)}",
+                f"that: run {relist_command(params)}",
                 file=sys.stderr,
             )
 

@@ -8,17 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allrounder.classes import classviews
-from allrounder.classes.screen import print_lines, screen
+from allrounder.catalogue.synsets import wnid_of
+from allrounder.classes import views as classviews
 from allrounder.classes.search import resolve, search
-from allrounder.classes.synsettree import walk
-from allrounder.errors import run
-from allrounder.subtrees import wnid_of
+from allrounder.classes.views import print_table_lines, screen, walk_subtree
+from allrounder.core.errors import run
+from allrounder.core.paths import PARAMS
 
 if TYPE_CHECKING:
-    from allrounder.classes.classchange import Change
-
-PARAMS = Path("params.yaml")
+    from allrounder.classes.change import Change
 
 
 def main() -> None:
@@ -35,11 +33,11 @@ def _search(args: argparse.Namespace) -> None:
     if args.json:
         _print_json([{**classviews.fields(m.synset), "match": m.rank.name.lower()} for m in found])
     else:
-        print_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
+        print_table_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
 
 
 def _tree(args: argparse.Namespace) -> None:
-    nodes = walk(wnid_of(resolve(" ".join(args.query))))
+    nodes = walk_subtree(wnid_of(resolve(" ".join(args.query))))
     if args.json:
         counts = ("depth", "below", "ilsvrc_below")
         _print_json(
@@ -49,32 +47,32 @@ def _tree(args: argparse.Namespace) -> None:
             ]
         )
     else:
-        print_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
+        print_table_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
 
 
 def _voc(args: argparse.Namespace) -> None:
-    from allrounder.paramsfile import load
+    from allrounder.params.loading import load_params
 
-    classes = load(args.params).classes
+    classes = load_params(args.params).classes
     on = screen(sys.stdout, args.all)
     if args.label and args.json:
         _print_json([classviews.fields(synset) for synset in classviews.of_voc(args.label)])
     elif args.label:
-        print_lines(classviews.voc_table(args.label, classes, on))
+        print_table_lines(classviews.voc_table(args.label, classes, on))
     elif args.json:
         _print_json(classviews.coverage(classes))
     else:
-        print_lines(classviews.coverage_table(classes, on))
+        print_table_lines(classviews.coverage_table(classes, on))
 
 
 def _add(args: argparse.Namespace) -> None:
-    from allrounder.classes.classchange import add  # 0.3 s to import, and most people only search
+    from allrounder.classes.change import add  # 0.3 s to import, and most people only search
 
     _tell(add(args.params, " ".join(args.query), args.voc), args)
 
 
 def _remove(args: argparse.Namespace) -> None:
-    from allrounder.classes.classchange import remove
+    from allrounder.classes.change import remove
 
     _tell(remove(args.params, " ".join(args.query)), args)
 
@@ -83,7 +81,7 @@ def _tell(change: "Change", args: argparse.Namespace) -> None:
     if args.json:
         _print_json(asdict(change))
     else:
-        print_lines(change.lines)
+        print_table_lines(change.lines)
 
 
 def _print_json(value: Any) -> None:

@@ -6,33 +6,31 @@ What is kept is upright RGB JPEG without metadata; README lists the reasons.
 import argparse
 import gc
 import sys
-from pathlib import Path
 
-from allrounder import pins, workdir
-from allrounder.classfiles import clear_others
-from allrounder.clean import cleaning, cleanreport
-from allrounder.download import spool
-from allrounder.errors import run
-from allrounder.paramsfile import load
-
-URLS, RAW, CLEAN = Path("data/urls"), Path("data/raw"), Path("data/clean")
+from allrounder.clean.cleaning import check_classes, clean
+from allrounder.core.errors import run
+from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
+from allrounder.core.paths import CLEAN, RAW, URLS, WORK
+from allrounder.history.journal import discard_committed
+from allrounder.history.lock import locked_output
+from allrounder.params.loading import load_params
 
 
 def main() -> None:
     """Parse, clean, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    params = load()
+    params = load_params()
     CLEAN.mkdir(parents=True, exist_ok=True)
-    spool.sweep(workdir.WORK / "download", pins.locked_output("download"))
-    with workdir.locked("clean") as folder:
+    discard_committed(WORK / "download", locked_output("download"))
+    with stage_lock("clean") as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         try:
-            rows = cleaning.clean(params, URLS, RAW, CLEAN, work)
+            rows = clean(params, URLS, RAW, CLEAN, work)
         finally:
-            workdir.remove(work)
-    clear_others(CLEAN, params.classes)
-    for warning in cleanreport.check(rows, params, URLS, RAW):
+            remove_tree(work)
+    remove_other_classes(CLEAN, params.classes)
+    for warning in check_classes(rows, params, URLS, RAW):
         print(warning, file=sys.stderr)
 
 

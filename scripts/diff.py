@@ -7,11 +7,21 @@ whatever its file is called. Manifests come from DVC's cache or remote; nothing 
 import argparse
 import sys
 
-from allrounder.errors import run
-from allrounder.verify import lockedouts, versionreport, versions
-from allrounder.verify.reporting import say, say_json
+from allrounder.core import paths
+from allrounder.core.errors import run
+from allrounder.core.paths import DATASET
+from allrounder.history.versions import VersionFiles, repository
+from allrounder.verify.findings import print_json, print_lines
+from allrounder.versions.comparison import (
+    Comparison,
+    Photo,
+    comparison_json,
+    comparison_lines,
+    differences,
+    parse_manifest,
+)
 
-MANIFEST = "data/dataset/manifest.csv"
+MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
 MOST = 5
 """Photos of a class and a kind of change that are listed without --all."""
@@ -31,20 +41,20 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
-    with lockedouts.repository():
+    with repository():
         before, after = (_photos(rev) for rev in (args.v1, args.v2))
-    comparison = versionreport.Comparison(
-        (args.v1, args.v2 or WORK_TREE), before, after, versions.differences(before, after)
+    comparison = Comparison(
+        (args.v1, args.v2 or WORK_TREE), before, after, differences(before, after)
     )
     if args.json:
-        say_json(versionreport.as_json(comparison))
+        print_json(comparison_json(comparison))
     else:
-        say(versionreport.lines(comparison, None if args.all else MOST))
+        print_lines(comparison_lines(comparison, None if args.all else MOST))
 
 
-def _photos(rev: str | None) -> list[versions.Photo]:
-    manifest = lockedouts.Files(rev).read(MANIFEST)
-    return versions.parse(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+def _photos(rev: str | None) -> list[Photo]:
+    manifest = VersionFiles(rev).read(MANIFEST)
+    return parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
 
 
 if __name__ == "__main__":

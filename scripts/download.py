@@ -6,38 +6,37 @@ What dvc.lock pins and what a run that was cut off left is not asked again; see 
 import gc
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from allrounder import offline, pins, workdir
-from allrounder.classfiles import clear_others
-from allrounder.download import workers
+from allrounder.core.errors import run
+from allrounder.core.files import remove_other_classes, stage_lock
+from allrounder.core.paths import RAW, URLS
 from allrounder.download.crawl import Crawl, Folders, Share
-from allrounder.download.rawreport import check, print_table, rules_key
-from allrounder.download.spool import Spool
-from allrounder.errors import run
-from allrounder.paramsfile import load
-
-URLS, RAW = Path("data/urls"), Path("data/raw")
+from allrounder.download.processes import crawl
+from allrounder.download.summary import check_results, print_table, rules_key
+from allrounder.history.journal import Journal
+from allrounder.history.lock import locked_output, pins_ignored
+from allrounder.params.loading import load_params
+from allrounder.web.policy import parse_stage_args
 
 
 def main() -> None:
     """Parse, download, write."""
-    offline.parse_args(__doc__)
-    params = load()
+    parse_stage_args(__doc__)
+    params = load_params()
     RAW.mkdir(parents=True, exist_ok=True)
-    with workdir.locked("download") as work:
-        pinned = pins.locked_output("download")
-        spool = Spool(work, rules_key(params), pins.ignored(), pinned)
+    with stage_lock("download") as work:
+        pinned = locked_output("download")
+        spool = Journal(work, rules_key(params), pins_ignored(), pinned)
 
         def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
             own = spool.of_process(number) if number else spool
             return Crawl(params, wnids, share, Folders(URLS, RAW, work), own)
 
         try:
-            results, traffic = workers.crawl(params, make)
-            clear_others(RAW, params.classes)
+            results, traffic = crawl(params, make)
+            remove_other_classes(RAW, params.classes)
             print_table(results, traffic)
-            check(results, params, traffic)
+            check_results(results, params, traffic)
             spool.complete()
         finally:
             spool.close()

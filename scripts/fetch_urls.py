@@ -4,31 +4,32 @@ Classes that dvc.lock already pins with the same sources keep their list; see RE
 """
 
 import sys
-from pathlib import Path
 
-from allrounder import localfiles, offline, pins, workdir
-from allrounder.errors import run
+from allrounder.core.errors import run
+from allrounder.core.files import stage_lock
+from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.web import Web
-from allrounder.paramsfile import load
-
-URLS = Path("data/urls")
+from allrounder.history.local_files import local_states, remember_states
+from allrounder.history.lock import pinned_candidates
+from allrounder.params.loading import load_params
+from allrounder.web.lists import Web
+from allrounder.web.policy import parse_stage_args
 
 
 def main() -> None:
     """Parse, list, write."""
-    offline.parse_args(__doc__)
-    params = load()
-    with workdir.locked("fetch_urls"):  # the cache too is for one run at a time
-        pinned = pins.pinned_candidates(params)
+    parse_stage_args(__doc__)
+    params = load_params()
+    with stage_lock("fetch_urls"):  # the cache too is for one run at a time
+        pinned = pinned_candidates(params)
         new = [wnid for wnid in params.classes if wnid not in pinned]
-        known, files = dict(pinned), localfiles.states(params.sources, params.classes)
+        known, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
             web = Web(params.network)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:
-            localfiles.remember(files)
+            remember_states(files)
 
 
 if __name__ == "__main__":

@@ -5,24 +5,22 @@ Beside it the data and pictures of DVC's plots. See README, 'The report'.
 
 import argparse
 import sys
-from pathlib import Path
 
-from allrounder import workdir
-from allrounder.errors import run
-from allrounder.paramsfile import load
+from allrounder.core.errors import run
+from allrounder.core.files import remove_tree, stage_lock
+from allrounder.core.paths import DATASET, REPORTS, Stages
+from allrounder.params.loading import load_params
 from allrounder.report.build import build
-from allrounder.split.layout import Stages
 
-STAGES = Stages(Path("data/urls"), Path("data/raw"), Path("data/clean"))
-DATASET, REPORTS = Path("data/dataset"), Path("reports")
+STAGES = Stages()
 
 
 def main() -> None:
     """Parse, build, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    params = load()
-    with workdir.locked("report"):
-        workdir.remove(REPORTS)
+    params = load_params()
+    with stage_lock("report"):
+        remove_tree(REPORTS)
         REPORTS.mkdir(parents=True)
         build(params, STAGES, DATASET, REPORTS)
     print(f"open {REPORTS / 'index.html'} to see the dataset", file=sys.stderr)

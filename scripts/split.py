@@ -5,33 +5,33 @@ Beside them the tables and descriptions of it; and data/metrics.json with the co
 
 import argparse
 import sys
-from pathlib import Path
 
-from allrounder import workdir
-from allrounder.errors import run
-from allrounder.paramsfile import load
-from allrounder.split import describe, layout
+from allrounder.core.errors import run
+from allrounder.core.files import remove_tree, stage_lock
+from allrounder.core.paths import DATASET, METRICS, Stages
+from allrounder.params.loading import load_params
+from allrounder.split.describe import describe
+from allrounder.split.layout import build_dataset, summary_line, write_metrics
 
-STAGES = layout.Stages(Path("data/urls"), Path("data/raw"), Path("data/clean"))
-DATASET, METRICS = Path("data/dataset"), Path("data/metrics.json")
+STAGES = Stages()
 
 
 def main() -> None:
     """Parse, split, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    params = load()
-    workdir.remove(DATASET)
+    params = load_params()
+    remove_tree(DATASET)
     DATASET.mkdir(parents=True)
-    with workdir.locked("split") as folder:
+    with stage_lock("split") as folder:
         work = folder / "work"
-        workdir.remove(work)
+        remove_tree(work)
         try:
-            manifest = layout.build(params, STAGES, DATASET, work)
+            manifest = build_dataset(params, STAGES, DATASET, work)
         finally:
-            workdir.remove(work)
-    describe.describe(params, STAGES, DATASET, manifest)
-    layout.write_metrics(METRICS, params, STAGES, manifest)
-    print(layout.told(manifest), file=sys.stderr)
+            remove_tree(work)
+    describe(params, STAGES, DATASET, manifest)
+    write_metrics(METRICS, params, STAGES, manifest)
+    print(summary_line(manifest), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ import sys
 
 from tqdm import tqdm
 
-from allrounder import workdir
-from allrounder.errors import DataError, run
-from allrounder.verify import findings, lockedouts, verifylocal, verifyremote
-from allrounder.verify.reporting import say, say_json
+from allrounder.core.errors import DataError, run
+from allrounder.core.files import stage_lock
+from allrounder.history.versions import outputs, repository
+from allrounder.verify import local as verifylocal
+from allrounder.verify import remote as verifyremote
+from allrounder.verify.findings import findings_json, findings_lines, print_json, print_lines
+from allrounder.verify.web import sample_photos, taken_photos
 
 EPILOG = "exit codes: 0 all well; 1 something is not as it should be; 2 bad usage or params"
 
@@ -56,35 +59,36 @@ def _files(remote: bool, json: bool) -> None:
     where, unit = ("remote", "objects") if remote else ("local", "files")
     check = verifyremote.check if remote else verifylocal.check
     with (
-        lockedouts.repository() as repo,
+        repository() as repo,
         tqdm(unit="B", unit_scale=True, disable=None, desc=f"verify {where}") as bar,
     ):
-        reports = check(repo, lockedouts.outs(repo), bar.update)
+        reports = check(repo, outputs(repo), bar.update)
     if json:
-        say_json(findings.as_json(where, reports, unit))
+        print_json(findings_json(where, reports, unit))
     else:
-        say(findings.lines(reports, unit))
+        print_lines(findings_lines(reports, unit))
     bad = sum(len(report.problems) for report in reports)
     if bad:
         raise DataError(f"{bad} {unit} are not as this version has them; see above")
 
 
 def _web(count: int | None, json: bool) -> None:
-    from allrounder.paramsfile import load
-    from allrounder.verify import verifyweb, webphotos, webreport  # slow to import
+    from allrounder.params.loading import load_params
+    from allrounder.verify import web as verifyweb
+    from allrounder.verify import webreport  # slow to import
     from allrounder.verify.validators import Validators
 
-    params = load()
-    with workdir.locked("verify") as folder:
-        found = webphotos.photos(folder)
-        asked = found if count is None else webphotos.sample(found, count)
+    params = load_params()
+    with stage_lock("verify") as folder:
+        found = taken_photos(folder)
+        asked = found if count is None else sample_photos(found, count)
         remembered = Validators(folder / "validators.json")
         with tqdm(total=len(asked), unit=" photos", disable=None, desc="verify web") as bar:
             result = verifyweb.check(params, asked, len(found), remembered, bar.update)
     if json:
-        say_json(webreport.as_json(result))
+        print_json(webreport.as_json(result))
     else:
-        say(webreport.lines(result))
+        print_lines(webreport.lines(result))
     webreport.raise_if_drifted(result)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from allrounder.csvfiles import write_csv
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
-from allrounder.tars import replaced_tar
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.tables import write_csv
+from allrounder.core.tars import atomic_tar
 
 PICTURES = 30
 DEAD = (Status.HTTP_ERROR, Status.CONNECTION_ERROR, Status.REDIRECT_ERROR, Status.NOT_IMAGE)
@@ -32,8 +32,8 @@ def _one_class(
     kept, surplus, dead = counts
     listed, raw, clean, manifest = [], [], [], []
     with (
-        replaced_tar(data / f"raw/{wnid}.tar") as taken,
-        replaced_tar(data / f"clean/{wnid}.tar") as final,
+        atomic_tar(data / f"raw/{wnid}.tar") as taken,
+        atomic_tar(data / f"clean/{wnid}.tar") as final,
     ):
         for number in range(kept + surplus + dead):
             url = (

@@ -13,16 +13,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.classes import classviews
-from allrounder.classes.classchange import Change, add, remove
-from allrounder.classes.classedit import added, removed, replace_checked
-from allrounder.classes.screen import Column, Screen, screen, table
+from allrounder.catalogue.synsets import (
+    VOC_LABELS,
+    all_synsets,
+    ancestors,
+    find_synset,
+    overlapping_classes,
+    synsets_of,
+)
+from allrounder.classes import views as classviews
+from allrounder.classes.change import Change, add, added, remove, removed, replace_checked
 from allrounder.classes.search import Rank, resolve, search
-from allrounder.classes.synsettree import fitting, walk
-from allrounder.errors import UsageError
-from allrounder.paramsfile import load
-from allrounder.subtrees import ancestors, overlap, synsets_of
-from allrounder.synsets import VOC_LABELS, find, synsets
+from allrounder.classes.views import Column, Screen, fitting, screen, table, walk_subtree
+from allrounder.core.errors import UsageError
+from allrounder.params.loading import load_params
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,9 +99,9 @@ def test_misspellings_are_looked_for_only_where_nothing_else_matches() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(sorted(synsets())), st.data())
+@given(st.sampled_from(sorted(all_synsets())), st.data())
 def test_every_name_finds_its_synset(wnid: str, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(synsets()[wnid].names))
+    name = data.draw(st.sampled_from(all_synsets()[wnid].names))
     asked = data.draw(st.sampled_from([name, name.upper(), name.replace(" ", "_")]))
     assert wnid in {m.synset.wnid for m in search(asked) if m.rank is Rank.EXACT}
 
@@ -106,7 +110,7 @@ def test_every_name_finds_its_synset(wnid: str, data: st.DataObject) -> None:
 @given(st.text(max_size=30))
 def test_any_text_may_be_asked(text: str) -> None:
     for match in search(text)[:3]:
-        assert find(match.synset.wnid) == match.synset
+        assert find_synset(match.synset.wnid) == match.synset
 
 
 def test_a_text_that_no_name_is_like_is_not_compared_with_all_names(
@@ -140,9 +144,9 @@ def test_a_name_resolves_to_one_class_key_or_says_the_choice() -> None:
 
 
 def test_a_tree_holds_each_descendant_once_below_a_parent() -> None:
-    nodes = walk("n04490091")  # truck; a minivan is below both of its parents
+    nodes = walk_subtree("n04490091")  # truck; a minivan is below both of its parents
     wnids = [node.synset.wnid for node in nodes]
-    assert sorted(wnids) == sorted(w for w in synsets() if "n04490091" in ancestors(w))
+    assert sorted(wnids) == sorted(w for w in all_synsets() if "n04490091" in ancestors(w))
     for place, node in enumerate(nodes[1:], 1):
         above = [n for n in nodes[:place] if n.depth == node.depth - 1][-1]
         assert above.synset.wnid in node.synset.hypernyms
@@ -152,7 +156,7 @@ def test_a_tree_holds_each_descendant_once_below_a_parent() -> None:
 
 @pytest.mark.parametrize("lines", [1, 5, 21, 1000])
 def test_a_tree_is_cut_at_a_depth_where_it_fits(lines: int) -> None:
-    nodes = walk("n02084071")
+    nodes = walk_subtree("n02084071")
     shown = fitting(nodes, lines)
     assert shown[0] == nodes[0]
     assert len(shown) <= lines
@@ -175,13 +179,13 @@ def test_coverage_counts_classes_and_suggests_one_for_each_label_without() -> No
     assert covered["dog"]["suggestion"] is None
     assert covered["diningtable"]["suggestion"]["wnid"] == "n03201208"
     for label, row in covered.items():
-        assert label == "dog" or find(row["suggestion"]["wnid"]).voc == label  # type: ignore[union-attr]
+        assert label == "dog" or find_synset(row["suggestion"]["wnid"]).voc == label  # type: ignore[union-attr]
 
 
 def test_the_voc_preset_has_one_class_for_every_label() -> None:
-    classes = load(ROOT / "presets/voc20.yaml").classes
+    classes = load_params(ROOT / "presets/voc20.yaml").classes
     assert tuple(classes.values()) == VOC_LABELS
-    assert overlap(classes) is None
+    assert overlapping_classes(classes) is None
 
 
 # Screens
@@ -191,10 +195,10 @@ def test_a_screen_is_never_overfull(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "24")
     on = screen(sys.stdout, everything=False)
-    classes = load(ROOT / "presets/voc20.yaml").classes
+    classes = load_params(ROOT / "presets/voc20.yaml").classes
     for lines in (
         classviews.matches_table("dog", search("dog"), on),
-        classviews.tree_table(walk("n00021939"), on),
+        classviews.tree_table(walk_subtree("n00021939"), on),
         classviews.voc_table("bird", classes, on),
         classviews.coverage_table(classes, on),
     ):
@@ -283,7 +287,7 @@ def test_output_through_a_pipe_is_plain_and_no_more_than_a_screen() -> None:
     assert told.count("\n") < 24
     assert "more; --all shows them" in told
     everything = classes_script("tree", "n02084071", "--all")
-    assert everything.count("\n") == 1 + len(walk("n02084071"))
+    assert everything.count("\n") == 1 + len(walk_subtree("n02084071"))
 
 
 def test_the_makefile_searches_for_what_it_is_given_and_runs_none_of_it(clone: Project) -> None:
@@ -379,7 +383,7 @@ def test_a_file_that_would_be_wrong_is_not_written(here: Path) -> None:
     path = here / "params.yaml"
     bad = DEFAULT.replace("per_class: 20", "per_class: lots")
     with pytest.raises(UsageError, match=r"left as it was.*params\.yaml, line 20: per_class"):
-        replace_checked(path, bad, load(path).classes)
+        replace_checked(path, bad, load_params(path).classes)
     with pytest.raises(UsageError, match="left as it was"):
         replace_checked(path, DEFAULT, {})
     assert path.read_bytes() == DEFAULT.encode()
@@ -387,22 +391,24 @@ def test_a_file_that_would_be_wrong_is_not_written(here: Path) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(SHIPPED), st.sampled_from(sorted(synsets())), st.booleans())
+@given(st.sampled_from(SHIPPED), st.sampled_from(sorted(all_synsets())), st.booleans())
 def test_adding_then_removing_gives_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, shipped: Path, wnid: str, whole: bool
 ) -> None:
     path = tmp_path_factory.mktemp("params") / "other.yaml"
     path.write_bytes(shipped.read_bytes())
     key = wnid + "+" * whole
-    nested = key in load(path).classes or overlap([*load(path).classes, key])
-    labelless = find(wnid).voc is None and load(path).split.folders == "voc"  # type: ignore[union-attr]
+    nested = key in load_params(path).classes or overlapping_classes(
+        [*load_params(path).classes, key]
+    )
+    labelless = find_synset(wnid).voc is None and load_params(path).split.folders == "voc"  # type: ignore[union-attr]
     if nested or labelless or not synsets_of(key):
         with pytest.raises(UsageError):
             add(path, key)
     else:
         change = add(path, key)
-        assert list(load(path).classes)[change.class_index :] == [key]
-        assert load(path).classes[key] == find(wnid).voc  # type: ignore[union-attr]
+        assert list(load_params(path).classes)[change.class_index :] == [key]
+        assert load_params(path).classes[key] == find_synset(wnid).voc  # type: ignore[union-attr]
         remove(path, key)
     assert path.read_bytes() == shipped.read_bytes()
 
@@ -427,8 +433,8 @@ def test_mistakes_of_adding_and_removing(here: Path) -> None:
             remove(path, query)
     assert path.read_bytes() == DEFAULT.encode()
     add(path, "teapot", "bottle")
-    assert load().classes["n04398044"] == "bottle"
-    for key in list(load().classes)[1:]:
+    assert load_params().classes["n04398044"] == "bottle"
+    for key in list(load_params().classes)[1:]:
         remove(path, key)
     with pytest.raises(UsageError, match=r"n02109961 \(Eskimo dog\) is the only class"):
         remove(path, "husky")
@@ -471,7 +477,7 @@ def told(change: Change) -> str:
 
 def test_a_new_class_is_fetched_and_the_others_keep_their_bytes(here: Path) -> None:
     from_the_web()
-    locked(load().classes)
+    locked(load_params().classes)
     said = told(add(Path("params.yaml"), "golden retriever"))
     assert said.startswith("added n02099601 (golden retriever) as dog, class 10\n")
     assert "will list and fetch about 360 photos of it\n" in said
@@ -481,7 +487,7 @@ def test_a_new_class_is_fetched_and_the_others_keep_their_bytes(here: Path) -> N
 
 def test_a_class_that_is_pinned_is_not_fetched_again(here: Path) -> None:
     from_the_web()
-    locked(load().classes | {GOLDEN: "dog", "n02099712": "dog"})
+    locked(load_params().classes | {GOLDEN: "dog", "n02099712": "dog"})
     said = told(add(Path("params.yaml"), GOLDEN))
     assert "still pins its photos: dvc repro will fetch none of them again" in said
     said = told(add(Path("params.yaml"), "n02099712"))
@@ -496,7 +502,7 @@ def test_a_class_that_is_pinned_is_not_fetched_again(here: Path) -> None:
 def test_without_a_lock_everything_is_built(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from_the_web()
     assert "build 11 classes: dvc.lock holds none" in told(add(Path("params.yaml"), GOLDEN))
-    locked(load().classes)
+    locked(load_params().classes)
     monkeypatch.setenv("ALLROUNDER_PINS", "ignore")
     assert "build 10 classes" in told(remove(Path("params.yaml"), GOLDEN))
 
@@ -519,7 +525,7 @@ def test_what_else_is_new_and_what_is_scarce_is_said(here: Path) -> None:
 
 
 def test_a_folder_without_the_class_is_said(here: Path) -> None:
-    locked(load().classes)
+    locked(load_params().classes)
     assert "will fail: source folder data/sample has no folder n02099601" in told(
         add(Path("params.yaml"), GOLDEN)
     )
@@ -531,7 +537,7 @@ def test_a_folder_without_the_class_is_said(here: Path) -> None:
 
 
 def test_removing_says_what_is_dropped_and_which_indices_move(here: Path) -> None:
-    locked(load().classes)
+    locked(load_params().classes)
     (here / "data").mkdir()
     (here / "data/metrics.json").write_bytes((ROOT / "data/metrics.json").read_bytes())
     said = told(remove(Path("params.yaml"), "Persian cat"))
@@ -545,7 +551,7 @@ def test_removing_says_what_is_dropped_and_which_indices_move(here: Path) -> Non
 
 def test_no_other_class_is_said_to_keep_its_bytes_when_there_is_none(here: Path) -> None:
     locked({FOLDING: "chair"})
-    for query in list(load().classes):
+    for query in list(load_params().classes):
         if query not in (FOLDING, HUSKY):
             remove(Path("params.yaml"), query)
     said = told(remove(Path("params.yaml"), FOLDING))

@@ -19,16 +19,15 @@ from PIL import Image
 
 from allrounder.clean import jpeg
 from allrounder.clean.curate import Item, curate
-from allrounder.clean.hamming import close_pairs
+from allrounder.clean.decode import normalize
+from allrounder.clean.fingerprints import THUMB, Fingerprint, Similarity, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse, taken
-from allrounder.clean.looks import THUMB, Likeness, Look, look
-from allrounder.clean.neighbours import components, near_pairs
-from allrounder.clean.pixels import normal
-from allrounder.csvfiles import read_csv
-from allrounder.download.photo import Bounds, judge
-from allrounder.params import Clean
-from allrounder.records import CleanRow, RawRow, Status
-from allrounder.urltext import flickr_photo
+from allrounder.clean.near import close_pairs, components, near_pairs
+from allrounder.core.photos import Bounds, judge
+from allrounder.core.rows import CleanRow, RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import flickr_photo_id
+from allrounder.params.schema import Clean
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -100,7 +99,7 @@ def test_a_plain_jpeg_keeps_its_data_and_loses_its_metadata(progressive: bool, m
     plain = encoded(image, "JPEG", progressive=progressive)
     full = encoded(image, "JPEG", progressive=progressive, exif=exif, comment=b"secret comment")
     assert b"secret" in full
-    photo = normal(full + b"secret trailer", RULES)
+    photo = normalize(full + b"secret trailer", RULES)
     assert photo.status is Status.OK
     assert b"secret" not in photo.body
     assert photo.body == taken(plain, parse(plain).kept)
@@ -109,14 +108,14 @@ def test_a_plain_jpeg_keeps_its_data_and_loses_its_metadata(progressive: bool, m
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP"])
 def test_other_formats_become_jpeg(kind: str) -> None:
-    photo = normal(encoded(picture(2), kind), RULES)
+    photo = normalize(encoded(picture(2), kind), RULES)
     with Image.open(io.BytesIO(photo.body)) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (120, 90))
 
 
 def test_sixteen_bits_of_grey_become_eight() -> None:
     ramp = np.tile(np.arange(0, 65536, 512, dtype=np.uint16), (90, 1))
-    photo = normal(encoded(Image.fromarray(ramp), "PNG"), RULES)
+    photo = normalize(encoded(Image.fromarray(ramp), "PNG"), RULES)
     with Image.open(io.BytesIO(photo.body)) as image:
         grey = np.asarray(image.convert("L"))
     assert grey.min() < 8
@@ -125,11 +124,11 @@ def test_sixteen_bits_of_grey_become_eight() -> None:
 
 def test_transparency_lies_on_white_and_sideways_is_turned() -> None:
     clear = Image.new("RGBA", (64, 64), (200, 0, 0, 0))
-    photo = normal(encoded(clear, "PNG"), RULES)
+    photo = normalize(encoded(clear, "PNG"), RULES)
     assert Image.open(io.BytesIO(photo.body)).getpixel((30, 30)) == (255, 255, 255)
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = normal(encoded(picture(3), "JPEG", exif=exif), RULES)
+    turned = normalize(encoded(picture(3), "JPEG", exif=exif), RULES)
     assert (turned.width, turned.height) == (90, 120)
     assert b"Exif" not in turned.body
 
@@ -137,14 +136,14 @@ def test_transparency_lies_on_white_and_sideways_is_turned() -> None:
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 def test_a_cmyk_jpeg_becomes_rgb(subsampling: str) -> None:
     body = encoded(picture(4).convert("CMYK"), "JPEG", subsampling=subsampling)
-    assert Image.open(io.BytesIO(normal(body, RULES).body)).mode == "RGB"
+    assert Image.open(io.BytesIO(normalize(body, RULES).body)).mode == "RGB"
 
 
 @settings(max_examples=60, deadline=None)
 @given(cut=st.floats(0.01, 0.99))
 def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
     body = encoded(picture(5), "JPEG")
-    photo = normal(body[: int(len(body) * cut)], RULES)
+    photo = normalize(body[: int(len(body) * cut)], RULES)
     assert photo.status is Status.CORRUPT
     assert photo.detail
 
@@ -156,7 +155,7 @@ def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
     short_table = b"\xff\xdb\x00\x05\x00\x01\x02"
     body = body[:2] + short_table + body[2:]
     assert judge(body, Bounds(10**6, 32, 10**6)).status is Status.OK  # so it comes to clean
-    photo = normal(body, Clean())
+    photo = normalize(body, Clean())
     assert (photo.status, photo.detail) == (Status.CORRUPT, "cannot identify image file")
 
 
@@ -194,15 +193,15 @@ def test_stripping_any_bytes_gives_bytes_or_its_error(body: bytes, head: bytes) 
 
 
 def item(
-    wnid: str, number: int, look: Look, pixels: int = 100, sha: str = "", urls: int = 1
+    wnid: str, number: int, look: Fingerprint, pixels: int = 100, sha: str = "", urls: int = 1
 ) -> Item:
     return Item(wnid, f"{wnid}_{number}", sha or f"{wnid}{number:060d}", pixels, urls, look)
 
 
-def look_of(seed: int) -> Look:
+def look_of(seed: int) -> Fingerprint:
     rng = np.random.default_rng(seed)
     thumb = rng.integers(0, 255, THUMB**2, dtype=np.uint8).tobytes()
-    return Look(int(rng.integers(0, 2**63)), int(rng.integers(0, 2**63)), thumb, 0.1)
+    return Fingerprint(int(rng.integers(0, 2**63)), int(rng.integers(0, 2**63)), thumb, 0.1)
 
 
 def statuses(items: list[Item], per_class: int = 10, **rules: object) -> list[Status]:
@@ -228,12 +227,12 @@ def test_a_picture_in_two_classes_is_dropped_or_stays_with_the_first() -> None:
 
 def test_hashes_alone_do_not_make_a_duplicate() -> None:
     one, two = look_of(4), look_of(5)
-    items = [item("a", 1, one), item("a", 2, Look(one.hash, one.inner, two.thumb, 0.1))]
+    items = [item("a", 1, one), item("a", 2, Fingerprint(one.hash, one.inner, two.thumb, 0.1))]
     assert statuses(items) == [Status.KEPT, Status.KEPT]
 
 
 def test_a_flat_picture_behind_many_urls_is_a_placeholder() -> None:
-    flat = Look(7, 7, look_of(6).thumb, 0.9)
+    flat = Fingerprint(7, 7, look_of(6).thumb, 0.9)
     assert statuses([item("a", 1, flat), item("b", 1, flat)]) == [Status.PLACEHOLDER] * 2
     assert statuses([item("a", 1, flat, urls=3)]) == [Status.PLACEHOLDER]
     assert statuses([item("a", 1, flat)]) == [Status.KEPT]
@@ -283,7 +282,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         if not few:
-            patch.setattr("allrounder.clean.hamming._FEW", 0)
+            patch.setattr("allrounder.clean.near._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
     plain = {
         (i, j)
@@ -312,8 +311,10 @@ def watermarked(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("kind", COPIES)
 def test_copies_look_alike_and_other_pictures_do_not(kind: str) -> None:
     originals = [picture(seed, (300, 225)) for seed in range(8)]
-    copies = [normal(encoded(COPIES[kind](im), "JPEG", quality=60), RULES) for im in originals]
-    looks = [look(im.convert("L")) for im in originals] + [c.look for c in copies if c.look]
+    copies = [normalize(encoded(COPIES[kind](im), "JPEG", quality=60), RULES) for im in originals]
+    looks = [fingerprint(im.convert("L")) for im in originals] + [
+        c.fingerprint for c in copies if c.fingerprint
+    ]
     found = set(near_pairs(looks, RULES.near_radius, 0.988))
     assert found == {(n, n + 8) for n in range(8)}
 
@@ -353,25 +354,25 @@ def test_an_upload_in_two_classes_is_in_two_classes_however_it_was_cropped() -> 
     ],
 )
 def test_a_flickr_photo_is_known_by_its_number(url: str) -> None:
-    assert flickr_photo(url) == "flickr 2185654129"
-    assert flickr_photo(url.replace("flickr", "flicker")) == ""
-    assert flickr_photo(url.replace("://", "://h.example/")) == ""
+    assert flickr_photo_id(url) == "flickr 2185654129"
+    assert flickr_photo_id(url.replace("flickr", "flicker")) == ""
+    assert flickr_photo_id(url.replace("://", "://h.example/")) == ""
 
 
 def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:
-    def thing(grey: int) -> Look:
+    def thing(grey: int) -> Fingerprint:
         image = Image.new("L", (200, 150), 255)
         image.paste(grey, (60, 40, 140, 110))
-        return look(image)
+        return fingerprint(image)
 
-    assert Likeness([thing(30), thing(200)]).of(0, 1) == 0
-    assert Likeness([thing(30), thing(32)]).of(0, 1) > 0.988
+    assert Similarity([thing(30), thing(200)]).of(0, 1) == 0
+    assert Similarity([thing(30), thing(32)]).of(0, 1) > 0.988
 
 
 def test_max_side_shrinks_larger_photos_only() -> None:
     rules = Clean(max_side=100)
     large, small = (
-        normal(encoded(picture(6, size), "JPEG"), rules) for size in ((400, 300), (90, 60))
+        normalize(encoded(picture(6, size), "JPEG"), rules) for size in ((400, 300), (90, 60))
     )
     assert (large.width, large.height) == (100, 75)
     assert (small.width, small.height) == (90, 60)
@@ -384,5 +385,5 @@ def test_damage_in_mid_file_is_noticed() -> None:
         body = bytearray(encoded(picture(seed, (400, 300)), "JPEG", quality=95))
         middle = len(body) // 2
         body[middle : middle + 200] = rng.integers(0, 256, 200, dtype=np.uint8).tobytes()
-        noticed += normal(bytes(body), RULES).status is Status.CORRUPT
+        noticed += normalize(bytes(body), RULES).status is Status.CORRUPT
     assert noticed >= 18

@@ -2,10 +2,10 @@
 
 import pytest
 
-from allrounder.coco import coco_labels, coco_of
-from allrounder.synsets import VOC_LABELS, find, synsets
+from allrounder.catalogue.detectors import coco_labels, coco_of
+from allrounder.catalogue.synsets import VOC_LABELS, all_synsets, find_synset
 
-BY_INDEX = {s.ilsvrc_index: s.wnid for s in synsets().values() if s.ilsvrc_index is not None}
+BY_INDEX = {s.ilsvrc_index: s.wnid for s in all_synsets().values() if s.ilsvrc_index is not None}
 
 EXPECTED = {
     "tench": "", "cock": "bird", "kite": "bird", "Chihuahua": "dog", "timber wolf": "",
@@ -51,7 +51,7 @@ def test_both_lists_have_their_usual_order() -> None:
 
 def test_the_roots_exist_and_belong_to_one_label_each() -> None:
     roots = [root for label in coco_labels() for root in (*label.roots, *label.not_below)]
-    assert all(find(root) for root in roots)
+    assert all(find_synset(root) for root in roots)
     assert len(set(roots)) == len(roots)
     rootless = {label.label for label in coco_labels() if not label.roots}
     assert rootless == {"fire hydrant", "stop sign", "surfboard"}
@@ -62,14 +62,14 @@ def test_each_voc_label_is_one_of_cocos() -> None:
 
 
 def test_coco_and_voc_agree_on_every_synset() -> None:
-    for synset in synsets().values():
+    for synset in all_synsets().values():
         coco = coco_of(synset.wnid)
         assert (coco.voc if coco else None) == synset.voc, synset
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_ilsvrc_classes_have_the_label_that_a_person_would_give(name: str) -> None:
-    classes = [find(wnid) for wnid in BY_INDEX.values()]
+    classes = [find_synset(wnid) for wnid in BY_INDEX.values()]
     wnids = [synset.wnid for synset in classes if synset and synset.names[0] == name]
     assert len(wnids) == 1
     label = coco_of(wnids[0])

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pydantic import TypeAdapter
 
-from allrounder.csvfiles import read_csv
-from allrounder.errors import DataError, UsageError
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.rows import Candidate
+from allrounder.core.tables import read_csv
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.paramsfile import load
-from allrounder.records import Candidate
-from allrounder.sourceparams import Source
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Network
+from allrounder.params.sources import Source
+from allrounder.web.lists import Web
 from loopback import Handler, Loopback
 from project import Project
 from webfaults import archives
@@ -276,7 +276,7 @@ def test_the_params_are_checked(clone: Project) -> None:
     ):
         clone.edit(sources=[{"kind": "csv"} | source])
         with pytest.raises(UsageError, match=words) as caught:
-            load(clone.folder / "params.yaml")
+            load_params(clone.folder / "params.yaml")
         assert "secret" not in str(caught.value)
 
 

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.licences import normal
-from allrounder.names import folder_name
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.catalogue.synsets import all_synsets
+from allrounder.core.licences import normal
+from allrounder.core.names import folder_name
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.split.card import LONGEST, escaped, size_category
-from allrounder.split.words import REASONS
-from allrounder.synsets import synsets
+from allrounder.split.facts import REASONS
 from project import Project
 
 CLASSES = {"n02109961": "dog", "n02917067": "train", "n04273569": "boat"}
@@ -327,7 +327,7 @@ def test_one_class_without_licences_has_labels_but_no_attribution(
 
 def test_no_class_folder_is_taken_for_a_split(tmp_path: Path) -> None:
     """By Hugging Face's own patterns, with every label of ImageNet that holds a split's name."""
-    labels = {synset.label for synset in synsets().values()}
+    labels = {synset.label for synset in all_synsets().values()}
     folders = {folder_name(label) for label in labels}
     assert len(folders) == len(labels)
     words = ("train", "test", "val", "dev", "eval")

@@ -13,9 +13,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.errors import DataError
-from allrounder.verify.versionreport import Comparison, by_class, lines
-from allrounder.verify.versions import Change, Photo, differences, parse
+from allrounder.core.errors import DataError
+from allrounder.versions.comparison import (
+    Change,
+    Comparison,
+    Photo,
+    by_class,
+    comparison_lines,
+    differences,
+    parse_manifest,
+)
 from project import Project
 
 HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"
@@ -143,8 +150,8 @@ ROW = "file,split,wnid,label,voc,url,sha256\na/b.jpg,train,n1,l,v,u,s\n"
 )
 def test_broken_manifests(manifest: bytes, words: str) -> None:
     with pytest.raises(DataError, match=f"^v1: its manifest .*{words}"):
-        parse(manifest, "v1")
-    assert len(parse(ROW.encode(), "v1")) == 1
+        parse_manifest(manifest, "v1")
+    assert len(parse_manifest(ROW.encode(), "v1")) == 1
 
 
 def photo(number: int, wnid: str = "n1", split: str = "train", voc: str = "dog") -> Photo:
@@ -162,7 +169,7 @@ def test_a_photo_may_move_and_be_relabelled_at_once() -> None:
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     found = differences([], [replace(photo(1), url="http://a/\x1b[2J\u202e")])
-    said = "\n".join(lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))
+    said = "\n".join(comparison_lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))
     assert "\x1b" not in said
     assert "\u202e" not in said
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.download import photo, transfer
-from allrounder.download.headers import opted_out, retry_after
-from allrounder.download.hosts import Hosts
-from allrounder.records import RawRow, Status
+from allrounder.core.photos import placeholder_md5s
+from allrounder.core.rows import RawRow, Status
+from allrounder.web import transfer
+from allrounder.web.decisions import opt_out_directive
+from allrounder.web.hosts import Hosts
+from allrounder.web.policy import retry_after
 from webfaults import bodies, pictures, tls
 from webfaults.project import WNID, Project
 from webfaults.server import Server
@@ -201,7 +203,7 @@ def test_a_placeholder_that_is_served_directly(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     md5 = hashlib.md5(bodies.PLACEHOLDER, usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(photo.placeholder_md5s(), md5, "flickr")
+    monkeypatch.setitem(placeholder_md5s(), md5, "flickr")
     row = ask(tmp_path, server, server.url("placeholder"))
     assert (row.status, row.detail) == (Status.PLACEHOLDER, "flickr")
 
@@ -276,7 +278,7 @@ def test_a_host_with_one_private_address_is_reached_at_its_public_one(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As hosts with a 6to4 address beside their real one: the first is refused, not the photo."""
-    monkeypatch.setattr(transfer, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(transfer, "is_public_address", lambda address: address == "127.0.0.1")
     url = f"http://localhost:{server.port}/good/1"  # libcurl: ::1, then 127.0.0.1
     row = ask(tmp_path, server, url, network={"allow_private": []})
     assert (row.status, row.detail) == (OK, "")
@@ -409,4 +411,4 @@ def test_an_absurd_wait_is_capped() -> None:
 @given(st.binary(max_size=60) | st.text("0123456789 :,-GMTFriJan", max_size=40).map(str.encode))
 def test_no_header_of_the_web_raises(value: bytes) -> None:
     assert (retry_after([value]) or 0) >= 0
-    opted_out([value], "imagenet-all-rounder")
+    opt_out_directive([value], "imagenet-all-rounder")

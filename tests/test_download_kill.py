@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from allrounder.download.outcomes import Outcome
-from allrounder.download.spool import Entry, Spool
-from allrounder.errors import run
-from allrounder.records import Status
+from allrounder.core.errors import run
+from allrounder.core.results import Result
+from allrounder.core.rows import Status
+from allrounder.history.journal import Journal, JournalEntry
 from webfaults.archives import ARCHIVES, photos_tar
 from webfaults.project import OTHER, THIRD, WNID, Project, kill
 from webfaults.server import Exchange, Server
@@ -188,20 +188,20 @@ def test_the_lock_of_a_killed_run_does_not_hold(tmp_path: Path, server: Server) 
 
 def noted(folder: Path, *urls: str) -> None:
     """Note a good photo for each URL."""
-    kept = Spool(folder, "key", fresh=False)
+    kept = Journal(folder, "key", fresh=False)
     for url in urls:
-        kept.add(url, Entry(_good(url)), url.encode())
+        kept.add(url, JournalEntry(_good(url)), url.encode())
     kept.close()
 
 
-def _good(url: str) -> Outcome:
+def _good(url: str) -> Result:
     body = url.encode()
-    return Outcome(Status.OK, "", url, len(body), hashlib.sha256(body).hexdigest(), "jpg")
+    return Result(Status.OK, "", url, len(body), hashlib.sha256(body).hexdigest(), "jpg")
 
 
 def remembered(folder: Path, *urls: str) -> list[str]:
     """Those of the URLs whose photo is in the spool, whole."""
-    kept = Spool(folder, "key", fresh=False)
+    kept = Journal(folder, "key", fresh=False)
     try:
         found = {url: kept.get(url) for url in urls}
         for url, outcome in found.items():

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.download.outcomes import Outcome
-from allrounder.download.quota import SLACK, ClassQuota, Slot
-from allrounder.download.tarstream import BrokenTarError, Member, TarParser
-from allrounder.download.urlcheck import BadUrlError, is_public, request_url
-from allrounder.records import Candidate, RawRow, Status
+from allrounder.core.results import Result
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.urls import BadUrlError, is_public_address, request_url
+from allrounder.download.class_quota import SLACK, ClassQuota, Slot
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -124,14 +124,14 @@ def test_a_url_is_asked_or_refused_and_stays_as_it_is(url: str) -> None:
     ],
 )
 def test_an_address_that_is_not_public(address: str) -> None:
-    assert not is_public(address)
+    assert not is_public_address(address)
 
 
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "100.63.255.255", "172.32.0.1", "2606:4700::1", "2a00:1450::1"]
 )
 def test_an_address_that_is_public(address: str) -> None:
-    assert is_public(address)
+    assert is_public_address(address)
 
 
 # Lists that name files of this machine
@@ -532,7 +532,7 @@ import sys
 from pathlib import Path
 from webfaults.project import Project, WNID
 from webfaults.memory import peak
-from allrounder.download.tarstream import TarParser
+from allrounder.core.tarstream import TarParser
 before = peak()
 {work}
 print(peak() - before)
@@ -664,8 +664,8 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
     assert good_asked - used <= SLACK
 
 
-def _outcome(status: Status, sha256: str) -> Outcome:
-    return Outcome(status, sha256=sha256 if status is OK else "")
+def _outcome(status: Status, sha256: str) -> Result:
+    return Result(status, sha256=sha256 if status is OK else "")
 
 
 def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:

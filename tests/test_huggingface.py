@@ -12,16 +12,18 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder.download.outcomes import may_pass
-from allrounder.download.rowpages import MAX_PAGE
-from allrounder.errors import DataError, UsageError
-from allrounder.fetch_urls import listing, web
-from allrounder.fetch_urls.hubtoken import may_carry, token
-from allrounder.fetch_urls.labelmatch import matcher
-from allrounder.params import Network
-from allrounder.records import Candidate, RawRow, Status
-from allrounder.sourceparams import HuggingfaceSource, Source
-from allrounder.synsets import synsets
+from allrounder.catalogue.labels import label_matcher
+from allrounder.catalogue.synsets import all_synsets
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.results import is_transient
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.fetch_urls import listing
+from allrounder.params.schema import Network
+from allrounder.params.sources import HuggingfaceSource, Source
+from allrounder.web import lists as web
+from allrounder.web.dataset_rows import MAX_PAGE
+from allrounder.web.lists import Web
+from allrounder.web.policy import hub_token, may_send_token
 from project import Project
 from viewerserver import DATASET, REVISION, Reply, ViewerServer
 from webfaults import project as faults
@@ -66,7 +68,7 @@ def listed(
     viewer: ViewerServer, *wnids: str, network: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, list[Candidate]]:
     source = TypeAdapter[Source](Source).validate_python(viewer.source(**more))
-    asker = web.Web(Network(**(NETWORK | (network or {}))))
+    asker = Web(Network(**(NETWORK | (network or {}))))
     return listing.list_classes([source], wnids or (HUSKY, CAT), asker)
 
 
@@ -142,11 +144,11 @@ def test_labels_of_every_type_are_understood(
 
 
 def test_the_thousand_of_ilsvrc_go_by_their_index() -> None:
-    thousand = {s.ilsvrc_index: s for s in synsets().values() if s.ilsvrc_index is not None}
+    thousand = {s.ilsvrc_index: s for s in all_synsets().values() if s.ilsvrc_index is not None}
     names = [", ".join(thousand[index].names) for index in range(1000)]
     assert names[134].startswith("crane")
     names[517] = "crane2"  # a ClassLabel has each name once
-    assert "crane" not in matcher([CRANE_MACHINE], {})  # the name alone says nothing
+    assert "crane" not in label_matcher([CRANE_MACHINE], {})  # the name alone says nothing
     feature = {"_type": "ClassLabel", "names": names}
     with ViewerServer([(134, b""), (517, b"")], feature) as viewer:
         found = listed(viewer, CRANE_MACHINE, CRANE_BIRD)
@@ -274,7 +276,7 @@ def test_a_fault_that_passes_costs_nothing(viewer: ViewerServer) -> None:
 def test_the_token_is_found_where_the_hub_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert token() == ""
+    assert hub_token() == ""
     (tmp_path / "cache/huggingface").mkdir(parents=True)
     (tmp_path / "cache/huggingface/token").write_text("hf_cache\n")
     (tmp_path / "home").mkdir()
@@ -288,9 +290,9 @@ def test_the_token_is_found_where_the_hub_keeps_it(
         ("HF_TOKEN_PATH", "path"),
     ):
         monkeypatch.setenv(name, str(tmp_path / value))
-        found.append((token(), _by_the_hubs_own_client()))
+        found.append((hub_token(), _by_the_hubs_own_client()))
     monkeypatch.setenv("HF_TOKEN", " hf_environment ")
-    found.append((token(), _by_the_hubs_own_client()))
+    found.append((hub_token(), _by_the_hubs_own_client()))
     names = ("hf_cache", "hf_home", "hf_path", "hf_environment")
     assert found == [(name, name) for name in names]
 
@@ -306,7 +308,7 @@ def test_what_no_header_can_hold_is_refused_and_not_said(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", text)
     with pytest.raises(UsageError, match="environment: HF_TOKEN: holds no token") as caught:
-        token()
+        hub_token()
     assert "hf_a" not in str(caught.value)
 
 
@@ -324,12 +326,12 @@ def test_what_no_header_can_hold_is_refused_and_not_said(
     ],
 )
 def test_the_token_goes_to_its_own_place_only(url: str, may: bool) -> None:
-    assert may_carry(url, "https://hub.example", []) is may
+    assert may_send_token(url, "https://hub.example", []) is may
 
 
 def test_plain_http_is_for_ones_own_hosts() -> None:
-    assert not may_carry("http://hub.example/", "http://hub.example", ["other"])
-    assert may_carry("http://hub.example/", "http://hub.example", ["Hub.example"])
+    assert not may_send_token("http://hub.example/", "http://hub.example", ["other"])
+    assert may_send_token("http://hub.example/", "http://hub.example", ["Hub.example"])
 
 
 def test_the_token_opens_a_gated_dataset(
@@ -538,7 +540,7 @@ def test_without_a_token_the_run_says_so_once_and_another_asks_again(
     project = faults.Project(tmp_path, {HUSKY: urls}, sources=[viewer.source()])
     found = project.crawl_here()
     assert {row.status for row in found} == {Status.HTTP_ERROR}
-    assert all(may_pass(row.status, row.detail) for row in found)
+    assert all(is_transient(row.status, row.detail) for row in found)
     assert capfd.readouterr().err.count(f"dataset {DATASET} answered 401: {TERMS}") == 1
     monkeypatch.setenv("HF_TOKEN", SECRET)
     assert {row.status for row in project.crawl_here()} == {Status.OK}

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from allrounder.download.here import Here
-from allrounder.download.photo import Bounds
-from allrounder.errors import DataError
-from allrounder.fetch_urls import listing, tarwalk
-from allrounder.fetch_urls.tarwalk import Reader
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Candidate
-from allrounder.slices import parse
-from allrounder.sourceparams import FolderSource, IlsvrcSource
+from allrounder.core.errors import DataError
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import Candidate
+from allrounder.core.tarstream import Reader, open_tar
+from allrounder.core.urls import parse_slice
+from allrounder.download.crawl import LocalPhotos
+from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.sources import ilsvrc
+from allrounder.params.schema import Network
+from allrounder.params.sources import FolderSource, IlsvrcSource
+from allrounder.web.lists import Web
 from project import Project
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -94,14 +95,16 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
     expected = listing.list_classes([folder], WNIDS, Web(Network()))
-    here = Here([IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8))
-    truth = Here([folder], Bounds(10**7, 32, 10**8))
+    here = LocalPhotos(
+        [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)
+    )
+    truth = LocalPhotos([folder], Bounds(10**7, 32, 10**8))
     for wnid in WNIDS:
         assert [c.image_id for c in found[wnid]] == [c.image_id for c in expected[wnid]]
         for photo, file in zip(found[wnid], expected[wnid], strict=True):
             one, other = here.outcome(photo.url), truth.outcome(file.url)
             assert replace(one, stored=None) == replace(other, stored=None)
-            assert (parse(photo.url) is None) == (form in TREES)
+            assert (parse_slice(photo.url) is None) == (form in TREES)
     if form == "tar of tars":
         assert found[CAT][0].url.startswith(f"{location}#{CAT}.tar/{CAT}_001.jpg,bytes=")
 
@@ -186,7 +189,7 @@ def test_only_headers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     hollow(path, wnids, photos=20, size=110_000)
     assert path.stat().st_size > 2 * 10**9
     count = 0
-    real = tarwalk.opened
+    real = open_tar
 
     @contextmanager
     def counted(path: Path) -> Iterator[tuple[Reader, int]]:
@@ -199,7 +202,7 @@ def test_only_headers_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
             yield reading, size
 
-    monkeypatch.setattr(tarwalk, "opened", counted)
+    monkeypatch.setattr(ilsvrc, "open_tar", counted)
     found = listed(path, (wnids[3], wnids[998]))
     assert [len(photos) for photos in found.values()] == [20, 20]
     assert found[wnids[998]][19].image_id == f"{wnids[998]}_19"

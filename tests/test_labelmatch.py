@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.fetch_urls.labelmatch import matcher, plain
+from allrounder.catalogue.labels import label_matcher, normalized_label
 
 HUSKY, PERSIAN, CRANE_BIRD, CRANE_MACHINE = "n02109961", "n02123394", "n02012849", "n03126707"
 SCREEN, LIZARD = "n03782006", "n01694709"
@@ -13,26 +13,26 @@ LABELS = ["crane", "monitor", "husky", "dog", "248", "x"]
 
 
 def test_a_class_goes_by_wnid_index_and_names() -> None:
-    found = matcher([HUSKY], {})
+    found = label_matcher([HUSKY], {})
     for label in (HUSKY, "248", "Eskimo dog", "eskimo_dog", "HUSKY", "Eskimo dog, husky"):
-        assert found[plain(label)] == HUSKY
-    assert plain("249") not in found
+        assert found[normalized_label(label)] == HUSKY
+    assert normalized_label("249") not in found
 
 
 @pytest.mark.parametrize("wnids", [[CRANE_BIRD], [CRANE_MACHINE], [CRANE_BIRD, CRANE_MACHINE]])
 def test_a_label_of_two_synsets_means_none_whichever_are_asked_for(wnids: list[str]) -> None:
-    found = matcher(wnids, {})
+    found = label_matcher(wnids, {})
     assert "crane" not in found
     assert set(wnids) == set(found.values())  # they still go by wnid and index
 
 
 def test_a_name_means_the_only_one_of_its_synsets_in_ilsvrc() -> None:
-    assert matcher([SCREEN], {})["monitor"] == SCREEN  # the lizard is not among the thousand
-    assert "monitor" not in matcher([LIZARD], {})
+    assert label_matcher([SCREEN], {})["monitor"] == SCREEN  # the lizard is not among the thousand
+    assert "monitor" not in label_matcher([LIZARD], {})
 
 
 def test_the_params_words_stand_alone() -> None:
-    found = matcher([HUSKY, CRANE_BIRD], {HUSKY: "Sled Dog"})
+    found = label_matcher([HUSKY, CRANE_BIRD], {HUSKY: "Sled Dog"})
     assert found["sled dog"] == HUSKY
     assert "248" not in found
     assert found["134"] == CRANE_BIRD
@@ -40,10 +40,10 @@ def test_the_params_words_stand_alone() -> None:
 
 def test_what_the_params_say_of_one_class_no_other_goes_by() -> None:
     given = {CRANE_MACHINE: "crane", HUSKY: "Persian cat"}
-    assert matcher([CRANE_MACHINE, PERSIAN], given) == {
+    assert label_matcher([CRANE_MACHINE, PERSIAN], given) == {
         "crane": CRANE_MACHINE, "n02123394": PERSIAN, "283": PERSIAN,
     }  # fmt: skip
-    assert "persian cat" not in matcher([PERSIAN], given)
+    assert "persian cat" not in label_matcher([PERSIAN], given)
 
 
 @settings(deadline=None)
@@ -51,8 +51,8 @@ def test_what_the_params_say_of_one_class_no_other_goes_by() -> None:
 def test_a_list_does_not_depend_on_the_order_of_adding(data: st.DataObject) -> None:
     classes = data.draw(st.lists(st.sampled_from(POOL), unique=True, max_size=8))
     given = data.draw(st.dictionaries(st.sampled_from(POOL), st.sampled_from(LABELS), max_size=3))
-    at_once = matcher(classes, given)
+    at_once = label_matcher(classes, given)
     one_by_one: dict[str, str] = {}
     for wnid in classes:
-        one_by_one |= matcher([wnid], given)
+        one_by_one |= label_matcher([wnid], given)
     assert at_once == one_by_one

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from allrounder.csvfiles import read_csv
-from allrounder.records import ManifestRow
-from allrounder.split.layout import told
-from allrounder.synsets import VOC_LABELS
+from allrounder.catalogue.synsets import VOC_LABELS
+from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import read_csv
+from allrounder.split.layout import summary_line
 from project import Project
 
 
@@ -128,7 +128,9 @@ def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(pulled: Project
     rows = manifest(clone)
     assert {row.split for row in rows} == {f"fold_{n}" for n in range(1, 5)}
     assert len({row.sha256 for row in rows}) == len(rows) == 200
-    assert told(rows) == "200 photos of 10 classes: 50 fold_1, 50 fold_2, 50 fold_3, 50 fold_4"
+    assert (
+        summary_line(rows) == "200 photos of 10 classes: 50 fold_1, 50 fold_2, 50 fold_3, 50 fold_4"
+    )
     root = clone.folder / "data/dataset"
     for fold in range(1, 5):
         train = {path.name for path in root.glob(f"fold_{fold}/train/*/*")}

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder import licences
-from allrounder.clean import cleanreport
+from allrounder.clean.cleaning import check_classes
 from allrounder.clean.curate import Item, curate
-from allrounder.clean.looks import look
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.errors import UsageError
-from allrounder.licences import OTHERS, UNKNOWN, address, listed, normal, title
-from allrounder.origins import origins
-from allrounder.params import Clean
-from allrounder.paramsfile import load
-from allrounder.records import Candidate, CleanRow, RawRow, Status
+from allrounder.clean.fingerprints import fingerprint
+from allrounder.core import licences
+from allrounder.core.errors import UsageError
+from allrounder.core.licences import OTHERS, UNKNOWN, address, listed, normal, title
+from allrounder.core.provenance import photo_origins
+from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Clean
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +119,7 @@ def test_a_misspelled_licence_in_params_is_said_with_its_line(tmp_path: Path, va
     (tmp_path / "params.yaml").write_text(text.replace("licenses: null", f"licenses: {value}"))
     line = text[: text.index("licenses: null")].count("\n") + 1
     with pytest.raises(UsageError) as caught:
-        load(tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
     assert re.search(rf"line {line}: clean\.licenses: .*{MISTAKES[value]}", str(caught.value))
 
 
@@ -131,7 +131,7 @@ def test_other_names_and_urls_may_be_listed(name: str) -> None:
 def item(wnid: str, number: int, picture: int, refused: str = "", pixels: int = 100) -> Item:
     """A photo; those of one `picture` look just the same."""
     cells = np.random.default_rng(picture).integers(0, 255, (6, 8), dtype=np.uint8)
-    seen = look(Image.fromarray(cells).resize((120, 90), Image.Resampling.BICUBIC))
+    seen = fingerprint(Image.fromarray(cells).resize((120, 90), Image.Resampling.BICUBIC))
     return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, 1, seen, refused=refused)
 
 
@@ -185,11 +185,11 @@ def test_of_urls_with_the_same_bytes_one_that_may_be_used_counts(tmp_path: Path)
     rows += [RawRow("m", "http://h/t.tar#m.jpg", Status.OK, sha256="2")]
     write_csv(urls / "n1.csv", Candidate, listed_photos)
     write_csv(raw / "n1.csv", RawRow, rows)
-    assert origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0])
-    assert origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4])
-    found = origins(urls, raw, "n1", {"cc-by-2.0", "cc0-1.0"})
+    assert photo_origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0])
+    assert photo_origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4])
+    found = photo_origins(urls, raw, "n1", {"cc-by-2.0", "cc0-1.0"})
     assert found["a"] == ("http://h/c", listed_photos[2])
-    assert origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0])
+    assert photo_origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0])
 
 
 @pytest.fixture
@@ -210,10 +210,10 @@ def licensed(clone: Project) -> Project:
 def fates(project: Project) -> dict[str, tuple[str, Status]]:
     """Licence and fate of each photo of raw, by image id."""
     found = {}
-    accepted = licences.accepted(load(project.folder / "params.yaml").clean.licenses)
+    accepted = licences.accepted(load_params(project.folder / "params.yaml").clean.licenses)
     for path in sorted((project.folder / "data/clean").glob("*.csv")):
         folders = (project.folder / "data/urls", project.folder / "data/raw")
-        known = origins(*folders, path.stem, accepted)
+        known = photo_origins(*folders, path.stem, accepted)
         for row in read_csv(path, CleanRow):
             found[row.image_id] = (known[row.image_id][1].license, row.status)
     return found
@@ -268,9 +268,9 @@ def test_how_to_fill_a_class_is_said_if_it_can_be_filled(
     (tmp_path / "raw").mkdir()
     write_csv(tmp_path / "raw/n1.csv", RawRow, raw)
     rows = [CleanRow(f"{n}", Status.KEPT if n % 2 else Status.CORRUPT) for n in range(12)]
-    params = load(ROOT / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     clean = params.clean.model_copy(update={"licenses": names})
     wanted = params.model_copy(update={"per_class": 10, "min_per_class": 3, "clean": clean})
-    found = cleanreport.check({"n1": rows}, wanted, tmp_path, tmp_path / "raw")
+    found = check_classes({"n1": rows}, wanted, tmp_path, tmp_path / "raw")
     assert len(found) == (words is not None)
     assert all(re.search(words or "", warning) for warning in found)

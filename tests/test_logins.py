@@ -8,11 +8,11 @@ from urllib.parse import quote
 import pytest
 from pydantic import TypeAdapter
 
-from allrounder.download.fetch import logins
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Status
-from allrounder.sourceparams import Source
+from allrounder.core.rows import Status
+from allrounder.params.schema import Network
+from allrounder.params.sources import Source
+from allrounder.web.fetcher import login_places
+from allrounder.web.lists import Web
 from webfaults.archives import photos_tar
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -124,4 +124,4 @@ def test_a_login_that_comes_later_opens_what_was_refused(tmp_path: Path, server:
     ],
 )
 def test_a_login_is_for_the_sources_hosts(source: dict[str, str], places: set[str]) -> None:
-    assert logins([TypeAdapter[Source](Source).validate_python(source)]) == places
+    assert login_places([TypeAdapter[Source](Source).validate_python(source)]) == places

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.csvfiles import read_csv
-from allrounder.errors import DataError
+from allrounder.catalogue.detectors import OPEN_IMAGES_TABLE, open_images_mids
+from allrounder.catalogue.synsets import VOC_LABELS, all_synsets
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate, ManifestRow
+from allrounder.core.tables import read_csv
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.mids import TABLE, mids
 from allrounder.fetch_urls.sources.open_images import IMAGES, LABELS
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Candidate, ManifestRow
-from allrounder.sourceparams import OpenImagesSource
-from allrounder.synsets import VOC_LABELS, synsets
+from allrounder.params.schema import Network
+from allrounder.params.sources import OpenImagesSource
+from allrounder.web.lists import Web
 from bucket import Bucket, Fault
 from project import Project
 
@@ -322,12 +322,12 @@ def test_an_image_id_never_leaves_the_folder_of_photos(bucket: Bucket) -> None:
 
 
 def test_the_table_knows_a_class_for_every_voc_label() -> None:
-    known = synsets()
-    lines = TABLE.read_text(encoding="utf-8").splitlines()[1:]
-    assert len(lines) == len(mids())  # each synset once
-    assert all(re.fullmatch(r"/[mg]/[0-9a-z_]+", mid) for mid in mids().values())
-    assert set(mids()) <= set(known)
-    labels = {known[wnid].voc for wnid in mids()}
+    known = all_synsets()
+    lines = OPEN_IMAGES_TABLE.read_text(encoding="utf-8").splitlines()[1:]
+    assert len(lines) == len(open_images_mids())  # each synset once
+    assert all(re.fullmatch(r"/[mg]/[0-9a-z_]+", mid) for mid in open_images_mids().values())
+    assert set(open_images_mids()) <= set(known)
+    labels = {known[wnid].voc for wnid in open_images_mids()}
     assert set(VOC_LABELS) <= labels
 
 

@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 import yaml
 
-from allrounder import localfiles
-from allrounder.errors import UsageError
-from allrounder.params import Params
-from allrounder.paramsfile import load, schema
-from allrounder.sourceparams import CsvSource
+from allrounder.core.errors import UsageError
+from allrounder.history.local_files import changed_files, local_states, remember_states
+from allrounder.params.loading import json_schema, load_params
+from allrounder.params.schema import Params
+from allrounder.params.sources import CsvSource
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -
     file = tmp_path / "params.yaml"
     file.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UsageError) as caught:
-        load(file)
+        load_params(file)
     said = str(caught.value)
     assert "\n" not in said
     assert re.search(words, said), said
@@ -118,7 +118,7 @@ def test_a_missing_key_is_named_without_a_line(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(DEFAULT.replace("per_class: 20\n", "", 1), encoding="utf-8")
     with pytest.raises(UsageError, match=r"params\.yaml: per_class: missing; add it"):
-        load(file)
+        load_params(file)
 
 
 def test_voc_folders_need_labels(tmp_path: Path) -> None:
@@ -126,31 +126,31 @@ def test_voc_folders_need_labels(tmp_path: Path) -> None:
     text = DEFAULT.replace(": dog ", ": null ").replace("folders: label", "folders: voc")
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"split\.folders: voc needs a VOC label.*n02109961"):
-        load(file)
+        load_params(file)
 
 
 def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("\n".join(part for part in DEFAULT.split("\n\n") if "clean:  " not in part))
     with pytest.raises(UsageError, match=r"clean: missing, and dvc\.yaml watches it; add it"):
-        load(file)
+        load_params(file)
 
 
 def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file; .*presets/imagenet\.yaml"):
-        load(tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\); correct that"):
-        load(tmp_path)
+        load_params(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["sources: &a [*a]\n", "a: " + "[" * 3000 + "]" * 3000])
 def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"params.yaml, line 1: not valid YAML: \w+ too deeply"):
-        load(tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize("stage", ["fetch_urls", "download", "clean", "split"])
@@ -175,13 +175,13 @@ def test_asking_a_stage_for_help_builds_nothing(clone: Project, stage: str) -> N
 @pytest.mark.parametrize("file", ["params.yaml", *sorted(p.name for p in ROOT.glob("presets/*"))])
 def test_shipped_params_are_valid_also_by_the_schema(file: str) -> None:
     path = ROOT / file if file == "params.yaml" else ROOT / "presets" / file
-    load(path)
+    load_params(path)
     published = json.loads((ROOT / "params.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), published)
 
 
 def test_the_published_schema_is_the_models() -> None:
-    assert (ROOT / "params.schema.json").read_text(encoding="utf-8") == schema()
+    assert (ROOT / "params.schema.json").read_text(encoding="utf-8") == json_schema()
 
 
 def test_dvc_yaml_watches_every_section_but_network() -> None:
@@ -205,7 +205,7 @@ def test_a_faulty_subtree_is_said_in_one_line(tmp_path: Path, line: str, words: 
     file = tmp_path / "params.yaml"
     file.write_text(DEFAULT.replace("\n\nper_class", f"\n  {line}\n\nper_class"), encoding="utf-8")
     with pytest.raises(UsageError, match=words) as caught:
-        load(file)
+        load_params(file)
     assert "\n" not in str(caught.value)
 
 
@@ -214,9 +214,9 @@ def test_two_subtrees_may_not_share_a_class(tmp_path: Path) -> None:
     both = "\n  n02958343+: car\n  n04490091+: null\n\nper_class"
     file.write_text(DEFAULT.replace("\n\nper_class", both), encoding="utf-8")
     with pytest.raises(UsageError, match=r"n04490091\+: shares photos with n02958343\+"):
-        load(file)  # a minivan is a car and a van
+        load_params(file)  # a minivan is a car and a van
     file.write_text(DEFAULT.replace("  n02109961: dog ", "  n02084071+: dog "), encoding="utf-8")
-    assert next(iter(load(file).classes)) == "n02084071+"
+    assert next(iter(load_params(file).classes)) == "n02084071+"
 
 
 def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
@@ -235,10 +235,10 @@ def test_a_local_file_that_changes_while_it_is_read_has_changed(
     monkeypatch.chdir(tmp_path)
     Path("l.csv").write_text("url,label\n")
     sources = [CsvSource(kind="csv", location="l.csv")]
-    files = localfiles.states(sources, [])
+    files = local_states(sources, [])
     Path("l.csv").write_text("url,label\nhttp://h/1.jpg,248\n")
-    localfiles.remember(files)
-    assert localfiles.changed(sources, []) == [Path("l.csv")]
+    remember_states(files)
+    assert changed_files(sources, []) == [Path("l.csv")]
 
 
 def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from allrounder.csvfiles import read_csv
-from allrounder.records import RawRow, Status
+from allrounder.core.rows import RawRow, Status
+from allrounder.core.tables import read_csv
 from photoserver import PhotoServer
 from project import Project, of_class
 

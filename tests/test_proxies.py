@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from allrounder.download.transfer import Transfers
-from allrounder.errors import DataError, UsageError
-from allrounder.fetch_urls import webcache
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Status
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.rows import Status
+from allrounder.params.schema import Network
+from allrounder.web.cache import cached_file
+from allrounder.web.lists import Web
+from allrounder.web.transfer import Transfers
 from loopback import Handler, Loopback
 from webfaults.project import WNID, Project
 from webfaults.server import Server
@@ -124,5 +124,5 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
     with pytest.raises(DataError, match="Unable to connect to proxy") as caught:
-        webcache.fetched(Web(Network(tries=1)), "http://h.example/l.txt", "source")
+        cached_file(Web(Network(tries=1)), "http://h.example/l.txt", "source")
     assert "s3cret" not in str(caught.value)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder import tars
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.download.outcomes import Stored
-from allrounder.errors import DataError
-from allrounder.names import IdMaker
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow
+from allrounder.core.errors import DataError
+from allrounder.core.names import IdMaker
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)
 
@@ -48,14 +47,14 @@ def test_a_broken_table_is_named_with_its_line(tmp_path: Path) -> None:
 def test_archives_hold_what_was_put_in_with_fixed_metadata(bodies: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "a.tar")
-        with tars.replaced_tar(path) as writer:
+        with atomic_tar(path) as writer:
             stored = [writer.add(f"p{i}.jpg", body) for i, body in enumerate(bodies)]
         path_copy = Path(name, "b.tar")
-        with tars.replaced_tar(path_copy) as writer:
+        with atomic_tar(path_copy) as writer:
             for i, place in enumerate(stored):
-                writer.copy(f"p{i}.jpg", Stored(path, place.offset, place.size))
+                writer.copy(f"p{i}.jpg", StoredBytes(path, place.offset, place.size))
         assert path.read_bytes() == path_copy.read_bytes()
-        assert [place.read() for _, place in tars.members(path)] == bodies
+        assert [place.read() for _, place in tar_members(path)] == bodies
         with tarfile.open(path) as tar:
             assert {(m.mtime, m.uid, m.gid, m.mode, m.uname) for m in tar} <= {(0, 0, 0, 0o644, "")}
 
@@ -75,9 +74,9 @@ def test_stretches_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[in
     with tempfile.TemporaryDirectory() as name:
         source, path = Path(name, "source"), Path(name, "a.tar")
         source.write_bytes(b"before" + body + b"after")
-        with tars.replaced_tar(path) as writer:
-            writer.copy_stretches("p.jpg", Stored(source, 6, len(body)), stretches)
+        with atomic_tar(path) as writer:
+            writer.copy_stretches("p.jpg", StoredBytes(source, 6, len(body)), stretches)
             with pytest.raises(DataError, match="cut off at 6 bytes"):
-                writer.copy_stretches("q.jpg", Stored(source, 6, len(body) + 99), stretches)
-        ((_, stored),) = tars.members(path)
+                writer.copy_stretches("q.jpg", StoredBytes(source, 6, len(body) + 99), stretches)
+        ((_, stored),) = tar_members(path)
         assert stored.read() == b"".join(body[first:end] for first, end in stretches)

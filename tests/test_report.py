@@ -16,17 +16,18 @@ import yaml
 from faults import COPIES
 from playwright.sync_api import Browser, Page, expect
 
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.errors import DataError
-from allrounder.funnel import Funnel, clean_step, raw_step, stage_of
-from allrounder.params import Params
-from allrounder.paramsfile import load
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.errors import DataError
+from allrounder.core.funnel import Funnel, clean_step, raw_step, stage_of
+from allrounder.core.paths import Stages
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Params
 from allrounder.report import build as building
 from allrounder.report import stats
-from allrounder.report.digests import params_digest
+from allrounder.report.build import build
 from allrounder.report.entries import Entry, rows_each
-from allrounder.split.layout import Stages
+from allrounder.report.version import params_digest
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
 from project import Project
@@ -305,7 +306,7 @@ def test_licences_are_the_manifests_and_refused_ones_have_their_place(
     refused = {"status": Status.LICENSE, "detail": "mit"}
     retold(data / f"clean/{wnid}.csv", CleanRow, "status", "surplus", **refused)
     with watched(browser) as page:
-        show(page, make(tmp_path, load(built.folder / "params.yaml")))
+        show(page, make(tmp_path, load_params(built.folder / "params.yaml")))
         step = page.locator(".steps li", has=page.locator("[data-step=unique]"))
         expect(step.locator("[data-reason='clean.license']")).to_have_count(1)
         expect(step.locator(".what")).to_contain_text("licences")
@@ -507,7 +508,7 @@ def hostile(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
         rewrite(root / f"data/clean/{wnid}.csv", ("detail", "perceptual_hash", "group"), where)
     own = ("url", "license", "author", "landing_url", "source", "synset")
     rewrite(root / "data/dataset/manifest.csv", own, where)
-    return make(root, load(root / "params.yaml"))
+    return make(root, load_params(root / "params.yaml"))
 
 
 def make(root: Path, params: Params) -> Path:
@@ -516,7 +517,7 @@ def make(root: Path, params: Params) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     stages = Stages(data / "urls", data / "raw", data / "clean")
-    building.build(params, stages, data / "dataset", out)
+    build(params, stages, data / "dataset", out)
     return out
 
 
@@ -606,7 +607,7 @@ def test_the_version_is_what_dvc_lock_pins_and_what_the_params_mean(
     said = page.locator(".about pre").first.text_content() or ""
     told = dict(line.split()[::-1] for line in said.strip().splitlines())
     assert told == {path: md5 for path, md5 in pinned.items() if not path.endswith(".json")}
-    params = load(built.folder / "params.yaml")
+    params = load_params(built.folder / "params.yaml")
     digest = page.locator("#params-digest").get_attribute("title")
     assert digest == params_digest(params)
     faster = params.model_copy(update={"network": params.network.model_copy(update={"tries": 9})})
@@ -629,7 +630,7 @@ def test_a_larger_dataset_goes_on_further_pages(
     shutil.copytree(built.folder / "data", tmp_path / "data")
     monkeypatch.setattr(building, "MAX_PAGE", 300_000)
     monkeypatch.setattr(building, "_SHELL", 60_000)
-    reports = make(tmp_path, load(built.folder / "params.yaml"))
+    reports = make(tmp_path, load_params(built.folder / "params.yaml"))
     names = sorted(path.name for path in reports.glob("*.html"))
     assert len(names) > 2
     assert all((reports / name).stat().st_size < 300_000 for name in names)
@@ -657,7 +658,7 @@ def test_a_larger_dataset_goes_on_further_pages(
 
 
 def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_path: Path) -> None:
-    params = load(built.folder / "params.yaml")
+    params = load_params(built.folder / "params.yaml")
     crowd(ROOT / "data" / "sample", tmp_path / "data", [*params.classes], 300, 60, 1600)
     reports = make(tmp_path, params)
     assert [path.name for path in reports.glob("*.html")] == ["index.html"]
@@ -701,7 +702,7 @@ def test_a_class_of_a_whole_subtree_is_found_by_its_own_name(
     browser: Browser, built: Project, tmp_path: Path
 ) -> None:
     crowd(ROOT / "data" / "sample", tmp_path / "data", ["n02084071+"], 12, 3, 2)
-    params = load(built.folder / "params.yaml")
+    params = load_params(built.folder / "params.yaml")
     with watched(browser) as page:
         show(page, make(tmp_path, params.model_copy(update={"classes": {"n02084071+": "dog"}})))
         page.locator("tbody .chip", has_text="surplus").click()
@@ -718,4 +719,4 @@ def test_tables_of_different_builds_are_told_in_a_line(built: Project, tmp_path:
     path = tmp_path / "data/clean/n02109961.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
     with pytest.raises(DataError, match="tables of every stage; run dvc repro"):
-        make(tmp_path, load(built.folder / "params.yaml"))
+        make(tmp_path, load_params(built.folder / "params.yaml"))

@@ -13,9 +13,9 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 from PIL import Image
 
-from allrounder.download.photo import OPENED
-from allrounder.report.digests import dvc_hash
+from allrounder.core.photos import OPENED
 from allrounder.report.thumbs import LEVELS, thumbnail
+from allrounder.report.version import dvc_hash
 from project import Project
 
 

@@ -10,13 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from allrounder.download.classrun import member_candidate
-from allrounder.download.tarstream import BrokenTarError
-from allrounder.fetch_urls import tarwalk
-from allrounder.fetch_urls.tarwalk import Entry
-from allrounder.records import Candidate, RawRow, Status
-from allrounder.slices import Slice, file_of, parse
-from allrounder.urltext import is_archive, is_file_here, is_web
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.tarstream import BrokenTarError, TarEntry, tar_entries
+from allrounder.core.urls import Slice, container_of, is_archive, is_local_file, is_url, parse_slice
+from allrounder.web.archives import member_candidate
 from shardserver import ShardServer
 from webfaults.archives import Item, make_tar, plain, special
 from webfaults.pictures import photo
@@ -36,17 +33,17 @@ PLACES = st.integers(1, 2**62)
 @example("http://h/a.tar?x#f", "a, b/ü%41.jpg", 512, 9)
 def test_a_slice_is_read_as_it_was_written(file: str, member: str, offset: int, size: int) -> None:
     part = Slice(file, member, offset, size)
-    assert parse(part.url) == part
-    assert file_of(part.url) == file
+    assert parse_slice(part.url) == part
+    assert container_of(part.url) == file
     assert not is_archive(part.url)
     assert part.url.isascii() or not file.isascii()
 
 
 @given(st.text(st.sampled_from("ab#,=-/%. bytes0123"), max_size=30))
 def test_nothing_else_is_a_slice(text: str) -> None:
-    part = parse(text)
+    part = parse_slice(text)
     if part is None:
-        assert file_of(text) == text
+        assert container_of(text) == text
     else:
         assert part.offset > 0
         assert part.size >= 0
@@ -62,16 +59,16 @@ def test_nothing_else_is_a_slice(text: str) -> None:
     ],
 )  # fmt: skip
 def test_other_forms_are_no_slices(url: str) -> None:
-    assert parse(url) is None
+    assert parse_slice(url) is None
 
 
 def test_slices_are_no_archives_and_members_are_no_slices(tmp_path: Path) -> None:
     assert is_archive("http://h/a.tar")
-    assert is_web(Slice("http://h/a.tar", "1.jpg", 512, 9).url)
+    assert is_url(Slice("http://h/a.tar", "1.jpg", 512, 9).url)
     (tmp_path / "a.tar").touch()
-    assert is_file_here(Slice(f"{tmp_path}/a.tar", "1.jpg", 512, 9).url)
+    assert is_local_file(Slice(f"{tmp_path}/a.tar", "1.jpg", 512, 9).url)
     member = member_candidate(Candidate("a", "http://h/a.tar"), "1,bytes=1-2", 512)
-    assert parse(member.url) is None
+    assert parse_slice(member.url) is None
     again = member_candidate(Candidate("a", "http://h/a.tar"), member.url.partition("#")[2], 512)
     assert again.url == member.url
 
@@ -79,7 +76,7 @@ def test_slices_are_no_archives_and_members_are_no_slices(tmp_path: Path) -> Non
 # The walk
 
 
-def walked(body: bytes, start: int = 0, end: int | None = None) -> list[Entry]:
+def walked(body: bytes, start: int = 0, end: int | None = None) -> list[TarEntry]:
     file = io.BytesIO(body)
     last = 0
 
@@ -91,7 +88,7 @@ def walked(body: bytes, start: int = 0, end: int | None = None) -> list[Entry]:
         file.seek(position)
         return file.read(size)
 
-    return list(tarwalk.entries(read, start, end))
+    return list(tar_entries(read, start, end))
 
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
@@ -185,7 +182,7 @@ def test_a_huge_extra_header_is_not_read(kind: bytes) -> None:
         return sized("bomb", 2**40, kind)
 
     with pytest.raises(BrokenTarError, match="an extra header of 1099511627776 bytes"):
-        list(tarwalk.entries(read, 0, 2**50))
+        list(tar_entries(read, 0, 2**50))
 
 
 def test_what_is_no_plain_file_is_passed_over() -> None:

@@ -16,17 +16,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from allrounder import errors
-from allrounder.csvfiles import read_csv
-from allrounder.download.urlcheck import BadUrlError, request_url
-from allrounder.errors import DataError
+from allrounder.core.errors import NOT_GOOD_ENOUGH, DataError, run
+from allrounder.core.rows import Candidate
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import BadUrlError, photo_key, request_url
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.imagenet_api import _candidate
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Candidate
-from allrounder.sourceparams import Source, UrlListSource
-from allrounder.urltext import same_photo
+from allrounder.params.schema import Network
+from allrounder.params.sources import Source, UrlListSource
+from allrounder.web.lists import Web
 from loopback import Handler, Loopback
 from photoserver import PhotoServer, packed
 from shardserver import ShardServer
@@ -169,7 +167,7 @@ ROW = "/rows?dataset=o/n&config=default&split=train&offset=7&length=1"
     ],
 )
 def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:
-    assert (same_photo(one) == same_photo(other)) is same
+    assert (photo_key(one) == photo_key(other)) is same
 
 
 def test_each_url_stands_once_and_ids_are_safe_and_unique(tmp_path: Path) -> None:
@@ -283,7 +281,7 @@ def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     def denied() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "data/photos")
 
-    assert errors.run(denied) == errors.NOT_GOOD_ENOUGH
+    assert run(denied) == NOT_GOOD_ENOUGH
     said = capsys.readouterr().err
     assert said == "error: data/photos: Permission denied; give yourself access\n"
 
@@ -293,7 +291,7 @@ def test_what_is_not_permitted_without_a_file_is_a_fault_of_ours() -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     with pytest.raises(PermissionError):
-        errors.run(refused)
+        run(refused)
 
 
 HOSTILE = {
@@ -320,10 +318,10 @@ def test_a_hostile_answer_is_one_line(fault: str, capsys: pytest.CaptureFixture[
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Hostile) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         place = f"http://127.0.0.1:{server.server_address[1]}/{fault}"
-        code = errors.run(lambda: print(listed("url-list", place)))
+        code = run(lambda: print(listed("url-list", place)))
         server.shutdown()
     said = capsys.readouterr().err
-    assert code == errors.NOT_GOOD_ENOUGH
+    assert code == NOT_GOOD_ENOUGH
     assert re.fullmatch(r"error: source url-list http://[^\n]*\n", said)
     assert said.rstrip("\n").isprintable()
     assert len(said) < 500

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.errors import DataError
-from allrounder.params import Split
-from allrounder.split.splitting import SIDES, group_ratio, split_class, splits
+from allrounder.core.errors import DataError
+from allrounder.params.dataset import SIDES, split_names
+from allrounder.params.schema import Split
+from allrounder.split.splitting import group_ratio, split_class
 
 
 def file_name(number: int) -> str:
@@ -91,10 +92,10 @@ def test_folds_are_val_once_each_and_part_no_group(sizes: list[int], k: int) -> 
             (source / name).touch()
         rules = Split(kfold=k)
         split_class(source, out, groups, rules)
-        val = {f.name: fold for fold in splits(rules) for f in out.glob(f"{fold}/val/*/*")}
+        val = {f.name: fold for fold in split_names(rules) for f in out.glob(f"{fold}/val/*/*")}
         assert val.keys() == groups.keys()
         assert len({(groups[name], fold) for name, fold in val.items()}) == len(sizes)
-        for fold in splits(rules):
+        for fold in split_names(rules):
             train = {file.name for file in out.glob(f"{fold}/train/*/*")}
             assert train == {name for name in val if val[name] != fold}
 

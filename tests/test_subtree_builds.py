@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from allrounder.csvfiles import read_csv
+from allrounder.core.rows import Candidate, ManifestRow, RawRow, Status
+from allrounder.core.tables import read_csv
 from allrounder.fetch_urls.listing import list_classes
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Candidate, ManifestRow, RawRow, Status
-from allrounder.sourceparams import UrlListSource
+from allrounder.params.schema import Network
+from allrounder.params.sources import UrlListSource
+from allrounder.web.lists import Web
 from photoserver import PhotoServer
 from project import Project
 

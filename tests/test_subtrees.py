@@ -2,8 +2,15 @@
 
 import pytest
 
-from allrounder.subtrees import ancestors, is_subtree, synsets_of, wnid_of
-from allrounder.synsets import find, labels, synsets
+from allrounder.catalogue.synsets import (
+    all_synsets,
+    ancestors,
+    class_labels,
+    find_synset,
+    is_subtree,
+    synsets_of,
+    wnid_of,
+)
 
 
 def test_a_plain_key_is_its_synset() -> None:
@@ -15,7 +22,7 @@ def test_a_plain_key_is_its_synset() -> None:
 def test_a_subtree_is_its_ilsvrc_classes_in_their_order() -> None:
     assert is_subtree("n02084071+")
     assert wnid_of("n02084071+") == "n02084071"
-    indices = [find(wnid).ilsvrc_index for wnid in synsets_of("n02084071+")]  # type: ignore[union-attr]
+    indices = [find_synset(wnid).ilsvrc_index for wnid in synsets_of("n02084071+")]  # type: ignore[union-attr]
     # ILSVRC's 118 dogs are 151 (Chihuahua) to 268 (Mexican hairless), as every detector paper says.
     assert indices == list(range(151, 269))
 
@@ -26,9 +33,9 @@ def test_an_ilsvrc_leaf_is_its_own_subtree(key: str) -> None:
 
 
 def test_every_parent_is_in_the_catalogue_and_above_its_child() -> None:
-    for synset in synsets().values():
+    for synset in all_synsets().values():
         assert set(synset.hypernyms) <= ancestors(synset.wnid) - {synset.wnid}
-        assert all(find(parent) for parent in synset.hypernyms)
+        assert all(find_synset(parent) for parent in synset.hypernyms)
 
 
 def test_a_gap_in_the_catalogue_does_not_cut_a_subtree() -> None:
@@ -43,12 +50,12 @@ def test_a_subtree_without_ilsvrc_classes_is_empty() -> None:
 
 
 def test_a_subtrees_label_is_its_synsets() -> None:
-    assert labels(["n02084071+", "n02109961"]) == {
+    assert class_labels(["n02084071+", "n02109961"]) == {
         "n02084071+": "dog",
         "n02109961": "eskimo_dog",
     }
     # Two cranes: both get their wnid too, and no folder's name ends in +.
-    assert labels(["n02012849+", "n03126707"]) == {
+    assert class_labels(["n02012849+", "n03126707"]) == {
         "n02012849+": "crane_n02012849",
         "n03126707": "crane_n03126707",
     }

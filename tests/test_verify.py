@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.hashing import digests
-from allrounder.verify.lockedouts import Out, folder_md5, listed
+from allrounder.core.files import hash_files
+from allrounder.history.versions import Output, output_md5, parse_folder_object
 from allrounder.verify.validators import Validators
-from allrounder.verify.webphotos import Form, Photo, sample
+from allrounder.verify.web import Form, TakenPhoto, sample_photos
 from photoserver import PhotoServer
 from project import Project
 from test_s3 import KEYS, s3  # noqa: F401  (a fixture)
@@ -218,10 +218,13 @@ def test_a_reader_that_hangs_up_gets_no_traceback(clone: Project) -> None:
 @given(st.dictionaries(st.text("abcé/", min_size=1), st.binary(max_size=3)))
 def test_a_folder_s_hash_is_that_of_its_list(files: dict[str, bytes]) -> None:
     named = {f"out/{path}": hashlib.md5(body).hexdigest() for path, body in files.items()}
-    out = Out("out", folder_md5(Out("out", "", 0, True, None), named), len(named), True, None)
+    out = Output("out", output_md5(Output("out", "", 0, True, None), named), len(named), True, None)
     entries = [{"md5": named[path], "relpath": path.removeprefix("out/")} for path in sorted(named)]
-    assert listed(json.dumps(entries).encode(), out) == named
-    assert listed(json.dumps([*entries, {"md5": "", "relpath": "x"}]).encode(), out) is None
+    assert parse_folder_object(json.dumps(entries).encode(), out) == named
+    assert (
+        parse_folder_object(json.dumps([*entries, {"md5": "", "relpath": "x"}]).encode(), out)
+        is None
+    )
 
 
 def test_many_files_keep_their_order(tmp_path: Path) -> None:
@@ -230,7 +233,7 @@ def test_many_files_keep_their_order(tmp_path: Path) -> None:
     for path, body in zip(paths, bodies, strict=True):
         path.write_bytes(body)
     paths[7].unlink()
-    found = list(digests(paths))
+    found = list(hash_files(paths))
     assert found[7].error == "No such file or directory"
     for number, (one, body) in enumerate(zip(found, bodies, strict=True)):
         if number != 7:
@@ -583,14 +586,14 @@ def test_nothing_reached_is_no_drift(built: Project, server: PhotoServer) -> Non
     ],
 )
 def test_forms_of_urls(url: str, form: Form) -> None:
-    assert Photo("n00000001", "1", url, "", 0).form is form
+    assert TakenPhoto("n00000001", "1", url, "", 0).form is form
 
 
 @st.composite
-def lists(draw: st.DrawFn) -> list[Photo]:
+def lists(draw: st.DrawFn) -> list[TakenPhoto]:
     sizes = draw(st.lists(st.integers(0, 6), max_size=5))
     return [
-        Photo(f"n{number:08}", str(rank), f"http://h/{number}/{rank}", "", 0)
+        TakenPhoto(f"n{number:08}", str(rank), f"http://h/{number}/{rank}", "", 0)
         for number, size in enumerate(sizes)
         for rank in range(size)
     ]
@@ -598,14 +601,14 @@ def lists(draw: st.DrawFn) -> list[Photo]:
 
 @given(lists(), st.integers(1, 30), st.randoms(use_true_random=False))
 def test_a_sample_is_even_nested_and_the_same_for_everybody(
-    photos: list[Photo], count: int, rng: Any
+    photos: list[TakenPhoto], count: int, rng: Any
 ) -> None:
-    chosen = sample(photos, count)
+    chosen = sample_photos(photos, count)
     assert len(chosen) == len(set(chosen)) == min(count, len(photos))
     shuffled = list(photos)
     rng.shuffle(shuffled)
-    assert sample(shuffled, count) == chosen
-    assert sample(photos, count + 1)[: len(chosen)] == chosen
+    assert sample_photos(shuffled, count) == chosen
+    assert sample_photos(photos, count + 1)[: len(chosen)] == chosen
     per_class = {photo.wnid: 0 for photo in photos}
     for photo in chosen:
         per_class[photo.wnid] += 1

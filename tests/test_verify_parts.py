@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from allrounder.download.rowpages import row_url
-from allrounder.params import Params
-from allrounder.slices import Slice
-from allrounder.sourceparams import HuggingfaceSource
-from allrounder.verify.drift import Drift
+from allrounder.core.urls import Slice
+from allrounder.params.schema import Params
+from allrounder.params.sources import HuggingfaceSource
 from allrounder.verify.validators import Validators
-from allrounder.verify.verifyweb import check
-from allrounder.verify.webphotos import Photo
+from allrounder.verify.web import Drift, TakenPhoto, check
+from allrounder.web.dataset_rows import row_url
 from shardserver import ShardServer
 from viewerserver import REVISION, ViewerServer
 from webfaults.pictures import photo
@@ -23,11 +21,11 @@ BODY = photo("a")
 SHARD = b"x" * 512 + BODY + b"y" * 512
 
 
-def of(url: str, body: bytes = BODY) -> Photo:
-    return Photo(WNID, "a", url, hashlib.sha256(body).hexdigest(), len(body))
+def of(url: str, body: bytes = BODY) -> TakenPhoto:
+    return TakenPhoto(WNID, "a", url, hashlib.sha256(body).hexdigest(), len(body))
 
 
-def drift(asked: Photo, folder: Path, **changes: Any) -> Drift:
+def drift(asked: TakenPhoto, folder: Path, **changes: Any) -> Drift:
     params = Params.model_validate(make_params([WNID]) | changes)
     (answer,) = check(params, [asked], 1, Validators(folder / "v.json"), lambda done: None).answers
     return answer.drift

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from allrounder.errors import DataError, UsageError
-from allrounder.fetch_urls import listing, webcache
-from allrounder.fetch_urls.web import Web
-from allrounder.offline import SWITCH, offline
-from allrounder.params import Network
-from allrounder.sourceparams import UrlListSource
+from allrounder.core.errors import DataError, UsageError
+from allrounder.fetch_urls import listing
+from allrounder.params.schema import Network
+from allrounder.params.sources import UrlListSource
+from allrounder.web.cache import CACHE, cached_file
+from allrounder.web.lists import Web
+from allrounder.web.policy import OFFLINE_SWITCH, is_offline
 from bucket import Bucket
 from photoserver import PhotoServer
 from project import Project
@@ -30,15 +31,13 @@ BODY = f"{HUSKY}_1\thttp://h.example/1.jpg\n".encode()
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(SWITCH, raising=False)
+    monkeypatch.delenv(OFFLINE_SWITCH, raising=False)
     with Bucket({"/list.txt": BODY}) as running:
         yield running
 
 
 def got(bucket: Bucket, **more: Any) -> bytes:
-    return webcache.fetched(
-        Web(NETWORK), f"{bucket.base}/list.txt", "the list", **more
-    ).read_bytes()
+    return cached_file(Web(NETWORK), f"{bucket.base}/list.txt", "the list", **more).read_bytes()
 
 
 def sha256(body: bytes) -> str:
@@ -73,17 +72,17 @@ def test_wherever_a_download_breaks_off_the_file_is_the_same(
         bucket.cuts["/list.txt"], bucket.dated = cuts, dated
         bucket.most = most
         web = Web(Network(tries=20, backoff=1e-9))
-        path = webcache.fetched(web, f"{bucket.base}/list.txt", "the list")
+        path = cached_file(web, f"{bucket.base}/list.txt", "the list")
         assert path.read_bytes() == body
         assert sorted(p.suffix for p in path.parent.iterdir()) == [".body", ".json"]
 
 
 def test_a_damaged_cache_is_not_used(bucket: Bucket) -> None:
     got(bucket)
-    (body,) = webcache.CACHE.glob("*.body")
+    (body,) = CACHE.glob("*.body")
     body.write_bytes(BODY[:-1])
     assert got(bucket) == BODY
-    (kept,) = webcache.CACHE.glob("*.json")
+    (kept,) = CACHE.glob("*.json")
     kept.write_text("{", encoding="utf-8")
     assert got(bucket) == BODY
     assert bucket.answered == {200: 3}
@@ -92,7 +91,7 @@ def test_a_damaged_cache_is_not_used(bucket: Bucket) -> None:
 def test_a_file_that_is_too_large_is_refused_and_not_kept(bucket: Bucket) -> None:
     with pytest.raises(DataError, match="answered more than 10 bytes"):
         got(bucket, most=10)
-    assert list(webcache.CACHE.iterdir()) == []
+    assert list(CACHE.iterdir()) == []
 
 
 # Pinned hashes.
@@ -143,11 +142,11 @@ def test_a_pin_that_is_no_hash_is_a_mistake(clone: Project) -> None:
 def test_offline_nothing_is_asked(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     got(bucket)
     bucket.asked.clear()
-    monkeypatch.setenv(SWITCH, "1")
+    monkeypatch.setenv(OFFLINE_SWITCH, "1")
     assert got(bucket) == BODY
     url = f"{bucket.base}/other.txt"
     with pytest.raises(DataError, match=f"offline: the list: {url} is not in .allrounder/cache; "):
-        webcache.fetched(Web(NETWORK), url, "the list")
+        cached_file(Web(NETWORK), url, "the list")
     with pytest.raises(DataError, match="offline: "), Web(NETWORK).stream(url, "the list"):
         pass
     assert not bucket.asked
@@ -155,11 +154,11 @@ def test_offline_nothing_is_asked(bucket: Bucket, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("value", "on"), [("", False), ("0", False), ("1", True)])
 def test_the_switch(monkeypatch: pytest.MonkeyPatch, value: str, on: bool) -> None:
-    monkeypatch.setenv(SWITCH, value)
-    assert offline() is on
-    monkeypatch.setenv(SWITCH, "yes")
+    monkeypatch.setenv(OFFLINE_SWITCH, value)
+    assert is_offline() is on
+    monkeypatch.setenv(OFFLINE_SWITCH, "yes")
     with pytest.raises(UsageError, match=r"ALLROUNDER_OFFLINE: 'yes' is neither 0 nor 1"):
-        offline()
+        is_offline()
 
 
 def test_make_passes_the_switch_on() -> None:

@@ -15,18 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from allrounder.braces import MAX, expand
-from allrounder.csvfiles import read_csv
-from allrounder.download.quota import SLACK
-from allrounder.errors import DataError
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import parse_slice
+from allrounder.download.class_quota import SLACK
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.sources.webdataset import samples
-from allrounder.fetch_urls.walkcache import Photo, WalkCache
-from allrounder.fetch_urls.web import Web
-from allrounder.params import Network
-from allrounder.records import Candidate, RawRow, Status
-from allrounder.slices import parse
-from allrounder.sourceparams import WebdatasetSource
+from allrounder.fetch_urls.sources.webdataset import Photo, ShardCache, samples
+from allrounder.params.schema import Network
+from allrounder.params.sources import MAX_FILES, WebdatasetSource, expand_braces
+from allrounder.web.lists import Web
 from project import Project
 from shardserver import ShardServer
 from webfaults.archives import make_tar, plain, special
@@ -80,7 +78,7 @@ def here(folder: Path, *bodies: bytes) -> str:
 
 
 def body_of(candidate: Candidate, files: dict[str, bytes]) -> bytes:
-    part = parse(candidate.url)
+    part = parse_slice(candidate.url)
     assert part
     return files[part.file][part.offset : part.offset + part.size]
 
@@ -94,7 +92,7 @@ def test_a_range_counts_as_the_shell_does(first: int, last: int, width: int) -> 
     padded = any(len(text) > 1 and text[0] == "0" for text in texts)
     size = max(map(len, texts)) if padded else 0
     numbers = range(first, last + 1) if first <= last else range(first, last - 1, -1)
-    assert expand(f"a/s-{{{texts[0]}..{texts[1]}}}.tar") == [
+    assert expand_braces(f"a/s-{{{texts[0]}..{texts[1]}}}.tar") == [
         f"a/s-{str(number).zfill(size)}.tar" for number in numbers
     ]
 
@@ -106,17 +104,17 @@ PLAIN = st.text(st.characters(exclude_characters="{},"), max_size=5)
 def test_lists_multiply(parts: list[tuple[str, list[str]]], tail: str) -> None:
     text = "".join(f"{head}{{{','.join(items)}}}" for head, items in parts) + tail
     choices = [[head + item for item in items] for head, items in parts]
-    assert expand(text) == ["".join(chosen) + tail for chosen in itertools.product(*choices)]
+    assert expand_braces(text) == ["".join(chosen) + tail for chosen in itertools.product(*choices)]
 
 
 @given(st.text(st.sampled_from("{},.0129a"), max_size=14))
 def test_braces_are_written_out_or_refused(text: str) -> None:
     try:
-        found = expand(text)
+        found = expand_braces(text)
     except ValueError:
         return
     assert found
-    assert len(found) <= MAX
+    assert len(found) <= MAX_FILES
     assert not any(set("{}") & set(name) for name in found)
 
 
@@ -404,7 +402,7 @@ def test_what_is_kept_of_a_shard_is_what_was_read(
     tmp_path_factory: pytest.TempPathFactory, photos: list[Photo]
 ) -> None:
     with contextlib.chdir(tmp_path_factory.getbasetemp()):
-        kept = WalkCache("https://h.example/s.tar", "label")
+        kept = ShardCache("https://h.example/s.tar", "label")
         assert list(kept.keep(photos, '"1"')) == photos
         assert list(kept.photos('"1"') or ()) == list(kept.photos(None) or ()) == photos
         assert kept.photos('"2"') is None
@@ -550,5 +548,5 @@ def test_memory_is_flat_however_large_the_files(server: ShardServer) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert parse(found.url).size == size  # type: ignore[union-attr]
+    assert parse_slice(found.url).size == size  # type: ignore[union-attr]
     assert peak < size / 10

@@ -12,20 +12,22 @@ from typing import Any
 
 import pytest
 
-from allrounder.download import spool, workers
-from allrounder.download.classrun import ClassResult
-from allrounder.download.crawl import Crawl, Share
-from allrounder.download.fetch import Traffic
-from allrounder.download.hosts import Hosts
-from allrounder.download.progress import Counts
-from allrounder.errors import DataError
-from allrounder.params import Params
+from allrounder.core.errors import DataError
+from allrounder.download import processes as workers
+from allrounder.download.class_quota import ClassResult
+from allrounder.download.crawl import Counts, Crawl, Share
+from allrounder.download.processes import crawl, shares
+from allrounder.history import journal as spool
+from allrounder.history.journal import _write_all
+from allrounder.params.schema import Params
+from allrounder.web.fetcher import Traffic
+from allrounder.web.hosts import Hosts
 from webfaults.project import OTHER, SCRIPT, THIRD, WNID, Project, make_params
 from webfaults.server import Server
 
 FOURTH = "n02917067"
 START = f"""
-import sys, runpy, allrounder.download.workers as w
+import sys, runpy, allrounder.download.processes as w
 w.MIN_SHARE = 1
 sys.argv = [{str(SCRIPT)!r}]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -88,20 +90,20 @@ def test_what_one_process_has_fetched_every_process_knows(tmp_path: Path, server
 )
 def test_classes_and_connections_are_shared_out(changes: dict[str, int], count: int) -> None:
     params = Params.model_validate(make_params([WNID, OTHER, THIRD, FOURTH], network=changes))
-    parts = workers.shares(params)
+    parts = shares(params)
     assert len(parts) == count
     assert sorted(wnid for part in parts for wnid in part) == sorted(params.classes)
 
 
 def test_a_small_job_is_done_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "MIN_SHARE", 500)
-    assert len(workers.shares(Params.model_validate(make_params([WNID, OTHER])))) == 1
+    assert len(shares(Params.model_validate(make_params([WNID, OTHER])))) == 1
 
 
 def test_an_error_of_another_process_is_raised_here(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, write = os.getpid(), spool._write_all
+    here, write = os.getpid(), _write_all
 
     def full(descriptor: int, data: bytes) -> None:
         if os.getpid() != here:
@@ -192,5 +194,5 @@ def test_the_processes_of_a_run_share_one_board() -> None:
         return Writer(number, wnids, share.waits)
 
     params = Params.model_validate(make_params([WNID, OTHER], network={"processes": 2}))
-    results, _ = workers.crawl(params, make)
+    results, _ = crawl(params, make)
     assert [result.wnid for result in results] == [WNID, OTHER]

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.download import workers
+from allrounder.core.files import stage_lock
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.download.crawl import Crawl, Folders, Share
-from allrounder.download.rawreport import rules_key
-from allrounder.download.spool import Spool
-from allrounder.params import Params
-from allrounder.records import Candidate, RawRow, Status
-from allrounder.workdir import locked
+from allrounder.download.processes import crawl
+from allrounder.download.summary import rules_key
+from allrounder.history.journal import Journal
+from allrounder.params.schema import Params
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "download.py"
 WNID, OTHER, THIRD = "n02109961", "n02123394", "n02690373"
@@ -68,8 +68,8 @@ class Project:
         """Download in this process, which stands in the folder; returns the first class's rows."""
         params = Params.model_validate(self.params)
         self.raw.mkdir(exist_ok=True)
-        with locked("download") as work:
-            spool = Spool(work, rules_key(params), fresh=False)
+        with stage_lock("download") as work:
+            spool = Journal(work, rules_key(params), fresh=False)
             folders = Folders(Path("data/urls"), Path("data/raw"), work)
 
             def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
@@ -77,7 +77,7 @@ class Project:
                 return Crawl(params, wnids, share, folders, own)
 
             try:
-                workers.crawl(params, make)
+                crawl(params, make)
                 spool.complete()
             finally:
                 spool.close()

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allrounder import pins
-from allrounder.fetch_urls.sources import described
-from allrounder.params import Params
-from allrounder.paramsfile import read_yaml
-from allrounder.sourceparams import FolderSource
-from allrounder.subtrees import synsets_of
-from allrounder.synsets import find
+from allrounder.catalogue.synsets import find_synset, synsets_of
+from allrounder.history.lock import pinned_params
+from allrounder.params.loading import read_yaml
+from allrounder.params.schema import Params
+from allrounder.params.sources import FolderSource, describe_source
 
 STAGES = ("fetch_urls", "download", "clean", "split")
 METRICS = Path("data/metrics.json")
@@ -41,7 +39,7 @@ def locked(text: str) -> Locked:
     written = read_yaml(text)
     held: dict[str, Any] = {}
     for stage in STAGES:
-        held |= pins.lock_params(stage)
+        held |= pinned_params(stage)
     classes = held.pop("classes", None) or {}
     changed = [key for key, value in held.items() if written.get(key) != value]
     return Locked(tuple(classes.items()), tuple(sorted(changed)))
@@ -94,7 +92,7 @@ def _fault(key: str, params: Params) -> str:
     folders = _folders(params)
     if len(folders) < len(params.sources) or _there(key, params):
         return ""
-    names, wnid = ", ".join(map(described, folders)), synsets_of(key)[0]
+    names, wnid = ", ".join(map(describe_source, folders)), synsets_of(key)[0]
     return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
 
 
@@ -137,7 +135,7 @@ def _nothing_to_do(params: Params, lock: Locked) -> list[str]:
 
 def _few(key: str, params: Params) -> list[str]:
     """A warning where ImageNet itself had fewer photos than a class must have."""
-    listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find(wnid)))
+    listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find_synset(wnid)))
     if listed >= params.min_per_class:
         return []
     return [f"ImageNet listed only {listed} photos of it, min_per_class is {params.min_per_class}"]

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 
-from allrounder.errors import UsageError
-from allrounder.subtrees import above_ilsvrc, is_subtree, wnid_of
-from allrounder.synsets import Synset, find, synsets
+from allrounder.catalogue.synsets import (
+    Synset,
+    above_ilsvrc,
+    all_synsets,
+    find_synset,
+    is_subtree,
+    wnid_of,
+)
+from allrounder.core.errors import UsageError
 
 _LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
 """difflib's ratio for a misspelt word; a swap in a word of up to four letters costs it more."""
@@ -58,7 +64,7 @@ def search(query: str) -> list[Match]:
         return []
     matches = [
         Match(synset, rank)
-        for synset in synsets().values()
+        for synset in all_synsets().values()
         if (rank := _rank(synset, query.strip(), words)) is not None
     ]
     if not matches and len(query) <= _LONGEST:
@@ -73,7 +79,7 @@ def resolve(text: str) -> str:
     """
     plus = "+" if is_subtree(text.strip()) else ""
     name = wnid_of(text.strip()).strip()
-    if find(name):
+    if find_synset(name):
         return name + plus
     matches = search(name)
     exact = [match.synset for match in matches if match.rank is Rank.EXACT]
@@ -99,7 +105,7 @@ def is_named(synset: Synset, text: str) -> bool:
 
 
 def _described(synset: Synset) -> str:
-    parents = ", ".join(synsets()[wnid].names[0] for wnid in synset.hypernyms)
+    parents = ", ".join(all_synsets()[wnid].names[0] for wnid in synset.hypernyms)
     return f"{synset.wnid} ({synset.names[0]}{f', a kind of {parents}' if parents else ''})"
 
 
@@ -136,7 +142,7 @@ def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
     """Synsets with a name that has a word like each of the words, or is like all of them joined."""
     like = [_like(word, _vocabulary()) for word in words]
     joined = _like("".join(words), _joined_names())
-    for synset in synsets().values():
+    for synset in all_synsets().values():
         best = 0.0
         for own in map(_words, synset.names):
             each = [max((close.get(part, 0.0) for part in own), default=0.0) for close in like]
@@ -167,13 +173,13 @@ def _likeness(one: str, other: str) -> float:
 
 @cache
 def _vocabulary() -> tuple[str, ...]:
-    names = (name for synset in synsets().values() for name in synset.names)
+    names = (name for synset in all_synsets().values() for name in synset.names)
     return tuple(sorted({word for name in names for word in _words(name)}))
 
 
 @cache
 def _joined_names() -> tuple[str, ...]:
-    names = (name for synset in synsets().values() for name in synset.names)
+    names = (name for synset in all_synsets().values() for name in synset.names)
     return tuple(sorted({"".join(_words(name)) for name in names}))
 
 

@@ -1,1 +1,1 @@
-"""Stage clean: decodes each photo and decides which are kept."""
+"""Stage clean: decodes every photo and decides which ones are kept."""

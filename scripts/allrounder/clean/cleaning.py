@@ -1,7 +1,4 @@
-"""Runs the clean stage: reads each raw archive once, in parallel, and writes what is kept.
-
-Not for judging a photo (pixels.py) or the set of them (curate.py).
-"""
+"""Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
 import hashlib
 import os
@@ -9,24 +6,24 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from allrounder import licences
+from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.curate import Item, curate
+from allrounder.clean.decode import Photo, normalize
 from allrounder.clean.jpeg import Stretches
-from allrounder.clean.pixels import Photo, normal
-from allrounder.csvfiles import read_csv, write_csv
-from allrounder.download.outcomes import Stored
-from allrounder.errors import DataError
-from allrounder.origins import origins
-from allrounder.params import Clean, Params
-from allrounder.records import Candidate, CleanRow, RawRow, Status
-from allrounder.subtrees import is_subtree
-from allrounder.tars import TarWriter, members, replaced_tar
-from allrounder.urltext import flickr_photo
+from allrounder.core import licences
+from allrounder.core.errors import DataError
+from allrounder.core.provenance import candidate_lookup, photo_origins
+from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
+from allrounder.core.urls import flickr_photo_id
+from allrounder.params.schema import MAX_RESERVE, Clean, Params
 
 Result = TypeVar("Result")
 Id = tuple[str, str]
@@ -45,7 +42,7 @@ class Read:
     sha256: str
     urls: int
     upload: str
-    stored: Stored
+    stored: StoredBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Kept:
     """A photo to write: its file name, where it lies, and which stretches of it (none: all)."""
 
     file: str
-    stored: Stored
+    stored: StoredBytes
     stretches: Stretches
 
 
@@ -94,7 +91,7 @@ def _items(
     for wnid, photos in reads.items():
         for read in photos:
             photo, candidate = read.photo, candidates.get((wnid, read.image_id))
-            if photo.look is None:
+            if photo.fingerprint is None:
                 continue
             items.append(
                 Item(
@@ -103,7 +100,7 @@ def _items(
                     read.sha256,
                     photo.width * photo.height,
                     read.urls,
-                    photo.look,
+                    photo.fingerprint,
                     read.upload,
                     candidate.synset if candidate else "",
                     licences.refused(candidate.license, accepted) if candidate else "",
@@ -120,7 +117,7 @@ def _candidates(
         (wnid, image_id): candidate
         for wnid in params.classes
         if accepted is not None or is_subtree(wnid)
-        for image_id, (_, candidate) in origins(urls, raw, wnid, accepted).items()
+        for image_id, (_, candidate) in photo_origins(urls, raw, wnid, accepted).items()
     }
 
 
@@ -140,13 +137,13 @@ def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
             raise DataError(
                 f"{raw}/{wnid}: {image_id} is in the tar, not in the csv; download again"
             )
-        photo = normal(body, rules)
+        photo = normalize(body, rules)
         digest = known.sha256 if photo.body == body else _sha256(photo.body)
         if not photo.kept:
             stored = writer.add(image_id, photo.body)
         lean = replace(photo, body=b"")
         found.append(
-            Read(image_id, lean, digest, urls[known.sha256], flickr_photo(known.url), stored)
+            Read(image_id, lean, digest, urls[known.sha256], flickr_photo_id(known.url), stored)
         )
     writer.close()
     if len(found) != len(listed):
@@ -158,9 +155,9 @@ def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest() if body else ""
 
 
-def _photos(path: Path) -> Iterator[tuple[str, bytes, Stored]]:
+def _photos(path: Path) -> Iterator[tuple[str, bytes, StoredBytes]]:
     with path.open("rb", buffering=0) as file:
-        for name, stored in members(path):
+        for name, stored in tar_members(path):
             file.seek(stored.offset)
             yield name.rpartition(".")[0], file.read(stored.size), stored
 
@@ -180,7 +177,7 @@ def _rows(
                 photo.width or None,
                 photo.height or None,
                 read.sha256,
-                f"{photo.look.hash:016x}" if photo.look else "",
+                f"{photo.fingerprint.hash:016x}" if photo.fingerprint else "",
                 item.group if item else "",
                 f"{item.name}.jpg" if item and item.status is Status.KEPT else "",
             )
@@ -199,9 +196,62 @@ def _kept(reads: Sequence[Read], rows: Sequence[CleanRow]) -> list[Kept]:
 def _write_photos(job: tuple[str, Sequence[Kept], Path]) -> None:
     """Write a class's kept photos in their normal form."""
     wnid, photos, out = job
-    with replaced_tar(out / f"{wnid}.tar") as tar:
+    with atomic_tar(out / f"{wnid}.tar") as tar:
         for photo in photos:
             if photo.stretches:
                 tar.copy_stretches(photo.file, photo.stored, photo.stretches)
             else:
                 tar.copy(photo.file, photo.stored)
+
+
+def check_classes(
+    rows: Mapping[str, Sequence[CleanRow]], params: Params, urls: Path, raw: Path
+) -> list[str]:
+    """Warnings for classes below per_class while candidates are left that may be used.
+
+    Raises DataError when a class is below min_per_class.
+    """
+    kept = {wnid: sum(row.status is Status.KEPT for row in part) for wnid, part in rows.items()}
+    below = [wnid for wnid, count in kept.items() if count < params.per_class]
+    left = {wnid: _left(wnid, params, urls, raw) for wnid in below}
+    under = " under your licences" if params.clean.licenses else ""
+    short = [wnid for wnid, count in kept.items() if count < params.min_per_class]
+    if short:
+        words = "; ".join(
+            f"{_loss(wnid, rows[wnid])}, {left[wnid]} unused{under}" for wnid in short[:5]
+        )
+        raise DataError(
+            f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
+            f"({params.min_per_class}): {words}. Raise download.reserve where candidates are "
+            f"unused, add a source, {'widen clean.licenses, ' if params.clean.licenses else ''}"
+            "lower min_per_class, or remove the class"
+        )
+    return [
+        f"warning: {_loss(wnid, rows[wnid])}, below per_class ({params.per_class}), but "
+        f"{left[wnid]} candidates{under} are unused: raise download.reserve to about "
+        f"{_reserve(kept[wnid], len(rows[wnid])):g}"
+        for wnid in below
+        if left[wnid]
+    ]
+
+
+def _left(wnid: str, params: Params, urls: Path, raw: Path) -> int:
+    """How many of a class's candidates were not needed and have a licence that will do."""
+    accepted = licences.accepted(params.clean.licenses)
+    unused = (row for row in read_csv(raw / f"{wnid}.csv", RawRow) if row.status is Status.UNUSED)
+    if accepted is None:
+        return sum(1 for _ in unused)
+    origin = candidate_lookup(urls / f"{wnid}.csv")
+    return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
+
+
+def _reserve(kept: int, taken: int) -> float:
+    """The reserve with which per_class would be kept, if as many of the photos are as now."""
+    return min(ceil(10 * (taken / kept - 1)) / 10, MAX_RESERVE) if kept else MAX_RESERVE
+
+
+def _loss(wnid: str, rows: Sequence[CleanRow]) -> str:
+    counts = Counter(row.status for row in rows)
+    kept = counts.pop(Status.KEPT, 0)
+    reasons = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return f"{wnid} keeps {kept} of {len(rows)} ({reasons or 'none dropped'})"

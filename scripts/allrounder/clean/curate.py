@@ -1,6 +1,6 @@
-"""Decides which photos are kept, over all classes at once, and which belong together.
+"""Decides which photos are kept, over all classes at once, and which ones form a group.
 
-Pure decisions on what pixels.py found out; it reads and writes nothing.
+Pure functions: nothing is read or written.
 """
 
 from collections import Counter, defaultdict
@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from allrounder.clean.looks import Look
-from allrounder.clean.neighbours import components, near_pairs
-from allrounder.params import Clean
-from allrounder.records import Status
-from allrounder.subtrees import wnid_of
+from allrounder.catalogue.synsets import wnid_of
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.near import components, near_pairs
+from allrounder.core.rows import Status
+from allrounder.params.schema import Clean
 
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
@@ -29,7 +29,7 @@ class Item:
     sha256: str  # of the normal form
     pixels: int
     urls: int  # that served these very bytes
-    look: Look
+    look: Fingerprint
     upload: str = ""  # which photo of which host this is a copy of, if its URL says so
     synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, when clean.licenses does not list it

@@ -1,7 +1,6 @@
-"""Takes a JPEG apart by its marker segments: what it is, and the same without its metadata.
+"""Parses a JPEG's marker segments: what it is, and which byte ranges are not metadata.
 
-Only the segments are read (ITU-T T.81, annex B), the compressed data stays as it is. Decoding is
-for pixels.py.
+Source: ITU-T T.81, annex B.
 """
 
 from collections.abc import Iterator

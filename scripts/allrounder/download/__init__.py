@@ -1,1 +1,1 @@
-"""Stage download: asks for the candidates and takes the first good photos in rank order."""
+"""Stage download: takes the first good photos of every class, in rank order."""

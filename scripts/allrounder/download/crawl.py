@@ -1,46 +1,157 @@
-"""Runs the download: asks for every class's candidates until each has its quota of photos.
+"""Runs the download: asks for every class's candidates until each class has its quota of photos.
 
-Where an outcome comes from, in this order: dvc.lock's pins, the spool of a run that was cut off,
-a file of this machine, the web (unless we are offline: then what is missing is counted).
+A result comes from, in this order: dvc.lock's pins, the journal of a killed run, a local file,
+the web (offline: missing URLs are only counted).
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from allrounder import pins
-from allrounder.csvfiles import read_csv
-from allrounder.download.archivefetch import ArchiveJob
-from allrounder.download.archiverun import ArchiveRun
-from allrounder.download.classrun import ClassResult, ClassRun
-from allrounder.download.fetch import Fetched, Fetcher, Traffic
-from allrounder.download.here import Here
-from allrounder.download.interrupts import Interrupts
-from allrounder.download.known import Known
-from allrounder.download.outcomes import Outcome, judged, may_pass
-from allrounder.download.progress import Counts
-from allrounder.download.quota import Slot
-from allrounder.download.slicefetch import unasked
-from allrounder.download.spool import Entry, Spool
-from allrounder.errors import DataError
-from allrounder.offline import offline
-from allrounder.params import Network, Params
-from allrounder.records import Candidate, Status
-from allrounder.slices import parse
-from allrounder.urltext import is_file_here, is_web
-from allrounder.workdir import remove
+from allrounder.core.files import remove_tree
+from allrounder.core.interrupts import Interrupts
+from allrounder.core.photos import Bounds, judge
+from allrounder.core.results import Result, is_transient, result_of_body
+from allrounder.core.rows import Candidate, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.tars import StoredBytes
+from allrounder.core.tarstream import Member
+from allrounder.core.urls import is_local_file, is_url, parse_slice
+from allrounder.download.class_quota import ClassResult, ClassRun, Slot
+from allrounder.history.journal import Journal, JournalEntry
+from allrounder.history.prior_results import (
+    PinnedResults,
+    PriorResults,
+    is_retried,
+    pins_fill_quota,
+)
+from allrounder.params.schema import Network, Params
+from allrounder.params.sources import Source, SynsetTarSource, WebdatasetSource
+from allrounder.web.archives import REST, ArchiveDownload, at_byte, byte_of, member_candidate
+from allrounder.web.dataset_rows import DatasetRows
+from allrounder.web.decisions import slice_size_fault
+from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetched, Fetcher, Traffic, nothing_reached
+from allrounder.web.policy import is_offline
 
-if TYPE_CHECKING:
-    from allrounder.download.rowpages import RowPages
 
-POLL = 0.2  # seconds
+class LocalPhotos:
+    """The files of this machine that the sources of a run may list."""
+
+    def __init__(self, sources: Sequence[Source], bounds: Bounds):
+        self._roots = [os.path.abspath(root) for source in sources for root in _roots(source)]
+        self._bounds = bounds
+
+    def outcome(self, url: str) -> Result:
+        """What becomes of a photo, by its path or slice."""
+        part = parse_slice(url)
+        path = part.file if part else url
+        if refused := self.refused(path):
+            return refused
+        try:
+            if part:
+                stored = StoredBytes(Path(path), part.offset, part.size)
+                body = stored.read()
+            else:
+                body = Path(path).read_bytes()
+                stored = StoredBytes(Path(path), 0, len(body))
+        except OSError as error:
+            return Result(Status.CONNECTION_ERROR, f"file: {error.strerror}")
+        except ValueError:
+            return Result(Status.BAD_URL, "no file can be called so")
+        if len(body) < stored.size:
+            return Result(Status.TRUNCATED, "file cut off", bytes=len(body))
+        return result_of_body(judge(body, self._bounds), body, "", stored, len(body))
+
+    def refused(self, path: str) -> Result | None:
+        """What is said of a path that does not lie where a source says, or None."""
+        place = Path(os.path.abspath(path))
+        if any(place.is_relative_to(root) for root in self._roots):
+            return None
+        return Result(Status.BAD_URL, "no URL, and in no folder of the sources")
+
+
+def _roots(source: Source) -> list[str]:
+    """The files and folders whose contents a source may list."""
+    if is_url(source.location):
+        return []
+    if isinstance(source, WebdatasetSource):
+        return source.shards
+    if not isinstance(source, SynsetTarSource):
+        return [source.location]
+    return [str(Path(source.location.partition("{wnid}")[0] + "x").parent)]
+
+
+class ArchiveRun:
+    """Takes the members of the archive that is a slot's candidate."""
+
+    def __init__(
+        self, run: ClassRun, slot: Slot, known: PriorResults, spool: Journal, bounds: Bounds
+    ):
+        self._run, self._archive = run, slot.candidate
+        self._known, self._spool, self._bounds = known, spool, bounds
+        run.begin_archive()
+
+    def replay(self) -> tuple[int, Result | None]:
+        """Take the known members; returns the byte where to go on, or the archive's own outcome."""
+        url = self._archive.url
+        pinned = self._run.pins.get(url)
+        known = dict(self._run.pins.members(url))
+        last = (byte_of(pinned.detail) if pinned else 0) or 0
+        spooled = {m: entry for m, entry in self._spool.members(url) if m not in known}
+        known |= {member: entry.outcome for member, entry in spooled.items()}
+        places = [byte_of(outcome.detail) or 0 for outcome in known.values()]
+        last = max([last, *(entry.end for entry in spooled.values())])
+        stops = [*places, last][1:]
+        for (member, outcome), start, end in zip(known.items(), places, stops, strict=True):
+            checked = self._known.rechecked(outcome)
+            if checked is None:
+                return start, None
+            name = member.removeprefix(url + "#")
+            if not self._run.member(member_candidate(self._archive, name, start), checked):
+                return end, Result(Status.UNUSED, at_byte(REST, end))
+        more = pinned and pinned.status is Status.UNUSED and REST in pinned.detail
+        if pinned and not spooled and not more and not (self._run.retry and is_retried(pinned)):
+            return last, pinned
+        return last, None
+
+    def take(self, member: Member) -> bool:
+        """Take a member that came whole from the web; False when the class needs no more."""
+        outcome = self._outcome(member, self._archive.url, None)
+        candidate = self._run.member_candidate(self._archive, member)
+        entry = JournalEntry(outcome, archive=self._archive.url, end=member.end)
+        return self._run.member(candidate, self._spool.add(candidate.url, entry, member.body))
+
+    def read_local(self) -> Result:
+        """Take the members of an archive of this machine; returns its own outcome."""
+        path = Path(self._archive.url)
+
+        def take(member: Member) -> bool:
+            stored = StoredBytes(path, member.body_offset, len(member.body))
+            candidate = self._run.member_candidate(self._archive, member)
+            return self._run.member(candidate, self._outcome(member, "", stored))
+
+        job = ArchiveDownload(take, self._bounds.max_bytes)
+        try:
+            job.read(path)
+        except OSError as error:
+            return Result(Status.CONNECTION_ERROR, at_byte(f"file: {error.strerror}", job.offset))
+        verdict = job.verdict()
+        return Result(verdict.status, verdict.detail)
+
+    def _outcome(self, member: Member, url: str, stored: StoredBytes | None) -> Result:
+        if member.status is not Status.OK:
+            return Result(member.status, at_byte(member.detail, member.offset), url)
+        verdict = judge(member.body, self._bounds)
+        outcome = result_of_body(verdict, member.body, url, stored, len(member.body))
+        return replace(outcome, detail=at_byte(outcome.detail, member.offset))
+
+
 MAX_ACTIVE = 32
 """Classes under way at once at most: enough to keep the connections busy past slow hosts."""
-NOTHING_REACHED = 512
-"""So many URLs without a single answer from the web: the network is down, not the URLs dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +171,14 @@ class Share:
     waits: MutableSequence[float]
 
 
+class Counts(NamedTuple):
+    """How far a process is: photos taken, URLs whose fate is known, bytes received."""
+
+    taken: int = 0
+    tried: int = 0
+    bytes: int = 0
+
+
 class Crawl:
     """One run over some classes."""
 
@@ -69,7 +188,7 @@ class Crawl:
         wnids: Sequence[str],
         share: Share,
         folders: Folders,
-        spool: Spool,
+        spool: Journal,
     ):
         network = share.network
         self._params, self._wnids, self._window = params, wnids, network.connections
@@ -82,9 +201,9 @@ class Crawl:
         self._active: list[ClassRun] = []
         self._done: list[ClassResult] = []
         self._bounds = self._fetcher.bounds
-        self._known = Known(spool, self._bounds)
-        self._here = Here(params.sources, self._bounds)
-        self._ended, self._offline = 0, offline()
+        self._known = PriorResults(spool, self._bounds)
+        self._here = LocalPhotos(params.sources, self._bounds)
+        self._ended, self._offline = 0, is_offline()
 
     @property
     def traffic(self) -> Traffic:
@@ -133,13 +252,13 @@ class Crawl:
         for run in [run for run in self._active if run.quota.done]:
             self._done.append(run.finish())
             self._active.remove(run)
-            remove(self._folder / run.wnid)
+            remove_tree(self._folder / run.wnid)
 
     def _open(self, wnid: str) -> ClassRun:
         quota = self._params.quota
-        pinned = pins.RawPins(wnid, self._params, self._folder / wnid)
+        pinned = PinnedResults(wnid, self._params, self._folder / wnid)
         listed = read_csv(self._urls / f"{wnid}.csv", Candidate)
-        retry = not self._offline and not pins.fills(listed, pinned, quota)
+        retry = not self._offline and not pins_fill_quota(listed, pinned, quota)
         return ClassRun(wnid, self._urls, self._raw, quota, self._window, pinned, retry)
 
     def _advance(self, run: ClassRun) -> None:
@@ -149,17 +268,17 @@ class Crawl:
             url = slot.candidate.url
             if slot.archive:
                 self._archive(run, slot)
-            elif (known := self._known.outcome(run, url)) is not None:
+            elif (known := self._known.get(run.pins, run.retry, url)) is not None:
                 run.quota.answer(slot, known)
-            elif (part := parse(url)) and (verdict := unasked(part, self._bounds)):
-                run.quota.answer(slot, judged(verdict, b"", "", None, part.size))
-            elif is_web(url):
+            elif (part := parse_slice(url)) and (verdict := slice_size_fault(part, self._bounds)):
+                run.quota.answer(slot, result_of_body(verdict, b"", "", None, part.size))
+            elif is_url(url):
                 self._ask(run, slot)
             else:
                 run.quota.answer(slot, self._here.outcome(url))
             run.settle()
 
-    def _ask(self, run: ClassRun, slot: Slot, archive: ArchiveJob | None = None) -> None:
+    def _ask(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
         """Ask the web for a photo or an archive; offline, only take note that we should."""
         if not self._offline:
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
@@ -167,9 +286,9 @@ class Crawl:
         # No fate: a class with such a URL is never put in place (ClassRun.finish).
         run.unasked.append(slot.candidate.url)
         if archive:
-            run.archive_ended(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
+            run.archive_ended(slot, Result(Status.CONNECTION_ERROR, "offline"))
         else:
-            run.quota.answer(slot, Outcome(Status.CONNECTION_ERROR, "offline"))
+            run.quota.answer(slot, Result(Status.CONNECTION_ERROR, "offline"))
 
     def _fetched(self, fetched: Fetched) -> None:
         """Note what the web gave for a URL."""
@@ -179,12 +298,12 @@ class Crawl:
         verdict = fetched.verdict
         if slot.archive:
             final_url = "" if verdict.status is Status.UNUSED else fetched.final_url
-            run.archive_ended(slot, Outcome(verdict.status, verdict.detail, final_url))
+            run.archive_ended(slot, Result(verdict.status, verdict.detail, final_url))
         else:
             self._check_reached(verdict.status)
-            outcome = judged(verdict, fetched.body, fetched.final_url, None, fetched.size)
-            if not may_pass(outcome.status, outcome.detail):
-                outcome = self._spool.add(slot.candidate.url, Entry(outcome), fetched.body)
+            outcome = result_of_body(verdict, fetched.body, fetched.final_url, None, fetched.size)
+            if not is_transient(outcome.status, outcome.detail):
+                outcome = self._spool.add(slot.candidate.url, JournalEntry(outcome), fetched.body)
             run.quota.answer(slot, outcome)
         self._advance(run)
 
@@ -197,33 +316,20 @@ class Crawl:
         """Take what is known of an archive, then read on where that ends."""
         url = slot.candidate.url
         archive = ArchiveRun(run, slot, self._known, self._spool, self._bounds)
-        if is_file_here(url):
+        if is_local_file(url):
             refused = self._here.refused(url)
             run.archive_ended(slot, refused or archive.read_local())
             return
         offset, ended = archive.replay()
-        if ended is None and not is_web(url):
+        if ended is None and not is_url(url):
             ended = self._here.refused(url) or archive.read_local()
         if ended is not None:
             run.archive_ended(slot, ended)
         else:
-            self._ask(run, slot, ArchiveJob(archive.take, self._bounds.max_bytes, offset))
+            self._ask(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
 
 
-def _row_pages(params: Params) -> "RowPages | None":
+def _row_pages(params: Params) -> DatasetRows | None:
     if not any(source.kind == "huggingface" for source in params.sources):
         return None
-    from allrounder.download.rowpages import RowPages  # slow to import, and few need it
-
-    return RowPages(params.sources, params.network.allow_private)
-
-
-def nothing_reached(traffic: Traffic) -> DataError:
-    """What to say when no host answered at all."""
-    worst = ", ".join(f"{words}: {count}" for words, count in sorted(traffic.failures.items()))
-    private = "private address" in traffic.failures
-    hint = "a host of yours belongs into network.allow_private; else " if private else ""
-    return DataError(
-        f"nothing could be reached: {traffic.requests} requests, no answer ({worst}); {hint}"
-        "check the network, the proxy settings and the sources, then run it again"
-    )
+    return DatasetRows(params.sources, params.network.allow_private)

@@ -1,1 +1,1 @@
-"""Stage fetch_urls: asks the sources (sources/) and lists each class's candidates in rank order."""
+"""Stage fetch_urls: lists the candidates of every class, in rank order."""

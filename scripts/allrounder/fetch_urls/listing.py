@@ -8,18 +8,16 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from allrounder.classfiles import clear_others
-from allrounder.csvfiles import write_csv
-from allrounder.download.urlcheck import MAX_LENGTH
-from allrounder.errors import DataError
+from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
+from allrounder.core.errors import DataError
+from allrounder.core.files import remove_other_classes
+from allrounder.core.names import IdMaker
+from allrounder.core.rows import Candidate
+from allrounder.core.tables import write_csv
+from allrounder.core.urls import MAX_URL_LENGTH, parse_slice, photo_key
 from allrounder.fetch_urls import sources
-from allrounder.fetch_urls.web import Web
-from allrounder.names import IdMaker
-from allrounder.records import Candidate
-from allrounder.slices import parse
-from allrounder.sourceparams import Source
-from allrounder.subtrees import is_subtree, synsets_of, wnid_of
-from allrounder.urltext import same_photo
+from allrounder.params.sources import Source, describe_source
+from allrounder.web.lists import Web
 
 REQUIRED = ("image_id", "url")
 OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
@@ -43,14 +41,14 @@ def list_classes(
             listed[wnid].append(replace(candidate, source=source.kind))
         if not any(listed.values()) and not known:
             raise DataError(
-                f"{sources.described(source)}: lists no photo for any class of the params "
+                f"{describe_source(source)}: lists no photo for any class of the params "
                 f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
                 "correct its location or remove it"
             )
         for key in keys:
             found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
     if missing := [key for key, candidates in found.items() if not candidates]:
-        names = "; ".join(map(sources.described, asked))
+        names = "; ".join(map(describe_source, asked))
         raise DataError(
             f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
         )
@@ -72,10 +70,10 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     ids = IdMaker(wnid)
     first = {}
     for candidate in candidates:
-        if len(candidate.url) > MAX_LENGTH and not parse(candidate.url):
+        if len(candidate.url) > MAX_URL_LENGTH and not parse_slice(candidate.url):
             # Nobody is asked for such a URL: it stays too long, and every table can hold it.
-            candidate = replace(candidate, url=candidate.url[: MAX_LENGTH + 1])
-        if (photo := same_photo(candidate.url)) not in first:
+            candidate = replace(candidate, url=candidate.url[: MAX_URL_LENGTH + 1])
+        if (photo := photo_key(candidate.url)) not in first:
             image_id = ids.make(candidate.image_id, candidate.url)
             first[photo] = replace(candidate, image_id=image_id)
     return list(first.values())
@@ -84,7 +82,7 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
 def write_classes(folder: Path, classes: Mapping[str, Sequence[Candidate]]) -> None:
     """Write `<wnid>.csv` for each class; of the optional columns those that a source filled."""
     folder.mkdir(parents=True, exist_ok=True)
-    clear_others(folder, classes)
+    remove_other_classes(folder, classes)
     for wnid, candidates in classes.items():
         known = [name for name in OPTIONAL if any(getattr(row, name) for row in candidates)]
         write_csv(folder / f"{wnid}.csv", Candidate, candidates, [*REQUIRED, *known])

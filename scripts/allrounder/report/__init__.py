@@ -1,1 +1,1 @@
-"""Stage report: one page that shows a dataset and how it came to be; it decides nothing."""
+"""Stage report: one page that shows the dataset and how it was built."""

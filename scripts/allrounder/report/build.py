@@ -1,21 +1,19 @@
-"""Builds the whole report from the stages' folders: gathers, counts, draws, pages, writes.
-
-Not for how any of that is done: the modules beside this one.
-"""
+"""Builds the whole report from the stages' folders."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from allrounder.funnel import funnels
-from allrounder.params import Params
-from allrounder.report import charts, digests, entries, pages, plots, render, stats, thumbs
+from allrounder.core.funnel import funnels
+from allrounder.core.paths import Stages
+from allrounder.params.dataset import dataset_classes, split_names
+from allrounder.params.schema import Params
+from allrounder.report import charts, entries, pages, plots, render, stats, thumbs
 from allrounder.report.entries import ClassEntries, Entry
 from allrounder.report.pages import Page, Shown
 from allrounder.report.render import Overview
 from allrounder.report.stats import Bars
-from allrounder.split.layout import Stages, dataset_classes
-from allrounder.split.splitting import splits
+from allrounder.report.version import version
 
 MAX_PAGE = 4_900_000
 """Bytes of a page at most, about."""
@@ -29,7 +27,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     Raises DataError for a broken table, and when the tables are not of one build.
     """
     manifest = entries.read_manifest(dataset)
-    classes, sides = dataset_classes(params), splits(params.split)
+    classes, sides = dataset_classes(params), split_names(params.split)
     names = {one["wnid"]: one["name"] for one in render.class_names(classes)}
     counted = funnels(names, stages.raw, stages.clean, manifest, sides)
     shown_rows = entries.rows_each(counted.values())
@@ -43,7 +41,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     folders = [stages.urls, stages.raw, stages.clean, dataset]
     overview = Overview(
         params,
-        digests.version(params, folders),
+        version(params, folders),
         classes,
         sides,
         counted,

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allrounder.csvfiles import read_csv
-from allrounder.download.outcomes import Stored
-from allrounder.errors import DataError
-from allrounder.funnel import Funnel, raw_step, stage_of
-from allrounder.origins import candidates
-from allrounder.records import Candidate, CleanRow, ManifestRow, RawRow, Status
-from allrounder.split.layout import Stages
-from allrounder.tars import members
+from allrounder.core.errors import DataError
+from allrounder.core.funnel import Funnel, raw_step, stage_of
+from allrounder.core.paths import Stages
+from allrounder.core.provenance import candidate_lookup
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.tars import StoredBytes, tar_members
 
 KEPT = "kept"
 ROWS, _LEAST, _MOST = 3_000, 30, 300
@@ -41,7 +40,7 @@ class Entry:
     synset: str
     file: str  # in the dataset's folder
     bytes: int | None
-    stored: Stored | None  # where its bytes are
+    stored: StoredBytes | None  # where its bytes are
     twin: Key | None  # the photo that this one is a copy of
 
     @property
@@ -68,10 +67,12 @@ def rows_each(funnels: Iterable[Funnel]) -> int:
 def _read_class(
     wnid: str, stages: Stages, manifest: Sequence[ManifestRow], rows: int
 ) -> ClassEntries:
-    origin = candidates(stages.urls / f"{wnid}.csv")
+    origin = candidate_lookup(stages.urls / f"{wnid}.csv")
     verdicts = {row.image_id: row for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)}
-    taken = {name.rpartition(".")[0]: place for name, place in members(stages.raw / f"{wnid}.tar")}
-    final = dict(members(stages.clean / f"{wnid}.tar"))
+    taken = {
+        name.rpartition(".")[0]: place for name, place in tar_members(stages.raw / f"{wnid}.tar")
+    }
+    final = dict(tar_members(stages.clean / f"{wnid}.tar"))
     placed = {row.image_id: row for row in manifest}
     first: dict[str, str] = {}  # image id of the photo with these bytes
     found, left_out, seen = [], Counter[str](), Counter[str]()
@@ -127,7 +128,7 @@ def _lost(
 
 
 def _dropped(
-    wnid: str, row: RawRow, clean: CleanRow, origin: Callable[[str], Candidate], stored: Stored
+    wnid: str, row: RawRow, clean: CleanRow, origin: Callable[[str], Candidate], stored: StoredBytes
 ) -> Entry:
     listed, reason = origin(row.url), f"clean.{clean.status}"
     synset, twin = listed.synset or wnid, _twin(wnid, clean)
@@ -140,7 +141,7 @@ def _kept(
     clean: CleanRow,
     kept: ManifestRow,
     origin: Callable[[str], Candidate],
-    stored: Stored,
+    stored: StoredBytes,
 ) -> Entry:
     """A photo of the dataset: where it is from, and so whose it is, the manifest says.
 

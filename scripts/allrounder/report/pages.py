@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.records import Status
+from allrounder.core.rows import Status
 from allrounder.report.entries import KEPT, ClassEntries, Entry, Key
 
 COLUMNS = (

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from allrounder.csvfiles import replaced
-from allrounder.funnel import STEPS, Funnel, stage_of, total
+from allrounder.core.files import atomic_write
+from allrounder.core.funnel import STEPS, Funnel, stage_of, total_funnel
+from allrounder.params.dataset import DatasetClass
 from allrounder.report.entries import KEPT
 from allrounder.report.pages import Shown
-from allrounder.split.layout import DatasetClass
 
 _COLUMNS, _ROWS, _TILE = 8, 4, 96
 
 
 def write_tables(out: Path, funnels: Mapping[str, Funnel], sides: Sequence[str]) -> None:
     """funnel.json, reasons.json and classes.json: counts as in data/metrics.json, a row each."""
-    whole = total([*funnels.values()])
+    whole = total_funnel([*funnels.values()])
     steps = [*STEPS, *sides]
     _write(out / "funnel.json", "step", ((s, whole.steps[s]) for s in steps))
     lost = (
@@ -58,6 +58,6 @@ def _sheet(thumbs: Sequence[bytes]) -> Image.Image:
 
 
 def _write(path: Path, named: str, rows: Iterable[tuple[str, int]]) -> None:
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         json.dump([{named: name, "photos": count} for name, count in rows], file, indent=1)
         file.write("\n")

@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from allrounder.agent import NAME
-from allrounder.funnel import STEPS, Funnel, stage_of, total
-from allrounder.params import Params
-from allrounder.report.digests import Version
+from allrounder.core.funnel import STEPS, Funnel, stage_of, total_funnel
+from allrounder.core.text import PROJECT
+from allrounder.params.dataset import DatasetClass
+from allrounder.params.schema import Params
 from allrounder.report.pages import Page
 from allrounder.report.stats import Bars
-from allrounder.split.layout import DatasetClass
+from allrounder.report.version import Version
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MEANING = {
@@ -66,7 +66,7 @@ def page_name(number: int) -> str:
 
 def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | None) -> str:
     """The first page; with `data` the photos stand on it, else on `pages`."""
-    whole = total([*overview.funnels.values()])
+    whole = total_funnel([*overview.funnels.values()])
     names = class_names(overview.classes)
     losses = {"": _losses("", whole, pages)}
     losses |= {wnid: _losses(wnid, funnel, pages) for wnid, funnel in overview.funnels.items()}
@@ -141,7 +141,7 @@ def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> st
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(template).render(
-        name=NAME,
+        name=PROJECT,
         css=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from matplotlib.ticker import MaxNLocator
 
-from allrounder.csvfiles import read_csv
-from allrounder.funnel import raw_step
-from allrounder.records import RawRow, Status
+from allrounder.core.funnel import raw_step
+from allrounder.core.rows import RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import is_url
 from allrounder.report.entries import KEPT, Entry
-from allrounder.urltext import is_web
 
 _ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
 _KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
@@ -46,7 +46,7 @@ class Bars:
 
 def host(url: str) -> str:
     """The host of a URL in plain letters; HERE for a path, MALFORMED for what is neither."""
-    if not is_web(url):
+    if not is_url(url):
         return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else HERE
     try:
         name = urlsplit(url).hostname or ""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, ImageOps
 from tqdm import tqdm
 
-from allrounder.download.outcomes import Stored
-from allrounder.download.photo import OPENED
+from allrounder.core.photos import OPENED
+from allrounder.core.tars import StoredBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ _SAMPLE, _CHUNK = 160, 100  # photos
 _SPARE = 0.98  # a sample may be a little off
 
 
-def thumbnails(places: Sequence[Stored], budget: int) -> list[bytes]:
+def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
     """A thumbnail of each photo, `b""` where nothing could be decoded.
 
     As good as `budget` bytes for all of them allow; when not even the smallest fit, as good as a
@@ -52,7 +52,7 @@ def thumbnails(places: Sequence[Stored], budget: int) -> list[bytes]:
         return _all(pool, places, PAGED)
 
 
-def _all(pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level) -> list[bytes]:
+def _all(pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
     jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
     made: list[bytes] = []
     with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
@@ -63,7 +63,7 @@ def _all(pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level) -> l
 
 
 def _may_fit(
-    pool: ProcessPoolExecutor, places: Sequence[Stored], level: Level, budget: int
+    pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level, budget: int
 ) -> bool:
     """Whether all photos fit at this level, going by a sample of them; of few, all are made."""
     step = len(places) // _SAMPLE
@@ -80,7 +80,7 @@ def _take_broken() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
-def _make(job: tuple[Sequence[Stored], Level]) -> list[bytes]:
+def _make(job: tuple[Sequence[StoredBytes], Level]) -> list[bytes]:
     places, level = job
     return [thumbnail(place.read(), level) for place in places]
 

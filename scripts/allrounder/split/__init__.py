@@ -1,1 +1,1 @@
-"""Stage split: parts the photos into train and val and describes the dataset."""
+"""Stage split: divides the photos into train and val, and describes the dataset."""

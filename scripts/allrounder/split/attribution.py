@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from allrounder import licences
-from allrounder.csvfiles import write_csv
-from allrounder.records import ManifestRow
+from allrounder.core import licences
+from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import write_csv
 
 FILE = "ATTRIBUTION.csv"
 _FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms

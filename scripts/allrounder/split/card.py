@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from allrounder import licences
-from allrounder.csvfiles import replaced
-from allrounder.params import Params
+from allrounder.core import licences
+from allrounder.core.files import atomic_write
+from allrounder.core.text import PROJECT
+from allrounder.params.schema import Params
 from allrounder.split import attribution
-from allrounder.split.facts import Facts
-from allrounder.split.words import CITATIONS, LIMITS, NAME, REASONS, citation, summary
+from allrounder.split.facts import CITATIONS, LIMITS, REASONS, DatasetFacts, citation, summary
 
 FILE = "README.md"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -33,7 +33,7 @@ _HUB_CC = (
 _HUB_SPLITS = {"val": "validation"}
 
 
-def write(out: Path, params: Params, facts: Facts, version: str, credited: bool) -> None:
+def write(out: Path, params: Params, facts: DatasetFacts, version: str, credited: bool) -> None:
     """Write README.md into `out`; `credited`: ATTRIBUTION.csv is beside it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -45,7 +45,7 @@ def write(out: Path, params: Params, facts: Facts, version: str, credited: bool)
     )
     environment.filters |= {"md": escaped, "n": "{:,}".format}
     text = environment.get_template("card.md.j2").render(
-        name=NAME,
+        name=PROJECT,
         front=yaml.safe_dump(front_matter(params, facts), sort_keys=False, allow_unicode=True),
         facts=facts,
         clean=params.clean,
@@ -59,7 +59,7 @@ def write(out: Path, params: Params, facts: Facts, version: str, credited: bool)
         limits=LIMITS,
         citations=(citation(facts, version), *CITATIONS),
     )
-    with replaced(out / FILE) as file:
+    with atomic_write(out / FILE) as file:
         file.write(text)
 
 
@@ -74,7 +74,7 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#|~&!$:@^])", r"\\\1", plain)
 
 
-def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
+def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
     """What the hub and `datasets.load_dataset` read of the card.
 
     Source: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
@@ -93,7 +93,7 @@ def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
         ]
         infos.append({"config_name": config, "features": _features(facts), "splits": counts})
     return {
-        "pretty_name": NAME,
+        "pretty_name": PROJECT,
         **_hub_licence(facts),
         "task_categories": ["image-classification"],
         "task_ids": ["multi-class-image-classification"],
@@ -105,7 +105,7 @@ def front_matter(params: Params, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _features(facts: Facts) -> list[dict[str, Any]]:
+def _features(facts: DatasetFacts) -> list[dict[str, Any]]:
     """What a row holds; new each time, for YAML writes the same object twice as an alias."""
     names = sorted({one.folder for one in facts.classes})
     label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
@@ -119,7 +119,7 @@ def size_category(photos: int) -> str:
     return next((words for bound, words in bounds.items() if photos < bound), "100M<n<1B")
 
 
-def _configs(facts: Facts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
+def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
     """For each config, its splits on the hub: folder, number of photos, bytes."""
     sides = {side: (count, facts.bytes[side]) for side, count in facts.splits.items()}
     if not kfold:
@@ -134,7 +134,7 @@ def _configs(facts: Facts, kfold: int | None) -> dict[str, dict[str, tuple[str, 
     }
 
 
-def _hub_licence(facts: Facts) -> dict[str, Any]:
+def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
     """All licences as the hub calls them; `other` for those it has no name for."""
     named = {*_HUB_CC, *licences.OTHERS, licences.UNKNOWN}
     found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
@@ -142,7 +142,7 @@ def _hub_licence(facts: Facts) -> dict[str, Any]:
     return {"license": found[0] if len(found) == 1 else found} | other
 
 
-def _folders(facts: Facts) -> dict[str, Counter[str]]:
+def _folders(facts: DatasetFacts) -> dict[str, Counter[str]]:
     """Photos of each class by split."""
     return {
         one.wnid: Counter({side: facts.by_class[one.wnid, side] for side in facts.splits})

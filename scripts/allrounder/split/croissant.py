@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from allrounder import licences
-from allrounder.csvfiles import replaced
-from allrounder.params import Params
-from allrounder.split.facts import Facts
-from allrounder.split.splitting import places
-from allrounder.split.words import CITATIONS, LIMITS, NAME, citation, summary
+from allrounder.core import licences
+from allrounder.core.files import atomic_write
+from allrounder.core.text import PROJECT
+from allrounder.params.dataset import split_folders
+from allrounder.params.schema import Params
+from allrounder.split.facts import CITATIONS, LIMITS, DatasetFacts, citation, summary
 
 FILE = "croissant.json"
 Json = dict[str, Any]
@@ -73,21 +73,21 @@ _CLASSES = {
 _INTEGERS = {"width", "height", "class_index", "ilsvrc_index", "voc_index"}
 
 
-def write(out: Path, params: Params, facts: Facts, version: str) -> None:
+def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     """Write croissant.json into `out`, where manifest.csv and classes.csv must be by now."""
-    with replaced(out / FILE) as file:
+    with atomic_write(out / FILE) as file:
         json.dump(metadata(out, params, facts, version), file, indent=2, ensure_ascii=False)
         file.write("\n")
 
 
-def metadata(out: Path, params: Params, facts: Facts, version: str) -> Json:
+def metadata(out: Path, params: Params, facts: DatasetFacts, version: str) -> Json:
     """The dataset as a Croissant document: `photos`, `classes` and `splits`."""
     manifest, classes = (_table(out / name) for name in ("manifest.csv", "classes.csv"))
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": NAME,
+        "name": PROJECT,
         "description": summary(facts),
         "license": [_licence(form) for form in facts.licences],
         "keywords": ["image classification", "ImageNet", "Pascal VOC"],
@@ -124,11 +124,13 @@ def _photo_files(params: Params) -> Json:
         "@id": "photo-files",
         "name": "photo-files",
         "encodingFormat": "image/jpeg",
-        "includes": [f"{place}/*/*.jpg" for place, split in places(params.split).items() if split],
+        "includes": [
+            f"{place}/*/*.jpg" for place, split in split_folders(params.split).items() if split
+        ],
     }
 
 
-def _splits(facts: Facts) -> Json:
+def _splits(facts: DatasetFacts) -> Json:
     return {
         "@type": "cr:RecordSet",
         "@id": "splits",

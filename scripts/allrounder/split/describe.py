@@ -1,17 +1,14 @@
-"""Writes all that describes a dataset beside it: ATTRIBUTION.csv, README.md, croissant.json.
-
-Not for the photos and their tables, which must be there by then: that is layout.py.
-"""
+"""Writes the files that describe the dataset: ATTRIBUTION.csv, README.md, croissant.json."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from allrounder.params import Params
-from allrounder.records import ManifestRow
+from allrounder.core.paths import Stages
+from allrounder.core.rows import ManifestRow
+from allrounder.params.schema import Params
 from allrounder.split import attribution, card, croissant
-from allrounder.split.facts import facts
-from allrounder.split.layout import Stages
+from allrounder.split.facts import count_facts
 
 
 def describe(params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]) -> None:
@@ -20,7 +17,7 @@ def describe(params: Params, stages: Stages, out: Path, manifest: Sequence[Manif
     A version is told by the first 12 hex digits of the SHA-256 of manifest.csv.
     """
     version = hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest()[:12]
-    known = facts(params, stages, out, manifest)
+    known = count_facts(params, stages, out, manifest)
     credited = attribution.write(out, manifest)
     card.write(out, params, known, version, credited)
     croissant.write(out, params, known, version)

@@ -1,7 +1,4 @@
-"""Counts what a dataset's descriptions tell of it: photos by split, source, licence and fate.
-
-Not for the words around the counts: those are card.py's and croissant.py's.
-"""
+"""Counts and texts that the dataset card and croissant.json share."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from allrounder.csvfiles import read_csv
-from allrounder.licences import normal
-from allrounder.params import Params
-from allrounder.records import CleanRow, ManifestRow, RawRow, Status
-from allrounder.split.layout import DatasetClass, Stages, dataset_classes
-from allrounder.split.splitting import splits
-from allrounder.urltext import is_web
+from allrounder.core.licences import normal
+from allrounder.core.paths import Stages
+from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.text import PROJECT
+from allrounder.core.urls import is_url
+from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
+from allrounder.params.schema import Params
 
 HOSTS, LICENCES = 10, 30
 """So many hosts of each kind of source, and licences, are named; the rest is counted together."""
@@ -33,7 +31,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatasetFacts:
     """What there is to tell of a dataset."""
 
     classes: tuple[DatasetClass, ...]
@@ -48,23 +46,25 @@ class Facts:
     clean: dict[Status, int]
 
 
-def facts(params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]) -> Facts:
+def count_facts(
+    params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]
+) -> DatasetFacts:
     """Count the dataset in `out`. Raises DataError when a stage's table is damaged."""
     sides = Counter(row.split for row in manifest)
     sizes: Counter[str] = Counter()
     for row in manifest:
         sizes[row.split] += (out / row.file).stat().st_size
-    return Facts(
+    return DatasetFacts(
         classes=tuple(dataset_classes(params)),
         photos=len(manifest),
-        splits={side: sides[side] for side in splits(params.split)},
-        bytes={side: sizes[side] for side in splits(params.split)},
+        splits={side: sides[side] for side in split_names(params.split)},
+        bytes={side: sizes[side] for side in split_names(params.split)},
         by_class=Counter((row.wnid, row.split) for row in manifest),
         origins=tuple(_origins(manifest)),
         licences=_licences(manifest),
         credited=sum(bool(row.author) for row in manifest),
-        raw=_fates(params, stages.raw, RawRow),
-        clean=_fates(params, stages.clean, CleanRow),
+        raw=_status_counts(params, stages.raw, RawRow),
+        clean=_status_counts(params, stages.clean, CleanRow),
     )
 
 
@@ -92,12 +92,14 @@ def _origins(manifest: Sequence[ManifestRow]) -> list[Origin]:
 
 def _host(url: str) -> str:
     try:
-        return (urlsplit(url).hostname or "?") if is_web(url) else ""
+        return (urlsplit(url).hostname or "?") if is_url(url) else ""
     except ValueError:
         return "?"
 
 
-def _fates(params: Params, folder: Path, kind: type[RawRow] | type[CleanRow]) -> dict[Status, int]:
+def _status_counts(
+    params: Params, folder: Path, kind: type[RawRow] | type[CleanRow]
+) -> dict[Status, int]:
     counts = Counter(
         row.status for wnid in params.classes for row in read_csv(folder / f"{wnid}.csv", kind)
     )
@@ -107,3 +109,80 @@ def _fates(params: Params, folder: Path, kind: type[RawRow] | type[CleanRow]) ->
 def _sorted(counts: Counter[str]) -> dict[str, int]:
     """By falling count, then by name: the same order whatever came first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+REASONS = {
+    Status.OK: "taken",
+    Status.UNUSED: "not needed: the class was full before",
+    Status.DUPLICATE: "the same bytes as one taken before in its class",
+    Status.BAD_URL: "no URL that may be asked",
+    Status.BLOCKED: "leads to a private address",
+    Status.HTTP_ERROR: "refused or gone",
+    Status.TIMEOUT: "no answer in time",
+    Status.CONNECTION_ERROR: "no connection",
+    Status.REDIRECT_ERROR: "redirected to nowhere",
+    Status.TOO_LARGE: "a file beyond the bound",
+    Status.TRUNCATED: "cut off",
+    Status.EMPTY: "an empty file",
+    Status.NOT_IMAGE: "no image",
+    Status.OPTED_OUT: "its host says that it is not for such use (X-Robots-Tag)",
+    Status.TOO_SMALL: "too few pixels",
+    Status.TOO_MANY_PIXELS: "too many pixels",
+    Status.PLACEHOLDER: "a picture that says the photo is gone",
+    Status.KEPT: "in this dataset",
+    Status.SURPLUS: "good, but the class was full",
+    Status.CORRUPT: "does not decode to its end",
+    Status.EXACT_DUPLICATE: "the same as a better one of its class",
+    Status.NEAR_DUPLICATE: "nearly the same as a better one of its class",
+    Status.CROSS_CLASS: "in two classes, so nobody knows whose it is",
+    Status.LICENSE: "under a licence that was not asked for",
+}
+"""What each status says of a candidate or a photo."""
+
+LIMITS = (
+    "Labels are those of the sources; nobody has looked at every photo of this dataset.",
+    "Copies are found by how they look: strong crops, mirror images and other angles of one scene "
+    "may be left.",
+    "Photos that can still be fetched are not a fair sample of those that were listed, nor are "
+    "those of the world: ImageNet's come mostly from North America and Europe (Shankar et al., No "
+    "Classification without Representation, 2017).",
+    "People may be in the photos; faces are not blurred.",
+    "Each photo has one label, also where it shows things of several classes.",
+)
+
+CITATIONS = (
+    """@inproceedings{deng2009imagenet,
+  title = {{ImageNet}: A large-scale hierarchical image database},
+  author = {Deng, Jia and Dong, Wei and Socher, Richard and Li, Li-Jia and Li, Kai and Fei-Fei, Li},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+  pages = {248--255},
+  year = {2009}
+}""",
+    """@article{everingham2010pascal,
+  title = {The {Pascal} Visual Object Classes ({VOC}) Challenge},
+  author = {Everingham, Mark and Van Gool, Luc and Williams, Christopher K. I. and Winn, John
+            and Zisserman, Andrew},
+  journal = {International Journal of Computer Vision},
+  volume = {88},
+  number = {2},
+  pages = {303--338},
+  year = {2010}
+}""",
+)
+
+
+def summary(facts: DatasetFacts) -> str:
+    """The dataset in a sentence."""
+    sides = ", ".join(f"{count:,} {side}" for side, count in facts.splits.items())
+    return (
+        f"{facts.photos:,} photos of {len(facts.classes)} ImageNet classes "
+        f"({sides}), each with the Pascal VOC label it stands for, if any."
+    )
+
+
+def citation(facts: DatasetFacts, version: str) -> str:
+    """BibTeX for this very version, told by the first hex digits of its manifest's SHA-256."""
+    return f"""@misc{{imagenet_all_rounder_{version},
+  title = {{{PROJECT}: {facts.photos} photos of {len(facts.classes)} ImageNet classes}},
+  note = {{Version {version} (SHA-256 of manifest.csv)}}
+}}"""

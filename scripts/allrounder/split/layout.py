@@ -1,62 +1,28 @@
-"""Lays out the dataset: plain folders of photos, manifest.csv, classes.csv and the metrics.
-
-Not for deciding which side a photo is on: that is splitting.py.
-"""
+"""Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
 
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from allrounder.coco import coco_of
-from allrounder.csvfiles import read_csv, replaced, write_csv
-from allrounder.errors import DataError
-from allrounder.funnel import funnels, total
-from allrounder.licences import accepted
-from allrounder.names import folder_name
-from allrounder.origins import origins
-from allrounder.params import Params, Split
-from allrounder.records import Candidate, CleanRow, ManifestRow, Status
-from allrounder.split.splitting import places, split_class, splits
-from allrounder.subtrees import wnid_of
-from allrounder.synsets import VOC_LABELS, find, labels
-from allrounder.tars import members
+from allrounder.catalogue.detectors import coco_of
+from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
+from allrounder.core.errors import DataError
+from allrounder.core.files import atomic_write
+from allrounder.core.funnel import funnels, total_funnel
+from allrounder.core.licences import accepted
+from allrounder.core.paths import Stages
+from allrounder.core.provenance import photo_origins
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import tar_members
+from allrounder.params.dataset import DatasetClass, dataset_classes, split_folders, split_names
+from allrounder.params.schema import Params, Split
+from allrounder.split.splitting import split_class
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The folders that the split reads, each with files by wnid."""
-
-    urls: Path
-    raw: Path
-    clean: Path
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetClass:
-    """A class as the dataset names and numbers it."""
-
-    index: int
-    wnid: str
-    label: str
-    folder: str
-    voc: str
-
-
-def dataset_classes(params: Params) -> list[DatasetClass]:
-    """The classes in the params' order, their folders named as `split.folders` says."""
-    named = labels(params.classes)
-    found = []
-    for index, (wnid, voc) in enumerate(params.classes.items()):
-        names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
-        folder = folder_name(names[params.split.folders])
-        found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
-    return found
-
-
-def build(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
+def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
     """Split all classes into `out` and write its manifest and class table; returns the manifest.
 
     `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
@@ -73,11 +39,11 @@ def build(params: Params, stages: Stages, out: Path, work: Path) -> list[Manifes
         unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
         groups = {file: row.group for file, row in kept.items()}
         split_class(work / wnid / wnid, work / "out", groups, params.split)
-        found = origins(stages.urls, stages.raw, wnid, accepted(params.clean.licenses))
+        found = photo_origins(stages.urls, stages.raw, wnid, accepted(params.clean.licenses))
         manifest += _lay_out_class(one, params.split, found, kept, work / "out", out)
         shutil.rmtree(work / wnid)
     write_csv(out / "manifest.csv", ManifestRow, manifest)
-    _write_classes(out / "classes.csv", classes, splits(params.split), manifest)
+    _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
 
 
@@ -91,7 +57,7 @@ def _lay_out_class(
 ) -> Iterator[ManifestRow]:
     """Move a class's files from `parted` to their folders; yield a row for each photo."""
     wnid, folder = one.wnid, one.folder
-    for place, split in places(rules).items():
+    for place, split in split_folders(rules).items():
         target = out / place / folder
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted((parted / place / wnid).iterdir()):
@@ -116,7 +82,7 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
     folder.mkdir(parents=True)
     count = 0
     with archive.open("rb") as file:
-        for name, stored in members(archive):
+        for name, stored in tar_members(archive):
             if name not in wanted:
                 raise DataError(f"{archive}: {name} is not in its csv; run dvc repro -f clean")
             file.seek(stored.offset)
@@ -134,11 +100,11 @@ def _write_classes(
 ) -> None:
     """Write the class table: how ImageNet, Pascal VOC and COCO name and number each class."""
     counts = Counter((row.wnid, row.split) for row in manifest)
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
         print(*names, "coco", "coco_index", *sides, sep=",", file=file)
         for one in classes:
-            synset = find(one.wnid)
+            synset = find_synset(one.wnid)
             ilsvrc = synset.ilsvrc_index if synset else None
             cells: list[object] = [one.index, one.folder, one.wnid, one.label, one.voc]
             cells += ["" if ilsvrc is None else ilsvrc]
@@ -148,7 +114,7 @@ def _write_classes(
             print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
 
 
-def told(manifest: Sequence[ManifestRow]) -> str:
+def summary_line(manifest: Sequence[ManifestRow]) -> str:
     """The photos of a dataset in a line: how many in all and on each side (of folds, as val)."""
     sides = ", ".join(
         f"{count:,} {side}" for side, count in Counter(row.split for row in manifest).items()
@@ -161,11 +127,13 @@ def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:
     """Write how many photos each class, and all of them, had at each step of the funnel."""
-    by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits(params.split))
+    by_class = funnels(
+        params.classes, stages.raw, stages.clean, manifest, split_names(params.split)
+    )
     metrics = {
-        "all": total([*by_class.values()]).as_metrics(),
+        "all": total_funnel([*by_class.values()]).as_metrics(),
         "classes": {wnid: funnel.as_metrics() for wnid, funnel in by_class.items()},
     }
-    with replaced(path) as file:
+    with atomic_write(path) as file:
         json.dump(metrics, file, indent=2)
         file.write("\n")

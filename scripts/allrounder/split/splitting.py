@@ -1,7 +1,6 @@
-"""Parts one class's photos with split-folders: into train, val (and test), or into folds.
+"""Divides one class's photos with split-folders into train, val (and test), or into folds.
 
-split-folders counts groups and not photos, so the ratio is handed to it in groups, such that it
-is right in photos. Not for names and tables of the dataset: that is layout.py.
+split-folders counts groups and not photos, so the ratio is converted to groups.
 """
 
 import io
@@ -14,28 +13,9 @@ from pathlib import Path
 
 import splitfolders
 
-from allrounder.errors import DataError
-from allrounder.params import Split
-
-SIDES = ("train", "val", "test")
-
-
-def splits(rules: Split) -> list[str]:
-    """The names of the splits that a photo may be in: sides, or the folds it is val of."""
-    if rules.kfold:
-        return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
-    return list(SIDES[: len(rules.ratio)])
-
-
-def places(rules: Split) -> dict[str, str]:
-    """The folders of photos, and the split each stands for; '' for the copies in folds' train."""
-    if not rules.kfold:
-        return {side: side for side in splits(rules)}
-    return {
-        f"{fold}/{side}": fold if side == "val" else ""
-        for fold in splits(rules)
-        for side in ("train", "val")
-    }
+from allrounder.core.errors import DataError
+from allrounder.params.dataset import split_folders
+from allrounder.params.schema import Split
 
 
 def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split) -> None:
@@ -61,7 +41,9 @@ def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split
             splitfolders.ratio(
                 str(folder.parent), str(out), ratio=tuple(ratio), move=True, **options
             )
-    empty = [place for place in places(rules) if not any((out / place / folder.name).glob("*"))]
+    empty = [
+        place for place in split_folders(rules) if not any((out / place / folder.name).glob("*"))
+    ]
     if empty:
         asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
         left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"

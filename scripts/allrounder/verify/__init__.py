@@ -1,1 +1,1 @@
-"""scripts/verify.py and diff.py: is a version whole, and what tells two versions apart?"""
+"""scripts/verify.py: checks a version's files, its remote and its URLs."""

@@ -1,15 +1,26 @@
-"""What a check of a version's files or objects finds: a `Problem` each, and a report by output.
+"""Problems that a check of files or remote objects finds, and how they are printed."""
 
-Not for finding them: that is verifylocal.py and verifyremote.py.
-"""
-
+import json
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from allrounder.verify.reporting import shown, table
+from allrounder.core.text import printable, text_table
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout."""
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on stdout."""
+    print_lines([json.dumps(value, indent=2)])
 
 
 class Kind(StrEnum):
@@ -41,13 +52,13 @@ class OutReport:
     problems: tuple[Problem, ...]
 
 
-def lines(reports: Sequence[OutReport], unit: str) -> Iterator[str]:
+def findings_lines(reports: Sequence[OutReport], unit: str) -> Iterator[str]:
     """The report for people: every problem, then a table of the outputs."""
     for report in reports:
         for problem in report.problems:
-            yield f"{problem.kind:<10} {shown(problem.path)}: {problem.detail}; {problem.fix}"
+            yield f"{problem.kind:<10} {printable(problem.path)}: {problem.detail}; {problem.fix}"
     header = ("", unit, *Kind, "MB read")
-    yield from table([header, *(_cells(report) for report in reports)])
+    yield from text_table([header, *(_cells(report) for report in reports)])
     if not any(report.problems for report in reports):
         yield f"all {sum(report.files for report in reports)} {unit} are as dvc.lock says"
 
@@ -57,7 +68,7 @@ def _cells(report: OutReport) -> list[object]:
     return [report.path, report.files, *(counts[kind] for kind in Kind), f"{report.size / 1e6:.1f}"]
 
 
-def as_json(check: str, reports: Sequence[OutReport], unit: str) -> dict[str, Any]:
+def findings_json(check: str, reports: Sequence[OutReport], unit: str) -> dict[str, Any]:
     """The report for programs."""
     problems = [asdict(problem) for report in reports for problem in report.problems]
     return {

@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from allrounder.download.crawl import nothing_reached
-from allrounder.download.urlcheck import BadUrlError, host_of, request_url
-from allrounder.errors import DataError
-from allrounder.urltext import is_web
-from allrounder.verify.drift import Answer, Drift
-from allrounder.verify.reporting import shown, table
-from allrounder.verify.verifyweb import WebResult
+from allrounder.core.errors import DataError
+from allrounder.core.text import printable, text_table
+from allrounder.core.urls import BadUrlError, host_of, is_url, request_url
+from allrounder.verify.web import Drift, DriftResult, WebResult
+from allrounder.web.fetcher import nothing_reached
 
 HERE = "(this machine)"
 MOST_ROWS = 15
@@ -26,7 +24,7 @@ def lines(result: WebResult) -> Iterator[str]:
         photo = answer.photo
         to = f" -> {answer.final_url}" if answer.final_url else ""
         words = f"{answer.detail}: " if answer.detail else ""
-        yield shown(f"{answer.drift:<11} {photo.wnid} {words}{photo.url}{to}")
+        yield printable(f"{answer.drift:<11} {photo.wnid} {words}{photo.url}{to}")
     for name, key in (("host", _host), ("class", _class)):
         yield from _table(name, _counts(result.answers, key))
         yield ""
@@ -84,13 +82,15 @@ def _faults(result: WebResult) -> dict[Drift, int]:
     return {drift: counts[drift] for drift in Drift if counts[drift] and drift not in well}
 
 
-def _drifted(result: WebResult) -> list[Answer]:
+def _drifted(result: WebResult) -> list[DriftResult]:
     return [
         answer for answer in result.answers if answer.drift not in (Drift.SAME, Drift.NOT_ASKED)
     ]
 
 
-def _counts(answers: Sequence[Answer], key: Callable[[Answer], str]) -> dict[str, Counter[Drift]]:
+def _counts(
+    answers: Sequence[DriftResult], key: Callable[[DriftResult], str]
+) -> dict[str, Counter[Drift]]:
     counts: dict[str, Counter[Drift]] = {}
     for answer in answers:
         counts.setdefault(key(answer), Counter())[answer.drift] += 1
@@ -113,15 +113,15 @@ def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
         total = sum((row for _, row in rest), Counter[Drift]())
         first.append((f"{len(rest)} more", total))
     cells = [[key, *(row[drift] for drift in seen)] for key, row in first]
-    yield from table([[name, *seen], *cells])
+    yield from text_table([[name, *seen], *cells])
 
 
-def _class(answer: Answer) -> str:
+def _class(answer: DriftResult) -> str:
     return answer.photo.wnid
 
 
-def _host(answer: Answer) -> str:
-    if not is_web(answer.photo.url):
+def _host(answer: DriftResult) -> str:
+    if not is_url(answer.photo.url):
         return HERE
     try:
         return host_of(request_url(answer.photo.url))

@@ -6,13 +6,11 @@ it cannot be read; what it does not know it leaves out. Ids need not be safe or 
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from allrounder.records import Candidate
-from allrounder.sourceparams import Source
-
-if TYPE_CHECKING:
-    from allrounder.fetch_urls.web import Web
+from allrounder.core.rows import Candidate
+from allrounder.params.sources import Source
+from allrounder.web.lists import Web
 
 Listing = Iterator[tuple[str, Candidate]]
 
@@ -20,13 +18,8 @@ _MODULES = {"csv": "csv_table"}
 """Of kinds whose module has another name: there is a csv in Python itself."""
 
 
-def candidates(source: Source, wnids: Sequence[str], web: "Web") -> Listing:
+def candidates(source: Source, wnids: Sequence[str], web: Web) -> Listing:
     """What a source lists for the classes. Raises DataError when it cannot be read."""
     name = _MODULES.get(source.kind, source.kind.replace("-", "_"))
     module = import_module(f"{__name__}.{name}")  # of the kinds that are used only
     return cast(Listing, module.candidates(source, wnids, web))
-
-
-def described(source: Source) -> str:
-    """A source's name in messages."""
-    return f"source {source.kind} {source.location}"

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allrounder.errors import DataError
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.slices import parse
-from allrounder.sourceparams import FolderSource
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate
+from allrounder.core.urls import parse_slice
+from allrounder.params.sources import FolderSource
+from allrounder.web.lists import Web
 
 
 def candidates(
@@ -42,6 +42,6 @@ def files(folder: str, kind: str) -> Iterator[Candidate]:
     # A link whose target is gone is listed too: its row says what became of it.
     for name in sorted(entry.name for entry in entries if not entry.is_dir()):
         url = f"{folder}/{name}"
-        if not name.isprintable() or parse(url):
+        if not name.isprintable() or parse_slice(url):
             raise DataError(f"source {kind} {folder}: rename {name!r}, it is no plain name")
         yield Candidate(Path(name).stem, url)

@@ -1,23 +1,134 @@
-"""Source `huggingface`: the rows of our classes in an image dataset on the Hub, never all of it.
+"""Source `huggingface`: the rows of the params' classes in an image dataset on the Hub.
 
-The dataset viewer's /filter lists them, a hundred a request; what is written for each is its own
-stable address, not the photo's signed URL. Not for fetching the photos: that is rowpages.py.
+The dataset viewer's /filter lists them, a hundred a request. The URL of a row is its stable page
+address, not the photo's signed URL.
 """
 
+import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
 from urllib.parse import quote
 
-from allrounder.download.rowpages import row_url
-from allrounder.errors import DataError, UsageError
-from allrounder.fetch_urls.datasetviewer import PAGE, Viewer
-from allrounder.fetch_urls.labelmatch import matcher, plain, usual
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.sourceparams import HuggingfaceSource
-from allrounder.synsets import find, synsets
+from allrounder.catalogue.labels import label_matcher, normalized_label, usual_labels
+from allrounder.catalogue.synsets import all_synsets, find_synset
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.rows import Candidate
+from allrounder.core.text import one_line
+from allrounder.params.sources import HuggingfaceSource
+from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
+from allrounder.web.lists import Answer, Web
+from allrounder.web.policy import access_advice, hub_token, may_send_token
+
+PAGE = 100
+"""Rows of a /filter page at most: https://huggingface.co/docs/dataset-viewer/filter."""
+_HINTS = {404: "correct its dataset, config or split", 422: "correct its columns and labels"}
+
+
+class DatasetViewer:
+    """One source's dataset. Answers are checked as far as they are read, else `schema` is said."""
+
+    def __init__(self, source: HuggingfaceSource, web: Web):
+        self.what = f"source huggingface {source.dataset}"
+        self.partial = False  # whether any answer said so
+        self.revision: str | None = None  # of the dataset, as the rows' pages give it
+        self._source, self._web = source, web
+        self._token = hub_token()
+        may = may_send_token(source.location, source.location, web.allow_private)
+        self._sent = self._token if may else ""
+
+    def splits(self) -> list[str]:
+        """`config/split` of every split. Raises DataError as `_get` does."""
+        answer = self._get("splits")
+        try:
+            return [f"{split['config']}/{split['split']}" for split in answer["splits"]]
+        except (KeyError, TypeError):
+            self.schema("/splits")
+
+    def info(self) -> tuple[dict[str, Any], str]:
+        """The columns' types by name, and the licence or ''. Raises DataError as `_get` does."""
+        info: Any = self._get("info").get("dataset_info")
+        features = info.get("features") if isinstance(info, dict) else None
+        if not isinstance(features, dict) or not all(
+            isinstance(f, dict) for f in features.values()
+        ):
+            self.schema("/info")
+        licence = info.get("license")
+        return features, self._plain(licence) if isinstance(licence, str) else ""
+
+    def rows(self, where: str, offset: int, length: int) -> tuple[list[tuple[int, Any]], int]:
+        """A page of the rows that match: (index, cells) of each; and how many match in all.
+
+        Raises DataError as `_get` does, and when the dataset has changed since the page before.
+        """
+        answer = self._get("filter", where=where, offset=offset, length=length)
+        given, total = answer.get("rows"), answer.get("num_rows_total")
+        if not isinstance(given, list) or not isinstance(total, int):
+            self.schema("/filter")
+        try:
+            rows = [(row["row_idx"], row["row"]) for row in given]
+        except (KeyError, TypeError):
+            self.schema("/filter")
+        numbers = [total, *(index for index, _ in rows)]
+        if not all(type(number) is int and 0 <= number < 10**15 for number in numbers):
+            self.schema("/filter")
+        return rows, total
+
+    def schema(self, call: str) -> NoReturn:
+        """Raise DataError: an answer is not as documented."""
+        raise DataError(
+            f"{self.what}: {self._source.location}{call} answers in another form than documented "
+            "(https://huggingface.co/docs/dataset-viewer); its API has changed, or it is another"
+        )
+
+    def _get(self, call: str, **more: object) -> dict[str, Any]:
+        """The JSON object that a call answers.
+
+        Raises DataError when it cannot be reached, answers no 200 or something else.
+        """
+        url = api_url(self._source, call, **more)
+        answer = self._web.answer(url, self.what, self._sent)
+        if self._token:  # nothing of an answer may say it, be it a split's or a column's name
+            answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
+        if answer.code != 200:
+            self._refused(url, answer)
+        try:
+            content = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            start = self._plain(answer.body[:60].decode("utf-8", "replace"))
+            raise DataError(f"{self.what}: {url} answered no JSON: {start!r}") from None
+        if not isinstance(content, dict):
+            self.schema(f"/{call}")
+        self.partial |= content.get("partial") is True
+        if call == "filter":
+            revision = checked_revision(answer.headers.get("X-Revision", ""))
+            if self.revision not in (None, revision):
+                raise DataError(f"{self.what}: it was changed while it was listed; run it again")
+            self.revision = revision
+        return content
+
+    def _refused(self, url: str, answer: Answer) -> NoReturn:
+        """Raise DataError with what the API says, and what to do."""
+        code = answer.headers.get("X-Error-Code", "")
+        if answer.code in (401, 403) or code == NO_ACCESS_CODE:
+            words = access_advice(self._source.dataset)
+            raise DataError(f"{self.what}: {url} answered {answer.code}; {words}")
+        try:
+            said: Mapping[str, Any] = json.loads(answer.body)
+            words = str(said["error"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            words = ""
+        reason = self._plain(": ".join(filter(None, (code, words)))) or "no reason given"
+        hint = _HINTS.get(answer.code, "run it again later")
+        raise DataError(f"{self.what}: {url} answered {answer.code} ({reason}); {hint}")
+
+    def _plain(self, text: str) -> str:
+        """A stranger's words, for our own messages: short, in one line, without our token."""
+        text = text.replace(self._token, "...") if self._token else text
+        return one_line(text)[:200]
+
 
 Value = int | str
 _HUB = "https://datasets-server.huggingface.co"
@@ -31,7 +142,7 @@ def candidates(
     Raises DataError when the API cannot be read, refuses the dataset or answers in another form;
     UsageError for a config, split or column that the dataset does not have.
     """
-    viewer = Viewer(source, web)
+    viewer = DatasetViewer(source, web)
     _check_split(source, viewer)
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
@@ -46,7 +157,7 @@ def candidates(
         _warn(viewer.what, "the viewer has indexed its first part only (5 GB); no row after it")
 
 
-def _check_split(source: HuggingfaceSource, viewer: Viewer) -> None:
+def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
     there = viewer.splits()
     if f"{source.config}/{source.split}" not in there:
         raise UsageError(
@@ -72,13 +183,13 @@ def _values(
     source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], what: str
 ) -> dict[str, list[Value]]:
     """What stands in the label column for each class that the dataset may know."""
-    meant = matcher(wnids, source.labels)
+    meant = label_matcher(wnids, source.labels)
     found: dict[str, list[Value]] = {wnid: [] for wnid in wnids}
     names, dtype = feature.get("names"), str(feature.get("dtype"))
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
         indices = _ilsvrc_indices(source, wnids, names)
         for index, name in enumerate(names):
-            if (wnid := meant.get(plain(str(name)))) and wnid not in indices:
+            if (wnid := meant.get(normalized_label(str(name)))) and wnid not in indices:
                 found[wnid].append(index)
         for wnid, index in indices.items():
             found[wnid] = [index]
@@ -89,7 +200,9 @@ def _values(
     elif dtype in ("string", "large_string"):
         for wnid in wnids:
             found[wnid] = [
-                text for text in _spellings(source, wnid) if meant.get(plain(text)) == wnid
+                text
+                for text in _spellings(source, wnid)
+                if meant.get(normalized_label(text)) == wnid
             ]
     else:
         raise UsageError(
@@ -111,11 +224,13 @@ def _ilsvrc_indices(
     """
     if len(names) != 1000:
         return {}
-    thousand = [s for s in synsets().values() if s.ilsvrc_index is not None]
-    same = (plain(str(names[s.ilsvrc_index or 0])) in usual(s.wnid) for s in thousand)
+    thousand = [s for s in all_synsets().values() if s.ilsvrc_index is not None]
+    same = (
+        normalized_label(str(names[s.ilsvrc_index or 0])) in usual_labels(s.wnid) for s in thousand
+    )
     if 2 * sum(same) < len(thousand):
         return {}
-    own = {wnid: synset.ilsvrc_index for wnid in wnids if (synset := find(wnid))}
+    own = {wnid: synset.ilsvrc_index for wnid in wnids if (synset := find_synset(wnid))}
     return {w: index for w, index in own.items() if index is not None and w not in source.labels}
 
 
@@ -123,14 +238,16 @@ def _spellings(source: HuggingfaceSource, wnid: str) -> list[str]:
     """How a column of strings may write a class: /filter knows no other likeness than equality."""
     if wnid in source.labels:
         return [source.labels[wnid]]
-    synset = find(wnid)
+    synset = find_synset(wnid)
     texts = [wnid, *([*synset.names, ", ".join(synset.names)] if synset else [])]
     texts += [str(synset.ilsvrc_index)] if synset and synset.ilsvrc_index is not None else []
     texts += [text.lower() for text in texts]
     return list(dict.fromkeys([*texts, *(text.replace(" ", "_") for text in texts)]))
 
 
-def _rows(source: HuggingfaceSource, viewer: Viewer, wnid: str, wanted: list[Value]) -> list[int]:
+def _rows(
+    source: HuggingfaceSource, viewer: DatasetViewer, wnid: str, wanted: list[Value]
+) -> list[int]:
     """The indices of a class's rows, page by page and at most `limit`, in the dataset's order."""
     column = source.label_column.replace('"', '""')
     where = " OR ".join(f'"{column}"={_literal(value)}' for value in wanted)

@@ -8,15 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allrounder.download.tarstream import BrokenTarError
-from allrounder.errors import DataError
-from allrounder.fetch_urls import tarwalk
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate
+from allrounder.core.tarstream import BrokenTarError, TarEntry, open_tar, tar_entries
+from allrounder.core.urls import Slice
 from allrounder.fetch_urls.sources import folder
-from allrounder.fetch_urls.tarwalk import Entry
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.slices import Slice
-from allrounder.sourceparams import IlsvrcSource
+from allrounder.params.sources import IlsvrcSource
+from allrounder.web.lists import Web
 
 OUTER = "ILSVRC2012_img_train.tar"
 """Its name and what is in it: https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"""
@@ -80,19 +78,19 @@ def _outer(path: str, wanted: frozenset[str]) -> Iterator[tuple[str, Candidate]]
                 yield wnid, _candidate(path, f"{wnid}.tar/{entry.name}", entry)
 
 
-def _entries(path: str, inner: Entry | None = None) -> list[Entry]:
+def _entries(path: str, inner: TarEntry | None = None) -> list[TarEntry]:
     """The files of a tar, or of the tar that lies in it; all of them or DataError."""
     name = f"{path}, {inner.name}" if inner else path
     try:
-        with tarwalk.opened(Path(path)) as (read, size):
+        with open_tar(Path(path)) as (read, size):
             start, end = (inner.offset, inner.end) if inner else (0, size)
-            found = list(tarwalk.entries(read, start, end))
+            found = list(tar_entries(read, start, end))
     except (OSError, BrokenTarError) as error:
         words = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"source ilsvrc: {name}: {words}; copy it anew") from None
     return [entry for entry in found if not entry.name.rpartition("/")[2].startswith(".")]
 
 
-def _candidate(path: str, member: str, entry: Entry) -> Candidate:
+def _candidate(path: str, member: str, entry: TarEntry) -> Candidate:
     stem = entry.name.rpartition("/")[2].rpartition(".")[0]
     return Candidate(stem, Slice(path, member, entry.offset, entry.size).url)

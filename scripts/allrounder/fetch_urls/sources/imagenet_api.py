@@ -6,13 +6,13 @@ mf1024/ImageNet-Datasets-Downloader speaks; ImageNet itself no longer serves it.
 
 from collections.abc import Iterator, Sequence
 
-from allrounder.errors import DataError
-from allrounder.fetch_urls import webcache
-from allrounder.fetch_urls.web import Web
-from allrounder.names import url_id
-from allrounder.records import Candidate
-from allrounder.sourceparams import ImagenetApiSource
-from allrounder.urltext import url_line, url_text
+from allrounder.core.errors import DataError
+from allrounder.core.names import url_id
+from allrounder.core.rows import Candidate
+from allrounder.core.urls import decode_url, decode_url_line
+from allrounder.params.sources import ImagenetApiSource
+from allrounder.web.cache import cached_page
+from allrounder.web.lists import Web
 
 _CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
 UNKNOWN = b"invalid url!"
@@ -28,7 +28,7 @@ def candidates(
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
         what = f"source imagenet-api {source.location}: class {wnid}"
-        page = webcache.page(web, address, what).strip()
+        page = cached_page(web, address, what).strip()
         if page.lower().startswith(UNKNOWN):
             continue
         if page.lstrip()[:1] == b"<":
@@ -42,5 +42,5 @@ def _candidate(wnid: str, line: bytes, form: str) -> Candidate:
     if form == "mapping":
         image_id, _, url = line.partition(b" ")
         if url.strip():
-            return Candidate(url_text(image_id), url_line(url))
-    return Candidate(url_id(wnid, url_text(line)), url_line(line))
+            return Candidate(decode_url(image_id), decode_url_line(url))
+    return Candidate(url_id(wnid, decode_url(line)), decode_url_line(line))

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from allrounder.errors import DataError
-from allrounder.fetch_urls import webcache
-from allrounder.fetch_urls.mids import mids
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.sourceparams import OpenImagesSource
-from allrounder.urltext import one_line, url_text
+from allrounder.catalogue.detectors import open_images_mids
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate
+from allrounder.core.text import one_line
+from allrounder.core.urls import decode_url
+from allrounder.params.sources import OpenImagesSource
+from allrounder.web.cache import cached_file
+from allrounder.web.lists import Web
 
 LABELS = {
     "validation": "v7/oidv7-val-annotations-human-imagelabels.csv",
@@ -72,7 +73,9 @@ def _classes(
     source: OpenImagesSource, wnids: Sequence[str], what: str
 ) -> dict[bytes, tuple[str, ...]]:
     """The wnids of each MID; says which classes have none."""
-    known = mids() | {wnid: mid.removeprefix("mid:") for wnid, mid in source.classes.items()}
+    known = open_images_mids() | {
+        wnid: mid.removeprefix("mid:") for wnid, mid in source.classes.items()
+    }
     classes: dict[bytes, tuple[str, ...]] = {}
     for wnid in wnids:
         if (mid := known.get(wnid)) is None:
@@ -142,7 +145,7 @@ class _Table:
 
     def __init__(self, url: str, web: Web, what: str):
         self._url, self._what = url, what
-        self._path: Path = webcache.fetched(web, url, what)
+        self._path: Path = cached_file(web, url, what)
         with self._path.open("rb") as file:
             self._first = file.readline(2**16)
         self._header = _text(self._first).split(",")
@@ -172,4 +175,4 @@ class _Table:
 
 def _text(line: bytes) -> str:
     """A line as text in which nothing can end it."""
-    return "".join(c if c.isprintable() else " " for c in url_text(line))
+    return "".join(c if c.isprintable() else " " for c in decode_url(line))

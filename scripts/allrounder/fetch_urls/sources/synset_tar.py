@@ -6,9 +6,9 @@ It only finds the archive; the download streams it and takes its members one by 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.sourceparams import SynsetTarSource
+from allrounder.core.rows import Candidate
+from allrounder.params.sources import SynsetTarSource
+from allrounder.web.lists import Web
 
 
 def candidates(

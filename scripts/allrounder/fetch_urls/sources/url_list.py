@@ -7,12 +7,12 @@ the web it is kept in the cache (webcache.py).
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from allrounder.errors import DataError
-from allrounder.fetch_urls.sources.opened import BROKEN, opened
-from allrounder.fetch_urls.web import Web
-from allrounder.records import Candidate
-from allrounder.sourceparams import UrlListSource
-from allrounder.urltext import url_line, url_text
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Candidate
+from allrounder.core.urls import decode_url, decode_url_line
+from allrounder.fetch_urls.sources.packed import BROKEN, open_list
+from allrounder.params.sources import UrlListSource
+from allrounder.web.lists import Web
 
 _LONGEST = 2**20
 """Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
@@ -28,14 +28,14 @@ def candidates(
     """
     what = f"source url-list {source.location}"
     wanted = {wnid.encode(): wnid for wnid in wnids}
-    with opened(source.location, web, what, source.sha256) as file:
+    with open_list(source.location, web, what, source.sha256) as file:
         lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)
         for line in lines:
             # Nearly every line is of another class: look at its first bytes only.
             if (wnid := wanted.get(line[:9])) is not None:
                 image_id, _, url = line.partition(b"\t")
                 if image_id[9:10] == b"_" and url.strip():
-                    yield wnid, Candidate(url_text(image_id), url_line(url))
+                    yield wnid, Candidate(decode_url(image_id), decode_url_line(url))
 
 
 def _checked(lines: Iterator[bytes], what: str) -> Iterator[bytes]:

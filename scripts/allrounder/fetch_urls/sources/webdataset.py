@@ -1,9 +1,10 @@
 """Source `webdataset`: shards (.tar) of `<key>.jpg` beside `<key>.cls` or `<key>.json`.
 
-Each shard is read through once for its labels, and where each photo lies is noted; the download
-then takes single photos as slices. Not for compressed shards: those have no slices.
+Each shard is read once for its labels and the position of each photo. The download then takes
+single photos as slices.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,18 +13,76 @@ from typing import Any
 
 from tqdm import tqdm
 
-from allrounder.download.tarstream import BrokenTarError
-from allrounder.errors import DataError
-from allrounder.fetch_urls import shards, tarwalk
-from allrounder.fetch_urls.labelmatch import matcher, plain
-from allrounder.fetch_urls.tarwalk import Entry, Reader
-from allrounder.fetch_urls.walkcache import Photo, WalkCache
-from allrounder.fetch_urls.web import Web
-from allrounder.offline import offline
-from allrounder.records import Candidate
-from allrounder.slices import Slice
-from allrounder.sourceparams import WebdatasetSource
-from allrounder.urltext import is_web, one_line
+from allrounder.catalogue.labels import label_matcher, normalized_label
+from allrounder.core.errors import DataError
+from allrounder.core.files import atomic_write
+from allrounder.core.rows import Candidate
+from allrounder.core.tarstream import BrokenTarError, Reader, TarEntry, tar_entries
+from allrounder.core.text import one_line
+from allrounder.core.urls import Slice, is_url
+from allrounder.params.sources import WebdatasetSource
+from allrounder.web.cache import CACHE
+from allrounder.web.lists import Web
+from allrounder.web.policy import is_offline
+from allrounder.web.remote_file import open_shard, shard_etag
+
+Photo = tuple[str | None, Candidate]
+"""A photo in a shard, and its label if it has one."""
+_FORM = 2  # one more when samples are grouped or read in another way
+_END = "null\n"
+
+
+class ShardCache:
+    """The photos of one shard, their labels being under one key."""
+
+    def __init__(self, shard: str, label_key: str):
+        self._head = [_FORM, shard, label_key]
+        name = hashlib.sha256(json.dumps(self._head).encode()).hexdigest()[:32]
+        self._path = CACHE / f"{name}.walk"
+
+    @property
+    def exists(self) -> bool:
+        """Whether some version was kept."""
+        return self._path.exists()
+
+    def photos(self, etag: str | None) -> Iterator[Photo] | None:
+        """The photos of a version (of any if it is None), or None when that was not kept."""
+        try:
+            with self._path.open(encoding="utf-8") as file:
+                *head, kept = json.loads(file.readline())
+        except (OSError, ValueError, TypeError):
+            return None
+        return self._read() if head == self._head and etag in (None, kept) else None
+
+    def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
+        """The same photos; once all have come they are kept, if the ETag tells versions apart."""
+        if not is_strong(etag):
+            yield from photos
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self._path) as file:
+            file.write(json.dumps([*self._head, etag]) + "\n")
+            for label, one in photos:
+                texts = one.image_id, one.url, one.license, one.author, one.landing_url, one.title
+                file.write(json.dumps([label, *texts]) + "\n")
+                yield label, one
+            file.write(_END)
+
+    def _read(self) -> Iterator[Photo]:
+        with self._path.open(encoding="utf-8") as file:
+            next(file)
+            try:
+                while (line := next(file, "")) != _END:
+                    label, image_id, url, license, author, landing, title = json.loads(line)
+                    yield label, Candidate(image_id, url, license, author, landing, title=title)
+            except (ValueError, TypeError):
+                raise DataError(f"{self._path} is damaged; remove it and run this again") from None
+
+
+def is_strong(etag: str) -> bool:
+    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.1)."""
+    return etag.startswith('"')
+
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _TEXT_MAX = {"cls": 2**12, "json": 2**20}
@@ -36,7 +95,7 @@ class Sample:
     """Files of one key that stand together: where the first image lies, the label files' bytes."""
 
     key: str
-    image: Entry | None = None
+    image: TarEntry | None = None
     texts: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -49,9 +108,9 @@ def candidates(
     no photo with a label; or whose server gives whole files only.
     """
     what = f"source webdataset {source.location}"
-    meant = matcher(wnids, source.labels)
+    meant = label_matcher(wnids, source.labels)
     advice = "correct the location or leave the shard out of it"
-    if is_web(source.location):
+    if is_url(source.location):
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
@@ -67,7 +126,7 @@ def _listed(
     number = labelled = 0
     for label, candidate in photos:
         number, labelled = number + 1, labelled + (label is not None)
-        if label is not None and (wnid := meant.get(plain(label))):
+        if label is not None and (wnid := meant.get(normalized_label(label))):
             yield wnid, candidate
     if not labelled:
         raise DataError(
@@ -78,13 +137,13 @@ def _listed(
 
 def _photos(shard: str, label_key: str, web: Web, what: str, first: bool) -> Iterator[Photo]:
     """The photos of a shard: as they were when this very version was read, or read now."""
-    kept = WalkCache(shard, label_key)
-    if is_web(shard) and (first or kept.exists):
-        etag = None if offline() and kept.exists else shards.version(shard, web, what)
+    kept = ShardCache(shard, label_key)
+    if is_url(shard) and (first or kept.exists):
+        etag = None if is_offline() and kept.exists else shard_etag(shard, web, what)
         if (known := kept.photos(etag)) is not None:
             yield from known
             return
-    with shards.opened(shard, web, what) as (read, size, etag):
+    with open_shard(shard, web, what) as (read, size, etag):
         try:
             yield from kept.keep(_walked(shard, label_key, read, size), etag)
         except BrokenTarError as error:
@@ -108,7 +167,7 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
     https://huggingface.co/docs/hub/datasets-webdataset
     """
     sample = None
-    for entry in tarwalk.entries(read, 0, size):
+    for entry in tar_entries(read, 0, size):
         folder, slash, name = entry.name.rpartition("/")
         stem, dot, extension = name.partition(".")
         if not stem or not dot or _META.match(entry.name):
@@ -126,14 +185,14 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
         yield sample
 
 
-def _candidate(shard: str, key: str, image: Entry, about: dict[str, Any]) -> Candidate:
+def _candidate(shard: str, key: str, image: TarEntry, about: dict[str, Any]) -> Candidate:
     landing = _words(about.get("landing_url"))
     return Candidate(
         key.rpartition("/")[2],
         Slice(shard, image.name, image.offset, image.size).url,
         _words(about.get("license")),
         _words(about.get("author")),
-        landing if is_web(landing) else "",
+        landing if is_url(landing) else "",
         title=_words(about.get("title")),
     )
 

@@ -1,0 +1,172 @@
+"""ImageNet's synsets: names, ILSVRC index, parents, Pascal VOC label; and subtrees of synsets.
+
+Sources of the tables and WordNet's notice: tables/README.md.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+TABLE = Path(__file__).parent / "tables" / "synsets.csv"
+
+VOC_TABLE = TABLE.with_name("voc.csv")
+VOC_LABELS = tuple(
+    row.partition(",")[2] for row in VOC_TABLE.read_text(encoding="utf-8").splitlines()[1:]
+)
+"""Pascal VOC's 20 labels in their usual (alphabetical) order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synset:
+    """A row of the table."""
+
+    wnid: str
+    names: tuple[str, ...]
+    ilsvrc_index: int | None
+    hypernyms: tuple[str, ...]
+    voc: str | None
+    listed_urls: int
+    flickr_urls: int
+
+    @property
+    def label(self) -> str:
+        """The first name as a folder name: `Eskimo dog` is `eskimo_dog`."""
+        return re.sub(r"[^a-z0-9]+", "_", self.names[0].lower()).strip("_") or self.wnid
+
+
+def find_synset(wnid: str) -> Synset | None:
+    """The synset of a wnid, or None. Every stage starts with this, so only one row is made."""
+    row = _rows().get(wnid)
+    return _synset(row) if row else None
+
+
+@cache
+def all_synsets() -> dict[str, Synset]:
+    """All synsets by wnid, in the table's order."""
+    return {wnid: _synset(row) for wnid, row in _rows().items()}
+
+
+@cache
+def _rows() -> dict[str, list[str]]:
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        return {row[0]: row for row in rows}
+
+
+def _synset(row: list[str]) -> Synset:
+    wnid, names, ilsvrc_index, hypernyms, voc, listed_urls, flickr_urls = row
+    return Synset(
+        wnid,
+        tuple(names.split("; ")),
+        int(ilsvrc_index) if ilsvrc_index else None,
+        tuple(hypernyms.split()),
+        voc or None,
+        int(listed_urls or 0),
+        int(flickr_urls or 0),
+    )
+
+
+def class_labels(keys: Iterable[str]) -> dict[str, str]:
+    """A label for each class key. Where two of them share one, both get their wnid too."""
+    found = {key: (wnid, find_synset(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
+    plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
+    counts = Counter(plain.values())
+    return {
+        key: label if counts[label] == 1 else f"{label}_{found[key][0]}"
+        for key, label in plain.items()
+    }
+
+
+def _close_matches(text: str, known: Iterable[str]) -> list[str]:
+    import difflib  # slow to import, and only mistakes need it
+
+    return difflib.get_close_matches(text, list(known), n=1)
+
+
+def did_you_mean_wnid(text: str) -> str:
+    """' Did you mean ...?' for a wnid that is not in the table, by number or by name; or ''."""
+    named = [
+        synset
+        for synset in all_synsets().values()
+        if text.lower().replace("_", " ") in (name.lower() for name in synset.names)
+    ]
+    close = named or [all_synsets()[wnid] for wnid in _close_matches(text, all_synsets())]
+    if not close:
+        return ""
+    best = max(close, key=lambda synset: synset.listed_urls)
+    return f" Did you mean {best.wnid} ({best.names[0]})?"
+
+
+def did_you_mean_voc(text: str) -> str:
+    """' Did you mean ...?' for a label that is not one of VOC's, or the list of them."""
+    everyday = {"airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike"}
+    everyday |= {"tv": "tvmonitor", "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable"}
+    close = [everyday[text.lower()]] if text.lower() in everyday else []
+    close = close or _close_matches(text.lower(), VOC_LABELS)
+    return f" Did you mean {close[0]}?" if close else f" VOC has {', '.join(VOC_LABELS)}."
+
+
+def is_subtree(key: str) -> bool:
+    """Whether a class key of the params means the synset and all below it."""
+    return key.endswith("+")
+
+
+def wnid_of(key: str) -> str:
+    """The wnid of a class key, without its +."""
+    return key.removesuffix("+")
+
+
+def synsets_of(key: str) -> list[str]:
+    """The wnids that a class takes its photos from.
+
+    For a plain wnid that one itself; for a subtree those of its ILSVRC classes, itself included
+    if it is one, in ILSVRC's order. Empty if there is none.
+    """
+    if not is_subtree(key):
+        return [key]
+    return [synset.wnid for synset in _ilsvrc() if wnid_of(key) in ancestors(synset.wnid)]
+
+
+def overlapping_classes(keys: Iterable[str]) -> tuple[str, str] | None:
+    """A subtree among some class keys, and another of them that would share photos with it."""
+    classes = list(keys)
+    for tree in filter(is_subtree, classes):
+        inside = set(synsets_of(tree))
+        for key in classes:
+            lies_in = wnid_of(tree) in ancestors(wnid_of(key))
+            if key != tree and (lies_in or inside.intersection(synsets_of(key))):
+                return tree, key
+    return None
+
+
+def class_name(key: str) -> str:
+    """A class's name for people: WordNet's first one."""
+    synset = find_synset(wnid_of(key))
+    return synset.names[0] if synset else key
+
+
+@cache
+def ancestors(wnid: str) -> frozenset[str]:
+    """A synset's wnid and those of all its ancestors, on every path up. None's are none."""
+    synset = find_synset(wnid)
+    if synset is None:
+        return frozenset()
+    return frozenset([wnid]).union(*map(ancestors, synset.hypernyms))
+
+
+@cache
+def above_ilsvrc() -> frozenset[str]:
+    """The wnids of ILSVRC's classes and of all their ancestors."""
+    return frozenset().union(*(ancestors(synset.wnid) for synset in _ilsvrc()))
+
+
+@cache
+def _ilsvrc() -> tuple[Synset, ...]:
+    """The ILSVRC thousand in their order; a subtree is found by going up from each of them."""
+    indexed = [synset for synset in all_synsets().values() if synset.ilsvrc_index is not None]
+    return tuple(sorted(indexed, key=lambda synset: synset.ilsvrc_index or 0))

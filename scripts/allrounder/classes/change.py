@@ -1,0 +1,251 @@
+"""Adds a class to params.yaml or removes one: one line of the file, every other byte kept.
+
+ruamel.yaml finds the line; the edit is one of text, since YAML libraries rewrite what they read.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from allrounder.catalogue.synsets import (
+    class_labels,
+    class_name,
+    find_synset,
+    is_subtree,
+    overlapping_classes,
+    synsets_of,
+    wnid_of,
+)
+from allrounder.classes import forecast
+from allrounder.classes.search import is_named, resolve
+from allrounder.core.errors import UsageError
+from allrounder.core.paths import PARAMS
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Params
+
+_TOO_CLEVER = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a class stands in a file's text."""
+
+    first: int  # 0-based lines, from its key's
+    last: int  # to its value's
+    indent: int
+    comment: int | None  # the column of the comment beside it
+
+
+def added(text: str, key: str, voc: str | None, comment: str) -> str:
+    """The text with one class more, the last one, in a line that looks like its neighbours.
+
+    Raises UsageError for classes that are not one a line.
+    """
+    places = list(_places(text).values())
+    lines = text.split("\n")
+    last = places[-1].last
+    end = "\r" if lines[0].endswith("\r") else ""
+    line = " " * places[-1].indent + f"{key}: {'null' if voc is None else voc}"
+    columns = [place.comment for place in places if place.comment is not None]
+    if columns:
+        line = f"{line.ljust(max(columns, key=columns.count) - 1)} # {comment}"
+    if last == len(lines) - 1:  # the file ends there, without a line break
+        lines[last] += end
+        return "\n".join([*lines, line])
+    return "\n".join([*lines[: last + 1], line + end, *lines[last + 1 :]])
+
+
+def removed(text: str, key: str) -> str:
+    """The text without a class's line. The class must be there, and not be the only one.
+
+    Raises UsageError for classes that are not one a line.
+    """
+    place = _places(text)[key]
+    lines = text.split("\n")
+    kept = lines[: place.first] + lines[place.last + 1 :]
+    if place.last == len(lines) - 1:
+        kept[-1] = kept[-1].removesuffix("\r")
+    return "\n".join(kept)
+
+
+def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) -> None:
+    """Put a text in a params file's place, if it is good params with just these classes.
+
+    Raises UsageError that says what would be wrong; the file is then left as it is.
+    """
+    path = path.resolve()
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(text.encode())
+        shutil.copymode(path, part)
+        if list(load_params(part).classes.items()) != list(classes.items()):
+            raise UsageError(_TOO_CLEVER)
+        part.replace(path)
+    except UsageError as error:
+        told = str(error).replace(str(part), path.name)
+        raise UsageError(f"{path.name} is left as it was, for it would be: {told}") from None
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _places(text: str) -> dict[str, Place]:
+    """Where each class stands, in the file's order."""
+    try:
+        classes: Any = YAML().load(text)["classes"]
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        words = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML 1.2{where}: {words}; correct it first") from None
+    if not isinstance(classes, CommentedMap) or classes.fa.flow_style():
+        raise UsageError(_TOO_CLEVER)
+    if set(classes) != set(classes.lc.data or {}):
+        raise UsageError(_TOO_CLEVER)  # some come from an anchor
+    return {key: _place(classes, key) for key in classes}
+
+
+def _place(classes: CommentedMap, key: str) -> Place:
+    line, column, last, _ = classes.lc.data[key]
+    if classes[key] is None:
+        last = line  # an empty value's place is the next key's
+    beside = (classes.ca.items.get(key) or [None] * 3)[2]
+    mark = beside.start_mark if beside and beside.value.startswith("#") else None
+    return Place(line, last, column, mark.column if mark and mark.line == last else None)
+
+
+NO_LABEL = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A class that was added or removed, and sentences on what follows."""
+
+    action: str
+    key: str
+    name: str
+    voc: str | None
+    class_index: int
+    follows: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """What happened in one line, and a line for each thing that follows."""
+        label = self.voc or "no VOC label"
+        what = f"{self.action} {self.key} ({self.name}) as {label}, class {self.class_index}"
+        return [what, *(f"- {sentence}" for sentence in self.follows)]
+
+
+def add(path: Path, query: str, voc: str = "") -> Change:
+    """Add the class that a wnid or name means; `voc` where the catalogue has no label for it.
+
+    Raises UsageError when it is unknown, ambiguous, there already, or would make bad params.
+    """
+    before = load_params(path)
+    key = resolve(query)
+    synset = find_synset(wnid_of(key))
+    assert synset is not None
+    name = synset.names[0]
+    if key in before.classes:
+        index = list(before.classes).index(key)
+        raise UsageError(f"{path}: {key} ({name}) is there already, as class {index}")
+    if not synsets_of(key):
+        raise UsageError(f"none of ILSVRC's classes is a {name}; add {synset.wnid} without +")
+    if both := overlapping_classes([*before.classes, key]):
+        other = both[0] if both[1] == key else both[1]
+        raise UsageError(
+            f"{path}: {key} ({name}) shares photos with {other} ({class_name(other)}), which is "
+            "there; remove that first"
+        )
+    label = synset.voc if not voc else None if voc == NO_LABEL else voc
+    inside = ""
+    if is_subtree(key):
+        inside = f" ({forecast.count_classes(len(synsets_of(key)), 'ILSVRC ')})"
+    text = _text(path)
+    lock = forecast.locked(text)
+    with _in_file(path):
+        text = added(text, key, label, name + inside)
+    replace_checked(path, text, {**before.classes, key: label})
+    after = load_params(path)
+    follows = _follow(path, before, after, forecast.after_adding(key, after, lock))
+    if label is None and not voc:
+        follows.append(f"the catalogue has no VOC label for a {name}; give one with --voc")
+    return Change("added", key, name, label, len(before.classes), tuple(follows))
+
+
+def remove(path: Path, query: str) -> Change:
+    """Remove the class of the params that a wnid or name means.
+
+    Raises UsageError when none or several are meant, or when it is the only one.
+    """
+    before = load_params(path)
+    key = _listed(path, before.classes, query)
+    if len(before.classes) == 1:
+        raise UsageError(f"{path}: {key} ({class_name(key)}) is the only class; add another first")
+    index = list(before.classes).index(key)
+    text = _text(path)
+    lock = forecast.locked(text)
+    with _in_file(path):
+        text = removed(text, key)
+    replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
+    after = load_params(path)
+    sentences = forecast.after_removing(key, index, after, lock)
+    follows = _follow(path, before, after, sentences)
+    return Change("removed", key, class_name(key), before.classes[key], index, tuple(follows))
+
+
+def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
+    """The one class key of the params that a query means."""
+    name = wnid_of(query.strip())
+    found = [
+        key
+        for key in classes
+        if (synset := find_synset(wnid_of(key))) and is_named(synset, name)
+        if is_subtree(key) or not is_subtree(query.strip())
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        near = [key for key, voc in classes.items() if _is_like(key, voc, name)]
+        hint = f". Did you mean {near[0]} ({class_name(near[0])})?" if near else ""
+        raise UsageError(f"{path}: no class {query!r}{hint or '; classes.py voc lists them'}")
+    raise UsageError(f"{path}: {query!r} means {' and '.join(found)}; give the wnid of one")
+
+
+def _is_like(key: str, voc: str | None, text: str) -> bool:
+    """Whether a class has `text` in one of its names, or as its VOC label."""
+    synset, text = find_synset(wnid_of(key)), text.casefold()
+    names = synset.names if synset and text else ()
+    return text == voc or any(text in name.casefold() for name in names)
+
+
+def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> list[str]:
+    """What follows for the dataset; only the project's own params have a build that follows."""
+    if path.resolve() != PARAMS.resolve():
+        return [f"dvc repro reads {PARAMS}: copy {path} there to build it"]
+    if after.split.folders != "label":
+        return sentences
+    old, new = class_labels(before.classes), class_labels(after.classes)
+    renamed = [f"{old[key]} to {new[key]}" for key in old if new.get(key, old[key]) != old[key]]
+    return [*sentences, *(f"its namesake's folder changes from {one}" for one in renamed)]
+
+
+@contextmanager
+def _in_file(path: Path) -> Iterator[None]:
+    """Names the file in what is said of its text."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8")

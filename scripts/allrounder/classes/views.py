@@ -1,0 +1,329 @@
+"""Shows synsets as tables for people and as plain values for programs."""
+
+import os
+import shutil
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TextIO
+
+from allrounder.catalogue.detectors import coco_labels, coco_of
+from allrounder.catalogue.synsets import (
+    VOC_LABELS,
+    Synset,
+    all_synsets,
+    ancestors,
+    class_name,
+    did_you_mean_voc,
+    find_synset,
+    is_subtree,
+    synsets_of,
+)
+from allrounder.classes.search import Match
+from allrounder.core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A synset in a subtree, and how many there are below it, of ILSVRC's and in all."""
+
+    synset: Synset
+    depth: int
+    below: int
+    ilsvrc_below: int
+
+
+def walk_subtree(wnid: str) -> list[Node]:
+    """A synset and all below it, parents first, those with most ILSVRC classes before the others.
+
+    One with several parents stands below the first of them that is reached.
+    """
+    below, ilsvrc_below = _counts()
+    nodes: list[Node] = []
+    seen = set()
+    rest = [(wnid, 0)]
+    while rest:
+        at, depth = rest.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        nodes.append(Node(all_synsets()[at], depth, below[at], ilsvrc_below[at]))
+        children = sorted(_children()[at], key=_importance, reverse=True)
+        rest += [(child, depth + 1) for child in children]  # the last of them comes next
+    return nodes
+
+
+def fitting(nodes: Sequence[Node], lines: int) -> list[Node]:
+    """The nodes down to the deepest level at which all fit in so many lines, or the first ones."""
+    depth = max(node.depth for node in nodes)
+    while depth > 1 and sum(node.depth <= depth for node in nodes) > lines:
+        depth -= 1
+    return [node for node in nodes if node.depth <= depth][:lines]
+
+
+def _importance(wnid: str) -> tuple[int, bool, int, str]:
+    below, ilsvrc_below = _counts()
+    synset = all_synsets()[wnid]
+    return -ilsvrc_below[wnid], synset.ilsvrc_index is None, -below[wnid], wnid
+
+
+@cache
+def _children() -> defaultdict[str, list[str]]:
+    children = defaultdict(list)
+    for synset in all_synsets().values():
+        for parent in synset.hypernyms:
+            children[parent].append(synset.wnid)
+    return children
+
+
+@cache
+def _counts() -> tuple[Counter[str], Counter[str]]:
+    """How many synsets, and how many of them of ILSVRC, lie below each synset."""
+    below: Counter[str] = Counter()
+    ilsvrc_below: Counter[str] = Counter()
+    for synset in all_synsets().values():
+        above = ancestors(synset.wnid) - {synset.wnid}
+        below.update(above)
+        if synset.ilsvrc_index is not None:
+            ilsvrc_below.update(above)
+    return below, ilsvrc_below
+
+
+_COLOURS = {"": "", "bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
+_GAP = "  "
+_NARROWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How a column looks; an elastic one is cut short where the screen is too narrow."""
+
+    title: str
+    colour: str = ""
+    right: bool = False
+    elastic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What there is room for. A height or width of 0 means as much as there is."""
+
+    width: int
+    height: int
+    colour: bool
+
+    @property
+    def rows(self) -> int:
+        """Table rows that fit besides the header, a last line and the prompt; 0 means any."""
+        return max(1, self.height - 3) if self.height else 0
+
+
+def screen(out: TextIO | None, everything: bool) -> Screen:
+    """The terminal's, or 100 x 24 where there is none; `everything` lifts the height."""
+    size = shutil.get_terminal_size((100, 24))
+    terminal = out is not None and out.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    width = 0 if everything and not terminal else size.columns
+    return Screen(width, 0 if everything else size.lines, colour)
+
+
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    on: Screen,
+    last: str = "",
+    more: int = 0,
+) -> list[str]:
+    """The lines of a table; `last` ends it. `more` rows beside those that do not fit are hidden."""
+    shown = rows if not on.rows or len(rows) <= on.rows else rows[: on.rows]
+    hidden = more + len(rows) - len(shown)
+    widths = _widths(columns, shown, on.width)
+    titles = [Column(column.title, "dim", column.right) for column in columns]
+    lines = [_line(titles, [column.title for column in columns], widths, on)]
+    lines += [_line(columns, row, widths, on) for row in shown]
+    ends = [f"… {hidden} more; --all shows them"] if hidden else []
+    ends += [last] if last else []
+    return [*lines, *([_cut("  ".join(ends), on.width)] if ends else [])]
+
+
+def print_table_lines(lines: Sequence[str]) -> None:
+    """Print lines, also on a terminal that cannot show all letters."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    print(*lines, sep="\n")
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    titles = [column.title for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
+    elastic = [place for place, column in enumerate(columns) if column.elastic]
+    while width and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        widest = max(elastic, key=lambda place: widths[place])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _line(
+    columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int], on: Screen
+) -> str:
+    parts = []
+    for column, cell, width in zip(columns, cells, widths, strict=True):
+        text = _cut(cell, width)
+        padded = text.rjust(width) if column.right else text.ljust(width)
+        code = _COLOURS[column.colour] if on.colour else ""
+        parts.append(
+            padded.replace(text, f"\x1b[{code}m{text}\x1b[0m") if code and text else padded
+        )
+    return _GAP.join(parts).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    return text if not width or len(text) <= width else text[: width - 1] + "…"
+
+
+_SYNSET = (
+    Column("wnid", "cyan"),
+    Column("ILSVRC", right=True),
+    Column("VOC", "green"),
+    Column("COCO", "green"),
+    Column("URLs", right=True),
+    Column("names", elastic=True),
+)
+
+
+def fields(synset: Synset) -> dict[str, Any]:
+    """All that is known of a synset."""
+    coco = coco_of(synset.wnid)
+    return {
+        "wnid": synset.wnid,
+        "names": synset.names,
+        "ilsvrc_index": synset.ilsvrc_index,
+        "voc": synset.voc,
+        "coco": coco.label if coco else None,
+        "coco_index": coco.index if coco else None,
+        "listed_urls": synset.listed_urls,
+        "flickr_urls": synset.flickr_urls,
+        "parents": [
+            {"wnid": wnid, "name": all_synsets()[wnid].names[0]} for wnid in synset.hypernyms
+        ],
+    }
+
+
+def matches_table(query: str, matches: Sequence[Match], on: Screen) -> list[str]:
+    """Search results, best first."""
+    columns = (*_SYNSET, Column("a kind of", "dim", elastic=True))
+    rows = [[*_cells(match.synset), _parents(match.synset)] for match in matches]
+    if rows:
+        return table(columns, rows, on)
+    label = "".join(query.lower().replace("_", " ").split())
+    hint = f"; it is a VOC label: classes.py voc {label}" if label in VOC_LABELS else ""
+    return [f"no synset like {query!r}{hint}"]
+
+
+def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
+    """A subtree, as deep as the screen has room for."""
+    shown = fitting(nodes, on.rows) if on.rows else list(nodes)
+    columns = (
+        Column("synset", elastic=True),
+        *_SYNSET[:-1],
+        Column("below", right=True),
+        Column("of ILSVRC", right=True),
+    )
+    rows = []
+    for node in shown:
+        cells = _cells(node.synset)[:-1]
+        counts = [str(node.below), str(node.ilsvrc_below)] if node.below else ["", ""]
+        rows.append(["  " * node.depth + node.synset.names[0], *cells, *counts])
+    return table(columns, rows, on, more=len(nodes) - len(shown))
+
+
+def of_voc(label: str) -> list[Synset]:
+    """The synsets that stand for a VOC label: ILSVRC's first, then by URLs once listed.
+
+    Raises UsageError for what is no VOC label.
+    """
+    if label not in VOC_LABELS:
+        raise UsageError(f"{label!r} is no VOC label.{did_you_mean_voc(label)}")
+    found = [synset for synset in all_synsets().values() if synset.voc == label]
+    return sorted(found, key=lambda s: (s.ilsvrc_index is None, -s.listed_urls, s.wnid))
+
+
+def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list[str]:
+    """The synsets of a VOC label; `class` is the index in the params of the class that has it."""
+    places = _places(classes)
+    columns = (*_SYNSET[:2], *_SYNSET[3:], Column("class", right=True))
+    rows = []
+    for synset in of_voc(label):
+        cells = _cells(synset)
+        rows.append([*cells[:2], *cells[3:], str(places.get(synset.wnid, ""))])
+    tree = _whole(label)
+    count = len(synsets_of(tree))
+    last = f"all {count} of ILSVRC as one class: add {tree}" if count > 1 else ""
+    return table(columns, rows, on, last)
+
+
+def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """For each VOC label the classes of the params that stand for it, and the best one to add."""
+    coco = {label.voc: label.label for label in coco_labels()}
+    rows = []
+    for index, label in enumerate(VOC_LABELS):
+        keys = [key for key, voc in classes.items() if voc == label]
+        best = of_voc(label)[0]
+        rows.append(
+            {
+                "index": index,
+                "voc": label,
+                "coco": coco[label],
+                "classes": [{"key": key, "name": class_name(key)} for key in keys],
+                "suggestion": None if keys else {"wnid": best.wnid, "name": best.names[0]},
+            }
+        )
+    return rows
+
+
+def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
+    """VOC's 20 labels, and which classes of the params stand for each."""
+    columns = (Column("VOC", "green"), Column("COCO", "green"), Column("classes", right=True))
+    rows = []
+    covered = coverage(classes)
+    for row in covered:
+        names = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in row["classes"])
+        best = row["suggestion"]
+        told = f"none: add {best['wnid']} ({best['name']})" if best else names
+        rows.append([row["voc"], row["coco"], str(len(row["classes"])), told])
+    missing = sum(not row["classes"] for row in covered)
+    nameless = sum(voc is None for voc in classes.values())
+    last = f"{20 - missing} of 20 labels have a class, {missing} have none"
+    last += f"; {nameless} classes stand for none" if nameless else ""
+    return table((*columns, Column("which", elastic=True)), rows, on, last)
+
+
+def _cells(synset: Synset) -> list[str]:
+    coco = coco_of(synset.wnid)
+    index = "" if synset.ilsvrc_index is None else str(synset.ilsvrc_index)
+    labels = [synset.voc or "", coco.label if coco else ""]
+    return [synset.wnid, index, *labels, str(synset.listed_urls), "; ".join(synset.names)]
+
+
+def _parents(synset: Synset) -> str:
+    return ", ".join(all_synsets()[wnid].names[0] for wnid in synset.hypernyms)
+
+
+def _places(classes: Iterable[str]) -> dict[str, int]:
+    return {wnid: index for index, key in enumerate(classes) for wnid in synsets_of(key)}
+
+
+def _whole(label: str) -> str:
+    """The subtree key of the label's root with the most of ILSVRC's classes."""
+    roots = [
+        synset.wnid + "+"
+        for synset in of_voc(label)
+        if not any(
+            (parent := find_synset(wnid)) and parent.voc == label for wnid in synset.hypernyms
+        )
+    ]
+    return max(roots, key=lambda key: len(synsets_of(key)))

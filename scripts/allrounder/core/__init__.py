@@ -1,0 +1,1 @@
+"""The lowest layer: rows, paths, errors, files, URLs, tars, photos, licences."""

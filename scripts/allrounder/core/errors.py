@@ -1,0 +1,50 @@
+"""Exit codes, the two kinds of expected errors, and how a script reports them.
+
+A problem of a single photo is a `Status`, never an exception.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+DONE, NOT_GOOD_ENOUGH, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """The params or the command line are wrong. One line: what, where, and what to do."""
+
+
+class DataError(Exception):
+    """The params are fine, but the data is not good enough: a dead source, a short class."""
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a stage's main function and return its exit code, with one line for a foreseen error."""
+    try:
+        main()
+    except UsageError as error:
+        return _say(error, BAD_USAGE)
+    except DataError as error:
+        return _say(error, NOT_GOOD_ENOUGH)
+    except KeyboardInterrupt:
+        return _say("interrupted; what was fetched is kept, run it again to go on", INTERRUPTED)
+    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_GOOD_ENOUGH
+    except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:
+            words = f"{error.filename}: {error.strerror}; give yourself access"
+            return _say(words, NOT_GOOD_ENOUGH)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" writing {error.filename}" if error.filename else ""
+        return _say(f"disk full{where}; make room and run it again to go on", NOT_GOOD_ENOUGH)
+    return DONE
+
+
+def _say(message: object, code: int) -> int:
+    # One line, and none of a stranger's control characters for the terminal.
+    words = "".join(c if c.isprintable() else " " for c in str(message)).rstrip()
+    print(f"error: {words}", file=sys.stderr)
+    return code

@@ -1,0 +1,161 @@
+"""Files of this machine: atomic writes, the stages' work folders and locks, hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from filelock import FileLock, Timeout
+
+from allrounder.core.errors import DataError
+from allrounder.core.paths import WORK
+
+_PATIENCE = 5.0
+"""Seconds that the other processes of a killed run have to notice that it is gone."""
+
+
+@contextmanager
+def stage_lock(stage: str) -> Iterator[Path]:
+    """The stage's own work folder, for this run alone.
+
+    Raises DataError that says who holds it: two runs at once, or one that DVC left when it was
+    killed.
+    """
+    folder = WORK / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / "holder"
+    try:
+        with FileLock(folder / "lock", timeout=0 if _alive(_read_holder(holder)) else _PATIENCE):
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+            yield folder
+            holder.unlink(missing_ok=True)
+    except Timeout:
+        raise DataError(
+            f"another {stage} is running here (process {_read_holder(holder) or 'unknown'}); "
+            "wait for it or end it"
+        ) from None
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of a stage's work."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_holder(holder: Path) -> str:
+    try:
+        return holder.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _alive(pid: str) -> bool:
+    if os.name == "nt" or not pid.isdigit():
+        return bool(pid)  # there, signal 0 is no question
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_other_classes(folder: Path, wnids: Collection[str]) -> None:
+    """Remove the files of classes that are no longer wanted, and parts of files never ended."""
+    for path in folder.iterdir():
+        if path.name.partition(".")[0] not in wnids or path.suffix == ".part":
+            path.unlink()
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_CHUNK = 2**20
+_BATCH = 32
+"""Files a task: photos are small, and a task costs as much as hashing one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileHashes:
+    """A file's hashes; or, in a few words, why it has none."""
+
+    md5: str = ""
+    sha256: str = ""
+    size: int = 0  # bytes
+    error: str = ""
+
+
+def hash_file(path: Path) -> FileHashes:
+    """Hash one file. What is no plain file (a pipe, a device) is not opened."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    size = 0
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            return FileHashes(error="no plain file")
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(min(_CHUNK, info.st_size + 1)):
+                md5.update(chunk)
+                sha256.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        return FileHashes(error=error.strerror or type(error).__name__)
+    except ValueError:
+        return FileHashes(error="no file can be called so")
+    return FileHashes(md5.hexdigest(), sha256.hexdigest(), size)
+
+
+def hash_files(
+    paths: Sequence[Path], show: Callable[[int], object] = lambda size: None
+) -> Iterator[FileHashes]:
+    """Hash files in parallel; yields in their order. `show` is told the bytes of each."""
+    batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
+    workers = min(32, 4 * (os.cpu_count() or 1))
+    for batch in in_threads(lambda batch: [hash_file(path) for path in batch], batches, workers):
+        for one in batch:
+            show(one.size)
+            yield one
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Call a function for every item, in threads; yields in order. An interrupt drops the rest."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def file_md5(path: Path) -> str:
+    """The MD5 of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """The hash of a folder of these files (path in it, to MD5).
+
+    The MD5 of its list as JSON, by path: dvc_data.hashfile.tree.Tree.as_bytes.
+    """
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
+    text = json.dumps(entries, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes `path`'s place only when it was written whole."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        yield file
+    part.replace(path)

@@ -1,0 +1,45 @@
+"""Finds the candidate of each downloaded photo in data/urls, with its licence and author."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from allrounder.core.licences import refused
+from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import is_archive
+
+
+def candidate_lookup(path: Path) -> Callable[[str], Candidate]:
+    """Looks up the candidate of a URL in a class's list; of an archive's member the archive's."""
+    listed = {candidate.url: candidate for candidate in read_csv(path, Candidate)}
+    archives = [candidate for url, candidate in listed.items() if is_archive(url)]
+
+    def origin(url: str) -> Candidate:
+        inside = (archive for archive in archives if url.startswith(f"{archive.url}#"))
+        return listed.get(url) or next(inside, Candidate("", url))
+
+    return origin
+
+
+def photo_origins(
+    urls: Path, raw: Path, wnid: str, accepted: Collection[str] | None = None
+) -> dict[str, tuple[str, Candidate]]:
+    """URL and candidate of each photo in a class's raw archive, by image id.
+
+    A member of an archive has the archive's candidate. Of several URLs of the same bytes it is
+    the first, or the first whose licence is among the `accepted` normal forms, if they are given.
+    Raises DataError as `read_csv` does.
+    """
+    origin = candidate_lookup(urls / f"{wnid}.csv")
+    found: dict[str, tuple[str, Candidate]] = {}
+    ids: dict[str, str] = {}  # sha256: image_id
+
+    for row in read_csv(raw / f"{wnid}.csv", RawRow):
+        if row.status is Status.OK:
+            ids[row.sha256] = row.image_id
+            found[row.image_id] = (row.url, origin(row.url))
+        elif row.status is Status.DUPLICATE and (first := ids.get(row.sha256)):
+            other = origin(row.url)
+            if refused(found[first][1].license, accepted) and not refused(other.license, accepted):
+                found[first] = (row.url, other)
+    return found

@@ -1,0 +1,78 @@
+"""Reads and writes the CSV tables between stages: UTF-8, LF, a header, one dataclass a row."""
+
+import csv
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from allrounder.core.errors import DataError
+from allrounder.core.files import atomic_write
+
+Row = TypeVar("Row")
+
+
+def columns(kind: type) -> tuple[str, ...]:
+    """The columns of a row type, in file order."""
+    return tuple(field.name for field in fields(kind))
+
+
+class CsvWriter:
+    """Writes rows of one type, as they come."""
+
+    def __init__(self, file: TextIO, names: Sequence[str]):
+        self._names = tuple(names)
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(self._names)
+
+    def write(self, row: object) -> None:
+        """Write one row; None becomes an empty cell."""
+        self._writer.writerow([getattr(row, name) for name in self._names])
+
+
+def write_csv(path: Path, kind: type, rows: Iterable[object], names: Sequence[str] = ()) -> None:
+    """Write rows of a type to `path`, all of its columns or only those in `names`."""
+    with atomic_write(path) as file:
+        writer = CsvWriter(file, names or columns(kind))
+        for row in rows:
+            writer.write(row)
+
+
+def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """Yield the rows of a file one by one. Columns that have a default may be missing.
+
+    Raises DataError, with file and line, for a file that is not there or not such a table.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file; run dvc repro, which builds it")
+    casts = _casts(kind)  # type: ignore[arg-type]
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            header = next(reader, [])
+            if unknown := [name for name in header if name not in casts]:
+                raise DataError(f"{path}: unknown column {unknown[0]!r}; build this stage again")
+            for cells in reader:
+                pairs = zip(header, cells, strict=True)
+                yield kind(**{name: casts[name](cell) for name, cell in pairs})
+        except (ValueError, TypeError, csv.Error) as error:
+            where = f"{path}, line {reader.line_num}"
+            raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+
+
+@cache
+def _casts(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {name: _cast(hints[name]) for name in columns(kind)}
+
+
+def _cast(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        return lambda cell: None if cell == "" else int(cell)
+    if isinstance(hint, type) and issubclass(hint, StrEnum | int):
+        return hint
+    return str

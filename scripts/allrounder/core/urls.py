@@ -1,0 +1,262 @@
+"""URLs and paths as text: decoding, comparing, checking, and byte ranges of larger files (slices).
+
+Nothing in this module touches the network.
+"""
+
+import codecs
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import idna
+
+_NUMBER = r"(0|[1-9][0-9]{0,18})"
+_FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`size` bytes from `offset` (at least 1) on of a file, given by its path or URL."""
+
+    file: str
+    member: str  # what the bytes are called in the file; only to be read by people
+    offset: int
+    size: int
+
+    @property
+    def url(self) -> str:
+        """The slice as a URL, with the first and the last byte as in HTTP (RFC 9110, 14.1.2).
+
+        The member's name is percent-encoded (RFC 3986, section 2.1), so the last `#` parts the
+        two, whatever is in them. Of an empty member, the last byte is the one before the first.
+        """
+        last = self.offset + self.size - 1
+        return f"{self.file}#{quote(self.member, safe='/')},bytes={self.offset}-{last}"
+
+
+def parse_slice(url: str) -> Slice | None:
+    """The slice that a URL names, or None when it is of another form."""
+    if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
+        return None
+    offset, last = int(found[3]), int(found[4])
+    if not offset or last < offset - 1:
+        return None
+    return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
+
+
+def container_of(url: str) -> str:
+    """The file that a URL leads to: the one a slice lies in, or the URL itself."""
+    part = parse_slice(url)
+    return part.file if part else url
+
+
+def _percent(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    bad = error.object[error.start : error.end]
+    return "".join(f"%{byte:02X}" for byte in bad), error.end
+
+
+codecs.register_error("percent", _percent)
+
+
+def decode_url(raw: bytes) -> str:
+    """A list's bytes as text: UTF-8, and what is not UTF-8 percent-encoded byte by byte.
+
+    That is what a browser of the time would have asked for (RFC 3986, section 2.5).
+    """
+    return raw.strip().decode("utf-8", "percent")
+
+
+def decode_url_line(raw: bytes) -> str:
+    """A URL as a list has it, with nothing in it that would break a table: see `printable`."""
+    return percent_encode_unprintable(decode_url(raw))
+
+
+def percent_encode_unprintable(text: str) -> str:
+    """A text whose control characters, half surrogates and the like are percent-encoded.
+
+    No URL may hold them: the download says `bad_url` or asks for it as it is then.
+    """
+    if text.isprintable():  # nearly all are
+        return text
+    return "".join(c if c.isprintable() else _percent_of(c) for c in text)
+
+
+def _percent_of(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+_FLICKR = re.compile(
+    r"https?://(?:[a-z0-9-]+\.)*(?:static\.?flickr|photos[0-9]*\.flickr)\.com(?::[0-9]+)?"
+    r"/(?:[^/?#]+/)*([0-9]+)_[0-9a-f]+",
+    re.IGNORECASE,
+)
+"""Flickr's photo URLs: `.../<server>/<photo id>_<secret>[_<size>].jpg`.
+
+Hosts of its first years: static.flickr.com, and photos1.flickr.com without a server.
+Source: https://www.flickr.com/services/api/misc.urls.html
+"""
+
+
+def flickr_photo_id(url: str) -> str:
+    """`flickr <photo id>` for a URL of a photo on Flickr, in whatever size; else ''."""
+    found = _FLICKR.match(url)
+    return f"flickr {found[1]}" if found else ""
+
+
+_ROW = re.compile(r"[^#]+/rows\?dataset=[^#]+&length=1#[^@]+")
+"""A photo of a row of a Hugging Face dataset, whose fragment names its column (rowpages.py)."""
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def photo_key(url: str) -> str:
+    """A text that is the same for URLs of the web that name the same photo.
+
+    Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
+    6.2); for a photo on Flickr also to the host's alias and the size. A row of a dataset keeps its
+    fragment's column. Other URLs, slices among them, as they are.
+    """
+    if not is_url(url) or parse_slice(url):
+        return url
+    if photo := flickr_photo_id(url):
+        return photo
+    row = _ROW.match(url)
+    scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
+    end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
+    host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+    return host + (rest[end:] or "/")
+
+
+def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
+    """Hosts as people write them, in the form in which they are compared."""
+    return frozenset(host.lower().strip("[]") for host in hosts)
+
+
+def is_url(url: str) -> bool:
+    """Whether this is a URL of the web and not a path on this machine."""
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def is_local_file(url: str) -> bool:
+    """Whether this is the path of a file on this machine, or of a slice of one.
+
+    Not for what no file can be called.
+    """
+    try:
+        return not is_url(url) and Path(container_of(url)).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_archive(url: str) -> bool:
+    """Whether the URL or path is of a tar of photos, by its ending."""
+    if ".tar" not in url.lower() or parse_slice(url):
+        return False
+    try:
+        path = urlsplit(url).path if is_url(url) else url
+    except ValueError:
+        return False
+    return path.lower().endswith(".tar")
+
+
+MAX_URL_LENGTH = 8_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HOST_FORM = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_PLAIN = re.compile(
+    r"https?://[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){1,8}"
+    r"(:[1-9][0-9]{0,3})?/[A-Za-z0-9_.,~/-]*"
+)
+"""A URL as most are: it goes on the wire as it is."""
+_KEPT = "!$%&'()*+,-./:;=?@[]_~"
+
+_REFUSED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "100.64.0.0/10",  # CGNAT, RFC 6598
+        "192.88.99.0/24",  # 6to4 relays, RFC 7526
+        "::ffff:0:0/96",  # IPv4-mapped, RFC 4291
+        "::/96",  # IPv4-compatible, RFC 4291
+        "64:ff9b::/96",  # NAT64, RFC 6052
+        "64:ff9b:1::/48",  # NAT64, RFC 8215
+        "fec0::/10",  # site-local, RFC 3879
+        "2001::/32",  # Teredo, RFC 4380
+        "2002::/16",  # 6to4, RFC 3056
+    )
+)
+
+
+class BadUrlError(ValueError):
+    """Why a URL is not asked, in a few words."""
+
+
+def request_url(url: str) -> str:
+    """The URL as it goes on the wire: IDNA host, spaces and non-ASCII percent-encoded, no fragment.
+
+    Raises BadUrlError for other schemes than http and https, for userinfo, control characters,
+    impossible hosts and ports, and overlong URLs.
+    """
+    if len(url) > MAX_URL_LENGTH:
+        raise BadUrlError("too long")
+    if _PLAIN.fullmatch(url):
+        return url  # nothing in it that what follows would change
+    if _CONTROL.search(url):
+        raise BadUrlError("control character")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise BadUrlError("malformed") from None
+    if parts.scheme not in ("http", "https"):
+        raise BadUrlError(f"scheme {parts.scheme[:20]}" if parts.scheme else "no scheme")
+    if "@" in parts.netloc:
+        raise BadUrlError("userinfo")
+    if port == 0:
+        raise BadUrlError("malformed")
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):
+        raise BadUrlError("bad host")
+    netloc = _ascii_host(parts.hostname or "") + (f":{port}" if port else "")
+    path = quote(parts.path or "/", safe=_KEPT)
+    return urlunsplit((parts.scheme, netloc, path, quote(parts.query, safe=_KEPT), ""))
+
+
+@lru_cache(4096)
+def host_of(url: str) -> str:
+    """The host of a URL that `request_url` made, without port and brackets."""
+    return urlsplit(url).hostname or ""
+
+
+def _ascii_host(host: str) -> str:
+    if ":" in host:
+        if "%" in host:
+            raise BadUrlError("bad host")  # a zone is of one machine only
+        try:
+            return f"[{ipaddress.IPv6Address(host)}]"
+        except ValueError:
+            raise BadUrlError("bad host") from None
+    try:
+        ascii_host = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        raise BadUrlError("bad host") from None
+    if len(ascii_host) > 253 or not _HOST_FORM.fullmatch(ascii_host):
+        raise BadUrlError("bad host")
+    return ascii_host
+
+
+def is_public_address(address: str) -> bool:
+    """Whether an IP address is one of the public internet's.
+
+    Private, loopback, link-local, multicast, reserved, CGNAT, IPv4-mapped, 6to4, Teredo and NAT64
+    addresses are not (IANA's special-purpose registries, RFC 6890).
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if ip.is_multicast or not ip.is_global:
+        return False
+    return not any(ip in network for network in _REFUSED if network.version == ip.version)

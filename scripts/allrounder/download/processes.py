@@ -1,0 +1,205 @@
+"""Spreads a download over processes, and shows its progress. The result does not depend on it."""
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.interrupts import Interrupts
+from allrounder.download.class_quota import ClassResult
+from allrounder.download.crawl import Counts, Crawl, Share
+from allrounder.params.schema import Network, Params
+from allrounder.web.fetcher import Traffic
+from allrounder.web.hosts import WAITS
+
+
+class Progress:
+    """Photos taken of all that are wanted, with MB/s and the share of URLs that failed."""
+
+    def __init__(self, total: int):
+        self._bar = tqdm(total=total, unit=" photos", disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def show(self, processes: Sequence[Counts]) -> None:
+        """Bring the bar up to date."""
+        if self._bar.disable:
+            return
+        taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
+        seconds = self._bar.format_dict["elapsed"] or 1
+        failed = 1 - taken / tried if tried else 0
+        self._bar.set_postfix_str(
+            f"{received / seconds / 1e6:.1f} MB/s, {failed:.0%} failed", refresh=False
+        )
+        self._bar.update(taken - self._bar.n)
+
+
+MIN_SHARE = 500
+"""Photos that make a process of its own worth its start."""
+_MIN_CONNECTIONS = 8
+_WAIT = 0.2  # seconds
+
+MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
+"""Makes the crawl of a process: its number, its classes, its share of the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a process ended: its results, or the error."""
+
+    results: list[ClassResult]
+    traffic: Traffic
+    error: Exception | None = None
+
+
+def shares(params: Params) -> list[list[str]]:
+    """The classes of each process; one share where more are not worth it or not possible."""
+    classes, network = list(params.classes), params.network
+    most = (
+        network.processes,
+        os.cpu_count() or 1,
+        len(classes),
+        network.per_host,
+        network.connections // _MIN_CONNECTIONS,
+        params.quota * len(classes) // MIN_SHARE,
+    )
+    can_fork = "fork" in multiprocessing.get_all_start_methods() and os.name != "nt"
+    count = max(1, min(most)) if can_fork else 1
+    return [classes[number::count] for number in range(count)]
+
+
+def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
+    """Download all classes; returns the results in the params' order, and the traffic.
+
+    Raises what `Crawl.run` raises, in whichever process; the others are then ended.
+    """
+    parts = shares(params)
+    context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
+    waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
+    share = Share(_network(params.network, len(parts)), waits)
+    others = [
+        _Process(context, make, number, part, share)
+        for number, part in enumerate(parts[1:], start=1)
+    ]
+    with Interrupts() as interrupts, Progress(params.quota * len(params.classes)) as progress:
+        try:
+
+            def show(counts: Counts) -> None:
+                interrupts.check_parent()
+                progress.show([counts, *(other.counts() for other in others)])
+
+            first = make(0, parts[0], share)
+            ended = [_Ended(first.run(interrupts, show), first.traffic)]
+            for other in others:
+                while (end := other.ended(_WAIT)) is None:
+                    show(first.counts())
+                ended.append(end)
+        finally:
+            for other in others:
+                other.stop()
+    results = {result.wnid: result for part in ended for result in part.results}
+    return [results[wnid] for wnid in params.classes], _sum([part.traffic for part in ended])
+
+
+class _Process:
+    """Another process of the run."""
+
+    def __init__(
+        self, context: Any, make: MakeCrawl, number: int, part: Sequence[str], share: Share
+    ):
+        self._shared = context.RawArray("q", 3)
+        self._pipe, far_end = context.Pipe(duplex=False)
+        arguments = (make, number, part, share, self._shared, far_end, os.getpid())
+        self._end: _Ended | None = None
+        self._process = context.Process(target=_main, args=arguments, daemon=True)
+        self._process.start()
+        far_end.close()
+
+    def counts(self) -> Counts:
+        """How far it is. Raises as `ended` does."""
+        self.ended(0)
+        return Counts(*self._shared)
+
+    def ended(self, wait: float) -> _Ended | None:
+        """Its results, or None when it has not ended after `wait` seconds.
+
+        Raises the error it ended with, DataError when it was killed.
+        """
+        if self._end is None and self._pipe.poll(wait):
+            try:
+                self._end = self._pipe.recv()
+            except EOFError:
+                raise DataError("a process of this run was killed; run it again to go on") from None
+        if self._end and self._end.error:
+            raise self._end.error
+        return self._end
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        self._process.terminate()
+        self._process.join()
+        self._pipe.close()
+
+
+def _main(
+    make: MakeCrawl,
+    number: int,
+    part: Sequence[str],
+    share: Share,
+    shared: Any,
+    pipe: Connection,
+    parent: int,
+) -> None:
+    def show(counts: Counts) -> None:
+        interrupts.check_parent()
+        shared[:] = counts.taken, counts.tried, counts.bytes
+
+    with Interrupts(parent) as interrupts:
+        try:
+            one = make(number, part, share)
+            pipe.send(_Ended(one.run(interrupts, show), one.traffic))
+        except KeyboardInterrupt:
+            pass  # the first process was told too, or told us
+        except (DataError, UsageError, OSError) as error:
+            if os.getppid() == parent:
+                pipe.send(_Ended([], Traffic(), error))
+        except Exception:
+            traceback.print_exc()
+            pipe.send(_Ended([], Traffic(), RuntimeError("a process of this run failed")))
+
+
+def _network(network: Network, count: int) -> Network:
+    return network.model_copy(
+        update={
+            "connections": network.connections // count,
+            "per_host": network.per_host // count,
+            "min_interval": network.min_interval * count,
+        }
+    )
+
+
+def _sum(parts: Sequence[Traffic]) -> Traffic:
+    total = Traffic()
+    for part in parts:
+        total.requests += part.requests
+        total.answers += part.answers
+        total.bytes += part.bytes
+        for words, count in part.failures.items():
+            total.failures[words] = total.failures.get(words, 0) + count
+    return total

@@ -1,0 +1,70 @@
+"""The download's final summary: a table of statuses, and whether every class has enough photos."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+
+from allrounder.catalogue.synsets import class_name
+from allrounder.core.errors import DataError
+from allrounder.core.rows import Status
+from allrounder.download.class_quota import ClassResult
+from allrounder.params.schema import Params
+from allrounder.web.fetcher import Traffic, nothing_reached
+from allrounder.web.policy import OFFLINE_SWITCH
+
+
+def rules_key(params: Params) -> str:
+    """A key for the params that decide whether a photo is good."""
+    rules = params.download.model_dump(exclude={"reserve"})
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+
+def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
+    """Print, on stderr, how many URLs of each class had which fate."""
+    seen = [status for status in Status if any(run.counts[status] for run in runs)]
+    print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
+    for run in runs:
+        cells = (f"{run.counts[status]:>{_width(status)}}" for status in seen)
+        print(f"{run.wnid:<10}", *cells, f" {class_name(run.wnid)}", file=sys.stderr)
+    print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
+
+
+def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
+    """Raise DataError when nothing was reached or a class has too few photos, or is not here."""
+    if absent := [run for run in runs if run.unasked]:
+        raise _not_here(absent, len(runs), params.quota)
+    short = [run for run in runs if run.taken < params.min_per_class]
+    if short and traffic.requests and not traffic.answers:
+        raise nothing_reached(traffic)
+    if short:
+        raise DataError(
+            f"{len(short)} of {len(runs)} classes have fewer photos than min_per_class "
+            f"({params.min_per_class}): {'; '.join(map(_short, short[:5]))}"
+            f"{'; ...' if len(short) > 5 else ''}. Add a source, lower min_per_class, or "
+            "remove the class"
+        )
+
+
+def _not_here(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
+    words = (
+        f"{run.wnid} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unasked)} URLs "
+        f"would have to be asked ({', '.join(run.unasked[:2])}{', ...' * (len(run.unasked) > 2)})"
+        for run in absent[:5]
+    )
+    return DataError(
+        f"offline: {len(absent)} of {classes} classes are not all here: {'; '.join(words)}"
+        f"{'; ...' * (len(absent) > 5)}. Run once without {OFFLINE_SWITCH}, or dvc pull a version "
+        "that has them"
+    )
+
+
+def _short(run: ClassResult) -> str:
+    reasons = ", ".join(
+        f"{count} {status}" for status, count in run.counts.most_common() if status != Status.OK
+    )
+    return f"{run.wnid} has {run.taken} of {sum(run.counts.values())} listed ({reasons})"
+
+
+def _width(status: Status) -> int:
+    return max(len(status), 5)

@@ -1,0 +1,63 @@
+"""Remembers the states of local files that sources read, so that a change can be reported."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from allrounder.catalogue.synsets import synsets_of
+from allrounder.core.files import atomic_write
+from allrounder.core.paths import WORK
+from allrounder.core.urls import is_url
+from allrounder.params.sources import Source
+
+RECORD = WORK / "localfiles.json"
+_WATCHED = Path("data/sample")  # by dvc.yaml
+
+
+States = dict[str, list[int]]
+"""Each file's or folder's state, by its path."""
+
+
+def local_states(sources: Iterable[Source], keys: Iterable[str]) -> States:
+    """The state of the files that these sources read: to be asked for before they are read."""
+    return {str(path): _state(path) for path in _paths(sources, list(keys))}
+
+
+def remember_states(found: States) -> None:
+    """Note the state of the files that have been read."""
+    RECORD.parent.mkdir(exist_ok=True)
+    with atomic_write(RECORD) as file:
+        json.dump(found, file)
+
+
+def changed_files(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
+    """The files, or folders of photos, that are not as they were remembered."""
+    try:
+        known = dict(json.loads(RECORD.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return []
+    now = local_states(sources, keys)
+    return [Path(path) for path, state in now.items() if known.get(path, state) != state]
+
+
+def _paths(sources: Iterable[Source], keys: list[str]) -> Iterator[Path]:
+    for source in sources:
+        if source.kind == "webdataset":
+            places = source.shards
+        elif source.kind == "folder":
+            wnids = [wnid for key in keys for wnid in synsets_of(key)]
+            places = [f"{source.location}/{wnid}" for wnid in wnids]
+        else:
+            places = [source.location]
+        for path in (Path(place) for place in places if not is_url(place)):
+            if not path.is_relative_to(_WATCHED):
+                yield path
+
+
+def _state(path: Path) -> list[int]:
+    """Size in bytes and time of change in nanoseconds, as DVC itself judges; of none, nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]

@@ -1,0 +1,177 @@
+"""The outputs that dvc.lock names and their files, read through DVC's own API."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.files import folder_md5
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of a stage: a file, or a folder whose hash ends in .dir."""
+
+    path: str  # from the project's folder, with /
+    md5: str  # '': dvc.lock does not name it
+    files: int
+    cached: bool  # False: git keeps it, and no remote has it
+    remote: str | None  # None: the default remote
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of files, listed in an object of its own."""
+        return self.md5.endswith(".dir")
+
+
+@contextmanager
+def repository() -> Iterator[Any]:
+    """The DVC repository of the current folder. Raises UsageError when this is none."""
+    from dvc.exceptions import DvcException, NotDvcRepoError  # slow to import
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(".")
+    except NotDvcRepoError:
+        raise UsageError("no DVC project here; run this from the project's folder") from None
+    except DvcException as error:
+        raise UsageError(first_line(error)) from None
+    with repo:
+        if not Path(repo.root_dir).samefile("."):
+            raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")
+        yield repo
+
+
+def outputs(repo: Any) -> list[Output]:
+    """The outputs of all stages. Raises UsageError for a broken dvc.yaml or dvc.lock."""
+    from dvc.exceptions import DvcException
+
+    try:
+        found = [_output(repo, out) for out in repo.index.outs]
+    except DvcException as error:
+        raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
+    if not any(out.md5 for out in found):
+        raise DataError("dvc.lock names no outputs; run dvc repro, which builds them")
+    return found
+
+
+def _output(repo: Any, out: Any) -> Output:
+    path = Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
+    md5 = str(out.hash_info.value or "") if out.hash_info else ""
+    return Output(path, md5, int(out.meta.nfiles or 1), bool(out.use_cache), out.remote)
+
+
+def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:
+    """The files that a folder's object lists, path to MD5; None when that object is damaged."""
+    if hashlib.md5(raw, usedforsecurity=False).hexdigest() + ".dir" != out.md5:
+        return None
+    return {f"{out.path}/{entry['relpath']}": str(entry["md5"]) for entry in json.loads(raw)}
+
+
+def output_md5(out: Output, files: dict[str, str]) -> str:
+    """The hash that DVC gives a folder of these files (path to MD5)."""
+    return folder_md5({path.removeprefix(f"{out.path}/"): md5 for path, md5 in files.items()})
+
+
+def cached_list(repo: Any, out: Output) -> dict[str, str] | None:
+    """The files of a folder, from DVC's cache; None when it is not there or damaged there."""
+    try:
+        return parse_folder_object(cached_object(repo, out.md5).read_bytes(), out)
+    except OSError:
+        return None
+
+
+def cached_object(repo: Any, md5: str) -> Path:
+    """Where DVC's cache keeps an object, if it does."""
+    return Path(repo.cache.local.oid_to_path(md5))
+
+
+def folder_list(repo: Any, out: Output) -> dict[str, str]:
+    """The files of a folder, from DVC's cache or else its remote.
+
+    Raises DataError when neither has their list whole, UsageError when there is no remote.
+    """
+    if (known := cached_list(repo, out)) is not None:
+        return known
+    odb = remote_store(repo, out)
+    try:
+        with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
+            known = parse_folder_object(file.read(), out)
+    except Exception as error:  # remotes raise nearly anything
+        raise DataError(_not_had(out.path, "dvc.lock", error)) from None
+    if known is None:
+        raise DataError(f"{out.path}: its list of files is damaged on the remote; see --remote")
+    return known
+
+
+def remote_store(repo: Any, out: Output) -> Any:
+    """The object store of an output's remote. Raises UsageError when DVC knows no such remote."""
+    from dvc.exceptions import DvcException
+
+    try:
+        return repo.cloud.get_remote_odb(out.remote, "push")
+    except DvcException as error:
+        raise UsageError(first_line(error)) from None
+
+
+class VersionFiles:
+    """The files of a version: of a git revision, or (None) as the dvc.lock here names them."""
+
+    def __init__(self, rev: str | None = None):
+        """Raises UsageError for an unknown revision."""
+        from dvc.api import DVCFileSystem
+        from dvc.exceptions import DvcException
+        from dvc.scm import RevError
+
+        if rev == "":  # to DVC it is the work tree
+            raise UsageError("an empty git revision; git log and git tag list them")
+        self._rev = rev
+        self._where = f"revision {rev}" if rev else "dvc.lock"
+        try:
+            self._files = DVCFileSystem(".", rev=rev)
+            _ = self._files.repo  # the revision is looked up when first needed
+        except RevError:
+            raise UsageError(
+                f"{rev}: no such git revision; git log and git tag list them"
+            ) from None
+        except DvcException as error:
+            raise UsageError(f"{self._where}: {first_line(error)}") from None
+
+    def read(self, path: str) -> bytes:
+        """A file, whole; from the work tree, DVC's cache or its remote.
+
+        Raises DataError when the version has no such file, it cannot be had, or it is damaged.
+        """
+        try:
+            pinned = (self._files.info(path).get("dvc_info") or {}).get("md5")
+            with self._files.open(path, "rb") as file:
+                body = bytes(file.read())
+        except FileNotFoundError:
+            if not self._files.exists(path):
+                raise DataError(f"{self._where} names no {path}: it was not built") from None
+            raise DataError(_not_had(path, self._where, rev=self._rev)) from None
+        except Exception as error:  # DVC and its remotes raise nearly anything
+            raise DataError(_not_had(path, self._where, error, self._rev)) from None
+        if pinned and hashlib.md5(body, usedforsecurity=False).hexdigest() != pinned:
+            raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
+        return body
+
+
+def _not_had(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
+    words = f" ({type(error).__name__}: {first_line(error)})" if error else ""
+    # The revision may have had another default remote, which only its own .dvc/config names.
+    then = f"; if it was pushed to another remote: git checkout {rev} && dvc fetch" if rev else ""
+    return (
+        f"{where} names {path}, but neither DVC's cache nor its remote gives it{words}; check "
+        f"`dvc remote list` and your access to it{then}"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """An error's words in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

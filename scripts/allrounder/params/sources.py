@@ -1,0 +1,320 @@
+"""The schema of `sources` in params.yaml: one model for each kind of source."""
+
+import itertools
+import re
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from allrounder.catalogue.synsets import did_you_mean_wnid, find_synset
+from allrounder.core.urls import is_archive, is_url
+
+MAX_FILES = 100_000
+"""Locations at most."""
+_RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
+
+
+def expand_braces(text: str) -> list[str]:
+    """All that a text stands for, in order: the first braces change last.
+
+    Raises ValueError, in words, for braces that hold neither a range nor a list.
+    """
+    parts = re.split(r"\{([^{}]*)\}", text)
+    if any("{" in plain or "}" in plain for plain in parts[::2]):
+        raise ValueError("a brace has no partner, or braces stand in braces; correct it")
+    choices = [[part] if n % 2 == 0 else _choices(part) for n, part in enumerate(parts)]
+    total = 1
+    for some in choices:
+        total *= len(some)
+        if total > MAX_FILES:
+            raise ValueError(f"stands for more than {MAX_FILES:,} files; correct it")
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def _choices(inner: str) -> list[str]:
+    if found := _RANGE.fullmatch(inner):
+        first, last = int(found[1]), int(found[2])
+        if abs(last - first) >= MAX_FILES:
+            raise ValueError(f"{{{inner}}} stands for more than {MAX_FILES:,} files; correct it")
+        padded = any(len(end) > 1 and end.startswith("0") for end in found.groups())
+        width = max(map(len, found.groups())) if padded else 0
+        step = 1 if first <= last else -1
+        return [f"{number:0{width}}" for number in range(first, last + step, step)]
+    if "," in inner:
+        return inner.split(",")
+    raise ValueError(f"{{{inner}}} is neither a range like {{000..099}} nor a list like {{a,b}}")
+
+
+def check_location(text: str) -> str:
+    """A path, or a URL without a password."""
+    if not text or any(ord(character) < 32 for character in text):
+        raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if "://" in text and not text.startswith(("http://", "https://")):
+        raise ValueError("must be a path, or a URL that starts with http:// or https://")
+    if text.startswith("~"):
+        raise ValueError("begins with ~, which stands for nothing here; write the path out")
+    if "://" in text:
+        try:
+            parts = urlsplit(text)
+            named = bool(parts.hostname) and parts.port != 0  # which raises for what is no port
+        except ValueError:
+            named = False
+        if not named:
+            raise ValueError("is no URL: it has no host, or a bad host or port; correct it")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no password; put it into ~/.netrc")
+    return text.rstrip("/")
+
+
+def check_web_location(text: str) -> str:
+    """A URL."""
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return check_location(text)
+
+
+def check_sha256(text: str) -> str:
+    """A SHA-256, or nothing."""
+    if not re.fullmatch(r"([0-9a-f]{64})?", text):
+        raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
+    return text
+
+
+def check_wnid(text: str) -> str:
+    """A synset of the catalogue."""
+    if not find_synset(text):
+        raise ValueError(f"ImageNet has no such synset.{did_you_mean_wnid(text)}")
+    return text
+
+
+def check_mid(text: str) -> str:
+    """A class of Open Images."""
+    if not re.fullmatch(r"mid:/[a-z]/[0-9a-z_]+", text):
+        raise ValueError("must be an Open Images class, e.g. mid:/m/0bt9lr")
+    return text
+
+
+def check_tar_location(text: str) -> str:
+    """The place of a tar for each class."""
+    if "{wnid}" not in text or not text.endswith(".tar"):
+        raise ValueError("must hold {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
+    return check_location(text)
+
+
+def check_path(text: str) -> str:
+    """A path of this machine."""
+    if is_url(text):
+        raise ValueError("must be a path of this machine, no URL; download it first")
+    return check_location(text)
+
+
+def check_shards(text: str) -> str:
+    """Paths or URLs of plain tars, with braces."""
+    for shard in expand_braces(text):
+        check_location(shard)
+        if not is_archive(shard):
+            raise ValueError(
+                f"{shard!r} does not end in .tar; a compressed shard cannot be asked for one "
+                "photo: unpack it with gunzip"
+            )
+    return text
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Sha256 = Annotated[
+    str,
+    AfterValidator(check_sha256),
+    Field(description="SHA-256 of the list's file; another file is refused before it is used"),
+]
+Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$"), AfterValidator(check_wnid)]
+Labels = dict[Wnid, str]
+_LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
+
+
+class FolderSource(Section):
+    """Files already here: `<location>/<wnid>/*`, in the order of their names."""
+
+    kind: Literal["folder"]
+    location: Annotated[str, AfterValidator(check_path)]
+
+
+class ImagenetApiSource(Section):
+    """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
+
+    kind: Literal["imagenet-api"]
+    location: Annotated[str, AfterValidator(check_web_location)]
+    form: Literal["urls", "mapping"] = Field(
+        "urls", description="urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"
+    )
+
+
+class UrlListSource(Section):
+    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
+
+    kind: Literal["url-list"]
+    location: Annotated[str, AfterValidator(check_location)]
+    sha256: Sha256 = ""
+
+
+class SynsetTarSource(Section):
+    """One tar of photos a class; `{wnid}` in the location stands for the class."""
+
+    kind: Literal["synset-tar"]
+    location: Annotated[str, AfterValidator(check_tar_location)]
+
+
+class IlsvrcSource(Section):
+    """A copy of ILSVRC2012's training photos: its tar of tars, unpacked once or twice, Kaggle's."""
+
+    kind: Literal["ilsvrc"]
+    location: Annotated[str, AfterValidator(check_path)]
+
+
+class WebdatasetSource(Section):
+    """Shards of `<key>.jpg` and `<key>.cls` or `<key>.json`: `shard-{000000..000099}.tar`."""
+
+    kind: Literal["webdataset"]
+    location: Annotated[str, AfterValidator(check_shards)]
+    labels: Labels = Field({}, description=_LABELS)
+    label_key: str = Field("label", min_length=1, description="the label's key in a .json")
+
+    @property
+    def shards(self) -> list[str]:
+        """The shards' paths or URLs, in order."""
+        return expand_braces(self.location)
+
+
+class HuggingfaceSource(Section):
+    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+
+    kind: Literal["huggingface"]
+    dataset: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$", description="owner/name"
+    )
+    config: Name = Field("default", description="the dataset's config (subset)")
+    split: Name = Field("train", description="the dataset's own split")
+    label_column: Name = Field("label", description="class labels, strings or whole numbers")
+    image_column: Name = Field("image", description="the photos")
+    labels: Labels = Field({}, description=_LABELS)
+    limit: int = Field(
+        5000, ge=1, le=1_000_000, description="rows of a class listed at most; 100 cost a request"
+    )
+    location: Annotated[str, AfterValidator(check_web_location)] = Field(
+        "https://datasets-server.huggingface.co", description="the API's address"
+    )
+
+
+class CsvSource(Section):
+    """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
+
+    kind: Literal["csv"]
+    location: Annotated[str, AfterValidator(check_location)]
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="null: by the location's ending"
+    )
+    url: Name = Field("url", description="the column of URLs")
+    label: Name = Field("label", description="the column of classes")
+    id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
+    license: Name | None = Field(None, description="column; null: `license`, if it is there")
+    author: Name | None = Field(None, description="column; null: `author`, if it is there")
+    landing_url: Name | None = Field(
+        None, description="column of the photos' pages; null: `landing_url`, if it is there"
+    )
+    title: Name | None = Field(None, description="column; null: `title`, if it is there")
+    labels: Labels = Field({}, description=_LABELS)
+    sha256: Sha256 = ""
+
+    @property
+    def form(self) -> str:
+        """The format as given, or by the ending of the location's path; '' when neither says."""
+        name = self.location.partition("?")[0].partition("#")[0].lower()
+        ending = re.sub(r"\.(tar\.gz|tgz|gz|zip)$", "", name).rpartition(".")[2]
+        return self.format or _ENDINGS.get(ending, "")
+
+    @model_validator(mode="after")
+    def _has_a_form(self) -> Self:
+        if not self.form:
+            raise ValueError(
+                "format: cannot be told from the location; give csv, tsv, jsonl or parquet"
+            )
+        return self
+
+
+_ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl"}
+_ENDINGS |= {"parquet": "parquet"}
+
+
+class OpenImagesSource(Section):
+    """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
+
+    kind: Literal["open-images"]
+    location: Annotated[str, AfterValidator(check_web_location)] = Field(
+        "https://storage.googleapis.com/openimages", description="where the CSVs are"
+    )
+    photos: Annotated[str, AfterValidator(check_web_location)] = Field(
+        "https://open-images-dataset.s3.amazonaws.com", description="where the photos are"
+    )
+    parts: list[Literal["validation", "test", "train"]] = Field(
+        ["validation", "test", "train"],
+        min_length=1,
+        description="read in this order; CSVs of about 45 MB, 130 MB and 3.4 GB",
+    )
+    classes: dict[Wnid, Annotated[str, AfterValidator(check_mid)]] = Field(
+        {}, description="wnid: mid:/m/...; before what tables/openimages.csv says"
+    )
+
+    @field_validator("parts")
+    @classmethod
+    def _each_part_once(cls, parts: list[str]) -> list[str]:
+        if len(set(parts)) < len(parts):
+            raise ValueError("names a part twice; remove one")
+        return parts
+
+
+Source = Annotated[
+    FolderSource
+    | ImagenetApiSource
+    | UrlListSource
+    | SynsetTarSource
+    | OpenImagesSource
+    | HuggingfaceSource
+    | IlsvrcSource
+    | WebdatasetSource
+    | CsvSource,
+    Field(discriminator="kind"),
+]
+KINDS: dict[str, type[Section]] = {
+    get_args(model.model_fields["kind"].annotation)[0]: model
+    for model in get_args(get_args(Source)[0])
+}
+"""The model of each kind."""
+_ANY_SOURCE = TypeAdapter[Source](Source)
+
+
+def with_defaults(source: dict[str, Any]) -> dict[str, Any]:
+    """A source as a params file of some time ago has it, with the defaults it leaves out."""
+    try:
+        return _ANY_SOURCE.validate_python(source).model_dump()
+    except ValidationError:
+        return source
+
+
+def describe_source(source: Source) -> str:
+    """A source's name in messages."""
+    return f"source {source.kind} {source.location}"

@@ -1,0 +1,1 @@
+"""scripts/diff.py: compares two versions of the dataset."""

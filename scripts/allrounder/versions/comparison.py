@@ -1,0 +1,236 @@
+"""Compares the manifests of two versions: photos added, removed, moved, relabelled, renamed."""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from allrounder.core.errors import DataError
+from allrounder.core.text import printable, text_table
+
+
+class Change(StrEnum):
+    """What became of a photo between two versions."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    MOVED = "moved"  # to another side of the split, or another fold
+    RELABELLED = "relabelled"  # to another class, or its class to another VOC label
+    RENAMED = "renamed"  # just the file
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """What of a manifest's row says where a photo is and what it is said to show."""
+
+    sha256: str
+    file: str
+    split: str
+    wnid: str
+    label: str
+    voc: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A change of one photo; `before` or `after` is None when it was not or is no more there."""
+
+    change: Change
+    before: Photo | None
+    after: Photo | None
+
+    @property
+    def photo(self) -> Photo:
+        """The photo as it is now, or was last."""
+        photo = self.after or self.before
+        assert photo
+        return photo
+
+
+def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
+    """The photos of a manifest, also of an older one that has other columns besides.
+
+    Raises DataError that names `where` when it is no manifest.
+    """
+    names = [field.name for field in fields(Photo)]
+    try:
+        rows = csv.DictReader(io.StringIO(manifest.decode("utf-8"), newline=""), strict=True)
+        missing = [name for name in names if name not in (rows.fieldnames or ())]
+        if missing:
+            raise DataError(f"{where}: its manifest has no column {missing[0]}; it is none of ours")
+        cells = [[row[name] for name in names] for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{where}: its manifest is broken ({error}); see verify.py") from None
+    for number, row in enumerate(cells, start=1):
+        if any(cell is None for cell in row):
+            raise DataError(f"{where}: its manifest is cut off in row {number}; see verify.py")
+    return [Photo(*row) for row in cells]
+
+
+def differences(before: Iterable[Photo], after: Iterable[Photo]) -> list[Difference]:
+    """All changes, in the order of the classes' wnids, of `Change`, and of the files' names."""
+    old, new = _by_bytes(before), _by_bytes(after)
+    found = [
+        difference
+        for sha256 in old.keys() | new.keys()
+        for pair in _pairs(old.get(sha256, ()), new.get(sha256, ()))
+        for difference in _compared(*pair)
+    ]
+    order = list(Change)
+    return sorted(found, key=lambda one: (one.photo.wnid, order.index(one.change), one.photo.file))
+
+
+def _by_bytes(photos: Iterable[Photo]) -> dict[str, list[Photo]]:
+    found = defaultdict(list)
+    for photo in photos:
+        found[photo.sha256].append(photo)
+    return found
+
+
+def _pairs(
+    before: Sequence[Photo], after: Sequence[Photo]
+) -> Iterator[tuple[Photo | None, Photo | None]]:
+    """Match the same bytes, first within a class; what is left over, across classes."""
+    left = sorted(after, key=lambda photo: photo.file)
+    unmatched = []
+    for photo in sorted(before, key=lambda photo: photo.file):
+        same = next((one for one in left if one.wnid == photo.wnid), None)
+        if same:
+            left.remove(same)
+            yield photo, same
+        else:
+            unmatched.append(photo)
+    for number in range(max(len(unmatched), len(left))):
+        yield (
+            unmatched[number] if number < len(unmatched) else None,
+            left[number] if number < len(left) else None,
+        )
+
+
+def _compared(before: Photo | None, after: Photo | None) -> Iterator[Difference]:
+    if before is None or after is None:
+        yield Difference(Change.ADDED if after else Change.REMOVED, before, after)
+        return
+    moved = before.split != after.split
+    relabelled = (before.wnid, before.voc) != (after.wnid, after.voc)
+    if moved:
+        yield Difference(Change.MOVED, before, after)
+    if relabelled:
+        yield Difference(Change.RELABELLED, before, after)
+    if before.file != after.file and not moved and not relabelled:
+        yield Difference(Change.RENAMED, before, after)
+
+
+_COLUMNS = (
+    "added",
+    "removed",
+    "moved",
+    "relabelled here",
+    "relabelled away",
+    "renamed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two versions by name, their photos, and how they differ."""
+
+    names: tuple[str, str]
+    before: Sequence[Photo]
+    after: Sequence[Photo]
+    differences: Sequence[Difference]
+
+
+def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
+    """For each class, photos before and after and the counts of `_COLUMNS`.
+
+    after = before + added - removed + relabelled here - relabelled away.
+    """
+    wnids = sorted({photo.wnid for photo in (*comparison.before, *comparison.after)})
+    counts = {wnid: Counter[str]() for wnid in wnids}
+    for photo in comparison.before:
+        counts[photo.wnid]["before"] += 1
+    for photo in comparison.after:
+        counts[photo.wnid]["after"] += 1
+    for one in comparison.differences:
+        if one.change is Change.RELABELLED and one.before and one.after:
+            counts[one.before.wnid]["relabelled away"] += 1
+            counts[one.after.wnid]["relabelled here"] += 1
+        else:
+            counts[one.photo.wnid][one.change] += 1
+    return counts
+
+
+def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterator[str]:
+    """The report for people: a table of the classes that differ, then their photos.
+
+    Of a class, `most` photos of each kind of change are listed; None: all.
+    """
+    counts = by_class(comparison)
+    changed = {wnid: row for wnid, row in counts.items() if any(row[name] for name in _COLUMNS)}
+    before, after = comparison.names
+    if changed:
+        total = sum(counts.values(), Counter[str]())
+        columns = [name for name in _COLUMNS if total[name]]
+        labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
+        rows = [(f"{wnid} {labels[wnid]}", row) for wnid, row in changed.items()]
+        rows.append(("all classes", total))
+        yield from text_table(
+            [
+                ["class", before, after, *columns],
+                *(
+                    [name, row["before"], row["after"], *map(row.__getitem__, columns)]
+                    for name, row in rows
+                ),
+            ]
+        )
+    for wnid, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
+        yield ""
+        yield printable(f"{wnid} {labels[wnid]}")
+        for change, same_change in groupby(group, key=lambda one: one.change):
+            ones = list(same_change)
+            for one in ones[:most]:
+                yield printable(f"  {change:<10} {_words(one)}")
+            if hidden := len(ones[most:]) if most is not None else 0:
+                yield f"  {change:<10} and {hidden} more; --all lists them"
+    same = len(comparison.before) - sum(bool(one.before) for one in comparison.differences)
+    if not changed:
+        yield f"{before} and {after} hold the same {same} photos, in the same places"
+
+
+def _words(one: Difference) -> str:
+    if one.before is None or one.after is None:
+        return f"{one.photo.file}  {one.photo.url}"
+    if one.change is Change.MOVED:
+        return f"{one.before.split} -> {one.after.split}  {one.after.file}"
+    if one.change is Change.RELABELLED:
+        old, new = ((photo.wnid, photo.voc or "no VOC label") for photo in (one.before, one.after))
+        return f"{' '.join(old)} -> {' '.join(new)}  {one.after.file}"
+    return f"{one.before.file} -> {one.after.file}"
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The report for programs."""
+    names = ("before", "after", *_COLUMNS)
+    return {
+        "before": {"version": comparison.names[0], "photos": len(comparison.before)},
+        "after": {"version": comparison.names[1], "photos": len(comparison.after)},
+        "classes": {
+            wnid: {name.replace(" ", "_"): row[name] for name in names}
+            for wnid, row in by_class(comparison).items()
+        },
+        "changes": [
+            {
+                "change": str(one.change),
+                "sha256": one.photo.sha256,
+                "before": asdict(one.before) if one.before else None,
+                "after": asdict(one.after) if one.after else None,
+            }
+            for one in comparison.differences
+        ],
+    }

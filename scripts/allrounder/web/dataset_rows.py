@@ -1,0 +1,162 @@
+"""Addresses of rows of a Hugging Face dataset, and how their photos are fetched."""
+
+import json
+import re
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import pycurl
+
+from allrounder.core.photos import Bounds, Verdict
+from allrounder.core.results import NO_ACCESS, TRANSIENT_CODES
+from allrounder.core.rows import Status
+from allrounder.core.urls import decode_url
+from allrounder.params.sources import HuggingfaceSource, Source
+from allrounder.web.decisions import REDIRECTS, Decision, decide, decide_redirect, transport_failure
+from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.transfer import Reply, Request
+
+MAX_PAGE = 2**22
+"""Bytes: a row's other columns stand in its page too."""
+NO_ACCESS_CODE = "ExternalAuthenticatedError"
+"""X-Error-Code of a 404 that stands for: not with this token.
+
+Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
+"""
+_GONE = (403, 404, 410)
+_ROW = re.compile(r"([0-9]{1,15})&length=1#([^@]+)(?:@(.+))?")
+_REVISION = re.compile(r"[0-9A-Za-z._-]{1,64}")
+
+
+def api_url(source: HuggingfaceSource, call: str, **more: object) -> str:
+    """The address of a call about a source's split.
+
+    Source: https://huggingface.co/docs/dataset-viewer (pages quick_start, filter, rows).
+    """
+    query = {"dataset": source.dataset, "config": source.config, "split": source.split} | more
+    return f"{source.location}/{call}?{urlencode(query, quote_via=quote, safe='/')}"
+
+
+def row_url(source: HuggingfaceSource, row: int, revision: str) -> str:
+    """The address of a row's photo: `<page>#<column>@<revision of the dataset>`."""
+    column = quote(source.image_column, safe="")
+    page = api_url(source, "rows", offset=row, length=1)
+    return f"{page}#{column}" + (f"@{revision}" if revision else "")
+
+
+def checked_revision(value: str) -> str:
+    """A revision as the X-Revision header gives it, or '' for what is none."""
+    return value if _REVISION.fullmatch(value) else ""
+
+
+class DatasetRows:
+    """Knows the rows of the params' sources; no other URL is taken for one, nor gets the token."""
+
+    def __init__(self, sources: Sequence[Source] = (), allow_private: Collection[str] = ()):
+        self._sources = [source for source in sources if isinstance(source, HuggingfaceSource)]
+        self._heads = [api_url(source, "rows", offset="") for source in self._sources]
+        self._token, self._allow = hub_token() if self._sources else "", allow_private
+        self._said: set[str] = set()
+
+    def job(self, url: str) -> "DatasetRowDownload | None":
+        """The job of fetching a row, or None for a URL that is of none."""
+        for source, head in zip(self._sources, self._heads, strict=True):
+            if url.startswith(head) and (found := _ROW.fullmatch(url[len(head) :])):
+                row, column, revision = int(found[1]), unquote(found[2]), found[3] or ""
+                return DatasetRowDownload(self, source, row, column, revision)
+        return None
+
+    def headers(self, source: HuggingfaceSource, url: str) -> tuple[str, ...]:
+        """The header lines that a request for a source's page may carry."""
+        if self._token and may_send_token(url, source.location, self._allow):
+            return (f"Authorization: Bearer {self._token}",)
+        return ()
+
+    def warn(self, words: str) -> None:
+        """Say something once, however many rows it is true of."""
+        if words not in self._said:
+            self._said.add(words)
+            print(f"warning: {words}", file=sys.stderr)
+
+
+class DatasetRowDownload:
+    """A row on its way: first its page, then the photo; a URL that has expired is renewed once."""
+
+    def __init__(
+        self, pages: DatasetRows, source: HuggingfaceSource, row: int, column: str, revision: str
+    ):
+        self._pages, self._source = pages, source
+        self._row, self._column, self._revision = row, column, revision
+        self._at_page, self._renewed = True, False
+
+    def request(self, url: str, bounds: Bounds) -> Request:
+        """The request to make now. The photo's never has the token, also not on the same host."""
+        if self._at_page:
+            return Request(url, MAX_PAGE, headers=self._pages.headers(self._source, url))
+        return Request(url, bounds.max_bytes)
+
+    def fate(
+        self, reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool
+    ) -> Decision:
+        """Decide on a reply, as `fates.fate` does."""
+        if self._at_page:
+            return self._of_page(reply, asked, bounds)
+        if reply.code in _GONE and not self._renewed:
+            # Signatures last an hour (huggingface/dataset-viewer, pull request 2315), and the
+            # viewer empties its cache of photos at times (its documentation, page rows).
+            self._renewed = self._at_page = True
+            page = asked[0]
+            asked.clear()
+            return Decision(Verdict(Status.OK), hop=page)
+        return decide(reply, asked, bounds, honour_opt_out)
+
+    def _of_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
+        if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):
+            return _bad_page(f"has more than {MAX_PAGE} bytes")
+        if failed := transport_failure(reply, bounds):
+            return failed
+        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
+            return decide_redirect(decode_url(targets[-1]), asked)
+        if self._is_refusal(reply):
+            name = self._source.dataset
+            self._pages.warn(f"dataset {name} answered {reply.code}: {access_advice(name)}")
+            return Decision(Verdict(Status.HTTP_ERROR, f"{reply.code}; {NO_ACCESS}"))
+        if reply.code != 200:
+            return Decision(
+                Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES
+            )
+        if self._revision and self._revision != _header(reply, b"x-revision"):
+            self._pages.warn(
+                f"dataset {self._source.dataset} has changed since it was listed; list it again: "
+                "ALLROUNDER_PINS=ignore dvc repro --force"
+            )
+            return Decision(Verdict(Status.REDIRECT_ERROR, "the dataset has changed since listed"))
+        src = self._src(reply.body)
+        if src is None:
+            return _bad_page("names no photo")
+        self._at_page = False
+        return decide_redirect(src, asked)
+
+    def _is_refusal(self, reply: Reply) -> bool:
+        if reply.code == 404:
+            return _header(reply, b"x-error-code") == NO_ACCESS_CODE
+        return reply.code in (401, 403)
+
+    def _src(self, body: bytes) -> str | None:
+        """The photo's URL in a page; None when it is not there, or the page is of another row."""
+        try:
+            (row,) = json.loads(body)["rows"]
+            src: Any = row["row"][self._column]["src"]
+            return src if row["row_idx"] == self._row and isinstance(src, str) else None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+
+def _bad_page(words: str) -> Decision:
+    return Decision(Verdict(Status.REDIRECT_ERROR, f"the row's page {words}"))
+
+
+def _header(reply: Reply, name: bytes) -> str:
+    return reply.headers.get(name, [b""])[-1].decode("latin-1")
