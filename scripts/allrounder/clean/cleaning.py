@@ -180,6 +180,7 @@ def _rows(
                 f"{photo.fingerprint.hash:016x}" if photo.fingerprint else "",
                 item.group if item else "",
                 f"{item.name}.jpg" if item and item.status is Status.KEPT else "",
+                item.duplicate_of if item else "",
             )
         )
     return rows

@@ -35,6 +35,7 @@ class Item:
     refused: str = ""  # its licence, when clean.licenses does not list it
     status: Status = Status.KEPT
     detail: str = ""
+    duplicate_of: str = ""  # as in CleanRow
     group: str = ""
 
     @property
@@ -118,8 +119,9 @@ def _drop_cross_class(
         if rules.cross_class == "first" and items[index].wnid == first_class:
             continue
         twin = next(items[i] for i in members if items[i].wnid != items[index].wnid)
-        detail = f"like {twin.wnid} {twin.image_id}"
-        items[index] = replace(items[index], status=Status.CROSS_CLASS, detail=detail)
+        items[index] = _duplicate(
+            items[index], twin, Status.CROSS_CLASS, f"like {twin.wnid} {twin.image_id}"
+        )
 
 
 def _refuse(items: list[Item]) -> None:
@@ -132,7 +134,11 @@ def _refuse(items: list[Item]) -> None:
 def _copy_of(item: Item, best: Item) -> Item:
     same = item.sha256 == best.sha256
     status = Status.EXACT_DUPLICATE if same else Status.NEAR_DUPLICATE
-    return replace(item, status=status, detail=f"of {best.image_id}")
+    return _duplicate(item, best, status, f"of {best.image_id}")
+
+
+def _duplicate(item: Item, of: Item, status: Status, detail: str) -> Item:
+    return replace(item, status=status, detail=detail, duplicate_of=f"{of.wnid}/{of.image_id}")
 
 
 def _drop_surplus(items: list[Item], per_class: int) -> None:

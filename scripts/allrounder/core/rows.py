@@ -76,6 +76,7 @@ class CleanRow:
     perceptual_hash: str = ""
     group: str = ""
     file: str = ""
+    duplicate_of: str = ""  # `<class key>/<image id>` of the photo that this one repeats
 
 
 @dataclass(frozen=True, slots=True)

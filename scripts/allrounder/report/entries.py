@@ -131,7 +131,7 @@ def _dropped(
     wnid: str, row: RawRow, clean: CleanRow, origin: Callable[[str], Candidate], stored: StoredBytes
 ) -> Entry:
     listed, reason = origin(row.url), f"clean.{clean.status}"
-    synset, twin = listed.synset or wnid, _twin(wnid, clean)
+    synset, twin = listed.synset or wnid, _twin(clean)
     return Entry(wnid, reason, "", row, clean, listed, synset, "", row.bytes, stored, twin)
 
 
@@ -155,11 +155,7 @@ def _kept(
     )
 
 
-def _twin(wnid: str, clean: CleanRow) -> Key | None:
-    """The photo that clean says this one is a copy of, by curate.py's own words."""
-    words = clean.detail.split(" ")
-    if clean.status in (Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE) and len(words) == 2:
-        return wnid, words[1]
-    if clean.status is Status.CROSS_CLASS and len(words) == 3:
-        return words[1], words[2]
-    return None
+def _twin(clean: CleanRow) -> Key | None:
+    """The photo that this one duplicates, or None."""
+    key, slash, image_id = clean.duplicate_of.partition("/")
+    return (key, image_id) if slash else None
