@@ -10,7 +10,7 @@ from typing import cast
 
 from allrounder.core.rows import Candidate
 from allrounder.params.sources import Source
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 Listing = Iterator[tuple[str, Candidate]]
 
@@ -18,7 +18,7 @@ _MODULES = {"csv": "csv_table"}
 """Of kinds whose module has another name: there is a csv in Python itself."""
 
 
-def candidates(source: Source, wnids: Sequence[str], web: Web) -> Listing:
+def candidates(source: Source, wnids: Sequence[str], web: ListClient) -> Listing:
     """What a source lists for the classes. Raises DataError when it cannot be read."""
     name = _MODULES.get(source.kind, source.kind.replace("-", "_"))
     module = import_module(f"{__name__}.{name}")  # of the kinds that are used only
