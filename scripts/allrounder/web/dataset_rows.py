@@ -14,8 +14,8 @@ from allrounder.core.results import NO_ACCESS, TRANSIENT_CODES
 from allrounder.core.rows import Status
 from allrounder.core.urls import decode_url
 from allrounder.params.sources import HuggingfaceSource, Source
-from allrounder.web.decisions import REDIRECTS, Decision, decide, decide_redirect, transport_failure
-from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.decisions import Decision, decide, decide_redirect, transport_failure
+from allrounder.web.policy import REDIRECTS, access_advice, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22

@@ -5,7 +5,6 @@ Pure functions. `detail` uses our own words, since libcurl's contain times and p
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import pycurl
 
@@ -20,7 +19,8 @@ from allrounder.core.photos import (
 from allrounder.core.results import TRANSIENT_CODES
 from allrounder.core.rows import Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import BadUrlError, Slice, decode_url, request_url
+from allrounder.core.urls import Slice, decode_url
+from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
@@ -52,8 +52,6 @@ def opt_out_directive(values: Iterable[bytes], agent: str) -> str:
 
 
 WRONG_RANGE = "another range than asked for"
-MAX_REDIRECTS = 5
-REDIRECTS = (301, 302, 303, 307, 308)
 
 _ERRORS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
@@ -141,18 +139,12 @@ def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
 
 def decide_redirect(target: str, asked: list[str]) -> Decision:
     """The hop to `target` from the last URL asked, or why it is not made."""
-    if len(asked) > MAX_REDIRECTS:
-        return Decision(Verdict(Status.REDIRECT_ERROR, f"more than {MAX_REDIRECTS} redirects"))
     try:
-        url = request_url(urljoin(asked[-1], target))
-    except BadUrlError as error:
-        return Decision(Verdict(Status.REDIRECT_ERROR, f"to a bad URL: {error}"))
-    except ValueError:
-        return Decision(Verdict(Status.REDIRECT_ERROR, "to a bad URL: malformed"))
+        url = next_hop(target, asked)
+    except RedirectError as error:
+        return Decision(Verdict(Status.REDIRECT_ERROR, str(error)))
     if known := placeholder_urls().get(url.partition("://")[2]):
         return Decision(Verdict(Status.PLACEHOLDER, known))
-    if url in asked:
-        return Decision(Verdict(Status.REDIRECT_ERROR, "loop"))
     return Decision(Verdict(Status.OK), hop=url)
 
 

@@ -1,28 +1,23 @@
 """Fetches photos and archives to the end: redirects, retries, per-host limits; one result each."""
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, Verdict
 from allrounder.core.rows import Status
-from allrounder.core.urls import BadUrlError, Slice, host_of, is_url, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, Slice, host_of, parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
 from allrounder.web.dataset_rows import DatasetRowDownload, DatasetRows
 from allrounder.web.decisions import decide, decide_slice
-from allrounder.web.hosts import BUSY_CODES, Hosts
-from allrounder.web.policy import retry_after
+from allrounder.web.hosts import Hosts
+from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply, Request, Transfers
-
-_LONGEST_BACKOFF = 30.0
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True, eq=False)
@@ -76,13 +71,12 @@ class Fetcher:
         self.load = 0  # submitted and not yet ended
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers, self._rows = Transfers(network), rows
-        self._logins = login_places(sources)
+        self._policy = NetworkPolicy.of(network, sources)
+        self._transfers, self._rows = Transfers(self._policy), rows
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
             network.min_interval,
-            network.retry_after_max,
             waits,
         )
         self._ended: list[Fetched] = []
@@ -137,20 +131,21 @@ class Fetcher:
         url = job.asked[-1]
         if job.row:
             return job.row.request(url, self.bounds)
-        headers, login = job.headers.get(url, ()), _place(url) in self._logins
+        headers = job.headers.get(url, ())
+        if login := self._policy.login(url, job.asked[0]):
+            headers = (*headers, f"Authorization: {login}")
         if job.archive:
             job.archive.begin()
             offset = job.archive.ask_from
-            return Request(url, 0, job.archive.sink, offset, headers=headers, login=login)
+            return Request(url, 0, job.archive.sink, offset, headers=headers)
         if part := job.part:
-            return Request(url, part.size, None, part.offset, part.size, headers, login)
-        return Request(url, self.bounds.max_bytes, headers=headers, login=login)
+            return Request(url, part.size, None, part.offset, part.size, headers)
+        return Request(url, self.bounds.max_bytes, headers=headers)
 
     def _reply(self, job: _Job, reply: Reply) -> None:
         now, host = self._clock(), host_of(job.asked[-1])
-        asked_to_wait = retry_after(reply.headers.get(b"retry-after", ()))
-        busy = reply.code in BUSY_CODES
-        self._hosts.end(host, now, reply.code, asked_to_wait if busy else None)
+        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
+        self._hosts.end(host, now, reply.code, asked_wait)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if job.archive:
@@ -167,9 +162,9 @@ class Fetcher:
         if fate.hop:
             job.asked.append(fate.hop)
             self._hosts.add_later(host_of(fate.hop), job, now)
-        elif fate.try_again and job.failures < self._network.tries:
-            longest = min(_LONGEST_BACKOFF, self._network.backoff * 2**job.failures)
-            self._hosts.add_later(host, job, now + self._rng.uniform(0, longest))
+        elif fate.try_again and not self._policy.is_last_try(job.failures):
+            later = now + self._policy.backoff(job.failures, self._rng)
+            self._hosts.add_later(host, job, later)
         else:
             if not reply.code:
                 words = fate.verdict.detail or str(fate.verdict.status)
@@ -183,28 +178,6 @@ class Fetcher:
         body = reply.body if good and not job.archive else b""
         final_url, headers = _final_url(job), reply.headers
         self._ended.append(Fetched(job.token, verdict, final_url, body, size, headers))
-
-
-def login_places(sources: Iterable[Source]) -> frozenset[str]:
-    """Where a login of ~/.netrc may go: the sources' hosts, at the port they say or over https.
-
-    A .netrc knows no ports, and behind another one may be somebody else. Not to the Hub, which has
-    a token (rowpages.py), and to no other host that has a photo.
-    """
-    found: set[str] = set()
-    for source in sources:
-        if source.kind != "huggingface" and is_url(source.location):
-            with contextlib.suppress(BadUrlError):
-                place = _place(request_url(source.location))
-                found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
-    return frozenset(found)
-
-
-def _place(url: str) -> str:
-    """Scheme, host and port, which is always said."""
-    parts = urlsplit(url)
-    netloc = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
-    return f"{parts.scheme}://{netloc}"
 
 
 def _final_url(job: _Job) -> str:
