@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.results import Result
-from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tarstream import BrokenTarError, Member, TarParser
 from allrounder.core.urls import BadUrlError, is_public_address, request_url
 from allrounder.download.class_quota import SLACK, ClassQuota, Slot
@@ -639,7 +638,7 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
         rows.extend((candidate.url, outcome.status) for candidate, outcome in state.settle())
 
     while not state.done:
-        while slot := state.ask():
+        while slot := state.next_slot():
             in_flight.append(slot)
         assert in_flight, "neither done nor waiting for anything"
         assert len(in_flight) <= window
@@ -651,14 +650,14 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
                 rows.append((candidate.url, state.take(candidate, _outcome(status, sha256)).status))
                 if state.full:
                     break
-            state.drop_archive()
+            state.end_archive()
             rows.append((slot.candidate.url, Status.UNUSED))
         else:
-            state.answer(slot, _outcome(*answer))
+            state.record(slot, _outcome(*answer))
             good_asked += answer[0] is OK
         settle()
     good_asked += sum(listed[int(slot.candidate.image_id)][0] is OK for slot in in_flight)
-    rows.extend((candidate.url, Status.UNUSED) for candidate in state.leftovers())
+    rows.extend((candidate.url, Status.UNUSED) for candidate in state.unused())
     assert rows == expected(listed, quota)
     used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s in rows)
     assert good_asked - used <= SLACK
@@ -671,11 +670,11 @@ def _outcome(status: Status, sha256: str) -> Result:
 def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:
     state = ClassQuota((Candidate(str(n), f"http://host/{n}") for n in range(100)), 3, 64)
     slots = []
-    while slot := state.ask():
+    while slot := state.next_slot():
         slots.append(slot)
     assert len(slots) == 3 + SLACK
-    state.answer(slots[1], _outcome(OK, "a"))
-    assert state.ask() is None
+    state.record(slots[1], _outcome(OK, "a"))
+    assert state.next_slot() is None
 
 
 def test_a_tar_of_the_tests_is_a_tar() -> None:

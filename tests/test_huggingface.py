@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from allrounder.catalogue.labels import label_matcher
 from allrounder.catalogue.synsets import all_synsets
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.results import is_transient
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.fetch_urls import listing
 from allrounder.params.schema import Network
@@ -539,8 +538,8 @@ def test_without_a_token_the_run_says_so_once_and_another_asks_again(
     viewer.token = SECRET
     project = faults.Project(tmp_path, {HUSKY: urls}, sources=[viewer.source()])
     found = project.crawl_here()
-    assert {row.status for row in found} == {Status.HTTP_ERROR}
-    assert all(is_transient(row.status, row.detail) for row in found)
+    assert {row.status for row in found} == {Status.NO_ACCESS}
+    assert {row.http_status for row in found} == {401}
     assert capfd.readouterr().err.count(f"dataset {DATASET} answered 401: {TERMS}") == 1
     monkeypatch.setenv("HF_TOKEN", SECRET)
     assert {row.status for row in project.crawl_here()} == {Status.OK}

@@ -239,11 +239,17 @@ def check_classes(
 def _left(wnid: str, params: Params, urls: Path, raw: Path) -> int:
     """How many of a class's candidates were not needed and have a licence that will do."""
     accepted = licences.accepted(params.clean.licenses)
-    unused = (row for row in read_csv(raw / f"{wnid}.csv", RawRow) if row.status is Status.UNUSED)
+    unused = (row for row in read_csv(raw / f"{wnid}.csv", RawRow) if _is_unused(row))
     if accepted is None:
         return sum(1 for _ in unused)
     origin = candidate_lookup(urls / f"{wnid}.csv")
     return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
+
+
+def _is_unused(row: RawRow) -> bool:
+    """Whether a row stands for photos that were not needed; so does an archive's unread rest."""
+    rest = row.status is Status.ARCHIVE and row.resume_at is not None
+    return rest or row.status is Status.UNUSED
 
 
 def _reserve(kept: int, taken: int) -> float:

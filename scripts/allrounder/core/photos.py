@@ -6,13 +6,13 @@ Only the header is read. The clean stage decodes the whole picture.
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from allrounder.core.rows import Status
+from allrounder.core.rows import Result, Status
 
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
 """Pillow's names of the formats we take, and the suffix of each (MPO is a JPEG with more in it)."""
@@ -35,31 +35,41 @@ class Bounds:
     max_pixels: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a body is a good photo, why not, and the suffix of its format."""
+def judge(body: bytes, bounds: Bounds) -> Result:
+    """Judge a whole body by its content, not by its name or Content-Type.
 
-    status: Status
-    detail: str = ""
-    suffix: str = ""
+    The result has the body's size; of a good photo also its SHA-256 and the suffix of its format.
+    """
+    fault, suffix = _judge(body, bounds)
+    if fault:
+        return replace(fault, bytes=len(body))
+    sha256 = hashlib.sha256(body).hexdigest()
+    return Result(Status.OK, bytes=len(body), sha256=sha256, suffix=suffix)
 
 
-def judge(body: bytes, bounds: Bounds) -> Verdict:
-    """Judge a whole body by its content, not by its name or Content-Type."""
-    if not body:
-        return Verdict(Status.EMPTY)
-    if len(body) > bounds.max_bytes:
-        return Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
-    if len(body) <= PLACEHOLDER_MAX and (known := placeholder_md5s().get(_md5(body))):
-        return Verdict(Status.PLACEHOLDER, known)
+def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
+    """The reason against a body or None, and its suffix."""
+    if fault := judge_length(len(body), bounds):
+        return fault, ""
+    if len(body) <= PLACEHOLDER_MAX and (host := placeholder_md5s().get(_md5(body))):
+        return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
-        return judge_size(*size, bounds) or Verdict(Status.OK, suffix="jpg")
+        return judge_size(*size, bounds), "jpg"
     try:
         with Image.open(io.BytesIO(body), formats=OPENED) as image:
             (width, height), suffix = image.size, FORMATS[image.format or ""]
     except Exception:  # Pillow's parsers raise nearly anything on hostile headers
-        return Verdict(Status.NOT_IMAGE, _sniffed(body))
-    return judge_size(width, height, bounds) or Verdict(Status.OK, suffix=suffix)
+        return Result(Status.NOT_IMAGE, _sniffed(body)), ""
+    return judge_size(width, height, bounds), suffix
+
+
+def judge_length(size: int, bounds: Bounds) -> Result | None:
+    """The reason against a body of this size in bytes, or None."""
+    if not size:
+        return Result(Status.EMPTY)
+    if size > bounds.max_bytes:
+        return Result(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
+    return None
 
 
 def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
@@ -101,12 +111,12 @@ def _stated_size(head: bytes, suffix: str) -> int:
     return int.from_bytes(head[2:6], "little")  # bmp
 
 
-def judge_size(width: int, height: int, bounds: Bounds) -> Verdict | None:
+def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
     """The reason against a picture of this size in pixels, or None."""
     if min(width, height) < bounds.min_side:
-        return Verdict(Status.TOO_SMALL, f"{width}x{height}")
+        return Result(Status.TOO_SMALL, f"{width}x{height}")
     if width * height > bounds.max_pixels:
-        return Verdict(Status.TOO_MANY_PIXELS, f"{width}x{height}")
+        return Result(Status.TOO_MANY_PIXELS, f"{width}x{height}")
     return None
 
 
