@@ -59,7 +59,7 @@ ANSWERS = [
     ("status/404", HTTP, "404", 1),
     ("status/410", HTTP, "410", 1),
     ("status/403", HTTP, "403", 1),
-    ("status/401", HTTP, "401", 1),
+    ("status/401", Status.NO_ACCESS, "401", 1),
     ("status/451", HTTP, "451", 1),
     ("status/204", HTTP, "204", 1),
     ("status/304", HTTP, "304", 1),

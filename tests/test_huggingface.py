@@ -439,9 +439,9 @@ PAGES: list[tuple[Reply, Status, str, int]] = [
     # the row's page, its fate, how often it is asked
     (error(404), Status.HTTP_ERROR, "404", 1),
     (error(410), Status.HTTP_ERROR, "410", 1),
-    (error(401), Status.HTTP_ERROR, "401; the dataset asks for a token", 1),
-    (error(403), Status.HTTP_ERROR, "403; the dataset asks for a token", 1),
-    (error(404, "ExternalAuthenticatedError"), Status.HTTP_ERROR,
+    (error(401), Status.NO_ACCESS, "401; the dataset asks for a token", 1),
+    (error(403), Status.NO_ACCESS, "403; the dataset asks for a token", 1),
+    (error(404, "ExternalAuthenticatedError"), Status.NO_ACCESS,
      "404; the dataset asks for a token", 1),
     (error(422), Status.HTTP_ERROR, "422", 1),
     (error(429), Status.HTTP_ERROR, "429", 2),
