@@ -30,6 +30,7 @@ from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
 
+_UNTRIED = (Status.UNUSED, Status.ARCHIVE)
 MAX_ACTIVE = 32
 """Classes under way at once at most: enough to keep the connections busy past slow hosts."""
 
@@ -93,7 +94,8 @@ class Crawl:
         """The progress so far."""
         runs = [run.counts for run in self._active] + [result.counts for result in self._done]
         taken = sum(counts[Status.OK] for counts in runs)
-        return Counts(taken, sum(counts.total() for counts in runs), self.traffic.bytes)
+        tried = sum(n for counts in runs for status, n in counts.items() if status not in _UNTRIED)
+        return Counts(taken, tried, self.traffic.bytes)
 
     def run(self, interrupts: Interrupts, show: Callable[[Counts], None]) -> list[ClassResult]:
         """Download the classes and publish their files; returns the result of each class.

@@ -9,13 +9,7 @@ from urllib.parse import urljoin
 
 import pycurl
 
-from allrounder.core.photos import (
-    Bounds,
-    ends_whole,
-    judge,
-    placeholder_etags,
-    placeholder_urls,
-)
+from allrounder.core.photos import Bounds, ends_whole, judge, placeholder_host
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, Slice, decode_url, request_url
@@ -98,7 +92,8 @@ def decide_body(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Decision:
     ):
         return Decision(Result(Status.OPTED_OUT, directive))
     for etag in reply.headers.get(b"etag", ()):
-        if host := placeholder_etags().get(etag.decode("latin-1").removeprefix("W/").strip('"')):
+        value = etag.decode("latin-1").removeprefix("W/").strip('"')
+        if host := placeholder_host("etag", value):
             return Decision(Result(Status.PLACEHOLDER, host))
     result = judge(reply.body, bounds)
     encoded = b"content-encoding" in reply.headers
@@ -142,7 +137,7 @@ def decide_redirect(target: str, asked: list[str]) -> Decision:
         return _bad_redirect(f"to a bad URL: {error}")
     except ValueError:
         return _bad_redirect("to a bad URL: malformed")
-    if host := placeholder_urls().get(url.partition("://")[2]):
+    if host := placeholder_host("redirect", url.partition("://")[2]):
         return Decision(Result(Status.PLACEHOLDER, host))
     if url in asked:
         return _bad_redirect("loop")
