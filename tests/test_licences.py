@@ -158,8 +158,8 @@ def test_a_refused_photo_still_tells_that_a_picture_is_in_two_classes() -> None:
 
 
 def test_refused_photos_still_tell_a_placeholder() -> None:
-    flat = replace(item("n1", 1, 1).look, flat=0.9)
-    items = [replace(item(f"n{n}", n, 1, "x" if n else ""), look=flat) for n in range(3)]
+    flat = replace(item("n1", 1, 1).fingerprint, flat=0.9)
+    items = [replace(item(f"n{n}", n, 1, "x" if n else ""), fingerprint=flat) for n in range(3)]
     assert verdicts(items) == [Status.PLACEHOLDER] * 3
 
 
