@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from draw import FAULTS, GOOD_KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -29,6 +28,7 @@ from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import flickr_photo_id
 from allrounder.params.schema import Clean
+from draw import FAULTS, GOOD_KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -73,7 +73,7 @@ def test_nothing_else_of_the_sample_is_dropped(fates: dict[str, Status]) -> None
 
 
 def test_every_drawn_file_is_what_the_script_draws(tmp_path: Path) -> None:
-    script = ROOT / "tests" / "sample" / "draw.py"
+    script = ROOT / "sample" / "draw.py"
     subprocess.run([sys.executable, script, "--out", tmp_path], check=True, capture_output=True)
     drawn = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.glob("*/*")}
     assert drawn == {p.relative_to(SAMPLE): p.read_bytes() for p in SAMPLE.glob("*/*")}
