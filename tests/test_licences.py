@@ -103,10 +103,10 @@ def test_a_normal_form_is_its_own_and_never_empty(text: str) -> None:
 
 
 MISTAKES = {
-    "[cc-by-2.O]": "'cc-by-2.O' is no licence we know. Did you mean cc-by-2",
+    "[cc-by-2.O]": "'cc-by-2.O' is not a known licence. Did you mean cc-by-2",
     "[cc-by]": "'cc-by' has no version; list each that you accept, e.g. cc-by-4.0",
     "[mti]": "Did you mean mit",
-    "['https://creativecommons.org/licenses/bye/2.0/']": "no licence we know.*Write a URL",
+    "['https://creativecommons.org/licenses/bye/2.0/']": "not a known licence.*Write a URL",
     "['']": "an empty licence; write unknown",
     "[]": "at least 1",
     "cc-by-2.0": "list",

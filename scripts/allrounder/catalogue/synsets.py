@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from allrounder.core.text import closest
+
 TABLE = Path(__file__).parent / "tables" / "synsets.csv"
 
 VOC_TABLE = TABLE.with_name("voc.csv")
@@ -82,33 +84,30 @@ def class_labels(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _close_matches(text: str, known: Iterable[str]) -> list[str]:
-    import difflib  # slow to import, and only mistakes need it
-
-    return difflib.get_close_matches(text, list(known), n=1)
-
-
 def did_you_mean_wnid(text: str) -> str:
     """' Did you mean ...?' for an unknown wnid or a name in its place; or ''."""
-    named = [
-        synset
-        for synset in all_synsets().values()
-        if text.lower().replace("_", " ") in (name.lower() for name in synset.names)
+    name = text.lower().replace("_", " ")
+    found = [
+        synset for synset in all_synsets().values() if name in (own.lower() for own in synset.names)
     ]
-    close = named or [all_synsets()[wnid] for wnid in _close_matches(text, all_synsets())]
-    if not close:
+    if not found and (wnid := closest(text, all_synsets())):
+        found = [all_synsets()[wnid]]
+    if not found:
         return ""
-    best = max(close, key=lambda synset: synset.listed_urls)
+    best = max(found, key=lambda synset: synset.listed_urls)
     return f" Did you mean {best.wnid} ({best.names[0]})?"
+
+
+_EVERYDAY = {
+    "airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike", "tv": "tvmonitor",
+    "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable",
+}  # fmt: skip
 
 
 def did_you_mean_voc(text: str) -> str:
     """' Did you mean ...?' for an unknown VOC label, or the list of all labels."""
-    everyday = {"airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike"}
-    everyday |= {"tv": "tvmonitor", "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable"}
-    close = [everyday[text.lower()]] if text.lower() in everyday else []
-    close = close or _close_matches(text.lower(), VOC_LABELS)
-    return f" Did you mean {close[0]}?" if close else f" VOC has {', '.join(VOC_LABELS)}."
+    label = _EVERYDAY.get(text.lower()) or closest(text.lower(), VOC_LABELS)
+    return f" Did you mean {label}?" if label else f" VOC has {', '.join(VOC_LABELS)}."
 
 
 def is_subtree(key: str) -> bool:

@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from allrounder.core.text import printable
+
 DONE, NOT_GOOD_ENOUGH, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -44,7 +46,5 @@ def run(main: Callable[[], None]) -> int:
 
 
 def _say(message: object, code: int) -> int:
-    # One line, without control characters from the web.
-    words = "".join(c if c.isprintable() else " " for c in str(message)).rstrip()
-    print(f"error: {words}", file=sys.stderr)
+    print(f"error: {printable(str(message), ' ').rstrip()}", file=sys.stderr)
     return code

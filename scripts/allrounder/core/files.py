@@ -152,10 +152,15 @@ def folder_md5(files: Mapping[str, str]) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
+def part_of(path: Path) -> Path:
+    """The file that is written in place of `path`, until it is complete and replaces `path`."""
+    return path.with_name(path.name + ".part")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[TextIO]:
     """Open a text file that replaces `path` when the block ends without an error."""
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     with part.open("w", encoding="utf-8", newline="") as file:
         yield file
     part.replace(path)

@@ -14,6 +14,7 @@ from tarfile import BLOCKSIZE, RECORDSIZE
 from typing import BinaryIO
 
 from allrounder.core.errors import DataError
+from allrounder.core.files import part_of
 
 _CHUNK = 2**20
 
@@ -106,7 +107,7 @@ class TarWriter:
 @contextmanager
 def atomic_tar(path: Path) -> Iterator[TarWriter]:
     """A writer of a tar that replaces `path` when it is complete."""
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     writer = TarWriter(part)
     try:
         yield writer

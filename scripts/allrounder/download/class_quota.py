@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, wnid_of
+from allrounder.core.files import part_of
 from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
@@ -154,9 +155,9 @@ class ClassRun:
         self._ids = IdMaker(wnid_of(key))
         self._members: set[str] = set()
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
-        self._file = _part(self._table_path).open("w", encoding="utf-8", newline="")
+        self._file = part_of(self._table_path).open("w", encoding="utf-8", newline="")
         self._rows = CsvWriter(self._file, columns(RawRow))
-        self._tar = TarWriter(_part(self._tar_path))
+        self._tar = TarWriter(part_of(self._tar_path))
 
     def settle(self) -> None:
         """Write the results that are final by now."""
@@ -189,14 +190,14 @@ class ClassRun:
         if self.unasked:
             self.close()
             self.counts[Status.CONNECTION_ERROR] -= len(self.unasked)  # these have no result
-            _part(self._tar_path).unlink()
-            _part(self._table_path).unlink()
+            part_of(self._tar_path).unlink()
+            part_of(self._table_path).unlink()
             return ClassResult(self.key, self.counts, tuple(self.unasked))
         for candidate in self.quota.unused():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
-        _part(self._tar_path).replace(self._tar_path)
-        _part(self._table_path).replace(self._table_path)
+        part_of(self._tar_path).replace(self._tar_path)
+        part_of(self._table_path).replace(self._table_path)
         self.finished = True
         return ClassResult(self.key, self.counts)
 
@@ -229,7 +230,3 @@ class ClassRun:
 
 def _archives(table: Path) -> int:
     return sum(is_archive(candidate.url) for candidate in read_csv(table, Candidate))
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")

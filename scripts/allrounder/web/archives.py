@@ -8,6 +8,7 @@ from allrounder.core.names import url_id
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
 from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.text import printable
 from allrounder.core.urls import parse_slice
 from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
 from allrounder.web.transfer import Reply
@@ -135,7 +136,7 @@ def rest_unread(offset: int) -> Result:
 
 def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
     """The candidate of a member that starts at `offset`: `<archive's URL>#<member's name>`."""
-    plain = "".join(c if c.isprintable() else "?" for c in name)
+    plain = printable(name)
     url = f"{archive.url}#{plain}"
     if parse_slice(url):
         url += "?"  # a member whose name reads like a slice
