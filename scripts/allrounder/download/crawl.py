@@ -30,7 +30,7 @@ from allrounder.history.prior_results import (
     pins_fill_quota,
 )
 from allrounder.params.schema import Network, Params
-from allrounder.params.sources import Source, SynsetTarSource, WebdatasetSource
+from allrounder.params.sources import Source
 from allrounder.web.archives import REST, ArchiveDownload, at_byte, byte_of, member_candidate
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import slice_size_fault
@@ -42,7 +42,7 @@ class LocalPhotos:
     """The files of this machine that the sources of a run may list."""
 
     def __init__(self, sources: Sequence[Source], bounds: Bounds):
-        self._roots = [os.path.abspath(root) for source in sources for root in _roots(source)]
+        self._roots = [os.path.abspath(root) for source in sources for root in source.local_roots()]
         self._bounds = bounds
 
     def outcome(self, url: str) -> Result:
@@ -72,17 +72,6 @@ class LocalPhotos:
         if any(place.is_relative_to(root) for root in self._roots):
             return None
         return Result(Status.BAD_URL, "no URL, and in no folder of the sources")
-
-
-def _roots(source: Source) -> list[str]:
-    """The files and folders whose contents a source may list."""
-    if is_url(source.location):
-        return []
-    if isinstance(source, WebdatasetSource):
-        return source.shards
-    if not isinstance(source, SynsetTarSource):
-        return [source.location]
-    return [str(Path(source.location.partition("{wnid}")[0] + "x").parent)]
 
 
 class ArchiveRun:
@@ -194,7 +183,7 @@ class Crawl:
         self._params, self._wnids, self._window = params, wnids, network.connections
         self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
         self._spool = spool
-        rows = _row_pages(params)
+        rows = DatasetRows(params.sources, params.network.allow_private)
         self._fetcher = Fetcher(
             network, params.download, rows=rows, waits=share.waits, sources=params.sources
         )
@@ -327,9 +316,3 @@ class Crawl:
             run.archive_ended(slot, ended)
         else:
             self._ask(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
-
-
-def _row_pages(params: Params) -> DatasetRows | None:
-    if not any(source.kind == "huggingface" for source in params.sources):
-        return None
-    return DatasetRows(params.sources, params.network.allow_private)

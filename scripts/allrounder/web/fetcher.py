@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, Verdict
 from allrounder.core.rows import Status
-from allrounder.core.urls import BadUrlError, Slice, host_of, is_url, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, Slice, host_of, parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
@@ -188,14 +188,14 @@ class Fetcher:
 def login_places(sources: Iterable[Source]) -> frozenset[str]:
     """Where a login of ~/.netrc may go: the sources' hosts, at the port they say or over https.
 
-    A .netrc knows no ports, and behind another one may be somebody else. Not to the Hub, which has
-    a token (rowpages.py), and to no other host that has a photo.
+    A .netrc knows no ports, and behind another one may be somebody else. No other host of a
+    photo gets one.
     """
     found: set[str] = set()
     for source in sources:
-        if source.kind != "huggingface" and is_url(source.location):
+        if source.login_url:
             with contextlib.suppress(BadUrlError):
-                place = _place(request_url(source.location))
+                place = _place(request_url(source.login_url))
                 found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
     return frozenset(found)
 
