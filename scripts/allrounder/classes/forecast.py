@@ -12,7 +12,6 @@ from allrounder.catalogue.synsets import find_synset, synsets_of
 from allrounder.history.lock import pinned_params
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
-from allrounder.params.sources import FolderSource, describe_source
 
 STAGES = ("fetch_urls", "download", "clean", "split")
 METRICS = Path("data/metrics.json")
@@ -80,7 +79,7 @@ def _new(key: str, params: Params) -> str:
     """How a class comes by its photos."""
     wnids = synsets_of(key)
     spread = f", evenly from {len(wnids)} ILSVRC classes" if len(wnids) > 1 else ""
-    if len(_folders(params)) < len(params.sources):
+    if not _all_folders(key, params):
         return f"dvc repro will list and fetch about {params.quota} photos of it{spread}"
     there = _there(key, params)
     some = str(there[0]) if len(there) == 1 else f"{len(there)} folders"
@@ -89,21 +88,21 @@ def _new(key: str, params: Params) -> str:
 
 def _fault(key: str, params: Params) -> str:
     """Why a build will fail for want of photos, as far as it can be told from here; or ''."""
-    folders = _folders(params)
-    if len(folders) < len(params.sources) or _there(key, params):
+    if not _all_folders(key, params) or _there(key, params):
         return ""
-    names, wnid = ", ".join(map(describe_source, folders)), synsets_of(key)[0]
+    names, wnid = ", ".join(source.name for source in params.sources), synsets_of(key)[0]
     return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
 
 
-def _folders(params: Params) -> list[FolderSource]:
-    return [source for source in params.sources if isinstance(source, FolderSource)]
+def _all_folders(key: str, params: Params) -> bool:
+    """Whether every source has the class's photos in a local folder, or has none of them."""
+    return all(source.class_folder(synsets_of(key)[0]) for source in params.sources)
 
 
 def _there(key: str, params: Params) -> list[Path]:
     """The folders of this machine that hold a class's photos."""
-    paths = [Path(s.location, wnid) for s in _folders(params) for wnid in synsets_of(key)]
-    return [path for path in paths if path.is_dir()]
+    paths = [source.class_folder(wnid) for source in params.sources for wnid in synsets_of(key)]
+    return [path for path in paths if path and path.is_dir()]
 
 
 def _others(key: str, params: Params, lock: Locked) -> list[str]:

@@ -24,7 +24,7 @@ from allrounder.download.class_quota import ClassResult, ClassRun, Slot
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
-from allrounder.params.sources import Source, SynsetTarSource, WebdatasetSource
+from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unread
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
@@ -284,7 +284,7 @@ class LocalPhotos:
     """
 
     def __init__(self, sources: Sequence[Source], bounds: Bounds):
-        self._roots = [os.path.abspath(root) for source in sources for root in _roots(source)]
+        self._roots = [os.path.abspath(root) for source in sources for root in source.local_roots()]
         self._bounds = bounds
 
     def result(self, url: str) -> Result:
@@ -315,17 +315,6 @@ class LocalPhotos:
         if any(place.is_relative_to(root) for root in self._roots):
             return None
         return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
-
-
-def _roots(source: Source) -> list[str]:
-    """The files and folders whose contents a source may list."""
-    if is_url(source.location):
-        return []
-    if isinstance(source, WebdatasetSource):
-        return source.shards
-    if not isinstance(source, SynsetTarSource):
-        return [source.location]
-    return [str(Path(source.location.partition("{wnid}")[0] + "x").parent)]
 
 
 def _without_url(result: Result) -> Result:

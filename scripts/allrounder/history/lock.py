@@ -16,7 +16,6 @@ from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_url
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import with_defaults
@@ -100,7 +99,7 @@ def relist_command(params: Params) -> str:
 
 def _are_pinned(params: Params) -> bool:
     """Whether lists are pinned: at least one source is on the web."""
-    return any(is_url(source.location) for source in params.sources)
+    return any(source.is_remote for source in params.sources)
 
 
 def pinned_file(path: str, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import BadUrlError, Slice, host_of, is_url, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, Slice, host_of, parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
@@ -185,11 +185,10 @@ def login_places(sources: Iterable[Source]) -> frozenset[str]:
     a token (rowpages.py), and to no other host that has a photo.
     """
     found: set[str] = set()
-    for source in sources:
-        if source.kind != "huggingface" and is_url(source.location):
-            with contextlib.suppress(BadUrlError):
-                place = _place(request_url(source.location))
-                found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
+    for url in filter(None, (source.login_url for source in sources)):
+        with contextlib.suppress(BadUrlError):
+            place = _place(request_url(url))
+            found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
     return frozenset(found)
 
 
