@@ -9,13 +9,13 @@ from enum import StrEnum
 from errno import ENOENT
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 from allrounder.core.errors import DataError
 from allrounder.core.files import FileHashes, hash_file, hash_files
 from allrounder.core.interrupts import Interrupts
-from allrounder.core.photos import Bounds, Verdict, judge
-from allrounder.core.results import is_transient
-from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.photos import Bounds, judge
+from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes
 from allrounder.core.tarstream import Member
@@ -27,7 +27,8 @@ from allrounder.verify.validators import Validator, Validators
 from allrounder.web.archives import ArchiveDownload, new_member
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import opt_out_directive
-from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetched, Fetcher, Traffic, nothing_reached
+from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
+from allrounder.web.transfer import Reply
 
 RAW = "data/raw"
 
@@ -155,24 +156,22 @@ def drift_of_bytes(photo: TakenPhoto, sha256: str, final_url: str = "") -> Drift
     return DriftResult(photo, drift, detail, _elsewhere(photo, final_url), sha256)
 
 
-def drift_of_failure(
-    photo: TakenPhoto, status: Status, detail: str, final_url: str = ""
-) -> DriftResult:
-    """Of an answer that is no good picture, or of none."""
-    words = f"{status} {detail}".strip()
-    return DriftResult(photo, _drift(status, detail), words, _elsewhere(photo, final_url))
+def drift_of_failure(photo: TakenPhoto, result: Result) -> DriftResult:
+    """Classify a result that is not a good photo."""
+    words = f"{result.status} {result.detail}".strip()
+    return DriftResult(photo, _drift(result), words, _elsewhere(photo, result.final_url))
 
 
-def _drift(status: Status, detail: str) -> Drift:
-    if status is Status.PLACEHOLDER:
+def _drift(result: Result) -> Drift:
+    if result.status is Status.PLACEHOLDER:
         return Drift.PLACEHOLDER
-    if status is Status.OPTED_OUT:
+    if result.status is Status.OPTED_OUT:
         return Drift.OPTED_OUT
-    if is_transient(status, detail):
+    if result.transient:
         return Drift.UNREACHABLE
-    if status in (Status.HTTP_ERROR, Status.REDIRECT_ERROR, Status.BAD_URL):
+    if result.status in (Status.HTTP_ERROR, Status.REDIRECT_ERROR, Status.BAD_URL):
         return Drift.GONE
-    return Drift.CHANGED  # something whole came that is no good photo
+    return Drift.CHANGED  # a complete body that is not a good photo
 
 
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
@@ -192,15 +191,13 @@ def _elsewhere(photo: TakenPhoto, final_url: str) -> str:
     return "" if final_url == photo.url else final_url
 
 
-_CUT_OFF = ("archive cut off", "body cut off")
-
-
 class TarCheck:
     """One tar and the photos asked of it."""
 
     def __init__(self, url: str, wanted: Sequence[TakenPhoto], bounds: Bounds):
         self.url = url
         self.answers: list[DriftResult] = []
+        self.download = ArchiveDownload(self.take, bounds.max_bytes)
         self._bounds = bounds
         self._archive = Candidate("", url)
         self._wanted = {photo.url: photo for photo in wanted}
@@ -223,15 +220,15 @@ class TarCheck:
 
     def _compared(self, photo: TakenPhoto, member: Member) -> DriftResult:
         if member.status is not Status.OK:
-            return drift_of_failure(photo, member.status, member.detail)
-        verdict = judge(member.body, self._bounds)
-        if verdict.status is not Status.OK:
-            return drift_of_failure(photo, verdict.status, verdict.detail)
-        return drift_of_bytes(photo, hashlib.sha256(member.body).hexdigest())
+            return drift_of_failure(photo, Result(member.status, member.detail))
+        result = judge(member.body, self._bounds)
+        if result.status is not Status.OK:
+            return drift_of_failure(photo, result)
+        return drift_of_bytes(photo, result.sha256)
 
-    def end(self, verdict: Verdict, final_url: str = "") -> list[DriftResult]:
-        """All answers, once the tar is at its end or could not be had."""
-        rest = [self._without(photo, verdict, final_url) for photo in self._wanted.values()]
+    def end(self, result: Result) -> list[DriftResult]:
+        """All answers, once the tar is at its end or could not be downloaded."""
+        rest = [self._without(photo, result) for photo in self._wanted.values()]
         self._wanted.clear()
         self.answers += rest
         return self.answers
@@ -245,23 +242,21 @@ class TarCheck:
 
     def read_local(self) -> list[DriftResult]:
         """Compare a tar of this machine."""
-        job = ArchiveDownload(self.take, self._bounds.max_bytes)
         try:
-            job.read(Path(self.url))
+            self.download.read(Path(self.url))
         except FileNotFoundError:
-            return self.end(Verdict(Status.BAD_URL, "no such file"))
+            return self.end(Result(Status.BAD_URL, "no such file"))
         except OSError as error:
-            return self.end(Verdict(Status.CONNECTION_ERROR, f"file: {error.strerror}"))
-        return self.end(job.verdict())
+            return self.end(Result(Status.CONNECTION_ERROR, f"file: {error.strerror}"))
+        return self.end(self.download.result())
 
-    def _without(self, photo: TakenPhoto, verdict: Verdict, final_url: str) -> DriftResult:
-        """The answer for a photo that did not come."""
-        status, detail = verdict.status, verdict.detail.partition("; byte ")[0]
-        if status is Status.UNUSED:
+    def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
+        """The answer for a photo that did not arrive."""
+        if result.status is Status.ARCHIVE:
             return DriftResult(photo, Drift.GONE, "not in the archive")
-        if status is Status.TRUNCATED and not detail.startswith(_CUT_OFF):
-            return DriftResult(photo, Drift.GONE, f"no tar any more: {detail}")
-        return drift_of_failure(photo, status, detail, final_url)
+        if self.download.broken:
+            return DriftResult(photo, Drift.GONE, f"no longer a tar: {self.download.broken}")
+        return drift_of_failure(photo, result)
 
 
 Show = Callable[[int], object]
@@ -332,9 +327,9 @@ def _files(here: Sequence[TakenPhoto]) -> list[DriftResult]:
 
 def _file(photo: TakenPhoto, one: FileHashes) -> DriftResult:
     if one.error == os.strerror(ENOENT):
-        return drift_of_failure(photo, Status.BAD_URL, "no such file")
+        return drift_of_failure(photo, Result(Status.BAD_URL, "no such file"))
     if one.error:
-        return drift_of_failure(photo, Status.CONNECTION_ERROR, f"file: {one.error}")
+        return drift_of_failure(photo, Result(Status.CONNECTION_ERROR, f"file: {one.error}"))
     return drift_of_bytes(photo, one.sha256)
 
 
@@ -347,9 +342,8 @@ def _slice(photo: TakenPhoto) -> DriftResult:
     except OSError as error:
         gone = error.errno == ENOENT
         status = Status.BAD_URL if gone else Status.CONNECTION_ERROR
-        return drift_of_failure(
-            photo, status, "no such file" if gone else f"file: {error.strerror}"
-        )
+        detail = "no such file" if gone else f"file: {error.strerror}"
+        return drift_of_failure(photo, Result(status, detail))
     return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())
 
 
@@ -384,8 +378,8 @@ class _Asker:
                     self._submit(waiting.popleft())
                 with interrupts.deferred():
                     ended = list(self._fetcher.poll(POLL))
-                for fetched in ended:
-                    got = self._answers(fetched)
+                for token, result, reply in ended:
+                    got = self._answers(token, result, reply)
                     answers += got
                     show(len(got))
                 self._ended += len(ended)
@@ -397,34 +391,32 @@ class _Asker:
         content = job.content if isinstance(job, TarCheck) else job.sha256
         known = self._remembered.get(job.url, content)
         headers = known.headers if known else None
-        archive = (
-            ArchiveDownload(job.take, self.bounds.max_bytes) if isinstance(job, TarCheck) else None
-        )
+        archive = job.download if isinstance(job, TarCheck) else None
         self._fetcher.submit((job, content, known), job.url, archive, headers)
 
-    def _answers(self, fetched: Fetched) -> list[DriftResult]:
-        """The answers that an ended fetch gives; what was the same is remembered."""
-        job, content, known = fetched.token
-        answers = self._judged(job, known, fetched)
+    def _answers(self, token: Any, result: Result, reply: Reply) -> list[DriftResult]:
+        """The answers that follow from a result; validators of unchanged bodies are kept."""
+        job, content, known = token
+        answers = self._judged(job, known, result, reply)
         if all(answer.drift is Drift.SAME for answer in answers):
-            self._remembered.keep(job.url, content, fetched.final_url, fetched.headers)
+            self._remembered.keep(job.url, content, result.final_url, reply.headers)
         elif not all(answer.drift is Drift.UNREACHABLE for answer in answers):
             self._remembered.drop(job.url)
         return answers
 
     def _judged(
-        self, job: TakenPhoto | TarCheck, known: Validator | None, fetched: Fetched
+        self, job: TakenPhoto | TarCheck, known: Validator | None, result: Result, reply: Reply
     ) -> list[DriftResult]:
-        verdict, url = fetched.verdict, fetched.final_url
-        if known and (verdict.status, verdict.detail) == (Status.HTTP_ERROR, "304"):
+        if known and result.http_status == 304:
             if isinstance(job, TarCheck):
                 return job.unmodified()
-            words = opt_out_directive(fetched.headers.get(b"x-robots-tag", ()), PROJECT)
-            if self._honour and words:
-                return [drift_of_failure(job, Status.OPTED_OUT, words, url)]
+            directive = opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
+            if self._honour and directive:
+                opted_out = Result(Status.OPTED_OUT, directive, final_url=result.final_url)
+                return [drift_of_failure(job, opted_out)]
             return [DriftResult(job, Drift.SAME, unmodified=True)]
         if isinstance(job, TarCheck):
-            return job.end(verdict, url)
-        if verdict.status is Status.OK:
-            return [drift_of_bytes(job, hashlib.sha256(fetched.body).hexdigest(), url)]
-        return [drift_of_failure(job, verdict.status, verdict.detail, url)]
+            return job.end(result)
+        if result.status is Status.OK:
+            return [drift_of_bytes(job, result.sha256, result.final_url)]
+        return [drift_of_failure(job, result)]
