@@ -89,7 +89,7 @@ class DatasetViewer:
         Raises DataError when it cannot be reached, answers no 200 or something else.
         """
         url = api_url(self._source, call, **more)
-        answer = self._web.answer(url, self.what, self._sent)
+        answer = self._web.api_reply(url, self.what, self._sent)
         if self._token:  # nothing of an answer may say it, be it a split's or a column's name
             answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
