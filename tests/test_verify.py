@@ -613,7 +613,7 @@ def test_a_sample_is_even_nested_and_the_same_for_everybody(
     for photo in chosen:
         per_class[photo.key] += 1
     left = {
-        p.key: n for p in photos if (n := per_class[p.key]) < sum(q.key == p.wnid for q in photos)
+        p.key: n for p in photos if (n := per_class[p.key]) < sum(q.key == p.key for q in photos)
     }
     assert not left or max(per_class.values()) - min(left.values()) <= 1
 
