@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.photos import placeholder_md5s
+from allrounder.core.photos import _placeholders
 from allrounder.core.rows import RawRow, Status
 from allrounder.web import policy
 from allrounder.web.decisions import opt_out_directive
@@ -59,7 +59,7 @@ ANSWERS = [
     ("status/404", HTTP, "404", 1),
     ("status/410", HTTP, "410", 1),
     ("status/403", HTTP, "403", 1),
-    ("status/401", HTTP, "401", 1),
+    ("status/401", Status.NO_ACCESS, "401", 1),
     ("status/451", HTTP, "451", 1),
     ("status/204", HTTP, "204", 1),
     ("status/304", HTTP, "304", 1),
@@ -203,7 +203,7 @@ def test_a_placeholder_that_is_served_directly(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     md5 = hashlib.md5(bodies.PLACEHOLDER, usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(placeholder_md5s(), md5, "flickr")
+    monkeypatch.setitem(_placeholders(), ("md5", md5), "flickr")
     row = ask(tmp_path, server, server.url("placeholder"))
     assert (row.status, row.detail) == (Status.PLACEHOLDER, "flickr")
 

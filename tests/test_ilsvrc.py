@@ -102,7 +102,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     for wnid in WNIDS:
         assert [c.image_id for c in found[wnid]] == [c.image_id for c in expected[wnid]]
         for photo, file in zip(found[wnid], expected[wnid], strict=True):
-            one, other = here.outcome(photo.url), truth.outcome(file.url)
+            one, other = here.result(photo.url), truth.result(file.url)
             assert replace(one, stored=None) == replace(other, stored=None)
             assert (parse_slice(photo.url) is None) == (form in TREES)
     if form == "tar of tars":

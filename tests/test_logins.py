@@ -65,7 +65,7 @@ def test_no_other_host_gets_a_login(tmp_path: Path, server: Server) -> None:
     assert got == [
         (Status.OK, ""),
         (Status.OK, ""),
-        (Status.HTTP_ERROR, "401"),
+        (Status.NO_ACCESS, "401"),
         (Status.OK, ""),
     ]
     asked = {(e.headers["host"].split(":")[0], "authorization" in e.headers) for e in server.log}

@@ -72,8 +72,7 @@ def ask_photo(
     fetcher.submit(None, url)
     try:
         while True:
-            for fetched in fetcher.poll(0.02):
-                result = fetched.verdict
+            for _, result, _ in fetcher.poll(0.02):
                 return "ok" if result.status is Status.OK else f"{result.status} {result.detail}"
             due = fetcher._hosts.wait(clock.now)
             if due is not None and not fetcher._transfers.in_flight:

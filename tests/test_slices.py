@@ -269,13 +269,13 @@ def test_slices_of_files_here_are_read(tmp_path: Path) -> None:
     parts += [f"{path.parent}/../outside.tar#x,bytes=9-99"]
     other = project(tmp_path / "q", parts, sources=sources, per_class=20)
     assert fates(other.crawl_here()) == [
-        *[("bad_url", "no URL, and in no folder of the sources")] * 6,
+        *[("bad_url", "not a URL, and not in a folder of the sources")] * 6,
         ("truncated", "file cut off"),
         ("empty", ""),
         ("too_large", "more than 1000000 bytes"),
         ("connection_error", "file: No such file or directory"),
-        ("bad_url", "no URL, and in no folder of the sources"),
-        ("bad_url", "no URL, and in no folder of the sources"),
+        ("bad_url", "not a URL, and not in a folder of the sources"),
+        ("bad_url", "not a URL, and not in a folder of the sources"),
     ]
     assert not bodies(other)
 
@@ -291,7 +291,7 @@ def test_a_server_without_ranges_is_hung_up_on(tmp_path: Path, server: ShardServ
 def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     urls = slices(f"{server.base}/a.tar")
     server.shift = 1
-    wrong = ("truncated", "another range than asked for")
+    wrong = ("truncated", "another range than requested")
     assert fates(project(tmp_path / "p", urls).crawl_here()) == [wrong] * 6
     server.shift = 0
     server.files["/a.tar"] = FILE[:-9]
@@ -304,7 +304,7 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     ("codes", "fate", "asked"),
     [
         ([404], ("http_error", "404"), 1),
-        ([401], ("http_error", "401"), 1),
+        ([401], ("no_access", "401"), 1),
         ([403], ("http_error", "403"), 1),
         ([429], ("ok", ""), 2),
         ([503, 503], ("http_error", "503"), 2),

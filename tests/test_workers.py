@@ -195,4 +195,4 @@ def test_the_processes_of_a_run_share_one_board() -> None:
 
     params = Params.model_validate(make_params([WNID, OTHER], network={"processes": 2}))
     results, _ = crawl(params, make)
-    assert [result.wnid for result in results] == [WNID, OTHER]
+    assert [result.key for result in results] == [WNID, OTHER]

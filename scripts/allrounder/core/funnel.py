@@ -31,8 +31,11 @@ class Funnel:
 
 
 def raw_step(status: Status) -> str:
-    """The step that a candidate of this status did not come to; '' when it was taken."""
-    if status is Status.OK:
+    """The step that a candidate of this status did not reach; '' when it was taken.
+
+    Also '' for an archive's own row, which is no candidate.
+    """
+    if status in (Status.OK, Status.ARCHIVE):
         return ""
     return "tried" if status is Status.UNUSED else "taken"
 
@@ -55,7 +58,8 @@ def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], parted: Mapping[str, int]
 ) -> Funnel:
     """The funnel of a class; `parted` counts its photos by split, in the splits' order."""
-    fates = Counter(row.status for row in raw)
+    fates: Counter[Status] = Counter(row.status for row in raw)
+    del fates[Status.ARCHIVE]
     verdicts = Counter(row.status for row in clean)
     lost: dict[str, dict[Status, int]] = {}
     for status in Status:

@@ -77,6 +77,8 @@ def _read_class(
     first: dict[str, str] = {}  # image id of the photo with these bytes
     found, left_out, seen = [], Counter[str](), Counter[str]()
     for row in read_csv(stages.raw / f"{wnid}.csv", RawRow):
+        if row.status is Status.ARCHIVE:
+            continue
         if row.status is not Status.OK:
             reason = f"{stage_of(raw_step(row.status))}.{row.status}"
             seen[reason] += 1

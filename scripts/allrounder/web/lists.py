@@ -16,7 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from allrounder.core.errors import DataError
-from allrounder.core.results import TRANSIENT_CODES
+from allrounder.core.rows import TRANSIENT_CODES
 from allrounder.core.urls import decode_url, host_of, request_url
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source

@@ -3,6 +3,8 @@
 It reads the params and the environment; transfer.py and lists.py only carry it out.
 """
 
+import contextlib
+import itertools
 import os
 import random
 import re
@@ -275,16 +277,14 @@ def login_places(sources: Iterable[Source]) -> frozenset[str]:
     .netrc has no ports, and another port may belong to somebody else. The Hub gets a token
     instead, and the hosts of listed photos get nothing.
     """
+    urls = itertools.chain.from_iterable(
+        source.shards if isinstance(source, WebdatasetSource) else [source.login_url]
+        for source in sources
+    )
     found: set[str] = set()
-    for source in sources:
-        if source.kind == "huggingface":
-            continue
-        files = source.shards if isinstance(source, WebdatasetSource) else [source.location]
-        for url in filter(is_url, files):
-            try:
-                place = _place(request_url(url))
-            except BadUrlError:
-                continue
+    for start in {"/".join(url.split("/", 3)[:3]) for url in urls if is_url(url)}:
+        with contextlib.suppress(BadUrlError):
+            place = _place(request_url(start))
             found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
     return frozenset(found)
 

@@ -136,7 +136,7 @@ def candidates(
     Raises DataError when the table cannot be opened or a row cannot be read, UsageError for a
     column that is not there.
     """
-    what = f"source csv {source.location}"
+    what = source.name
     meant = label_matcher(wnids, source.labels)
     chosen: list[str] = []
 
@@ -189,7 +189,7 @@ def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
 def _url(source: CsvSource, text: str) -> str:
     """A URL of the table; a relative one is resolved where the table came from the web."""
     text = text.strip()
-    if text and is_url(source.location) and not is_url(text):
+    if text and source.is_remote and not is_url(text):
         with contextlib.suppress(ValueError):  # the download says what is wrong with it
             text = urljoin(source.location, text)
     return percent_encode_unprintable(text)

@@ -24,7 +24,7 @@ def candidates(
     Raises DataError when the location is no folder or a name is not UTF-8.
     """
     if not Path(source.location).is_dir():
-        raise DataError(f"source folder {source.location}: no such folder; correct its location")
+        raise DataError(f"{source.name}: no such folder; correct its location")
     for wnid in wnids:
         if Path(source.location, wnid).is_dir():
             for candidate in files(f"{source.location}/{wnid}", "folder"):

@@ -31,7 +31,7 @@ class DatasetViewer:
     """One source's dataset. Answers are checked as far as they are read, else `schema` is said."""
 
     def __init__(self, source: HuggingfaceSource, web: ListClient):
-        self.what = f"source huggingface {source.dataset}"
+        self.what = source.name
         self.partial = False  # whether any answer said so
         self.revision: str | None = None  # of the dataset, as the rows' pages give it
         self._source, self._web = source, web

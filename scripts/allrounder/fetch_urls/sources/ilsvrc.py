@@ -63,7 +63,7 @@ def _found(source: IlsvrcSource) -> str:
         ):
             return base
     raise DataError(
-        f"source ilsvrc {source.location}: nothing of ILSVRC2012 there; looked for {OUTER}, "
+        f"{source.name}: nothing of ILSVRC2012 there; looked for {OUTER}, "
         "<wnid>.tar and <wnid>/, also below train/ and ILSVRC/Data/CLS-LOC/train/; "
         "correct its location"
     )

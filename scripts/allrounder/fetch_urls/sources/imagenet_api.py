@@ -27,7 +27,7 @@ def candidates(
     """
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
-        what = f"source imagenet-api {source.location}: class {wnid}"
+        what = f"{source.name}: class {wnid}"
         page = cached_page(web, address, what).strip()
         if page.lower().startswith(UNKNOWN):
             continue

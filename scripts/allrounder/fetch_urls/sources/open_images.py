@@ -57,7 +57,7 @@ def candidates(
 
     Raises DataError when a CSV cannot be read or its form has changed.
     """
-    what = f"source open-images {source.location}"
+    what = source.name
     classes = _classes(source, wnids, what)
     for part in source.parts if classes else ():
         labels = _Table(f"{source.location}/{LABELS[part]}", web, what)

@@ -20,9 +20,9 @@ def candidates(
     this machine is left out.
     """
     for wnid in wnids:
-        location = source.location.replace("{wnid}", wnid)
-        if location.startswith(("http://", "https://")):
-            with web.stream(location, f"source synset-tar {source.location}: class {wnid}"):
+        location = source.archive(wnid)
+        if source.is_remote:
+            with web.stream(location, f"{source.name}: class {wnid}"):
                 pass  # an answer is enough; hang up before the body
         elif not Path(location).is_file():
             continue

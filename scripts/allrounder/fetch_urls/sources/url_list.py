@@ -26,7 +26,7 @@ def candidates(
     Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
     holds no line of its form.
     """
-    what = f"source url-list {source.location}"
+    what = source.name
     wanted = {wnid.encode(): wnid for wnid in wnids}
     with open_list(source.location, web, what, source.sha256) as file:
         lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)

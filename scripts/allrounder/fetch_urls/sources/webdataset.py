@@ -107,10 +107,10 @@ def candidates(
     Raises DataError that names the shard which cannot be read, is no tar, is cut off, or holds
     no photo with a label; or whose server gives whole files only.
     """
-    what = f"source webdataset {source.location}"
+    what = source.name
     meant = label_matcher(wnids, source.labels)
     advice = "correct the location or leave the shard out of it"
-    if is_url(source.location):
+    if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
