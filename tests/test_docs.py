@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("scripts/**/README.md"))]
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```sh\n(?P<code>.*?)^```$", re.M | re.S
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```sh\n(?P<code>.*?)^```$", re.M | re.S
 )
 REASONS = {
     "installs the development packages": 1,
