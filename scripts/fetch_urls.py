@@ -12,7 +12,7 @@ from allrounder.fetch_urls import listing
 from allrounder.history.local_files import local_states, remember_states
 from allrounder.history.lock import pinned_candidates
 from allrounder.params.loading import load_params
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import parse_stage_args
 
 
@@ -25,7 +25,7 @@ def main() -> None:
         new = [wnid for wnid in params.classes if wnid not in pinned]
         known, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
-            web = Web(params.network)
+            web = ListClient(params.network)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:

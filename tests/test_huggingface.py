@@ -21,7 +21,7 @@ from allrounder.params.schema import Network
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web import lists as web
 from allrounder.web.dataset_rows import MAX_PAGE
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import hub_token, may_send_token
 from project import Project
 from viewerserver import DATASET, REVISION, Reply, ViewerServer
@@ -67,7 +67,7 @@ def listed(
     viewer: ViewerServer, *wnids: str, network: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, list[Candidate]]:
     source = TypeAdapter[Source](Source).validate_python(viewer.source(**more))
-    asker = Web(Network(**(NETWORK | (network or {}))))
+    asker = ListClient(Network(**(NETWORK | (network or {}))))
     return listing.list_classes([source], wnids or (HUSKY, CAT), asker)
 
 

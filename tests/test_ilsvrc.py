@@ -21,7 +21,7 @@ from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources import ilsvrc
 from allrounder.params.schema import Network
 from allrounder.params.sources import FolderSource, IlsvrcSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from project import Project
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -83,7 +83,7 @@ FORMS: dict[str, Callable[[Path], Path]] = {
 
 def listed(location: Path, wnids: tuple[str, ...] = WNIDS) -> dict[str, list[Candidate]]:
     source = IlsvrcSource(kind="ilsvrc", location=str(location))
-    return listing.list_classes([source], wnids, Web(Network()))
+    return listing.list_classes([source], wnids, ListClient(Network()))
 
 
 TREES = {"tree", "train", *(form for form in FORMS if form.startswith("kaggle"))}
@@ -94,7 +94,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     location = FORMS[form](tmp_path / "copy")
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
-    expected = listing.list_classes([folder], WNIDS, Web(Network()))
+    expected = listing.list_classes([folder], WNIDS, ListClient(Network()))
     here = LocalPhotos(
         [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)
     )

@@ -12,7 +12,7 @@ from allrounder.core.rows import Status
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
 from allrounder.web.fetcher import login_places
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from webfaults.archives import photos_tar
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -93,10 +93,10 @@ def test_a_list_that_has_moved_to_another_host_takes_no_login_along(
     tmp_path: Path, server: Server, netrc: str, token: str
 ) -> None:
     (tmp_path / ".netrc").write_text(netrc)
-    web = Web(Network(allow_private=["localhost"]))
+    web = ListClient(Network(allow_private=["localhost"]))
     other = server.root.replace("127.0.0.1", "localhost")
     moved = server.url(f"to?url={quote(f'{other}/good/1', safe='')}")
-    assert web.answer(moved, "source", token).code == 200
+    assert web.api_reply(moved, "source", token).code == 200
     assert [e.headers["host"].split(":")[0] for e in server.log] == ["127.0.0.1", "localhost"]
     assert ["authorization" in e.headers for e in server.log] == [True, False]
 

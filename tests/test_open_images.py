@@ -22,7 +22,7 @@ from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.open_images import IMAGES, LABELS
 from allrounder.params.schema import Network
 from allrounder.params.sources import OpenImagesSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from bucket import Bucket, Fault
 from project import Project
 
@@ -108,7 +108,7 @@ def listed(
     source = OpenImagesSource(
         kind="open-images", location=bucket.base, photos=f"{bucket.base}/photos", **more
     )
-    return listing.list_classes([source], wnids, Web(NETWORK))
+    return listing.list_classes([source], wnids, ListClient(NETWORK))
 
 
 def ids(candidates: list[Candidate]) -> list[str]:
@@ -225,7 +225,7 @@ def test_what_changed_meanwhile_is_read_from_its_start(bucket: Bucket) -> None:
         listing.list_classes(
             [OpenImagesSource(kind="open-images", location=bucket.base, parts=["validation"])],
             (DOG,),
-            Web(NETWORK.model_copy(update={"tries": 1})),
+            ListClient(NETWORK.model_copy(update={"tries": 1})),
         )
     bucket.files[path] = f"{LABEL_HEADER}\n{label(4, DOG_MID)}\n{label(2, CAT_MID)}\n".encode()
     assert ids(listed(bucket, parts=["validation"])[DOG]) == [image_id(4)]

@@ -10,7 +10,7 @@ from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Status
 from allrounder.params.schema import Network
 from allrounder.web.cache import cached_file
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.transfer import Transfers
 from loopback import Handler, Loopback
 from webfaults.project import WNID, Project
@@ -101,7 +101,7 @@ def test_what_is_no_proxy_is_refused_and_not_said(
     monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
     monkeypatch.setenv(name, f"http://me:s3cret@{place}")
-    for use in (lambda: Web(Network()), lambda: Transfers(Network())):
+    for use in (lambda: ListClient(Network()), lambda: Transfers(Network())):
         with pytest.raises(UsageError, match=f"environment: {name}: is no address") as caught:
             use()
         assert "s3cret" not in str(caught.value)
@@ -112,10 +112,10 @@ def test_a_proxy_of_an_unknown_kind_is_refused_and_not_said(
 ) -> None:
     monkeypatch.setenv("all_proxy", "socks9://me:s3cret@h:1")
     with pytest.raises(UsageError, match="environment: all_proxy: is no address") as caught:
-        Web(Network())
+        ListClient(Network())
     assert "s3cret" not in str(caught.value)
     monkeypatch.setenv("all_proxy", "socks5h://me:s3cret@h:1")
-    Web(Network())
+    ListClient(Network())
 
 
 def test_a_proxy_that_does_not_answer_is_named_without_its_password(
@@ -124,5 +124,5 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
     with pytest.raises(DataError, match="Unable to connect to proxy") as caught:
-        cached_file(Web(Network(tries=1)), "http://h.example/l.txt", "source")
+        cached_file(ListClient(Network(tries=1)), "http://h.example/l.txt", "source")
     assert "s3cret" not in str(caught.value)

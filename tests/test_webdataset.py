@@ -24,7 +24,7 @@ from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.webdataset import Photo, ShardCache, samples
 from allrounder.params.schema import Network
 from allrounder.params.sources import MAX_FILES, WebdatasetSource, expand_braces
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from project import Project
 from shardserver import ShardServer
 from webfaults.archives import make_tar, plain, special
@@ -67,7 +67,7 @@ def listed(
     location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
 ) -> dict[str, list[Candidate]]:
     source = WebdatasetSource(kind="webdataset", location=str(location), **more)
-    return listing.list_classes([source], wnids, Web(NETWORK))
+    return listing.list_classes([source], wnids, ListClient(NETWORK))
 
 
 def here(folder: Path, *bodies: bytes) -> str:

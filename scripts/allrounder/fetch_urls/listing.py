@@ -17,14 +17,14 @@ from allrounder.core.tables import write_csv
 from allrounder.core.urls import MAX_URL_LENGTH, parse_slice, photo_key
 from allrounder.fetch_urls import sources
 from allrounder.params.sources import Source
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
 OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 
 
 def list_classes(
-    asked: Sequence[Source], keys: Sequence[str], web: Web, known: int = 0
+    asked: Sequence[Source], keys: Sequence[str], web: ListClient, known: int = 0
 ) -> dict[str, list[Candidate]]:
     """Ask the sources one after the other; a class's candidates stand in the sources' order.
 

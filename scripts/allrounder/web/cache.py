@@ -12,7 +12,13 @@ from tqdm import tqdm
 from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
 from allrounder.core.urls import is_url
-from allrounder.web.lists import MAX_PAGE, BrokenBodyError, Web, content_length, content_range
+from allrounder.web.lists import (
+    MAX_PAGE,
+    BrokenBodyError,
+    ListClient,
+    content_length,
+    content_range,
+)
 from allrounder.web.policy import is_offline, not_cached_error
 
 
@@ -88,7 +94,7 @@ _CHUNK = 2**16
 """Bytes; what of a chunk came before a break is lost."""
 
 
-def local_or_cached_list(location: str, web: Web, what: str, sha256: str = "") -> Path:
+def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str = "") -> Path:
     """The file of a listing, which is here or on the web.
 
     Raises DataError when it is not to be had, or is another than `sha256` says.
@@ -102,12 +108,14 @@ def local_or_cached_list(location: str, web: Web, what: str, sha256: str = "") -
     return path
 
 
-def cached_page(web: Web, url: str, what: str) -> bytes:
+def cached_page(web: ListClient, url: str, what: str) -> bytes:
     """A small listing, at most MAX_PAGE bytes. Raises DataError as `fetched` does."""
     return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
 
 
-def cached_file(web: Web, url: str, what: str, sha256: str = "", most: int = MAX_LISTING) -> Path:
+def cached_file(
+    web: ListClient, url: str, what: str, sha256: str = "", most: int = MAX_LISTING
+) -> Path:
     """The file that a URL gives, from the cache where that still holds; not to be changed.
 
     A cached file of the pinned hash is taken unasked. Raises DataError that starts with `what`
@@ -135,7 +143,7 @@ def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
         )
 
 
-def _ask(web: Web, kept: CachedFile, entry: CacheEntry | None, what: str, most: int) -> None:
+def _ask(web: ListClient, kept: CachedFile, entry: CacheEntry | None, what: str, most: int) -> None:
     """Bring the file up to date; goes on where it broke off, as often as the params allow."""
     tries = web.tries
     while True:
@@ -152,7 +160,7 @@ def _ask(web: Web, kept: CachedFile, entry: CacheEntry | None, what: str, most: 
 
 
 def _once(
-    web: Web,
+    web: ListClient,
     kept: CachedFile,
     entry: CacheEntry | None,
     begun: CacheEntry | None,

@@ -85,7 +85,7 @@ class BrokenBodyError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiReply:
     """An answer of whatever code, with its whole body; the headers' names in any case."""
 
     code: int
@@ -119,7 +119,7 @@ class _Session(requests.Session):
             prepared_request.headers.pop("Authorization", None)
 
 
-class Web:
+class ListClient:
     """One session for all listings of a run; offline, it asks for nothing."""
 
     def __init__(self, network: Network):
@@ -182,7 +182,7 @@ class Web:
                 raise DataError(f"{what}: {url} answered {said}{_way_out(response.status_code)}")
             yield response
 
-    def answer(self, url: str, what: str, token: str = "") -> Answer:
+    def api_reply(self, url: str, what: str, token: str = "") -> ApiReply:
         """An API's answer, also one of another code than 200; `token` goes along as its bearer's.
 
         Raises DataError when it cannot be reached or has more than MAX_PAGE bytes, or we are
@@ -194,7 +194,7 @@ class Web:
                 body += chunk
                 if len(body) > MAX_PAGE:
                     raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
-            return Answer(response.status_code, response.headers, bytes(body))
+            return ApiReply(response.status_code, response.headers, bytes(body))
 
     def wait(self, number: int) -> None:
         """Wait before try `number` (from 1 on) of something that broke off, at random."""

@@ -13,14 +13,14 @@ import requests
 from allrounder.core.errors import DataError
 from allrounder.core.tarstream import BLOCK, Reader, open_tar
 from allrounder.core.urls import is_url
-from allrounder.web.lists import Web, content_length, content_range
+from allrounder.web.lists import ListClient, content_length, content_range
 
 _CHUNK = 2**16
 """Bytes read at once; of a piece that breaks off, nothing counts."""
 
 
 @contextmanager
-def open_shard(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | None, str]]:
+def open_shard(shard: str, web: ListClient, what: str) -> Iterator[tuple[Reader, int | None, str]]:
     """A reader of a shard, its size in bytes or None, and its ETag or ''.
 
     Raises DataError that starts with `what` when it cannot be opened or read.
@@ -37,7 +37,7 @@ def open_shard(shard: str, web: Web, what: str) -> Iterator[tuple[Reader, int | 
         raise DataError(f"{what}: {shard}: {error.strerror}") from None
 
 
-def shard_etag(shard: str, web: Web, what: str) -> str:
+def shard_etag(shard: str, web: ListClient, what: str) -> str:
     """A shard's ETag or '', from its first bytes; DataError when the server gives no parts."""
     ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
     with web.stream(shard, what, ranges, expect=(200, 206)) as response:
@@ -49,7 +49,7 @@ def shard_etag(shard: str, web: Web, what: str) -> str:
 class _WebReader:
     """Reads one file of the web forwards, whatever breaks in between."""
 
-    def __init__(self, url: str, web: Web, what: str, stack: ExitStack):
+    def __init__(self, url: str, web: ListClient, what: str, stack: ExitStack):
         self._url, self._web, self._what, self._stack = url, web, what, stack
         self._position, self._rest = 0, b""  # of what has come and was not asked for yet
         self._breaks = 0

@@ -10,12 +10,12 @@ from typing import cast
 
 from allrounder.core.rows import Candidate
 from allrounder.params.sources import Source
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 Listing = Iterator[tuple[str, Candidate]]
 
 
-def candidates(source: Source, wnids: Sequence[str], web: Web) -> Listing:
+def candidates(source: Source, wnids: Sequence[str], web: ListClient) -> Listing:
     """Yield what a source lists for the classes. Raises DataError when it cannot be read."""
     module = import_module(f"{__name__}.{source.module}")  # only the kinds that are used
     return cast(Listing, module.candidates(source, wnids, web))

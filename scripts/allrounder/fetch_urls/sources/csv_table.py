@@ -22,7 +22,7 @@ from allrounder.core.text import one_line
 from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable
 from allrounder.fetch_urls.sources.packed import open_list
 from allrounder.params.sources import CsvSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 MAX_LINE = 2**20
 """Characters of a line at most: what is longer is no list of URLs."""
@@ -129,7 +129,7 @@ _SHOWN = 8
 
 
 def candidates(
-    source: CsvSource, wnids: Sequence[str], web: Web
+    source: CsvSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows whose label means one of the classes, in the table's order.
 

@@ -11,11 +11,11 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.urls import parse_slice
 from allrounder.params.sources import FolderSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: FolderSource, wnids: Sequence[str], web: Web
+    source: FolderSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
 

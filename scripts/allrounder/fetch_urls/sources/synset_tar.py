@@ -8,11 +8,11 @@ from pathlib import Path
 
 from allrounder.core.rows import Candidate
 from allrounder.params.sources import SynsetTarSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: SynsetTarSource, wnids: Sequence[str], web: Web
+    source: SynsetTarSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the archive of each class: one candidate, whose id is the wnid.
 

@@ -12,14 +12,14 @@ from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
 from allrounder.fetch_urls.sources.packed import BROKEN, open_list
 from allrounder.params.sources import UrlListSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 _LONGEST = 2**20
 """Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
 
 
 def candidates(
-    source: UrlListSource, wnids: Sequence[str], web: Web
+    source: UrlListSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the lines of the classes, in the list's order.
 

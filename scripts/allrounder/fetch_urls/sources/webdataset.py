@@ -22,7 +22,7 @@ from allrounder.core.text import one_line
 from allrounder.core.urls import Slice, is_url
 from allrounder.params.sources import WebdatasetSource
 from allrounder.web.cache import CACHE
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import is_offline
 from allrounder.web.remote_file import open_shard, shard_etag
 
@@ -100,7 +100,7 @@ class Sample:
 
 
 def candidates(
-    source: WebdatasetSource, wnids: Sequence[str], web: Web
+    source: WebdatasetSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
@@ -135,7 +135,7 @@ def _listed(
         )
 
 
-def _photos(shard: str, label_key: str, web: Web, what: str, first: bool) -> Iterator[Photo]:
+def _photos(shard: str, label_key: str, web: ListClient, what: str, first: bool) -> Iterator[Photo]:
     """The photos of a shard: as they were when this very version was read, or read now."""
     kept = ShardCache(shard, label_key)
     if is_url(shard) and (first or kept.exists):
