@@ -25,7 +25,7 @@ def main() -> None:
         new = [wnid for wnid in params.classes if wnid not in pinned]
         known, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
-            web = ListClient(params.network)
+            web = ListClient(params.network, params.sources)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:
