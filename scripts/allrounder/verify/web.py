@@ -18,7 +18,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes
-from allrounder.core.tarstream import Member
+from allrounder.core.tarreader import Member
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
 from allrounder.history.versions import VersionFiles, folder_list, outputs, repository

@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from allrounder.core.errors import DataError
-from allrounder.core.tarstream import BLOCK, Reader, open_tar
+from allrounder.core.tarreader import BLOCK, Reader, open_tar
 from allrounder.core.urls import is_url
 from allrounder.web.lists import ListClient, content_length, content_range
 
