@@ -14,8 +14,8 @@ from allrounder.core.files import stage_lock
 from allrounder.history.versions import outputs, repository
 from allrounder.verify import local as verifylocal
 from allrounder.verify import remote as verifyremote
+from allrounder.verify.drift import sample_photos, taken_photos
 from allrounder.verify.findings import findings_json, findings_lines, print_json, print_lines
-from allrounder.verify.web import sample_photos, taken_photos
 
 EPILOG = "exit codes: 0 all well; 1 something is not as it should be; 2 bad usage or params"
 
@@ -76,7 +76,7 @@ def _web(count: int | None, json: bool) -> None:
     from allrounder.params.loading import load_params
     from allrounder.verify import web as verifyweb
     from allrounder.verify import webreport  # slow to import
-    from allrounder.verify.validators import Validators
+    from allrounder.verify.web import Validators
 
     params = load_params()
     with stage_lock("verify") as folder:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from allrounder.core.files import hash_files
 from allrounder.history.versions import Output, output_md5, parse_folder_object
-from allrounder.verify.validators import Validators
-from allrounder.verify.web import Form, TakenPhoto, sample_photos
+from allrounder.verify.drift import Form, TakenPhoto, sample_photos
+from allrounder.verify.web import Validators
 from photoserver import PhotoServer
 from project import Project
 from test_s3 import KEYS, s3  # noqa: F401  (a fixture)
@@ -531,7 +531,7 @@ def test_an_archive_is_asked_once_and_only_as_far_as_needed(
     server.instead = {f"/tars/{CAT}.tar": [(200, b"<html>" * 1000, {})]}
     found = web(built, expect=1)
     details = {one["detail"] for one in found["problems"] if CAT in one["url"]}
-    assert [words.partition(":")[0] for words in details] == ["no tar any more"]
+    assert [words.partition(":")[0] for words in details] == ["no longer a tar"]
 
 
 def test_files_of_this_machine_are_compared_and_unknown_forms_are_counted(pulled: Project) -> None:
@@ -609,13 +609,11 @@ def test_a_sample_is_even_nested_and_the_same_for_everybody(
     rng.shuffle(shuffled)
     assert sample_photos(shuffled, count) == chosen
     assert sample_photos(photos, count + 1)[: len(chosen)] == chosen
-    per_class = {photo.wnid: 0 for photo in photos}
+    per_class = {photo.key: 0 for photo in photos}
     for photo in chosen:
-        per_class[photo.wnid] += 1
+        per_class[photo.key] += 1
     left = {
-        p.wnid: n
-        for p in photos
-        if (n := per_class[p.wnid]) < sum(q.wnid == p.wnid for q in photos)
+        p.key: n for p in photos if (n := per_class[p.key]) < sum(q.key == p.key for q in photos)
     }
     assert not left or max(per_class.values()) - min(left.values()) <= 1
 
