@@ -170,7 +170,11 @@ def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) 
 @pytest.mark.parametrize(
     ("change", "named", "words"),
     [
-        (lambda text: text.replace("046a31bbec0bb16e32", "0" * 18), PHOTO, "do not match manifest.csv"),
+        (
+            lambda text: text.replace("046a31bbec0bb16e32", "0" * 18),
+            PHOTO,
+            "do not match manifest.csv",
+        ),
         (lambda text: text[:-50], MANIFEST, "line 201: bad row"),
         (lambda text: text.replace("file,split", "file,\0split"), MANIFEST, "unknown column"),
     ],
