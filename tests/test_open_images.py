@@ -383,5 +383,7 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
     assert clone.files("data/urls", "data/raw") == before
     said = clone.run("python", "scripts/download.py", "--offline", expect=1)
     assert "connection_error" not in said
-    assert f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said
+    assert (
+        f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said
+    )
     assert clone.files("data/urls", "data/raw") == before

@@ -85,7 +85,7 @@ def test_a_whole_version_is_whole(pulled: Project) -> None:
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
     said = pulled.run(sys.executable, "scripts/verify.py")
     files = sum(out["files"] for out in found["outs"].values())
-    assert said.splitlines()[-1] == f"all {files} files are as dvc.lock says"
+    assert said.splitlines()[-1] == f"all {files} files match dvc.lock"
     assert pulled.changes == ""
 
 
@@ -115,7 +115,7 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
 
     said = pulled.run(sys.executable, "scripts/verify.py", expect=1)
     assert "\x1b" not in said
-    assert "error: 6 files are not as this version has them" in said
+    assert "error: 6 files do not match this version" in said
     for path in problems(found):
         assert path.replace("\x1b", "?") in said
 
@@ -170,7 +170,11 @@ def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) 
 @pytest.mark.parametrize(
     ("change", "named", "words"),
     [
-        (lambda text: text.replace("046a31bbec0bb16e32", "0" * 18), PHOTO, "manifest.csv names"),
+        (
+            lambda text: text.replace("046a31bbec0bb16e32", "0" * 18),
+            PHOTO,
+            "do not match manifest.csv",
+        ),
         (lambda text: text[:-50], MANIFEST, "line 201: bad row"),
         (lambda text: text.replace("file,split", "file,\0split"), MANIFEST, "unknown column"),
     ],

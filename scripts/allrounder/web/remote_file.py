@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from allrounder.core.errors import DataError
-from allrounder.core.tarstream import BLOCK, Reader, open_tar
+from allrounder.core.tarreader import BLOCK, Reader, open_tar
 from allrounder.core.urls import is_url
 from allrounder.web.lists import BrokenBodyError, ListClient, content_length, content_range
 
