@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-import warmdvc
+import warm
 from photoserver import PhotoServer
 from project import Project, made_once, snapshot
 
@@ -52,9 +52,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _dvc_ends() -> Iterator[None]:
+def _warm_ends() -> Iterator[None]:
     yield
-    warmdvc.end()
+    warm.end()
 
 
 @pytest.fixture(scope="session")
