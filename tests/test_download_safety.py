@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Result, Status
-from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.urls import BadUrlError, is_public_address, request_url
 from allrounder.download.class_quota import SLACK, ClassQuota, Slot
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
@@ -242,6 +242,29 @@ def test_members_of_every_form_of_tar(form: int) -> None:
         names += [300 * "x" + ".jpg"]
     tar = make_tar([plain(name, name.encode()) for name in names], form)
     assert [member.body.decode() for member in parse(tar)] == names
+
+
+def test_a_streamed_member_has_its_pax_name_and_size() -> None:
+    tar = make_tar([plain("café.jpg", b"x"), plain("b.jpg", b"y")], tarfile.PAX_FORMAT)
+    assert [(member.name, member.body) for member in parse(tar)] == [
+        ("café.jpg", b"x"), ("b.jpg", b"y"),
+    ]  # fmt: skip
+    info = tarfile.TarInfo("x.jpg")
+    info.pax_headers = {"size": "600"}
+    tar = info.tobuf(tarfile.PAX_FORMAT) + b"x" * 600 + bytes(424) + make_tar([plain("y", b"y")])
+    assert [(member.name, len(member.body)) for member in parse(tar)] == [("x.jpg", 600), ("y", 1)]
+
+
+def test_a_streamed_sparse_file_is_refused() -> None:
+    info = tarfile.TarInfo("x.jpg")
+    info.pax_headers = {"GNU.sparse.major": "1"}
+    sparse = info.tobuf(tarfile.PAX_FORMAT)
+    info = tarfile.TarInfo("old.jpg")
+    info.type = tarfile.GNUTYPE_SPARSE
+    sparse += info.tobuf(tarfile.GNU_FORMAT)
+    found = [(m.name, m.status, m.detail) for m in parse(sparse + make_tar([plain("y", b"y")]))]
+    refused = (Status.NOT_IMAGE, "sparse file")
+    assert found == [("x.jpg", *refused), ("old.jpg", *refused), ("y", OK, "")]
 
 
 def test_a_member_that_says_it_is_absurdly_large_ends_the_reading() -> None:
@@ -479,7 +502,7 @@ def test_an_archive_that_is_none(tmp_path: Path, server: Server, tar: bytes) -> 
         ("reset/a.tar", Status.CONNECTION_ERROR, "connection reset"),
         ("hops/6?a.tar", Status.REDIRECT_ERROR, "more than 5 redirects"),
         ("loop/a.tar", Status.REDIRECT_ERROR, "loop"),
-        ("endless/a.tar", Status.TRUNCATED, "broken header (bad checksum)"),
+        ("endless/a.tar", Status.TRUNCATED, "broken header at byte 0 (bad checksum)"),
     ],
 )
 def test_an_archive_that_cannot_be_had(
@@ -533,7 +556,7 @@ import sys
 from pathlib import Path
 from webfaults.project import Project, WNID
 from webfaults.memory import peak
-from allrounder.core.tarstream import TarParser
+from allrounder.core.tarreader import TarParser
 before = peak()
 {work}
 print(peak() - before)

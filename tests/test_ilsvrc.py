@@ -14,7 +14,7 @@ import pytest
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import Reader, open_tar
+from allrounder.core.tarreader import Reader, open_tar
 from allrounder.core.urls import parse_slice
 from allrounder.download.crawl import LocalPhotos
 from allrounder.fetch_urls import listing

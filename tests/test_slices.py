@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Status
-from allrounder.core.tarstream import BrokenTarError, TarEntry, tar_entries
+from allrounder.core.tarreader import BrokenTarError, TarEntry, TarParser, tar_entries
 from allrounder.core.urls import Slice, container_of, is_archive, is_local_file, is_url, parse_slice
 from allrounder.web.archives import member_candidate
 from shardserver import ShardServer
@@ -107,6 +107,10 @@ def test_the_walk_finds_what_tarfile_finds(
     with tarfile.open(fileobj=io.BytesIO(body)) as tar:
         expected = [(info.name, info.offset_data + start, info.size) for info in tar]
     assert [(entry.name, entry.offset, entry.size) for entry in found] == expected
+    streamed = list(TarParser(2000).feed(body))
+    assert [(m.name, m.body_offset + start, len(m.body)) for m in streamed if m.body] == [
+        one for one in expected if one[2]
+    ]
     contents = (b"\0" * start + body)[:]
     assert [contents[entry.offset : entry.end] for entry in found] == [c for _, c in items]
 

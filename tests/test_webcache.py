@@ -183,7 +183,7 @@ def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoS
     clone.edit(per_class=12)
     said = clone.script("download", expect=1, ALLROUNDER_OFFLINE="1")
     tar = f"{server.base}/tars/{HUSKY}.tar"
-    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be asked ({tar})" in said
+    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be requested ({tar})" in said
     assert clone.files("data/urls", "data/raw") == before
     assert not server.asked
     clone.script("download")

@@ -7,7 +7,7 @@ from pathlib import Path
 from allrounder.core.names import url_id
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
-from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.text import printable
 from allrounder.core.urls import parse_slice
 from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure

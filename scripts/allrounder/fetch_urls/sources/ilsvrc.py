@@ -10,7 +10,7 @@ from pathlib import Path
 
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import BrokenTarError, TarEntry, open_tar, tar_entries
+from allrounder.core.tarreader import BrokenTarError, TarEntry, open_tar, tar_entries
 from allrounder.core.urls import Slice
 from allrounder.fetch_urls.sources import folder
 from allrounder.params.sources import IlsvrcSource

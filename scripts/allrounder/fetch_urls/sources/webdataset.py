@@ -17,7 +17,7 @@ from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import BrokenTarError, Reader, TarEntry, tar_entries
+from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
 from allrounder.core.text import one_line
 from allrounder.core.urls import Slice, is_url
 from allrounder.params.sources import WebdatasetSource
