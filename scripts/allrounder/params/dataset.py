@@ -1,4 +1,4 @@
-"""How the params name and number the dataset's classes, folders and splits."""
+"""Names and numbers of the dataset's classes, folders and splits."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ SIDES = ("train", "val", "test")
 
 
 def split_names(rules: Split) -> list[str]:
-    """The names of the splits that a photo may be in: sides, or the folds it is val of."""
+    """Return the splits that a photo may be in: train, val, test, or the fold it is val of."""
     if rules.kfold:
         return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
     return list(SIDES[: len(rules.ratio)])
 
 
 def split_folders(rules: Split) -> dict[str, str]:
-    """The folders of photos, and the split each stands for; '' for the copies in folds' train."""
+    """Return the folders of photos and the split of each; '' for the copies in folds' train."""
     if not rules.kfold:
         return {side: side for side in split_names(rules)}
     return {
@@ -29,7 +29,7 @@ def split_folders(rules: Split) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class DatasetClass:
-    """A class as the dataset names and numbers it."""
+    """A class, its index and its names in the dataset."""
 
     index: int
     wnid: str
@@ -39,7 +39,7 @@ class DatasetClass:
 
 
 def dataset_classes(params: Params) -> list[DatasetClass]:
-    """The classes in the params' order, their folders named as `split.folders` says."""
+    """Return the classes in the params' order, with folders named by `split.folders`."""
     named = class_labels(params.classes)
     found = []
     for index, (wnid, voc) in enumerate(params.classes.items()):
