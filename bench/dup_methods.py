@@ -69,7 +69,7 @@ class Ours:
 
 
 def _look(path: Path) -> Fingerprint | None:
-    return normalize(path.read_bytes(), Clean()).look  # type: ignore[call-arg]
+    return normalize(path.read_bytes(), Clean()).fingerprint  # type: ignore[call-arg]
 
 
 class Hashes:

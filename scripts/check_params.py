@@ -9,6 +9,7 @@ from allrounder.core.paths import PARAMS
 from allrounder.history.local_files import changed_files
 from allrounder.history.lock import only_the_order_changed, relist_command
 from allrounder.params.loading import json_schema, load_params
+from allrounder.params.reference import markdown
 
 
 def main() -> None:
@@ -16,9 +17,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    parser.add_argument("--markdown", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
     if args.schema:
         sys.stdout.write(json_schema())
+    elif args.markdown:
+        sys.stdout.write(markdown())
     else:
         params = load_params(args.file)
         if only_the_order_changed(params.classes):

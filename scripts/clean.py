@@ -1,13 +1,13 @@
-"""Stage clean: drops what is corrupt, a placeholder, a copy or in two classes; into data/clean.
+"""Stage clean: drops corrupt photos, placeholders and duplicates; writes data/clean.
 
-What is kept is upright RGB JPEG without metadata; README lists the reasons.
+Kept photos are upright RGB or grey JPEGs without metadata. docs/cleaning.md lists the reasons.
 """
 
 import argparse
 import gc
 import sys
 
-from allrounder.clean.cleaning import check_classes, clean
+from allrounder.clean.cleaning import check_classes, check_decoders, clean
 from allrounder.core.errors import run
 from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
 from allrounder.core.paths import CLEAN, RAW, URLS, WORK
@@ -20,6 +20,8 @@ def main() -> None:
     """Parse, clean, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
+    for warning in check_decoders():
+        print(warning, file=sys.stderr)
     CLEAN.mkdir(parents=True, exist_ok=True)
     discard_committed(WORK / "download", locked_output("download"))
     with stage_lock("clean") as folder:
@@ -35,6 +37,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported is no garbage: it need not be looked through again and again
+    gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
     sys.exit(run(main))

@@ -1,6 +1,6 @@
 """Stage download: takes each class's first good photos, in rank order, into data/raw.
 
-What dvc.lock pins and what a run that was cut off left is not asked again; see README, 'Pins'.
+What dvc.lock pins and what a killed run left is not requested again.
 """
 
 import gc
@@ -26,23 +26,23 @@ def main() -> None:
     RAW.mkdir(parents=True, exist_ok=True)
     with stage_lock("download") as work:
         pinned = locked_output("download")
-        spool = Journal(work, rules_key(params), pins_ignored(), pinned)
+        journal = Journal(work, rules_key(params), pins_ignored(), pinned)
 
-        def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
-            own = spool.of_process(number) if number else spool
-            return Crawl(params, wnids, share, Folders(URLS, RAW, work), own)
+        def make(number: int, keys: Sequence[str], share: Share) -> Crawl:
+            own = journal.of_process(number) if number else journal
+            return Crawl(params, keys, share, Folders(URLS, RAW, work), own)
 
         try:
             results, traffic = crawl(params, make)
             remove_other_classes(RAW, params.classes)
             print_table(results, traffic)
             check_results(results, params, traffic)
-            spool.complete()
+            journal.complete()
         finally:
-            spool.close()
+            journal.close()
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported is no garbage: it need not be looked through again and again
+    gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
     sys.exit(run(main))

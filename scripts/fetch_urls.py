@@ -1,6 +1,6 @@
 """Stage fetch_urls: lists the candidates of every class, in rank order, into data/urls.
 
-Classes that dvc.lock already pins with the same sources keep their list; see README, 'Pins'.
+Classes that dvc.lock already pins with the same sources keep their list.
 """
 
 import sys
@@ -12,7 +12,7 @@ from allrounder.fetch_urls import listing
 from allrounder.history.local_files import local_states, remember_states
 from allrounder.history.lock import pinned_candidates
 from allrounder.params.loading import load_params
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import parse_stage_args
 
 
@@ -20,12 +20,12 @@ def main() -> None:
     """Parse, list, write."""
     parse_stage_args(__doc__)
     params = load_params()
-    with stage_lock("fetch_urls"):  # the cache too is for one run at a time
+    with stage_lock("fetch_urls"):  # this protects the cache too
         pinned = pinned_candidates(params)
         new = [wnid for wnid in params.classes if wnid not in pinned]
         known, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
-            web = Web(params.network)
+            web = ListClient(params.network, params.sources)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:

@@ -167,7 +167,7 @@ def test_a_voc_labels_classes_are_ilsvrcs_first_then_by_urls() -> None:
     found = classviews.of_voc("cat")
     assert [synset.ilsvrc_index for synset in found[:5]] == [284, 283, 281, 282, 285]
     assert all(synset.voc == "cat" for synset in found)
-    with pytest.raises(UsageError, match=r"'airplane' is no VOC label\. Did you mean aeroplane"):
+    with pytest.raises(UsageError, match=r"'airplane' is not a VOC label\. Did you mean aeroplane"):
         classviews.of_voc("airplane")
 
 
@@ -382,9 +382,11 @@ def test_a_tab_that_yaml_1_2_does_not_have_is_named(here: Path) -> None:
 def test_a_file_that_would_be_wrong_is_not_written(here: Path) -> None:
     path = here / "params.yaml"
     bad = DEFAULT.replace("per_class: 20", "per_class: lots")
-    with pytest.raises(UsageError, match=r"left as it was.*params\.yaml, line 20: per_class"):
+    with pytest.raises(
+        UsageError, match=r"is unchanged, because .*params\.yaml, line 20: per_class"
+    ):
         replace_checked(path, bad, load_params(path).classes)
-    with pytest.raises(UsageError, match="left as it was"):
+    with pytest.raises(UsageError, match="is unchanged, because"):
         replace_checked(path, DEFAULT, {})
     assert path.read_bytes() == DEFAULT.encode()
     assert [entry.name for entry in here.iterdir()] == ["params.yaml"]
@@ -416,7 +418,7 @@ def test_adding_then_removing_gives_the_same_bytes(
 def test_mistakes_of_adding_and_removing(here: Path) -> None:
     path = Path("params.yaml")
     for query, words in {
-        HUSKY: r"n02109961 \(Eskimo dog\) is there already, as class 0",
+        HUSKY: r"n02109961 \(Eskimo dog\) is already in it, as class 0",
         "dog+": r"n02084071\+ \(dog\) shares photos with n02109961 \(Eskimo dog\)",
         "heterotroph+": "none of ILSVRC's classes is a heterotroph",
     }.items():
@@ -424,7 +426,7 @@ def test_mistakes_of_adding_and_removing(here: Path) -> None:
             add(path, query)
     with pytest.raises(UsageError, match=r"is no 'cat'\. Did you mean dog"):
         add(path, GOLDEN, "cat")
-    with pytest.raises(UsageError, match=r"'dgo' is no VOC label\. Did you mean dog"):
+    with pytest.raises(UsageError, match=r"'dgo' is not a VOC label\. Did you mean dog"):
         add(path, "teapot", "dgo")
     with pytest.raises(UsageError, match=r"params\.yaml: no class 'golden retriever'; .* lists"):
         remove(path, "golden retriever")

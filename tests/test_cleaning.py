@@ -12,22 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from draw import FAULTS, GOOD_KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean import jpeg
+from allrounder.clean import cleaning, jpeg
+from allrounder.clean.cleaning import check_decoders
 from allrounder.clean.curate import Item, curate
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import THUMB, Fingerprint, Similarity, fingerprint
-from allrounder.clean.jpeg import BrokenJpegError, parse, taken
+from allrounder.clean.jpeg import BrokenJpegError, joined, parse
 from allrounder.clean.near import close_pairs, components, near_pairs
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import flickr_photo_id
 from allrounder.params.schema import Clean
+from draw import FAULTS, GOOD_KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -72,7 +73,7 @@ def test_nothing_else_of_the_sample_is_dropped(fates: dict[str, Status]) -> None
 
 
 def test_every_drawn_file_is_what_the_script_draws(tmp_path: Path) -> None:
-    script = ROOT / "tests" / "sample" / "draw.py"
+    script = ROOT / "sample" / "draw.py"
     subprocess.run([sys.executable, script, "--out", tmp_path], check=True, capture_output=True)
     drawn = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.glob("*/*")}
     assert drawn == {p.relative_to(SAMPLE): p.read_bytes() for p in SAMPLE.glob("*/*")}
@@ -102,7 +103,7 @@ def test_a_plain_jpeg_keeps_its_data_and_loses_its_metadata(progressive: bool, m
     photo = normalize(full + b"secret trailer", RULES)
     assert photo.status is Status.OK
     assert b"secret" not in photo.body
-    assert photo.body == taken(plain, parse(plain).kept)
+    assert photo.body == joined(plain, parse(plain).kept)
     assert Image.open(io.BytesIO(photo.body)).tobytes() == Image.open(io.BytesIO(full)).tobytes()
 
 
@@ -189,7 +190,7 @@ def test_a_scan_ends_at_the_first_marker(before: bytes, scan: list[bytes], piece
 @given(body=st.binary(max_size=300), head=st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xe0"]))
 def test_stripping_any_bytes_gives_bytes_or_its_error(body: bytes, head: bytes) -> None:
     with contextlib.suppress(BrokenJpegError):
-        assert taken(head + body, parse(head + body).kept)[:2] == b"\xff\xd8"
+        assert joined(head + body, parse(head + body).kept)[:2] == b"\xff\xd8"
 
 
 def item(
@@ -387,3 +388,15 @@ def test_damage_in_mid_file_is_noticed() -> None:
         body[middle : middle + 200] = rng.integers(0, 256, 200, dtype=np.uint8).tobytes()
         noticed += normalize(bytes(body), RULES).status is Status.CORRUPT
     assert noticed >= 18
+
+
+def test_another_decoder_than_the_pinned_one_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check_decoders() == []
+    pins = tmp_path / "decoders.txt"
+    pins.write_text("numpy==1.0\npillow==1.0\npillow==2.0\nsimplejpeg==0.1\n")
+    monkeypatch.setattr(cleaning, "DECODERS", pins)
+    warnings = check_decoders()
+    assert len(warnings) == 3
+    assert "1.0 or 2.0 is pinned" in warnings[1]

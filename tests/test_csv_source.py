@@ -25,7 +25,7 @@ from allrounder.fetch_urls import listing
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from loopback import Handler, Loopback
 from project import Project
 from webfaults import archives
@@ -70,7 +70,7 @@ def listed(
     source = TypeAdapter[Source](Source).validate_python(
         {"kind": "csv", "location": str(location)} | more
     )
-    return listing.list_classes([source], wnids, Web(Network(tries=2, total_timeout=30)))
+    return listing.list_classes([source], wnids, ListClient(Network(tries=2, total_timeout=30)))
 
 
 def written(tmp_path: Path, name: str, body: bytes | str) -> Path:

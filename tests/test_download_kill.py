@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from allrounder.core.errors import run
-from allrounder.core.results import Result
-from allrounder.core.rows import Status
-from allrounder.history.journal import Journal, JournalEntry
+from allrounder.core.rows import Result, Status
+from allrounder.history.journal import Journal
 from webfaults.archives import ARCHIVES, photos_tar
 from webfaults.project import OTHER, THIRD, WNID, Project, kill
 from webfaults.server import Exchange, Server
@@ -190,13 +189,14 @@ def noted(folder: Path, *urls: str) -> None:
     """Note a good photo for each URL."""
     kept = Journal(folder, "key", fresh=False)
     for url in urls:
-        kept.add(url, JournalEntry(_good(url)), url.encode())
+        kept.add(url, _good(url), url.encode())
     kept.close()
 
 
 def _good(url: str) -> Result:
     body = url.encode()
-    return Result(Status.OK, "", url, len(body), hashlib.sha256(body).hexdigest(), "jpg")
+    sha256 = hashlib.sha256(body).hexdigest()
+    return Result(Status.OK, final_url=url, bytes=len(body), sha256=sha256, suffix="jpg")
 
 
 def remembered(folder: Path, *urls: str) -> list[str]:

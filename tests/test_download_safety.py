@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.results import Result
-from allrounder.core.rows import Candidate, RawRow, Status
-from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.rows import Candidate, RawRow, Result, Status
+from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.urls import BadUrlError, is_public_address, request_url
 from allrounder.download.class_quota import SLACK, ClassQuota, Slot
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
@@ -168,7 +167,7 @@ def test_a_path_in_a_folder_of_the_sources_is_read(tmp_path: Path) -> None:
     project = Project(tmp_path, {WNID: ["photos/1.jpg", "photos/2.tar", "photos/3.jpg"]})
     rows = project.crawl()
     project.check_accounts()
-    assert [row.status for row in rows] == [OK, OK, OK, Status.UNUSED, Status.CONNECTION_ERROR]
+    assert [row.status for row in rows] == [OK, OK, OK, Status.ARCHIVE, Status.CONNECTION_ERROR]
 
 
 @pytest.mark.parametrize("name", ["a\0b.jpg", 300 * "a"], ids=["NUL", "too long"])
@@ -243,6 +242,29 @@ def test_members_of_every_form_of_tar(form: int) -> None:
         names += [300 * "x" + ".jpg"]
     tar = make_tar([plain(name, name.encode()) for name in names], form)
     assert [member.body.decode() for member in parse(tar)] == names
+
+
+def test_a_streamed_member_has_its_pax_name_and_size() -> None:
+    tar = make_tar([plain("café.jpg", b"x"), plain("b.jpg", b"y")], tarfile.PAX_FORMAT)
+    assert [(member.name, member.body) for member in parse(tar)] == [
+        ("café.jpg", b"x"), ("b.jpg", b"y"),
+    ]  # fmt: skip
+    info = tarfile.TarInfo("x.jpg")
+    info.pax_headers = {"size": "600"}
+    tar = info.tobuf(tarfile.PAX_FORMAT) + b"x" * 600 + bytes(424) + make_tar([plain("y", b"y")])
+    assert [(member.name, len(member.body)) for member in parse(tar)] == [("x.jpg", 600), ("y", 1)]
+
+
+def test_a_streamed_sparse_file_is_refused() -> None:
+    info = tarfile.TarInfo("x.jpg")
+    info.pax_headers = {"GNU.sparse.major": "1"}
+    sparse = info.tobuf(tarfile.PAX_FORMAT)
+    info = tarfile.TarInfo("old.jpg")
+    info.type = tarfile.GNUTYPE_SPARSE
+    sparse += info.tobuf(tarfile.GNU_FORMAT)
+    found = [(m.name, m.status, m.detail) for m in parse(sparse + make_tar([plain("y", b"y")]))]
+    refused = (Status.NOT_IMAGE, "sparse file")
+    assert found == [("x.jpg", *refused), ("old.jpg", *refused), ("y", OK, "")]
 
 
 def test_a_member_that_says_it_is_absurdly_large_ends_the_reading() -> None:
@@ -371,24 +393,24 @@ MANY = photos_tar(40)
 LOTS = {"per_class": 100}
 
 
-def facts(rows: list[RawRow]) -> list[tuple[str, Status, str, str]]:
-    """What must be the same however an archive came."""
-    return [(row.url.partition("#")[2], row.status, row.detail, row.sha256) for row in rows]
+def facts(rows: list[RawRow]) -> list[tuple[str, Status, int | None, str]]:
+    """What must be the same however an archive arrives."""
+    return [(row.url.partition("#")[2], row.status, row.resume_at, row.sha256) for row in rows]
 
 
 @pytest.fixture
-def whole(tmp_path: Path, server: Server) -> list[tuple[str, Status, str, str]]:
+def whole(tmp_path: Path, server: Server) -> list[tuple[str, Status, int | None, str]]:
     """The members of an archive that came at once."""
     members, own = take(tmp_path, server, "tar", MANY, **LOTS)
     assert len(members) == 40
-    assert (own.status, own.detail) == (Status.UNUSED, f"the end; byte {40 * 2560}")
+    assert (own.status, own.resume_at) == (Status.ARCHIVE, None)
     return facts(members)
 
 
 def test_an_archive_is_read_no_further_than_needed(tmp_path: Path, server: Server) -> None:
     members, own = take(tmp_path, server, "tar", MANY, per_class=3)
     assert [row.status for row in members] == [OK] * 3
-    assert (own.status, own.detail) == (Status.UNUSED, f"the rest; byte {3 * 2560}")
+    assert (own.status, own.resume_at) == (Status.ARCHIVE, 3 * 2560)
 
 
 @pytest.mark.parametrize("behaviour", ["tar_redirected", "tar_after_503", "tar_no_length"])
@@ -397,7 +419,7 @@ def test_an_archive_in_other_ways(
 ) -> None:
     members, own = take(tmp_path, server, behaviour, MANY, **LOTS)
     assert facts(members) == whole
-    assert own.status is Status.UNUSED
+    assert own.status is Status.ARCHIVE
 
 
 def test_an_archive_in_pieces_goes_on_where_it_was_cut(
@@ -405,7 +427,7 @@ def test_an_archive_in_pieces_goes_on_where_it_was_cut(
 ) -> None:
     members, own = take(tmp_path, server, "tar_in_pieces", MANY, **LOTS)
     assert facts(members) == whole
-    assert own.status is Status.UNUSED
+    assert own.status is Status.ARCHIVE
     ranges = [e.headers["range"] for e in server.log if "range" in e.headers]
     assert ranges == [f"bytes={n * 7 * 2560}-" for n in range(1, len(ranges) + 1)]
 
@@ -415,7 +437,7 @@ def test_an_archive_from_a_server_without_ranges(
 ) -> None:
     members, own = take(tmp_path, server, "tar_without_range", MANY, **LOTS)
     assert facts(members) == whole
-    assert own.status is Status.UNUSED
+    assert own.status is Status.ARCHIVE
 
 
 def test_an_archive_that_never_comes_whole_keeps_what_came(
@@ -423,8 +445,8 @@ def test_an_archive_that_never_comes_whole_keeps_what_came(
 ) -> None:
     members, own = take(tmp_path, server, "tar_cut_then_reset", MANY, **LOTS)
     assert facts(members) == whole[:7]
-    detail = f"connection reset; byte {7 * 2560}"
-    assert (own.status, own.detail) == (Status.CONNECTION_ERROR, detail)
+    assert (own.status, own.detail) == (Status.CONNECTION_ERROR, "connection reset")
+    assert own.resume_at == 7 * 2560
 
 
 @pytest.mark.parametrize("behaviour", ["tar_wrong_range", "tar_unsure_range"])
@@ -433,7 +455,7 @@ def test_a_range_that_was_not_asked_for_is_not_taken_for_it(
 ) -> None:
     members, own = take(tmp_path, server, behaviour, MANY, **LOTS)
     assert facts(members) == whole[: len(members)]
-    assert len(members) == 40 or own.status is not Status.UNUSED
+    assert len(members) == 40 or own.status is not Status.ARCHIVE
 
 
 def test_the_rest_of_another_archive_is_not_taken_for_this_ones(
@@ -441,8 +463,9 @@ def test_the_rest_of_another_archive_is_not_taken_for_this_ones(
 ) -> None:
     members, own = take(tmp_path, server, "tar_changed", MANY, **LOTS)
     assert facts(members) == whole[:7]
-    detail = f"another archive than before the break; byte {7 * 2560}"
+    detail = "another archive than before the break"
     assert (own.status, own.detail) == (Status.TRUNCATED, detail)
+    assert own.resume_at == 7 * 2560
 
 
 @pytest.mark.parametrize("behaviour", ["tar", "tar_no_length"])
@@ -451,7 +474,8 @@ def test_an_archive_that_is_cut_at_its_source(
 ) -> None:
     members, own = take(tmp_path / "cut", server, behaviour, MANY[:6000], **LOTS)
     assert facts(members) == whole[:2]
-    assert (own.status, own.detail) == (Status.TRUNCATED, f"archive cut off; byte {2 * 2560}")
+    assert (own.status, own.detail) == (Status.TRUNCATED, "archive cut off")
+    assert own.resume_at == 2 * 2560
 
 
 def test_a_broken_header_in_the_middle(tmp_path: Path, server: Server, whole: list[object]) -> None:
@@ -460,7 +484,7 @@ def test_a_broken_header_in_the_middle(tmp_path: Path, server: Server, whole: li
     assert facts(members) == whole[:2]
     assert own.status is Status.TRUNCATED
     assert own.detail.startswith("broken header")
-    assert own.detail.endswith("; byte 5120")
+    assert own.resume_at == 5120
 
 
 @pytest.mark.parametrize("tar", [b"", b"<html>sorry</html>", photo()], ids=["empty", "page", "jpg"])
@@ -475,10 +499,10 @@ def test_an_archive_that_is_none(tmp_path: Path, server: Server, tar: bytes) -> 
     [
         ("status/404/a.tar", Status.HTTP_ERROR, "404"),
         ("status/500/a.tar", Status.HTTP_ERROR, "500"),
-        ("reset/a.tar", Status.CONNECTION_ERROR, "connection reset; byte 0"),
+        ("reset/a.tar", Status.CONNECTION_ERROR, "connection reset"),
         ("hops/6?a.tar", Status.REDIRECT_ERROR, "more than 5 redirects"),
         ("loop/a.tar", Status.REDIRECT_ERROR, "loop"),
-        ("endless/a.tar", Status.TRUNCATED, "broken header (bad checksum); byte 0"),
+        ("endless/a.tar", Status.TRUNCATED, "broken header at byte 0 (bad checksum)"),
     ],
 )
 def test_an_archive_that_cannot_be_had(
@@ -532,7 +556,7 @@ import sys
 from pathlib import Path
 from webfaults.project import Project, WNID
 from webfaults.memory import peak
-from allrounder.core.tarstream import TarParser
+from allrounder.core.tarreader import TarParser
 before = peak()
 {work}
 print(peak() - before)
@@ -639,7 +663,7 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
         rows.extend((candidate.url, outcome.status) for candidate, outcome in state.settle())
 
     while not state.done:
-        while slot := state.ask():
+        while slot := state.next_slot():
             in_flight.append(slot)
         assert in_flight, "neither done nor waiting for anything"
         assert len(in_flight) <= window
@@ -651,14 +675,14 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
                 rows.append((candidate.url, state.take(candidate, _outcome(status, sha256)).status))
                 if state.full:
                     break
-            state.drop_archive()
+            state.end_archive()
             rows.append((slot.candidate.url, Status.UNUSED))
         else:
-            state.answer(slot, _outcome(*answer))
+            state.record(slot, _outcome(*answer))
             good_asked += answer[0] is OK
         settle()
     good_asked += sum(listed[int(slot.candidate.image_id)][0] is OK for slot in in_flight)
-    rows.extend((candidate.url, Status.UNUSED) for candidate in state.leftovers())
+    rows.extend((candidate.url, Status.UNUSED) for candidate in state.unused())
     assert rows == expected(listed, quota)
     used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s in rows)
     assert good_asked - used <= SLACK
@@ -671,11 +695,11 @@ def _outcome(status: Status, sha256: str) -> Result:
 def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:
     state = ClassQuota((Candidate(str(n), f"http://host/{n}") for n in range(100)), 3, 64)
     slots = []
-    while slot := state.ask():
+    while slot := state.next_slot():
         slots.append(slot)
     assert len(slots) == 3 + SLACK
-    state.answer(slots[1], _outcome(OK, "a"))
-    assert state.ask() is None
+    state.record(slots[1], _outcome(OK, "a"))
+    assert state.next_slot() is None
 
 
 def test_a_tar_of_the_tests_is_a_tar() -> None:

@@ -15,14 +15,13 @@ from pydantic import TypeAdapter
 from allrounder.catalogue.labels import label_matcher
 from allrounder.catalogue.synsets import all_synsets
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.results import is_transient
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.fetch_urls import listing
 from allrounder.params.schema import Network
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web import lists as web
 from allrounder.web.dataset_rows import MAX_PAGE
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import hub_token, may_send_token
 from project import Project
 from viewerserver import DATASET, REVISION, Reply, ViewerServer
@@ -68,7 +67,7 @@ def listed(
     viewer: ViewerServer, *wnids: str, network: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, list[Candidate]]:
     source = TypeAdapter[Source](Source).validate_python(viewer.source(**more))
-    asker = Web(Network(**(NETWORK | (network or {}))))
+    asker = ListClient(Network(**(NETWORK | (network or {}))))
     return listing.list_classes([source], wnids or (HUSKY, CAT), asker)
 
 
@@ -440,9 +439,9 @@ PAGES: list[tuple[Reply, Status, str, int]] = [
     # the row's page, its fate, how often it is asked
     (error(404), Status.HTTP_ERROR, "404", 1),
     (error(410), Status.HTTP_ERROR, "410", 1),
-    (error(401), Status.HTTP_ERROR, "401; the dataset asks for a token", 1),
-    (error(403), Status.HTTP_ERROR, "403; the dataset asks for a token", 1),
-    (error(404, "ExternalAuthenticatedError"), Status.HTTP_ERROR,
+    (error(401), Status.NO_ACCESS, "401; the dataset asks for a token", 1),
+    (error(403), Status.NO_ACCESS, "403; the dataset asks for a token", 1),
+    (error(404, "ExternalAuthenticatedError"), Status.NO_ACCESS,
      "404; the dataset asks for a token", 1),
     (error(422), Status.HTTP_ERROR, "422", 1),
     (error(429), Status.HTTP_ERROR, "429", 2),
@@ -539,8 +538,8 @@ def test_without_a_token_the_run_says_so_once_and_another_asks_again(
     viewer.token = SECRET
     project = faults.Project(tmp_path, {HUSKY: urls}, sources=[viewer.source()])
     found = project.crawl_here()
-    assert {row.status for row in found} == {Status.HTTP_ERROR}
-    assert all(is_transient(row.status, row.detail) for row in found)
+    assert {row.status for row in found} == {Status.NO_ACCESS}
+    assert {row.http_status for row in found} == {401}
     assert capfd.readouterr().err.count(f"dataset {DATASET} answered 401: {TERMS}") == 1
     monkeypatch.setenv("HF_TOKEN", SECRET)
     assert {row.status for row in project.crawl_here()} == {Status.OK}

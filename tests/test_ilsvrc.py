@@ -14,14 +14,14 @@ import pytest
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import Reader, open_tar
+from allrounder.core.tarreader import Reader, open_tar
 from allrounder.core.urls import parse_slice
 from allrounder.download.crawl import LocalPhotos
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources import ilsvrc
 from allrounder.params.schema import Network
 from allrounder.params.sources import FolderSource, IlsvrcSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from project import Project
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -83,7 +83,7 @@ FORMS: dict[str, Callable[[Path], Path]] = {
 
 def listed(location: Path, wnids: tuple[str, ...] = WNIDS) -> dict[str, list[Candidate]]:
     source = IlsvrcSource(kind="ilsvrc", location=str(location))
-    return listing.list_classes([source], wnids, Web(Network()))
+    return listing.list_classes([source], wnids, ListClient(Network()))
 
 
 TREES = {"tree", "train", *(form for form in FORMS if form.startswith("kaggle"))}
@@ -94,7 +94,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     location = FORMS[form](tmp_path / "copy")
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
-    expected = listing.list_classes([folder], WNIDS, Web(Network()))
+    expected = listing.list_classes([folder], WNIDS, ListClient(Network()))
     here = LocalPhotos(
         [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)
     )
@@ -102,7 +102,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     for wnid in WNIDS:
         assert [c.image_id for c in found[wnid]] == [c.image_id for c in expected[wnid]]
         for photo, file in zip(found[wnid], expected[wnid], strict=True):
-            one, other = here.outcome(photo.url), truth.outcome(file.url)
+            one, other = here.result(photo.url), truth.result(file.url)
             assert replace(one, stored=None) == replace(other, stored=None)
             assert (parse_slice(photo.url) is None) == (form in TREES)
     if form == "tar of tars":

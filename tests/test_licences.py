@@ -103,10 +103,10 @@ def test_a_normal_form_is_its_own_and_never_empty(text: str) -> None:
 
 
 MISTAKES = {
-    "[cc-by-2.O]": "'cc-by-2.O' is no licence we know. Did you mean cc-by-2",
+    "[cc-by-2.O]": "'cc-by-2.O' is not a known licence. Did you mean cc-by-2",
     "[cc-by]": "'cc-by' has no version; list each that you accept, e.g. cc-by-4.0",
     "[mti]": "Did you mean mit",
-    "['https://creativecommons.org/licenses/bye/2.0/']": "no licence we know.*Write a URL",
+    "['https://creativecommons.org/licenses/bye/2.0/']": "not a known licence.*Write a URL",
     "['']": "an empty licence; write unknown",
     "[]": "at least 1",
     "cc-by-2.0": "list",
@@ -158,8 +158,8 @@ def test_a_refused_photo_still_tells_that_a_picture_is_in_two_classes() -> None:
 
 
 def test_refused_photos_still_tell_a_placeholder() -> None:
-    flat = replace(item("n1", 1, 1).look, flat=0.9)
-    items = [replace(item(f"n{n}", n, 1, "x" if n else ""), look=flat) for n in range(3)]
+    flat = replace(item("n1", 1, 1).fingerprint, flat=0.9)
+    items = [replace(item(f"n{n}", n, 1, "x" if n else ""), fingerprint=flat) for n in range(3)]
     assert verdicts(items) == [Status.PLACEHOLDER] * 3
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from allrounder.core.errors import UsageError
 from allrounder.history.local_files import changed_files, local_states, remember_states
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
-from allrounder.params.sources import CsvSource
+from allrounder.params.sources import CsvSource, Source
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -239,6 +240,30 @@ def test_a_local_file_that_changes_while_it_is_read_has_changed(
     Path("l.csv").write_text("url,label\nhttp://h/1.jpg,248\n")
     remember_states(files)
     assert changed_files(sources, []) == [Path("l.csv")]
+
+
+WNID = "n02109961"
+
+
+@pytest.mark.parametrize(
+    ("source", "roots", "watched"),
+    [
+        ({"kind": "folder", "location": "p"}, ["p"], [f"p/{WNID}"]),
+        ({"kind": "synset-tar", "location": "p/x-{wnid}.tar"}, ["p"], [f"p/x-{WNID}.tar"]),
+        ({"kind": "synset-tar", "location": "{wnid}/{wnid}.tar"}, ["."], [f"{WNID}/{WNID}.tar"]),
+        ({"kind": "synset-tar", "location": "https://h/{wnid}.tar"}, [], []),
+        ({"kind": "webdataset", "location": "{a,b}.tar"}, ["a.tar", "b.tar"], ["a.tar", "b.tar"]),
+        ({"kind": "ilsvrc", "location": "train"}, ["train"], ["train"]),
+        ({"kind": "csv", "location": "l.csv"}, ["l.csv"], ["l.csv"]),
+        ({"kind": "csv", "location": "https://h/l.csv"}, [], []),
+        ({"kind": "huggingface", "dataset": "a/b"}, [], []),
+    ],
+)
+def test_a_source_says_which_local_files_it_lists_and_watches(
+    source: dict[str, str], roots: list[str], watched: list[str]
+) -> None:
+    model = TypeAdapter[Source](Source).validate_python(source)
+    assert (model.local_roots(), model.watched_paths([WNID])) == (roots, watched)
 
 
 def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:

@@ -33,7 +33,9 @@ def use(clone: Project, server: PhotoServer, kind: str, **changes: object) -> No
 
 def tried(clone: Project, classes: Iterable[str]) -> list[RawRow]:
     rows = (read_csv(clone.folder / f"data/raw/{wnid}.csv", RawRow) for wnid in classes)
-    return [row for part in rows for row in part if row.status is not Status.UNUSED]
+    return [
+        row for part in rows for row in part if row.status not in (Status.UNUSED, Status.ARCHIVE)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

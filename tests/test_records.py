@@ -68,15 +68,15 @@ def test_ids_are_safe_and_unique_whatever_the_web_calls_them(names: list[str]) -
 
 
 @given(body=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 3000), max_size=8))
-def test_stretches_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int]) -> None:
+def test_ranges_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int]) -> None:
     places = sorted({min(cut, len(body)) for cut in cuts})
-    stretches = tuple(zip(places[::2], places[1::2], strict=False))
+    ranges = tuple(zip(places[::2], places[1::2], strict=False))
     with tempfile.TemporaryDirectory() as name:
         source, path = Path(name, "source"), Path(name, "a.tar")
         source.write_bytes(b"before" + body + b"after")
         with atomic_tar(path) as writer:
-            writer.copy_stretches("p.jpg", StoredBytes(source, 6, len(body)), stretches)
+            writer.copy_ranges("p.jpg", StoredBytes(source, 6, len(body)), ranges)
             with pytest.raises(DataError, match="cut off at 6 bytes"):
-                writer.copy_stretches("q.jpg", StoredBytes(source, 6, len(body) + 99), stretches)
+                writer.copy_ranges("q.jpg", StoredBytes(source, 6, len(body) + 99), ranges)
         ((_, stored),) = tar_members(path)
-        assert stored.read() == b"".join(body[first:end] for first, end in stretches)
+        assert stored.read() == b"".join(body[first:end] for first, end in ranges)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Status
-from allrounder.core.tarstream import BrokenTarError, TarEntry, tar_entries
+from allrounder.core.tarreader import BrokenTarError, TarEntry, TarParser, tar_entries
 from allrounder.core.urls import Slice, container_of, is_archive, is_local_file, is_url, parse_slice
 from allrounder.web.archives import member_candidate
 from shardserver import ShardServer
@@ -107,6 +107,10 @@ def test_the_walk_finds_what_tarfile_finds(
     with tarfile.open(fileobj=io.BytesIO(body)) as tar:
         expected = [(info.name, info.offset_data + start, info.size) for info in tar]
     assert [(entry.name, entry.offset, entry.size) for entry in found] == expected
+    streamed = list(TarParser(2000).feed(body))
+    assert [(m.name, m.body_offset + start, len(m.body)) for m in streamed if m.body] == [
+        one for one in expected if one[2]
+    ]
     contents = (b"\0" * start + body)[:]
     assert [contents[entry.offset : entry.end] for entry in found] == [c for _, c in items]
 
@@ -269,13 +273,13 @@ def test_slices_of_files_here_are_read(tmp_path: Path) -> None:
     parts += [f"{path.parent}/../outside.tar#x,bytes=9-99"]
     other = project(tmp_path / "q", parts, sources=sources, per_class=20)
     assert fates(other.crawl_here()) == [
-        *[("bad_url", "no URL, and in no folder of the sources")] * 6,
+        *[("bad_url", "not a URL, and not in a folder of the sources")] * 6,
         ("truncated", "file cut off"),
         ("empty", ""),
         ("too_large", "more than 1000000 bytes"),
         ("connection_error", "file: No such file or directory"),
-        ("bad_url", "no URL, and in no folder of the sources"),
-        ("bad_url", "no URL, and in no folder of the sources"),
+        ("bad_url", "not a URL, and not in a folder of the sources"),
+        ("bad_url", "not a URL, and not in a folder of the sources"),
     ]
     assert not bodies(other)
 
@@ -291,7 +295,7 @@ def test_a_server_without_ranges_is_hung_up_on(tmp_path: Path, server: ShardServ
 def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     urls = slices(f"{server.base}/a.tar")
     server.shift = 1
-    wrong = ("truncated", "another range than asked for")
+    wrong = ("truncated", "another range than requested")
     assert fates(project(tmp_path / "p", urls).crawl_here()) == [wrong] * 6
     server.shift = 0
     server.files["/a.tar"] = FILE[:-9]
@@ -304,7 +308,7 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     ("codes", "fate", "asked"),
     [
         ([404], ("http_error", "404"), 1),
-        ([401], ("http_error", "401"), 1),
+        ([401], ("no_access", "401"), 1),
         ([403], ("http_error", "403"), 1),
         ([429], ("ok", ""), 2),
         ([503, 503], ("http_error", "503"), 2),

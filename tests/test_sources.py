@@ -24,7 +24,7 @@ from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.imagenet_api import _candidate
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source, UrlListSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from loopback import Handler, Loopback
 from photoserver import PhotoServer, packed
 from shardserver import ShardServer
@@ -45,7 +45,7 @@ def listed(
     source = TypeAdapter[Source](Source).validate_python(
         {"kind": kind, "location": str(location)} | more
     )
-    return listing.list_classes([source], wnids, Web(NETWORK))
+    return listing.list_classes([source], wnids, ListClient(NETWORK))
 
 
 def test_folder_lists_files_by_name() -> None:
@@ -261,7 +261,7 @@ def test_a_list_that_is_moved_into_this_network_is_not_followed(
             listed("url-list", f"{moved.base}/list.txt")
         assert not server.asked
         source = UrlListSource(kind="url-list", location=f"{moved.base}/list.txt")
-        web = Web(Network(tries=1, allow_private=[target.strip("[]")]))
+        web = ListClient(Network(tries=1, allow_private=[target.strip("[]")]))
         assert listing.list_classes([source], [CAT], web)[CAT]
 
 

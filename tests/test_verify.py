@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from allrounder.core.files import hash_files
 from allrounder.history.versions import Output, output_md5, parse_folder_object
-from allrounder.verify.validators import Validators
-from allrounder.verify.web import Form, TakenPhoto, sample_photos
+from allrounder.verify.drift import Form, TakenPhoto, sample_photos
+from allrounder.verify.web import Validators
 from photoserver import PhotoServer
 from project import Project
 from test_s3 import KEYS, s3  # noqa: F401  (a fixture)
@@ -85,7 +85,7 @@ def test_a_whole_version_is_whole(pulled: Project) -> None:
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
     said = pulled.run(sys.executable, "scripts/verify.py")
     files = sum(out["files"] for out in found["outs"].values())
-    assert said.splitlines()[-1] == f"all {files} files are as dvc.lock says"
+    assert said.splitlines()[-1] == f"all {files} files match dvc.lock"
     assert pulled.changes == ""
 
 
@@ -115,7 +115,7 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
 
     said = pulled.run(sys.executable, "scripts/verify.py", expect=1)
     assert "\x1b" not in said
-    assert "error: 6 files are not as this version has them" in said
+    assert "error: 6 files do not match this version" in said
     for path in problems(found):
         assert path.replace("\x1b", "?") in said
 
@@ -170,7 +170,7 @@ def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) 
 @pytest.mark.parametrize(
     ("change", "named", "words"),
     [
-        (lambda text: text.replace("046a31bbec0bb16e32", "0" * 18), PHOTO, "manifest.csv names"),
+        (lambda text: text.replace("046a31bbec0bb16e32", "0" * 18), PHOTO, "do not match manifest.csv"),
         (lambda text: text[:-50], MANIFEST, "line 201: bad row"),
         (lambda text: text.replace("file,split", "file,\0split"), MANIFEST, "unknown column"),
     ],
@@ -531,7 +531,7 @@ def test_an_archive_is_asked_once_and_only_as_far_as_needed(
     server.instead = {f"/tars/{CAT}.tar": [(200, b"<html>" * 1000, {})]}
     found = web(built, expect=1)
     details = {one["detail"] for one in found["problems"] if CAT in one["url"]}
-    assert [words.partition(":")[0] for words in details] == ["no tar any more"]
+    assert [words.partition(":")[0] for words in details] == ["no longer a tar"]
 
 
 def test_files_of_this_machine_are_compared_and_unknown_forms_are_counted(pulled: Project) -> None:
@@ -609,13 +609,11 @@ def test_a_sample_is_even_nested_and_the_same_for_everybody(
     rng.shuffle(shuffled)
     assert sample_photos(shuffled, count) == chosen
     assert sample_photos(photos, count + 1)[: len(chosen)] == chosen
-    per_class = {photo.wnid: 0 for photo in photos}
+    per_class = {photo.key: 0 for photo in photos}
     for photo in chosen:
-        per_class[photo.wnid] += 1
+        per_class[photo.key] += 1
     left = {
-        p.wnid: n
-        for p in photos
-        if (n := per_class[p.wnid]) < sum(q.wnid == p.wnid for q in photos)
+        p.key: n for p in photos if (n := per_class[p.key]) < sum(q.key == p.key for q in photos)
     }
     assert not left or max(per_class.values()) - min(left.values()) <= 1
 

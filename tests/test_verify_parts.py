@@ -9,8 +9,8 @@ import pytest
 from allrounder.core.urls import Slice
 from allrounder.params.schema import Params
 from allrounder.params.sources import HuggingfaceSource
-from allrounder.verify.validators import Validators
-from allrounder.verify.web import Drift, TakenPhoto, check
+from allrounder.verify.drift import Drift, TakenPhoto
+from allrounder.verify.web import Validators, check
 from allrounder.web.dataset_rows import row_url
 from shardserver import ShardServer
 from viewerserver import REVISION, ViewerServer

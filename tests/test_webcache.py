@@ -16,7 +16,7 @@ from allrounder.fetch_urls import listing
 from allrounder.params.schema import Network
 from allrounder.params.sources import UrlListSource
 from allrounder.web.cache import CACHE, cached_file
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import OFFLINE_SWITCH, is_offline
 from bucket import Bucket
 from photoserver import PhotoServer
@@ -37,7 +37,9 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 
 def got(bucket: Bucket, **more: Any) -> bytes:
-    return cached_file(Web(NETWORK), f"{bucket.base}/list.txt", "the list", **more).read_bytes()
+    return cached_file(
+        ListClient(NETWORK), f"{bucket.base}/list.txt", "the list", **more
+    ).read_bytes()
 
 
 def sha256(body: bytes) -> str:
@@ -71,7 +73,7 @@ def test_wherever_a_download_breaks_off_the_file_is_the_same(
         patch.chdir(tmp_path_factory.mktemp("cache"))
         bucket.cuts["/list.txt"], bucket.dated = cuts, dated
         bucket.most = most
-        web = Web(Network(tries=20, backoff=1e-9))
+        web = ListClient(Network(tries=20, backoff=1e-9))
         path = cached_file(web, f"{bucket.base}/list.txt", "the list")
         assert path.read_bytes() == body
         assert sorted(p.suffix for p in path.parent.iterdir()) == [".body", ".json"]
@@ -115,7 +117,7 @@ def test_another_file_than_pinned_is_refused_before_it_is_used(
 
     def listed(pin: str) -> int:
         source = UrlListSource(kind="url-list", location=location, sha256=pin)
-        return len(listing.list_classes([source], [HUSKY], Web(NETWORK))[HUSKY])
+        return len(listing.list_classes([source], [HUSKY], ListClient(NETWORK))[HUSKY])
 
     assert listed(sha256(BODY)) == 1
     bucket.files["/list.txt"] = b"no list at all"
@@ -146,8 +148,8 @@ def test_offline_nothing_is_asked(bucket: Bucket, monkeypatch: pytest.MonkeyPatc
     assert got(bucket) == BODY
     url = f"{bucket.base}/other.txt"
     with pytest.raises(DataError, match=f"offline: the list: {url} is not in .allrounder/cache; "):
-        cached_file(Web(NETWORK), url, "the list")
-    with pytest.raises(DataError, match="offline: "), Web(NETWORK).stream(url, "the list"):
+        cached_file(ListClient(NETWORK), url, "the list")
+    with pytest.raises(DataError, match="offline: "), ListClient(NETWORK).stream(url, "the list"):
         pass
     assert not bucket.asked
 
@@ -181,7 +183,7 @@ def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoS
     clone.edit(per_class=12)
     said = clone.run("python", "scripts/download.py", expect=1, ALLROUNDER_OFFLINE="1")
     tar = f"{server.base}/tars/{HUSKY}.tar"
-    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be asked ({tar})" in said
+    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be requested ({tar})" in said
     assert clone.files("data/urls", "data/raw") == before
     assert not server.asked
     clone.run("python", "scripts/download.py")

@@ -30,9 +30,9 @@ def coco_labels() -> tuple[CocoLabel, ...]:
 
 
 def coco_of(wnid: str) -> CocoLabel | None:
-    """The label of the nearest ancestor (the synset itself first) that is one's root, or None.
+    """The COCO label of a synset: that of its nearest ancestor (or itself) which is a label's root.
 
-    Of two that are equally near, the first in COCO's order.
+    None if there is no such ancestor. Of two equally near ones, the first in COCO's order.
     """
     roots, outside = _roots()
     level = [wnid]

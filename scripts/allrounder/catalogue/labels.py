@@ -1,7 +1,7 @@
-"""Tells which class a source's own label means: by wnid, ILSVRC index, WordNet name or the params.
+"""Matches a source's own labels to classes: by wnid, ILSVRC index, WordNet name or the params.
 
-It depends on nothing but the class and the source: whether another class is in the params makes no
-difference, or a list would depend on the order in which classes were added.
+A match depends on the class and the source only, never on the other classes of the params. If it
+did, a list would depend on the order in which classes were added.
 """
 
 from collections import defaultdict
@@ -12,17 +12,17 @@ from allrounder.catalogue.synsets import Synset, all_synsets, find_synset
 
 
 def label_matcher(wnids: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The wnid for each label, normalised by `plain`, that a source may use for these classes.
+    """The wnid of each normalized label that a source may use for these classes.
 
-    `given` maps wnids to the source's label; such a class goes by that label alone, and no other
-    class by it. The others go by what is `usual` for them and for no other synset: a name of
-    several means the only one of them in ILSVRC, or else none.
+    `given` maps a wnid to the source's label: that class is matched by this label only, and no
+    other class is. The other classes are matched by their usual labels, as far as these are
+    unique. A name of several synsets means the only one of them in ILSVRC, or else none.
     """
     said: dict[str, str] = {}
     for wnid, label in given.items():
         said[normalized_label(label)] = (
             "" if normalized_label(label) in said else wnid
-        )  # said of two: of neither
+        )  # given for two classes: means neither
     found = {label: wnid for label, wnid in said.items() if wnid in wnids}
     for wnid in wnids:
         if wnid not in given:
@@ -33,14 +33,14 @@ def label_matcher(wnids: Sequence[str], given: Mapping[str, str]) -> dict[str, s
 
 
 def normalized_label(label: str) -> str:
-    """A label without regard to case, underscores and repeated spaces."""
+    """A label in lower case, without underscores and repeated spaces."""
     return " ".join(label.replace("_", " ").casefold().split())
 
 
 def usual_labels(wnid: str) -> set[str]:
-    """A class's usual labels, normalised: wnid, ILSVRC index, and WordNet names.
+    """A class's usual labels, normalized: wnid, ILSVRC index, and WordNet names.
 
-    These one by one and all of them joined by commas, as in ILSVRC's own list.
+    The names count one by one, and all of them joined by commas as in ILSVRC's own list.
     """
     synset = find_synset(wnid)
     return (
@@ -59,7 +59,7 @@ def _labels(synset: Synset) -> Iterator[str]:
 
 @cache
 def _named() -> dict[str, str]:
-    """The synset that each label means among all of the catalogue; '' where it means none."""
+    """The wnid that each label means in the whole catalogue; '' for an ambiguous label."""
     bearers: dict[str, list[Synset]] = defaultdict(list)
     for synset in all_synsets().values():
         for label in {normalized_label(label) for label in _labels(synset)}:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from allrounder.core.text import closest
+
 TABLE = Path(__file__).parent / "tables" / "synsets.csv"
 
 VOC_TABLE = TABLE.with_name("voc.csv")
@@ -39,7 +41,7 @@ class Synset:
 
 
 def find_synset(wnid: str) -> Synset | None:
-    """The synset of a wnid, or None. Every stage starts with this, so only one row is made."""
+    """The synset of a wnid, or None. Parses one row only, since every stage starts with this."""
     row = _rows().get(wnid)
     return _synset(row) if row else None
 
@@ -72,7 +74,7 @@ def _synset(row: list[str]) -> Synset:
 
 
 def class_labels(keys: Iterable[str]) -> dict[str, str]:
-    """A label for each class key. Where two of them share one, both get their wnid too."""
+    """A unique label for each class key; where two share a name, their wnids are appended."""
     found = {key: (wnid, find_synset(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
     plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
     counts = Counter(plain.values())
@@ -82,37 +84,34 @@ def class_labels(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _close_matches(text: str, known: Iterable[str]) -> list[str]:
-    import difflib  # slow to import, and only mistakes need it
-
-    return difflib.get_close_matches(text, list(known), n=1)
-
-
 def did_you_mean_wnid(text: str) -> str:
-    """' Did you mean ...?' for a wnid that is not in the table, by number or by name; or ''."""
-    named = [
-        synset
-        for synset in all_synsets().values()
-        if text.lower().replace("_", " ") in (name.lower() for name in synset.names)
+    """' Did you mean ...?' for an unknown wnid or a name in its place; or ''."""
+    name = text.lower().replace("_", " ")
+    found = [
+        synset for synset in all_synsets().values() if name in (own.lower() for own in synset.names)
     ]
-    close = named or [all_synsets()[wnid] for wnid in _close_matches(text, all_synsets())]
-    if not close:
+    if not found and (wnid := closest(text, all_synsets())):
+        found = [all_synsets()[wnid]]
+    if not found:
         return ""
-    best = max(close, key=lambda synset: synset.listed_urls)
+    best = max(found, key=lambda synset: synset.listed_urls)
     return f" Did you mean {best.wnid} ({best.names[0]})?"
 
 
+_EVERYDAY = {
+    "airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike", "tv": "tvmonitor",
+    "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable",
+}  # fmt: skip
+
+
 def did_you_mean_voc(text: str) -> str:
-    """' Did you mean ...?' for a label that is not one of VOC's, or the list of them."""
-    everyday = {"airplane": "aeroplane", "plane": "aeroplane", "motorcycle": "motorbike"}
-    everyday |= {"tv": "tvmonitor", "monitor": "tvmonitor", "couch": "sofa", "table": "diningtable"}
-    close = [everyday[text.lower()]] if text.lower() in everyday else []
-    close = close or _close_matches(text.lower(), VOC_LABELS)
-    return f" Did you mean {close[0]}?" if close else f" VOC has {', '.join(VOC_LABELS)}."
+    """' Did you mean ...?' for an unknown VOC label, or the list of all labels."""
+    label = _EVERYDAY.get(text.lower()) or closest(text.lower(), VOC_LABELS)
+    return f" Did you mean {label}?" if label else f" VOC has {', '.join(VOC_LABELS)}."
 
 
 def is_subtree(key: str) -> bool:
-    """Whether a class key of the params means the synset and all below it."""
+    """Whether a class key stands for the synset and all synsets below it."""
     return key.endswith("+")
 
 
@@ -122,10 +121,10 @@ def wnid_of(key: str) -> str:
 
 
 def synsets_of(key: str) -> list[str]:
-    """The wnids that a class takes its photos from.
+    """The wnids from which a class takes its photos.
 
-    For a plain wnid that one itself; for a subtree those of its ILSVRC classes, itself included
-    if it is one, in ILSVRC's order. Empty if there is none.
+    For a plain wnid, that wnid. For a subtree, its ILSVRC classes in ILSVRC's order (including
+    the root if it is one); empty if there are none.
     """
     if not is_subtree(key):
         return [key]
@@ -133,7 +132,7 @@ def synsets_of(key: str) -> list[str]:
 
 
 def overlapping_classes(keys: Iterable[str]) -> tuple[str, str] | None:
-    """A subtree among some class keys, and another of them that would share photos with it."""
+    """The first subtree among some class keys and another key that shares its photos, or None."""
     classes = list(keys)
     for tree in filter(is_subtree, classes):
         inside = set(synsets_of(tree))
@@ -145,14 +144,14 @@ def overlapping_classes(keys: Iterable[str]) -> tuple[str, str] | None:
 
 
 def class_name(key: str) -> str:
-    """A class's name for people: WordNet's first one."""
+    """A class's name for people: the synset's first name in WordNet."""
     synset = find_synset(wnid_of(key))
     return synset.names[0] if synset else key
 
 
 @cache
 def ancestors(wnid: str) -> frozenset[str]:
-    """A synset's wnid and those of all its ancestors, on every path up. None's are none."""
+    """A synset's wnid and those of all its ancestors. Empty for an unknown wnid."""
     synset = find_synset(wnid)
     if synset is None:
         return frozenset()
@@ -167,6 +166,6 @@ def above_ilsvrc() -> frozenset[str]:
 
 @cache
 def _ilsvrc() -> tuple[Synset, ...]:
-    """The ILSVRC thousand in their order; a subtree is found by going up from each of them."""
+    """The 1,000 ILSVRC classes in their order."""
     indexed = [synset for synset in all_synsets().values() if synset.ilsvrc_index is not None]
     return tuple(sorted(indexed, key=lambda synset: synset.ilsvrc_index or 0))

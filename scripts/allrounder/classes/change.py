@@ -35,7 +35,7 @@ _TOO_CLEVER = "classes: not written as one `wnid: label` a line; write them so, 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a class stands in a file's text."""
+    """The place of a class in a file's text."""
 
     first: int  # 0-based lines, from its key's
     last: int  # to its value's
@@ -44,7 +44,7 @@ class Place:
 
 
 def added(text: str, key: str, voc: str | None, comment: str) -> str:
-    """The text with one class more, the last one, in a line that looks like its neighbours.
+    """The text with one more class at the end, formatted like the lines before it.
 
     Raises UsageError for classes that are not one a line.
     """
@@ -63,7 +63,7 @@ def added(text: str, key: str, voc: str | None, comment: str) -> str:
 
 
 def removed(text: str, key: str) -> str:
-    """The text without a class's line. The class must be there, and not be the only one.
+    """The text without a class's line. The class must exist and must not be the only one.
 
     Raises UsageError for classes that are not one a line.
     """
@@ -76,7 +76,7 @@ def removed(text: str, key: str) -> str:
 
 
 def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) -> None:
-    """Put a text in a params file's place, if it is good params with just these classes.
+    """Replace a params file by a text, if the text is valid and has exactly these classes.
 
     Raises UsageError that says what would be wrong; the file is then left as it is.
     """
@@ -89,8 +89,10 @@ def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) ->
             raise UsageError(_TOO_CLEVER)
         part.replace(path)
     except UsageError as error:
-        told = str(error).replace(str(part), path.name)
-        raise UsageError(f"{path.name} is left as it was, for it would be: {told}") from None
+        reason = str(error).replace(str(part), path.name)
+        raise UsageError(
+            f"{path.name} is unchanged, because the new text would be invalid: {reason}"
+        ) from None
     except PermissionError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
@@ -98,7 +100,7 @@ def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) ->
 
 
 def _places(text: str) -> dict[str, Place]:
-    """Where each class stands, in the file's order."""
+    """The place of each class, in the file's order."""
     try:
         classes: Any = YAML().load(text)["classes"]
     except YAMLError as error:
@@ -127,7 +129,7 @@ NO_LABEL = "null"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A class that was added or removed, and sentences on what follows."""
+    """A class that was added or removed, and sentences on the consequences."""
 
     action: str
     key: str
@@ -138,16 +140,17 @@ class Change:
 
     @property
     def lines(self) -> list[str]:
-        """What happened in one line, and a line for each thing that follows."""
+        """One line for the change, and one for each consequence."""
         label = self.voc or "no VOC label"
         what = f"{self.action} {self.key} ({self.name}) as {label}, class {self.class_index}"
         return [what, *(f"- {sentence}" for sentence in self.follows)]
 
 
 def add(path: Path, query: str, voc: str = "") -> Change:
-    """Add the class that a wnid or name means; `voc` where the catalogue has no label for it.
+    """Add the class that a wnid or name means. `voc` is for synsets without a label.
 
-    Raises UsageError when it is unknown, ambiguous, there already, or would make bad params.
+    Raises UsageError when it is unknown, ambiguous or already in the params, or makes them
+    invalid.
     """
     before = load_params(path)
     key = resolve(query)
@@ -156,7 +159,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     name = synset.names[0]
     if key in before.classes:
         index = list(before.classes).index(key)
-        raise UsageError(f"{path}: {key} ({name}) is there already, as class {index}")
+        raise UsageError(f"{path}: {key} ({name}) is already in it, as class {index}")
     if not synsets_of(key):
         raise UsageError(f"none of ILSVRC's classes is a {name}; add {synset.wnid} without +")
     if both := overlapping_classes([*before.classes, key]):
@@ -182,7 +185,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
 
 
 def remove(path: Path, query: str) -> Change:
-    """Remove the class of the params that a wnid or name means.
+    """Remove the class that a wnid or name means.
 
     Raises UsageError when none or several are meant, or when it is the only one.
     """
@@ -203,7 +206,7 @@ def remove(path: Path, query: str) -> Change:
 
 
 def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
-    """The one class key of the params that a query means."""
+    """The class key in the params that a query means."""
     name = wnid_of(query.strip())
     found = [
         key
@@ -221,14 +224,14 @@ def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
 
 
 def _is_like(key: str, voc: str | None, text: str) -> bool:
-    """Whether a class has `text` in one of its names, or as its VOC label."""
+    """Whether `text` is part of a class's names or is its VOC label."""
     synset, text = find_synset(wnid_of(key)), text.casefold()
     names = synset.names if synset and text else ()
     return text == voc or any(text in name.casefold() for name in names)
 
 
 def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> list[str]:
-    """What follows for the dataset; only the project's own params have a build that follows."""
+    """The consequences for the dataset. Only the project's own params are built."""
     if path.resolve() != PARAMS.resolve():
         return [f"dvc repro reads {PARAMS}: copy {path} there to build it"]
     if after.split.folders != "label":
@@ -240,7 +243,7 @@ def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> 
 
 @contextmanager
 def _in_file(path: Path) -> Iterator[None]:
-    """Names the file in what is said of its text."""
+    """Add the file's name to errors about its text."""
     try:
         yield
     except UsageError as error:

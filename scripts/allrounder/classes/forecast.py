@@ -1,7 +1,4 @@
-"""Says what `dvc repro` will do after an edit of the classes, from the params and dvc.lock.
-
-Not for doing it, and not for what DVC finds besides: changed code, files or outputs.
-"""
+"""Predicts what `dvc repro` will do after an edit of the classes, from the params and dvc.lock."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +9,6 @@ from allrounder.catalogue.synsets import find_synset, synsets_of
 from allrounder.history.lock import pinned_params
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
-from allrounder.params.sources import FolderSource, describe_source
 
 STAGES = ("fetch_urls", "download", "clean", "split")
 METRICS = Path("data/metrics.json")
@@ -20,7 +16,7 @@ METRICS = Path("data/metrics.json")
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What dvc.lock was built from."""
+    """The params with which dvc.lock was built."""
 
     classes: tuple[tuple[str, str | None], ...]
     changed: tuple[str, ...]  # keys, classes aside, that the params now have otherwise
@@ -32,7 +28,7 @@ class Locked:
 
 
 def locked(text: str) -> Locked:
-    """Compare a params file's text with dvc.lock as DVC does: by what is written, not defaults.
+    """Compare a params file's text with dvc.lock as DVC does, without defaults.
 
     `pins.lock_params` holds nothing where ALLROUNDER_PINS=ignore says so.
     """
@@ -46,7 +42,7 @@ def locked(text: str) -> Locked:
 
 
 def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
-    """Sentences on what comes of a class that is new in the params."""
+    """Sentences on the consequences of a new class."""
     if not lock.classes:
         return [
             f"dvc repro will build {count_classes(len(params.classes))}: dvc.lock holds none yet"
@@ -63,7 +59,7 @@ def after_adding(key: str, params: Params, lock: Locked) -> list[str]:
 
 
 def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
-    """Sentences on what comes of a class that was removed; `index` is the place that it had."""
+    """Sentences on the consequences of removing a class; `index` was its class index."""
     later = len(params.classes) - index
     moved = [f"{count_classes(later)} after it: index one lower"] if later else []
     if not lock.classes:
@@ -77,10 +73,10 @@ def after_removing(key: str, index: int, params: Params, lock: Locked) -> list[s
 
 
 def _new(key: str, params: Params) -> str:
-    """How a class comes by its photos."""
+    """Where the photos of a new class come from."""
     wnids = synsets_of(key)
     spread = f", evenly from {len(wnids)} ILSVRC classes" if len(wnids) > 1 else ""
-    if len(_folders(params)) < len(params.sources):
+    if not _all_folders(key, params):
         return f"dvc repro will list and fetch about {params.quota} photos of it{spread}"
     there = _there(key, params)
     some = str(there[0]) if len(there) == 1 else f"{len(there)} folders"
@@ -88,22 +84,22 @@ def _new(key: str, params: Params) -> str:
 
 
 def _fault(key: str, params: Params) -> str:
-    """Why a build will fail for want of photos, as far as it can be told from here; or ''."""
-    folders = _folders(params)
-    if len(folders) < len(params.sources) or _there(key, params):
+    """Why a build will fail because a class has no photos, as far as local files show; or ''."""
+    if not _all_folders(key, params) or _there(key, params):
         return ""
-    names, wnid = ", ".join(map(describe_source, folders)), synsets_of(key)[0]
+    names, wnid = ", ".join(source.name for source in params.sources), synsets_of(key)[0]
     return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
 
 
-def _folders(params: Params) -> list[FolderSource]:
-    return [source for source in params.sources if isinstance(source, FolderSource)]
+def _all_folders(key: str, params: Params) -> bool:
+    """Whether all sources are local class folders."""
+    return all(source.class_folder(synsets_of(key)[0]) for source in params.sources)
 
 
 def _there(key: str, params: Params) -> list[Path]:
-    """The folders of this machine that hold a class's photos."""
-    paths = [Path(s.location, wnid) for s in _folders(params) for wnid in synsets_of(key)]
-    return [path for path in paths if path.is_dir()]
+    """The local folders with a class's photos."""
+    paths = [source.class_folder(wnid) for source in params.sources for wnid in synsets_of(key)]
+    return [path for path in paths if path and path.is_dir()]
 
 
 def _others(key: str, params: Params, lock: Locked) -> list[str]:
@@ -134,7 +130,7 @@ def _nothing_to_do(params: Params, lock: Locked) -> list[str]:
 
 
 def _few(key: str, params: Params) -> list[str]:
-    """A warning where ImageNet itself had fewer photos than a class must have."""
+    """A warning if ImageNet listed fewer photos than min_per_class."""
     listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find_synset(wnid)))
     if listed >= params.min_per_class:
         return []
@@ -142,7 +138,7 @@ def _few(key: str, params: Params) -> list[str]:
 
 
 def _kept(key: str) -> int:
-    """The photos that a class has in the last build, or 0."""
+    """The number of a class's photos in the last build, or 0."""
     try:
         classes = json.loads(METRICS.read_text(encoding="utf-8"))["classes"]
         return int(classes[key]["kept"])
@@ -151,5 +147,5 @@ def _kept(key: str) -> int:
 
 
 def count_classes(count: int, which: str = "") -> str:
-    """`1 class`, `2 classes`; `which` is an adjective and a space."""
+    """`1 class`, `2 classes`. `which` is an adjective with a space behind it."""
     return f"{count} {which}class{'' if count == 1 else 'es'}"

@@ -1,7 +1,4 @@
-"""Finds synsets by what people type: a name, a synonym, its start, its words, or a misspelling.
-
-Not for exact answers to programs: that is synsets.find.
-"""
+"""Searches synsets by what people type: a name, a synonym, a part of it, or a misspelling."""
 
 import difflib
 import re
@@ -22,17 +19,17 @@ from allrounder.catalogue.synsets import (
 from allrounder.core.errors import UsageError
 
 _LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
-"""difflib's ratio for a misspelt word; a swap in a word of up to four letters costs it more."""
+"""difflib's ratio for a misspelt word; in words of up to four letters a swap costs more."""
 _SWAPPED = 0.95
-"""The same letters in another order: the likeliest slip, which difflib holds for two."""
+"""The same letters in another order: the most frequent typo, which difflib counts twice."""
 _LONGEST = 80
-"""Characters of a text that is looked through for misspellings; the longest name has 47."""
+"""Characters of a text that is checked for misspellings; the longest name has 47."""
 _NAMED = 5
-"""Candidates that an error names at most."""
+"""Synsets that an error names at most."""
 
 
 _FOLDED = re.compile("['\u2019\u0300-\u036f]")
-"""Apostrophes and accents, which make no difference."""
+"""Apostrophes and accents, which are ignored."""
 
 
 class Rank(IntEnum):
@@ -47,7 +44,7 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A synset that was found, and how."""
+    """A synset and how it matches."""
 
     synset: Synset
     rank: Rank
@@ -55,9 +52,9 @@ class Match:
 
 
 def search(query: str) -> list[Match]:
-    """The synsets that match, best first; misspellings only where nothing else matches.
+    """The matching synsets, best first. Misspellings count only if nothing else matches.
 
-    Within a rank ILSVRC's classes come first, then what lies above them; then most URLs.
+    Within a rank, ILSVRC's classes come first, then their ancestors, then those with most URLs.
     """
     words = _words(query)
     if not words:
@@ -73,7 +70,7 @@ def search(query: str) -> list[Match]:
 
 
 def resolve(text: str) -> str:
-    """The class key that a wnid, an ILSVRC index or a name means; `+` at its end is kept.
+    """The class key that a wnid, an ILSVRC index or a name means, with a `+` at its end if given.
 
     Raises UsageError, one line with the candidates, when it means none or more than one.
     """
@@ -100,7 +97,7 @@ def resolve(text: str) -> str:
 
 
 def is_named(synset: Synset, text: str) -> bool:
-    """Whether a text is the synset's wnid, its ILSVRC index or a whole name of it."""
+    """Whether a text is the synset's wnid, its ILSVRC index or one of its names."""
     return _rank(synset, text.strip(), _words(text) or ("",)) is Rank.EXACT
 
 
@@ -139,7 +136,7 @@ def _name_rank(name: str, words: tuple[str, ...]) -> Rank | None:
 
 
 def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
-    """Synsets with a name that has a word like each of the words, or is like all of them joined."""
+    """Synsets with a name whose words resemble the query's words, one by one or joined."""
     like = [_like(word, _vocabulary()) for word in words]
     joined = _like("".join(words), _joined_names())
     for synset in all_synsets().values():
@@ -189,14 +186,14 @@ def _plain(text: str) -> str:
 
 @cache
 def _words(text: str) -> tuple[str, ...]:
-    """Lower-case words in the singular; hyphens, underscores and the like part them."""
+    """The words in lower case and singular, separated at hyphens, underscores and the like."""
     text = _FOLDED.sub("", unicodedata.normalize("NFKD", text.lower()))
     words = re.findall(r"[^\W_]+", text)
     return tuple(map(_singular, words))
 
 
 def _singular(word: str) -> str:
-    """A word without its plural's ending, as a rule of thumb; for comparing, not for showing."""
+    """A word without a plural ending, by rules of thumb; only for comparisons."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("ses", "xes", "zes", "ches", "shes")):

@@ -27,7 +27,7 @@ from allrounder.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A synset in a subtree, and how many there are below it, of ILSVRC's and in all."""
+    """A synset in a subtree, with the number of synsets and of ILSVRC classes below it."""
 
     synset: Synset
     depth: int
@@ -36,9 +36,9 @@ class Node:
 
 
 def walk_subtree(wnid: str) -> list[Node]:
-    """A synset and all below it, parents first, those with most ILSVRC classes before the others.
+    """A synset and all synsets below it, parents first, in order of their ILSVRC classes.
 
-    One with several parents stands below the first of them that is reached.
+    A synset with several parents is listed below the first one reached.
     """
     below, ilsvrc_below = _counts()
     nodes: list[Node] = []
@@ -51,12 +51,12 @@ def walk_subtree(wnid: str) -> list[Node]:
         seen.add(at)
         nodes.append(Node(all_synsets()[at], depth, below[at], ilsvrc_below[at]))
         children = sorted(_children()[at], key=_importance, reverse=True)
-        rest += [(child, depth + 1) for child in children]  # the last of them comes next
+        rest += [(child, depth + 1) for child in children]  # the last one is visited next
     return nodes
 
 
 def fitting(nodes: Sequence[Node], lines: int) -> list[Node]:
-    """The nodes down to the deepest level at which all fit in so many lines, or the first ones."""
+    """The nodes down to the deepest level at which all fit into `lines`, or else the first ones."""
     depth = max(node.depth for node in nodes)
     while depth > 1 and sum(node.depth <= depth for node in nodes) > lines:
         depth -= 1
@@ -80,7 +80,7 @@ def _children() -> defaultdict[str, list[str]]:
 
 @cache
 def _counts() -> tuple[Counter[str], Counter[str]]:
-    """How many synsets, and how many of them of ILSVRC, lie below each synset."""
+    """The number of synsets, and of ILSVRC classes, below each synset."""
     below: Counter[str] = Counter()
     ilsvrc_below: Counter[str] = Counter()
     for synset in all_synsets().values():
@@ -98,7 +98,7 @@ _NARROWEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How a column looks; an elastic one is cut short where the screen is too narrow."""
+    """The layout of a column. Elastic columns are cut if the screen is too narrow."""
 
     title: str
     colour: str = ""
@@ -108,7 +108,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What there is room for. A height or width of 0 means as much as there is."""
+    """The size and colours of the screen. A width or height of 0 means no limit."""
 
     width: int
     height: int
@@ -116,12 +116,12 @@ class Screen:
 
     @property
     def rows(self) -> int:
-        """Table rows that fit besides the header, a last line and the prompt; 0 means any."""
+        """Table rows that fit beside the header, a last line and the prompt; 0 means no limit."""
         return max(1, self.height - 3) if self.height else 0
 
 
 def screen(out: TextIO | None, everything: bool) -> Screen:
-    """The terminal's, or 100 x 24 where there is none; `everything` lifts the height."""
+    """The terminal's size, or 100 x 24 without one. `everything` removes the height limit."""
     size = shutil.get_terminal_size((100, 24))
     terminal = out is not None and out.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -136,7 +136,7 @@ def table(
     last: str = "",
     more: int = 0,
 ) -> list[str]:
-    """The lines of a table; `last` ends it. `more` rows beside those that do not fit are hidden."""
+    """The lines of a table and a `last` line; `more` rows were left out before."""
     shown = rows if not on.rows or len(rows) <= on.rows else rows[: on.rows]
     hidden = more + len(rows) - len(shown)
     widths = _widths(columns, shown, on.width)
@@ -149,7 +149,7 @@ def table(
 
 
 def print_table_lines(lines: Sequence[str]) -> None:
-    """Print lines, also on a terminal that cannot show all letters."""
+    """Print lines, even on a terminal that lacks some letters."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     print(*lines, sep="\n")
@@ -196,7 +196,7 @@ _SYNSET = (
 
 
 def fields(synset: Synset) -> dict[str, Any]:
-    """All that is known of a synset."""
+    """All facts about a synset, for programs."""
     coco = coco_of(synset.wnid)
     return {
         "wnid": synset.wnid,
@@ -225,7 +225,7 @@ def matches_table(query: str, matches: Sequence[Match], on: Screen) -> list[str]
 
 
 def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
-    """A subtree, as deep as the screen has room for."""
+    """A subtree, as deep as fits on the screen."""
     shown = fitting(nodes, on.rows) if on.rows else list(nodes)
     columns = (
         Column("synset", elastic=True),
@@ -242,18 +242,18 @@ def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
 
 
 def of_voc(label: str) -> list[Synset]:
-    """The synsets that stand for a VOC label: ILSVRC's first, then by URLs once listed.
+    """The synsets that stand for a VOC label: ILSVRC's first, then by the number of URLs listed.
 
-    Raises UsageError for what is no VOC label.
+    Raises UsageError for an unknown label.
     """
     if label not in VOC_LABELS:
-        raise UsageError(f"{label!r} is no VOC label.{did_you_mean_voc(label)}")
+        raise UsageError(f"{label!r} is not a VOC label.{did_you_mean_voc(label)}")
     found = [synset for synset in all_synsets().values() if synset.voc == label]
     return sorted(found, key=lambda s: (s.ilsvrc_index is None, -s.listed_urls, s.wnid))
 
 
 def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list[str]:
-    """The synsets of a VOC label; `class` is the index in the params of the class that has it."""
+    """The synsets of a VOC label; `class` is the index of the class in the params."""
     places = _places(classes)
     columns = (*_SYNSET[:2], *_SYNSET[3:], Column("class", right=True))
     rows = []
@@ -267,7 +267,7 @@ def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list
 
 
 def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """For each VOC label the classes of the params that stand for it, and the best one to add."""
+    """For each VOC label its classes in the params, or the best synset to add."""
     coco = {label.voc: label.label for label in coco_labels()}
     rows = []
     for index, label in enumerate(VOC_LABELS):
@@ -286,15 +286,15 @@ def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
 
 
 def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
-    """VOC's 20 labels, and which classes of the params stand for each."""
+    """VOC's 20 labels and the classes of the params for each."""
     columns = (Column("VOC", "green"), Column("COCO", "green"), Column("classes", right=True))
     rows = []
     covered = coverage(classes)
     for row in covered:
         names = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in row["classes"])
         best = row["suggestion"]
-        told = f"none: add {best['wnid']} ({best['name']})" if best else names
-        rows.append([row["voc"], row["coco"], str(len(row["classes"])), told])
+        which = f"none: add {best['wnid']} ({best['name']})" if best else names
+        rows.append([row["voc"], row["coco"], str(len(row["classes"])), which])
     missing = sum(not row["classes"] for row in covered)
     nameless = sum(voc is None for voc in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
@@ -318,7 +318,7 @@ def _places(classes: Iterable[str]) -> dict[str, int]:
 
 
 def _whole(label: str) -> str:
-    """The subtree key of the label's root with the most of ILSVRC's classes."""
+    """The subtree key with the most ILSVRC classes among the label's roots."""
     roots = [
         synset.wnid + "+"
         for synset in of_voc(label)

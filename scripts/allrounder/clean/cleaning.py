@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from importlib import metadata
 from math import ceil
 from pathlib import Path
-from typing import TypeVar
 
 from tqdm import tqdm
 
 from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.curate import Item, curate
 from allrounder.clean.decode import Photo, normalize
-from allrounder.clean.jpeg import Stretches
+from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
 from allrounder.core.errors import DataError
 from allrounder.core.provenance import candidate_lookup, photo_origins
@@ -25,16 +25,19 @@ from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
 from allrounder.params.schema import MAX_RESERVE, Clean, Params
 
-Result = TypeVar("Result")
-Id = tuple[str, str]
-"""Of a photo in raw: its class and its image id, which is unique there."""
+DECODERS = Path(__file__).with_name("decoders.txt")
+"""The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
+
+PhotoId = tuple[str, str]
+"""A class key and an image id, which is unique in its class."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A photo of the raw archive, decoded, without its normal form.
+class DecodedPhoto:
+    """A photo of the raw archive, decoded.
 
-    `stored` is where that lies: in a work file, or in the raw archive if only metadata must go.
+    `stored` is the normalized photo: in a work file, or in the raw archive if only metadata is
+    to be removed.
     """
 
     image_id: str
@@ -46,109 +49,78 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A photo to write: its file name, where it lies, and which stretches of it (none: all)."""
+class KeptPhoto:
+    """A photo to write: its file name, its bytes, and which ranges of them (none: all)."""
 
     file: str
     stored: StoredBytes
-    stretches: Stretches
+    ranges: ByteRanges
 
 
 def clean(
     params: Params, urls: Path, raw: Path, out: Path, work: Path
 ) -> dict[str, list[CleanRow]]:
-    """Clean all classes into `out`; `work` is a folder for what lies between.
+    """Clean all classes into `out`, with `work` for temporary files; returns their rows.
 
     Raises DataError when a raw archive and its table do not agree.
     """
-    wnids = list(params.classes)
+    keys = list(params.classes)
     accepted = licences.accepted(params.clean.licenses)
     candidates = _candidates(params, accepted, urls, raw)
-    with ProcessPoolExecutor(min(len(wnids), os.cpu_count() or 1)) as pool:
-        jobs = [(wnid, raw, work, params.clean) for wnid in wnids]
-        reads = dict(zip(wnids, _shown(pool.map(_read_class, jobs), len(wnids)), strict=True))
-        items = curate(_items(reads, candidates, accepted), params.per_class, params.clean)
-        verdicts = {(item.wnid, item.image_id): item for item in items}
-        rows = {wnid: _rows(wnid, reads[wnid], verdicts) for wnid in wnids}
-        kept = [(wnid, _kept(reads[wnid], rows[wnid]), out) for wnid in wnids]
+    with ProcessPoolExecutor(min(len(keys), os.cpu_count() or 1)) as pool:
+        jobs = [(key, raw, work, params.clean) for key in keys]
+        decoded = tqdm(
+            pool.map(_decode_class, jobs), total=len(keys), unit=" classes", disable=None
+        )
+        photos = dict(zip(keys, decoded, strict=True))
+        items = curate(_items(photos, candidates, accepted), params.per_class, params.clean)
+        decisions = {(item.key, item.image_id): item for item in items}
+        rows = {key: _rows(key, photos[key], decisions) for key in keys}
+        kept = [(key, _kept(photos[key], rows[key]), out) for key in keys]
         list(pool.map(_write_photos, kept))
-    for wnid in wnids:
-        write_csv(out / f"{wnid}.csv", CleanRow, rows[wnid])
+    for key in keys:
+        write_csv(out / f"{key}.csv", CleanRow, rows[key])
     return rows
-
-
-def _shown(results: Iterator[Result], total: int) -> Iterator[Result]:
-    return iter(tqdm(results, total=total, unit=" classes", disable=None))
-
-
-def _items(
-    reads: Mapping[str, Sequence[Read]],
-    candidates: Mapping[Id, Candidate],
-    accepted: Collection[str] | None,
-) -> list[Item]:
-    """The valid photos; `accepted` are the licences' normal forms that may be, None: all."""
-    items = []
-    for wnid, photos in reads.items():
-        for read in photos:
-            photo, candidate = read.photo, candidates.get((wnid, read.image_id))
-            if photo.fingerprint is None:
-                continue
-            items.append(
-                Item(
-                    wnid,
-                    read.image_id,
-                    read.sha256,
-                    photo.width * photo.height,
-                    read.urls,
-                    photo.fingerprint,
-                    read.upload,
-                    candidate.synset if candidate else "",
-                    licences.refused(candidate.license, accepted) if candidate else "",
-                )
-            )
-    return items
 
 
 def _candidates(
     params: Params, accepted: Collection[str] | None, urls: Path, raw: Path
-) -> dict[Id, Candidate]:
-    """The candidates of the photos whose licence or own synset matters, by wnid and image id."""
+) -> dict[PhotoId, Candidate]:
+    """The candidates of the photos whose licence or own synset matters."""
     return {
-        (wnid, image_id): candidate
-        for wnid in params.classes
-        if accepted is not None or is_subtree(wnid)
-        for image_id, (_, candidate) in photo_origins(urls, raw, wnid, accepted).items()
+        (key, image_id): candidate
+        for key in params.classes
+        if accepted is not None or is_subtree(key)
+        for image_id, (_, candidate) in photo_origins(urls, raw, key, accepted).items()
     }
 
 
-def _read_class(job: tuple[str, Path, Path, Clean]) -> list[Read]:
-    """Decode a class's photos; their normal forms go into a tar in the work folder."""
-    wnid, raw, work, rules = job
+def _decode_class(job: tuple[str, Path, Path, Clean]) -> list[DecodedPhoto]:
+    """Decode a class's photos. Converted photos go into a tar in the work folder."""
+    key, raw, work, rules = job
     urls: Counter[str] = Counter()
     listed: dict[str, RawRow] = {}
-    for row in read_csv(raw / f"{wnid}.csv", RawRow):
+    for row in read_csv(raw / f"{key}.csv", RawRow):
         urls[row.sha256] += 1
         if row.status is Status.OK:
             listed[row.image_id] = row
-    writer = TarWriter(work / f"{wnid}.tar")
-    found = []
-    for image_id, body, stored in _photos(raw / f"{wnid}.tar"):
-        if (known := listed.get(image_id)) is None:
+    writer = TarWriter(work / f"{key}.tar")
+    decoded = []
+    for image_id, body, stored in _photos(raw / f"{key}.tar"):
+        if image_id not in listed:
             raise DataError(
-                f"{raw}/{wnid}: {image_id} is in the tar, not in the csv; download again"
+                f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
             )
-        photo = normalize(body, rules)
-        digest = known.sha256 if photo.body == body else _sha256(photo.body)
+        row, photo = listed[image_id], normalize(body, rules)
+        sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
         if not photo.kept:
             stored = writer.add(image_id, photo.body)
-        lean = replace(photo, body=b"")
-        found.append(
-            Read(image_id, lean, digest, urls[known.sha256], flickr_photo_id(known.url), stored)
-        )
+        upload, lean = flickr_photo_id(row.url), replace(photo, body=b"")
+        decoded.append(DecodedPhoto(image_id, lean, sha256, urls[row.sha256], upload, stored))
     writer.close()
-    if len(found) != len(listed):
-        raise DataError(f"{raw}/{wnid}: {len(listed)} ok in the csv, {len(found)} in the tar")
-    return found
+    if len(decoded) != len(listed):
+        raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
+    return decoded
 
 
 def _sha256(body: bytes) -> str:
@@ -162,21 +134,46 @@ def _photos(path: Path) -> Iterator[tuple[str, bytes, StoredBytes]]:
             yield name.rpartition(".")[0], file.read(stored.size), stored
 
 
+def _items(
+    photos: Mapping[str, Sequence[DecodedPhoto]],
+    candidates: Mapping[PhotoId, Candidate],
+    accepted: Collection[str] | None,
+) -> list[Item]:
+    """The valid photos of all classes. `accepted`: normal forms of licences; None: all."""
+    return [
+        Item(
+            key,
+            one.image_id,
+            one.sha256,
+            one.photo.width * one.photo.height,
+            one.urls,
+            one.photo.fingerprint,
+            one.upload,
+            candidate.synset if candidate else "",
+            licences.refused(candidate.license, accepted) if candidate else "",
+        )
+        for key, part in photos.items()
+        for one in part
+        if one.photo.fingerprint
+        for candidate in [candidates.get((key, one.image_id))]
+    ]
+
+
 def _rows(
-    wnid: str, reads: Sequence[Read], verdicts: Mapping[tuple[str, str], Item]
+    key: str, photos: Sequence[DecodedPhoto], decisions: Mapping[PhotoId, Item]
 ) -> list[CleanRow]:
-    """The fates of a class's photos, in the raw archive's order."""
+    """The rows of a class's photos, in the raw archive's order."""
     rows = []
-    for read in reads:
-        photo, item = read.photo, verdicts.get((wnid, read.image_id))
+    for one in photos:
+        photo, item = one.photo, decisions.get((key, one.image_id))
         rows.append(
             CleanRow(
-                read.image_id,
+                one.image_id,
                 item.status if item else photo.status,
                 item.detail if item else photo.detail,
                 photo.width or None,
                 photo.height or None,
-                read.sha256,
+                one.sha256,
                 f"{photo.fingerprint.hash:016x}" if photo.fingerprint else "",
                 item.group if item else "",
                 f"{item.name}.jpg" if item and item.status is Status.KEPT else "",
@@ -186,73 +183,96 @@ def _rows(
     return rows
 
 
-def _kept(reads: Sequence[Read], rows: Sequence[CleanRow]) -> list[Kept]:
+def _kept(photos: Sequence[DecodedPhoto], rows: Sequence[CleanRow]) -> list[KeptPhoto]:
     return [
-        Kept(row.file, read.stored, read.photo.kept)
-        for read, row in zip(reads, rows, strict=True)
+        KeptPhoto(row.file, one.stored, one.photo.kept)
+        for one, row in zip(photos, rows, strict=True)
         if row.file
     ]
 
 
-def _write_photos(job: tuple[str, Sequence[Kept], Path]) -> None:
-    """Write a class's kept photos in their normal form."""
-    wnid, photos, out = job
-    with atomic_tar(out / f"{wnid}.tar") as tar:
+def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
+    """Write a class's kept photos, normalized."""
+    key, photos, out = job
+    with atomic_tar(out / f"{key}.tar") as tar:
         for photo in photos:
-            if photo.stretches:
-                tar.copy_stretches(photo.file, photo.stored, photo.stretches)
+            if photo.ranges:
+                tar.copy_ranges(photo.file, photo.stored, photo.ranges)
             else:
                 tar.copy(photo.file, photo.stored)
+
+
+# At the end of the stage
+
+
+def check_decoders() -> list[str]:
+    """A warning for each installed decoder that is none of the pinned versions."""
+    pinned: dict[str, list[str]] = {}
+    for line in DECODERS.read_text(encoding="utf-8").split():
+        name, _, version = line.partition("==")
+        pinned.setdefault(name, []).append(version)
+    return [
+        f"warning: {name} {installed} is installed, and {' or '.join(versions)} is pinned: photos "
+        "that must be converted may get other bytes; pip install -r requirements.txt"
+        for name, versions in pinned.items()
+        if (installed := metadata.version(name)) not in versions
+    ]
 
 
 def check_classes(
     rows: Mapping[str, Sequence[CleanRow]], params: Params, urls: Path, raw: Path
 ) -> list[str]:
-    """Warnings for classes below per_class while candidates are left that may be used.
+    """Warnings for classes below per_class that have unused candidates left.
 
     Raises DataError when a class is below min_per_class.
     """
-    kept = {wnid: sum(row.status is Status.KEPT for row in part) for wnid, part in rows.items()}
-    below = [wnid for wnid, count in kept.items() if count < params.per_class]
-    left = {wnid: _left(wnid, params, urls, raw) for wnid in below}
+    kept = {key: sum(row.status is Status.KEPT for row in part) for key, part in rows.items()}
+    below = [key for key, count in kept.items() if count < params.per_class]
+    unused = {key: _unused(key, params, urls, raw) for key in below}
     under = " under your licences" if params.clean.licenses else ""
-    short = [wnid for wnid, count in kept.items() if count < params.min_per_class]
+    short = [key for key, count in kept.items() if count < params.min_per_class]
     if short:
-        words = "; ".join(
-            f"{_loss(wnid, rows[wnid])}, {left[wnid]} unused{under}" for wnid in short[:5]
+        losses = "; ".join(
+            f"{_loss(key, rows[key])}, {unused[key]} unused{under}" for key in short[:5]
         )
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
-            f"({params.min_per_class}): {words}. Raise download.reserve where candidates are "
+            f"({params.min_per_class}): {losses}. Raise download.reserve where candidates are "
             f"unused, add a source, {'widen clean.licenses, ' if params.clean.licenses else ''}"
             "lower min_per_class, or remove the class"
         )
     return [
-        f"warning: {_loss(wnid, rows[wnid])}, below per_class ({params.per_class}), but "
-        f"{left[wnid]} candidates{under} are unused: raise download.reserve to about "
-        f"{_reserve(kept[wnid], len(rows[wnid])):g}"
-        for wnid in below
-        if left[wnid]
+        f"warning: {_loss(key, rows[key])}, below per_class ({params.per_class}), but "
+        f"{unused[key]} candidates{under} are unused: raise download.reserve to about "
+        f"{_reserve(kept[key], len(rows[key])):g}"
+        for key in below
+        if unused[key]
     ]
 
 
-def _left(wnid: str, params: Params, urls: Path, raw: Path) -> int:
-    """How many of a class's candidates were not needed and have a licence that will do."""
+def _unused(key: str, params: Params, urls: Path, raw: Path) -> int:
+    """The number of a class's candidates that were not needed and have an accepted licence."""
     accepted = licences.accepted(params.clean.licenses)
-    unused = (row for row in read_csv(raw / f"{wnid}.csv", RawRow) if row.status is Status.UNUSED)
+    unused = (row for row in read_csv(raw / f"{key}.csv", RawRow) if _is_unused(row))
     if accepted is None:
         return sum(1 for _ in unused)
-    origin = candidate_lookup(urls / f"{wnid}.csv")
+    origin = candidate_lookup(urls / f"{key}.csv")
     return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
 
 
+def _is_unused(row: RawRow) -> bool:
+    """Whether a row stands for photos that were not needed; so does an archive's unread rest."""
+    rest = row.status is Status.ARCHIVE and row.resume_at is not None
+    return rest or row.status is Status.UNUSED
+
+
 def _reserve(kept: int, taken: int) -> float:
-    """The reserve with which per_class would be kept, if as many of the photos are as now."""
+    """The reserve that gives per_class photos, if the same share of photos is kept."""
     return min(ceil(10 * (taken / kept - 1)) / 10, MAX_RESERVE) if kept else MAX_RESERVE
 
 
-def _loss(wnid: str, rows: Sequence[CleanRow]) -> str:
+def _loss(key: str, rows: Sequence[CleanRow]) -> str:
     counts = Counter(row.status for row in rows)
     kept = counts.pop(Status.KEPT, 0)
     reasons = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{wnid} keeps {kept} of {len(rows)} ({reasons or 'none dropped'})"
+    return f"{key} keeps {kept} of {len(rows)} ({reasons or 'none dropped'})"

@@ -17,22 +17,22 @@ from allrounder.params.schema import Clean
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
 SAME, SIMILAR = 0.988, 0.97
-"""Likeness that confirms a near-duplicate, and a group; chosen with bench/duplicates.py."""
+"""Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A valid photo on trial: where it is from, what it is, and the verdict so far."""
+    """A decoded photo and the decision so far."""
 
-    wnid: str
+    key: str  # of its class
     image_id: str
-    sha256: str  # of the normal form
+    sha256: str  # of the normalized photo
     pixels: int
-    urls: int  # that served these very bytes
-    look: Fingerprint
-    upload: str = ""  # which photo of which host this is a copy of, if its URL says so
+    urls: int  # that served exactly these bytes
+    fingerprint: Fingerprint
+    upload: str = ""  # id of the upload that it is a copy of, if its URL names one
     synset: str = ""  # its own, where the class is a whole subtree
-    refused: str = ""  # its licence, when clean.licenses does not list it
+    refused: str = ""  # its licence, if clean.licenses does not list it
     status: Status = Status.KEPT
     detail: str = ""
     duplicate_of: str = ""  # as in CleanRow
@@ -41,21 +41,21 @@ class Item:
     @property
     def name(self) -> str:
         """The file's name without suffix: unique in the dataset, and never from the web."""
-        return f"{wnid_of(self.wnid)}_{self.sha256[:16]}"
+        return f"{wnid_of(self.key)}_{self.sha256[:16]}"
 
 
 def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
-    """The same photos with their verdicts; `items` stand in class order and rank order."""
-    judged = list(items)
-    _drop_placeholders(judged, rules)
-    _drop_copies(judged, rules)
-    _drop_surplus(judged, per_class)
-    _group(judged, rules)
-    return judged
+    """The same photos with their decisions. `items` are in class order, then in rank order."""
+    decided = list(items)
+    _drop_placeholders(decided, rules)
+    _drop_duplicates(decided, rules)
+    _drop_surplus(decided, per_class)
+    _group(decided, rules)
+    return decided
 
 
 def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield each index with the first one of the same text; an empty text is like no other."""
+    """Yield each index with the first index of the same text. Empty texts match nothing."""
     first: dict[str, int] = {}
     for index, text in enumerate(texts):
         if text and first.setdefault(text, index) != index:
@@ -66,13 +66,17 @@ def _kept(items: Sequence[Item]) -> list[int]:
     return [index for index, item in enumerate(items) if item.status is Status.KEPT]
 
 
+def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
+    """The near-duplicate pairs among some items, as positions in `indices`."""
+    return list(near_pairs([items[index].fingerprint for index in indices], radius, SAME))
+
+
 def _drop_placeholders(items: list[Item], rules: Clean) -> None:
-    """The same picture with hardly any detail, behind several URLs or in several classes."""
-    flat = [index for index, item in enumerate(items) if item.look.flat >= FLAT]
-    looks = [items[index].look for index in flat]
-    for part in components(len(flat), near_pairs(looks, rules.near_radius, SAME)):
-        members = [flat[place] for place in part]
-        classes = {items[index].wnid for index in members}
+    """Drop a picture with hardly any detail that several URLs or several classes have."""
+    flat = [index for index, item in enumerate(items) if item.fingerprint.flat >= FLAT]
+    for part in components(len(flat), _near(items, flat, rules.near_radius)):
+        members = [flat[position] for position in part]
+        classes = {items[index].key for index in members}
         urls = sum(items[index].urls for index in members)
         if len(classes) > 1 or urls > 2:
             for index in members:
@@ -80,94 +84,93 @@ def _drop_placeholders(items: list[Item], rules: Clean) -> None:
                 items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
 
 
-def _drop_copies(items: list[Item], rules: Clean) -> None:
-    """Of the same or nearly the same picture keep the best; of one in two classes, none.
+def _drop_duplicates(items: list[Item], rules: Clean) -> None:
+    """Of the same or nearly the same picture keep the best; of one in two classes keep none.
 
-    One upload is one picture here, also where crops of it no longer look alike: in two classes it
-    might else be on both sides of the split. Within a class it is no copy, but a group.
-    A photo whose licence is refused still tells that a picture is in two classes; then it is left
-    out, so that it knocks out no copy that may be used, and links none.
+    Photos of one Flickr upload count as one picture here, even if they are different crops of it:
+    in two classes they could else be on both sides of the split. Within a class they are no
+    duplicates, but a group. A photo with a refused licence still shows that its picture is in two
+    classes. It is dropped after that, so it removes no photo that may be used, and connects none.
     """
     alive = _kept(items)
-    looks = [items[index].look for index in alive]
-    pairs = list(near_pairs(looks, rules.near_radius, SAME))
+    pairs = _near(items, alive, rules.near_radius)
     uploads = same_text([items[index].upload for index in alive])
     for part in components(len(alive), chain(pairs, uploads)):
-        members = [alive[place] for place in part]
-        first_class = items[members[0]].wnid
-        if any(items[index].wnid != first_class for index in members):
-            _drop_cross_class(items, members, first_class, rules)
-    _refuse(items)
+        members = [alive[position] for position in part]
+        if any(items[index].key != items[members[0]].key for index in members):
+            _drop_cross_class(items, members, rules)
+    _drop_refused(items)
     usable = [index for index in alive if not items[index].refused]
     if len(usable) < len(alive):
-        pairs = list(near_pairs([items[index].look for index in usable], rules.near_radius, SAME))
+        pairs = _near(items, usable, rules.near_radius)
     for part in components(len(usable), pairs):
-        members = [usable[place] for place in part]
-        members = [index for index in members if items[index].status is Status.KEPT]
-        if members:
-            best = max(members, key=lambda index: (items[index].pixels, -index))
-            for index in members:
-                if index != best:
-                    items[index] = _copy_of(items[index], items[best])
+        members = [usable[position] for position in part]
+        _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
 
 
-def _drop_cross_class(
-    items: list[Item], members: list[int], first_class: str, rules: Clean
-) -> None:
-    """Drop a picture that stands in several classes, or all of it but the first class's."""
+def _drop_cross_class(items: list[Item], members: list[int], rules: Clean) -> None:
+    """Drop a picture that appears in several classes, or all but the first class's."""
+    first_class = items[members[0]].key
     for index in members:
-        if rules.cross_class == "first" and items[index].wnid == first_class:
+        if rules.cross_class == "first" and items[index].key == first_class:
             continue
-        twin = next(items[i] for i in members if items[i].wnid != items[index].wnid)
-        items[index] = _duplicate(
-            items[index], twin, Status.CROSS_CLASS, f"like {twin.wnid} {twin.image_id}"
-        )
+        twin = next(items[i] for i in members if items[i].key != items[index].key)
+        detail = f"like {twin.key} {twin.image_id}"
+        items[index] = _duplicate(items[index], twin, Status.CROSS_CLASS, detail)
 
 
-def _refuse(items: list[Item]) -> None:
+def _drop_refused(items: list[Item]) -> None:
     for index in _kept(items):
-        if form := items[index].refused:
-            detail = " ".join(form.split())[:80]
+        if licence := items[index].refused:
+            detail = " ".join(licence.split())[:80]
             items[index] = replace(items[index], status=Status.LICENSE, detail=detail)
 
 
-def _copy_of(item: Item, best: Item) -> Item:
-    same = item.sha256 == best.sha256
-    status = Status.EXACT_DUPLICATE if same else Status.NEAR_DUPLICATE
-    return _duplicate(item, best, status, f"of {best.image_id}")
+def _keep_best(items: list[Item], members: list[int]) -> None:
+    """Of the same picture keep the one with the most pixels, or else the first."""
+    if not members:
+        return
+    best = max(members, key=lambda index: (items[index].pixels, -index))
+    for index in members:
+        if index != best:
+            exact = items[index].sha256 == items[best].sha256
+            status = Status.EXACT_DUPLICATE if exact else Status.NEAR_DUPLICATE
+            detail = f"of {items[best].image_id}"
+            items[index] = _duplicate(items[index], items[best], status, detail)
 
 
 def _duplicate(item: Item, of: Item, status: Status, detail: str) -> Item:
-    return replace(item, status=status, detail=detail, duplicate_of=f"{of.wnid}/{of.image_id}")
+    return replace(item, status=status, detail=detail, duplicate_of=f"{of.key}/{of.image_id}")
 
 
 def _drop_surplus(items: list[Item], per_class: int) -> None:
-    """Keep the first of each class; of a subtree the first of each synset in turn.
+    """Keep the first photos of each class; in a subtree the first of each synset in turn.
 
-    Archives are taken one after the other: in plain rank order the last synsets would lose all.
+    Archives are read one after the other, so in rank order the last synsets would lose all.
     """
     turns: dict[str, list[tuple[int, int]]] = defaultdict(list)  # by class: turn, index
     counts: Counter[tuple[str, str]] = Counter()
     for index in _kept(items):
         item = items[index]
-        counts[item.wnid, item.synset] += 1
-        turns[item.wnid].append((counts[item.wnid, item.synset], index))
+        counts[item.key, item.synset] += 1
+        turns[item.key].append((counts[item.key, item.synset], index))
     for ranked in turns.values():
         for _, index in sorted(ranked)[per_class:]:
             items[index] = replace(items[index], status=Status.SURPLUS)
 
 
 def _group(items: list[Item], rules: Clean) -> None:
-    """Give photos of a class that are alike, or of one upload, one group id."""
+    """Give similar photos of a class, and photos of one upload, one group id."""
     classes: dict[str, list[int]] = defaultdict(list)
     for index in _kept(items):
-        classes[items[index].wnid].append(index)
+        classes[items[index].key].append(index)
     for members in classes.values():
-        looks = [items[index].look for index in members]
+        fingerprints = [items[index].fingerprint for index in members]
         uploads = [items[index].upload for index in members]
-        pairs = chain(near_pairs(looks, rules.group_radius, SIMILAR), same_text(uploads))
-        for part in components(len(members), pairs):
+        similar = near_pairs(fingerprints, rules.group_radius, SIMILAR)
+        for part in components(len(members), chain(similar, same_text(uploads))):
             if len(part) > 1:
-                group = min(items[members[place]].name for place in part)
-                for place in part:
-                    items[members[place]] = replace(items[members[place]], group=group)
+                group = min(items[members[position]].name for position in part)
+                for position in part:
+                    index = members[position]
+                    items[index] = replace(items[index], group=group)

@@ -10,25 +10,25 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
-from allrounder.clean.jpeg import BrokenJpegError, Jpeg, Stretches, parse, taken
+from allrounder.clean.jpeg import BrokenJpegError, ByteRanges, Jpeg, joined, parse
 from allrounder.core.photos import OPENED, Bounds, judge_size
 from allrounder.core.rows import Status
 from allrounder.params.schema import Clean
 
 _ORIENTATION = 0x0112
-_LOOKED_AT = 47  # pixels of the shorter side that a look needs at least: 1/8 of 500 x 375
+_MIN_SIDE = 47  # pixels: what a fingerprint needs at least, 1/8 of 500 x 375
 _HARMLESS = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
-"""A few bytes between a picture's data and its end: some cameras and sites leave them."""
+"""A few bytes between the data and the end marker: some cameras and sites leave them."""
 _OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")
 _UNCOMMON = "Could not determine subsampling"
-"""The strict decoder's words for a valid JPEG that it cannot open; Pillow can."""
+"""The strict decoder's message for a valid JPEG that only Pillow can open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo: its normal form and its look; or the reason against it.
+    """A decoded photo: its normalized body and its fingerprint; or the reason against it.
 
-    `kept` are the stretches of its bytes that are the normal form; none if it had to be converted.
+    `kept` are the ranges of the original bytes that are the body; none if it was converted.
     """
 
     status: Status
@@ -37,14 +37,14 @@ class Photo:
     height: int = 0
     body: bytes = b""
     fingerprint: Fingerprint | None = None
-    kept: Stretches = ()
+    kept: ByteRanges = ()
 
 
 def normalize(body: bytes, rules: Clean) -> Photo:
-    """Decode a photo and bring it into normal form.
+    """Decode a photo and normalize it.
 
     A baseline or progressive JPEG that is upright and RGB or grey keeps its compressed data bit
-    for bit, unless `max_side` shrinks it; anything else is converted to sRGB at `quality`.
+    for bit, unless `max_side` shrinks it. Everything else is converted to sRGB at `quality`.
     """
     bounds = Bounds(2**62, rules.min_side, rules.max_pixels)
     try:
@@ -56,7 +56,7 @@ def normalize(body: bytes, rules: Clean) -> Photo:
     except BrokenJpegError as error:
         return Photo(Status.CORRUPT, str(error))
     except Exception as error:  # decoders raise nearly anything on hostile data
-        return Photo(Status.CORRUPT, _words(error))
+        return Photo(Status.CORRUPT, _message(error))
 
 
 def _is_plain(jpeg: Jpeg, max_side: int | None) -> bool:
@@ -72,17 +72,17 @@ def _is_plain(jpeg: Jpeg, max_side: int | None) -> bool:
 
 
 def _plain(jpeg: Jpeg, body: bytes, bounds: Bounds) -> Photo:
-    """Decoded only as far as validity and look need: all entropy-coded data, few pixels."""
+    """Decode all entropy-coded data, but only the few pixels that the fingerprint needs."""
     if fault := judge_size(jpeg.width, jpeg.height, bounds):
         return Photo(fault.status, fault.detail, jpeg.width, jpeg.height)
-    plain = taken(body, jpeg.kept)
+    plain = joined(body, jpeg.kept)
     seen = fingerprint(_strictly_grey(plain))
     return Photo(Status.OK, "", jpeg.width, jpeg.height, plain, seen, jpeg.kept)
 
 
 def _strictly_grey(body: bytes) -> Image.Image:
-    """A small grey version; ValueError for what the decoder only warns of elsewhere."""
-    side = _LOOKED_AT
+    """A small grey version. Raises ValueError for damage that other decoders only warn about."""
+    side = _MIN_SIDE
     try:
         pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side)
     except ValueError as error:
@@ -117,7 +117,7 @@ def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
 
 
 def _check_strictly(body: bytes, mode: str) -> None:
-    """Raise ValueError for damage in mid-file, which Pillow lets pass."""
+    """Raise ValueError for damage in the middle of a file, which Pillow accepts."""
     if mode in ("RGB", "L"):
         _strictly_grey(body)
         return
@@ -153,7 +153,7 @@ def _srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _words(error: Exception) -> str:
-    """A decoder's words, the same in every run: Pillow's may name an object by its address."""
+def _message(error: Exception) -> str:
+    """A decoder's message without object addresses, so that it is the same in every run."""
     plain = _OBJECT.sub("", str(error))
     return " ".join(plain.split())[:100] or type(error).__name__

@@ -9,7 +9,7 @@ from PIL import Image
 
 THUMB = 64
 INNER = 0.03
-"""What is left out on each side for the inner hash: a copy cropped by about so much matches it."""
+"""Share of each side that the inner hash leaves out. It matches a copy cropped by about as much."""
 
 _CELLS = 16
 _SPARED = 0.06
@@ -19,10 +19,10 @@ _DARK, _BRIGHT = 8, 245
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Two difference hashes (64 bits) of a picture and of its inside, a grey thumbnail, flatness.
+    """Two difference hashes of 64 bits, of a picture and of its inside; a thumbnail; flatness.
 
-    `thumb` is 64 x 64 bytes; `flat` the share of the most common of 16 grey levels in it: near 1
-    for a drawn notice.
+    `thumb` is 64 x 64 grey bytes. `flat` is the share of the most common of 16 grey levels in it,
+    near 1 for a notice such as "photo unavailable".
     """
 
     hash: int
@@ -32,7 +32,9 @@ class Fingerprint:
 
 
 def fingerprint(grey: Image.Image) -> Fingerprint:
-    """The look of a picture in mode L; integer arithmetic only: the same on every machine.
+    """The fingerprint of a picture in mode L.
+
+    Integer arithmetic only, so it is the same on every machine.
 
     Each bit of a hash says whether a cell of a 9 x 8 grid is darker than its right neighbour.
     Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
@@ -61,7 +63,7 @@ def _window(low: float, high: float) -> NDArray[np.float64]:
 
 
 def _windows() -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """The whole picture first, then crops of up to 3 % a side: in the middle and in the corners."""
+    """The whole picture, then crops of up to 3 % a side, from the middle and from the corners."""
     whole = _window(0, 1)
     found = [(whole, whole)]
     for crop in (0.015, 0.03):
@@ -74,18 +76,18 @@ _WINDOWS = _windows()
 
 
 class Similarity:
-    """Compares the pictures of a sequence, pair by pair; what it works out of one it keeps."""
+    """Compares the pictures of a sequence pair by pair, and caches what it computes for each."""
 
-    def __init__(self, looks: Sequence[Fingerprint]):
-        self._looks = looks
+    def __init__(self, fingerprints: Sequence[Fingerprint]):
+        self._fingerprints = fingerprints
         self._views: dict[int, NDArray[np.float64]] = {}
 
     def of(self, i: int, j: int) -> float:
-        """How alike two pictures are, -1 to 1: 1 for the same, above 0.988 for copies.
+        """The similarity of two pictures, -1 to 1: 1 for the same, above 0.988 for copies.
 
-        The best correlation of coarse grey thumbnails over small crops of either and over
-        exposures, without the 6 % of cells that differ most (a watermark). Of contrasts too
-        different nothing is said (0): a white and a black sofa in one pose correlate well.
+        It is the best correlation of coarse grey thumbnails over small crops of either picture
+        and over exposures, without the 6 % of cells that differ most (a watermark). It is 0 for
+        very different contrasts, since a white and a black sofa in one pose correlate well.
         """
         one, two = self._view(i), self._view(j)
         left = np.concatenate([one, np.repeat(one[:1], len(two), 0), [_exposed(one[0], two[0])]])
@@ -96,7 +98,7 @@ class Similarity:
 
     def _view(self, index: int) -> NDArray[np.float64]:
         if index not in self._views:
-            grey = np.frombuffer(self._looks[index].thumb, np.uint8).reshape(THUMB, THUMB)
+            grey = np.frombuffer(self._fingerprints[index].thumb, np.uint8).reshape(THUMB, THUMB)
             self._views[index] = np.stack(
                 [(rows @ grey @ columns.T).ravel() for rows, columns in _WINDOWS]
             )
@@ -104,7 +106,7 @@ class Similarity:
 
 
 def _exposed(dark: NDArray[np.float64], bright: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The one picture as bright as the other, where highlights are lost as in a brightened copy."""
+    """The first picture made as bright as the second; highlights are clipped as in such a copy."""
     usable = (bright < _BRIGHT) & (dark > _DARK)
     if usable.sum() < _CELLS:
         return dark
@@ -113,7 +115,7 @@ def _exposed(dark: NDArray[np.float64], bright: NDArray[np.float64]) -> NDArray[
 
 
 def _centred(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows without their mean, and their lengths as a column."""
+    """Rows minus their mean, and their norms as a column."""
     rows = rows - rows.mean(axis=1, keepdims=True)
     return rows, np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
@@ -121,7 +123,7 @@ def _centred(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 def _trimmed_correlation(
     left: NDArray[np.float64], right: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Correlation row by row, without the cells that differ most."""
+    """The correlation of each row, without the cells that differ most."""
     (left, left_size), (right, right_size) = _centred(left), _centred(right)
     apart = np.abs(left / left_size - right / right_size)
     kept = int(left.shape[1] * (1 - _SPARED))

@@ -1,6 +1,6 @@
 """Parses a JPEG's marker segments: what it is, and which byte ranges are not metadata.
 
-Source: ITU-T T.81, annex B.
+Only the segments are read; the compressed data stays as it is. Source: ITU-T T.81, annex B.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
-_SOF = {0xC0, 0xC1, 0xC2}  # baseline, extended sequential, progressive: what every reader opens
+_SOF = {0xC0, 0xC1, 0xC2}  # baseline, extended sequential, progressive: every reader opens these
 _OTHER_SOF = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -17,25 +17,25 @@ _IN_SCAN = np.array([code in (0x00, 0xFF) or 0xD0 <= code <= 0xD7 for code in ra
 """What may follow 0xFF within entropy-coded data: stuffing, fill bytes and restart markers."""
 _PIECE = 2**16
 _MAX_SCANS = 1_000
-"""Real photos have about ten. Each costs a decoder a pass over the whole picture.
+"""Real photos have about ten. Each scan costs a decoder a pass over the whole picture.
 
 Source: libjpeg-turbo, README and `djpeg -maxscans`, on progressive files made to exhaust decoders.
 """
 
-
-Stretches = tuple[tuple[int, int], ...]
+ByteRanges = tuple[tuple[int, int], ...]
+"""Parts of a body: (first byte, one past the last) of each, in order."""
 
 
 class BrokenJpegError(ValueError):
-    """The segments end too early or make no sense: words, for the detail of a row."""
+    """The segments end too early or are invalid. The message becomes the detail of a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """What the segments say: size, components; what is left without metadata; the EXIF block.
+    """What the segments say.
 
-    `common` says whether every reader opens it: 8 bits, Huffman-coded, baseline or progressive.
-    `kept` are the stretches of the body, (first byte, one past the last), that are no metadata.
+    `common`: 8 bits, Huffman-coded, baseline or progressive, so every reader opens it.
+    `exif` is the EXIF block; `kept` are the ranges of the body that are not metadata.
     """
 
     width: int
@@ -43,14 +43,15 @@ class Jpeg:
     components: int
     common: bool
     exif: bytes
-    kept: Stretches
+    kept: ByteRanges
 
 
 def parse(body: bytes) -> Jpeg:
-    """Take a JPEG apart. Raises BrokenJpegError.
+    """Parse a JPEG. Raises BrokenJpegError.
 
-    Left out are EXIF, XMP, comments, thumbnails and what follows the end. Kept are JFIF's header,
-    ICC profiles (APP2) and Adobe's colour transform (APP14), which say how to read the pixels.
+    Metadata is EXIF, XMP, comments, thumbnails and what follows the end marker. Kept are JFIF's
+    header, ICC profiles (APP2) and Adobe's colour transform (APP14), which say how to read the
+    pixels.
     """
     frame, exif = None, b""
     kept = [(0, 2)]
@@ -64,69 +65,75 @@ def parse(body: bytes) -> Jpeg:
             kept.append((first, end))
     if frame is None or len(frame[1]) < 10:
         raise BrokenJpegError("no frame")
-    marker, part = frame
-    height, width = int.from_bytes(part[5:7], "big"), int.from_bytes(part[7:9], "big")
-    common = marker in _SOF and part[4] == 8
-    return Jpeg(width, height, part[9], common, exif, tuple(kept))
+    marker, header = frame
+    height, width = int.from_bytes(header[5:7], "big"), int.from_bytes(header[7:9], "big")
+    common = marker in _SOF and header[4] == 8
+    return Jpeg(width, height, header[9], common, exif, tuple(kept))
 
 
-def taken(body: bytes, stretches: Stretches) -> bytes:
-    """Those stretches of a body in one piece."""
-    if stretches == ((0, len(body)),):
+def joined(body: bytes, ranges: ByteRanges) -> bytes:
+    """The given ranges of a body, in one piece."""
+    if ranges == ((0, len(body)),):
         return body
-    return b"".join(body[first:end] for first, end in stretches)
+    return b"".join(body[first:end] for first, end in ranges)
 
 
-def _is_kept(marker: int, part: bytes) -> bool:
+def _is_kept(marker: int, start: bytes) -> bool:
+    """Whether a segment is not metadata, by its marker and its first bytes."""
     if marker == _COM:
         return False
     if marker == _APP0:
-        return part[4:9] == b"JFIF\0"
+        return start[4:9] == b"JFIF\0"
     if marker == _APP2:
-        return part[4:16] == b"ICC_PROFILE\0"
-    return not 0xE0 <= marker <= 0xEF or (marker == _APP14 and part[4:9] == b"Adobe")
+        return start[4:16] == b"ICC_PROFILE\0"
+    return not 0xE0 <= marker <= 0xEF or (marker == _APP14 and start[4:9] == b"Adobe")
 
 
 def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield each segment after the start marker: (marker, first byte, one past the last).
 
-    A scan comes with its entropy-coded data, fill bytes (B.1.1.2) before a marker with none.
+    A scan includes its entropy-coded data. Fill bytes before a marker (B.1.1.2) are in none.
     """
     if body[:2] != b"\xff\xd8":
         raise BrokenJpegError("no start marker")
     at, scans = 2, 0
     while True:
-        start = at
-        if body[at : at + 1] != b"\xff":
-            raise BrokenJpegError(f"no marker at byte {at}")
-        while body[at : at + 1] == b"\xff":
-            at += 1
-        if at >= len(body):
-            raise BrokenJpegError("no end marker")
-        marker = body[at]
-        at += 1
+        marker, first = _marker(body, at)
+        at = first + 2
         if marker == _EOI:
-            yield marker, at - 2, at
+            yield marker, first, at
             return
         if marker in _STANDALONE:
             continue
         length = int.from_bytes(body[at : at + 2], "big")
-        if length < 2 or at + length > len(body):
-            raise BrokenJpegError(f"cut off at byte {start}")
         end = at + length
+        if length < 2 or end > len(body):
+            raise BrokenJpegError(f"cut off at byte {first}")
         if marker == _SOS:
             scans += 1
             if scans > _MAX_SCANS:
                 raise BrokenJpegError(f"more than {_MAX_SCANS} scans")
             end = _scan_end(body, end)
-        yield marker, at - 2, end
+        yield marker, first, end
         at = end
 
 
-def _scan_end(body: bytes, start: int) -> int:
-    """Where the next marker after entropy-coded data starts; with numpy twice as quick as re.
+def _marker(body: bytes, at: int) -> tuple[int, int]:
+    """The next marker and where it starts, behind its fill bytes."""
+    if body[at : at + 1] != b"\xff":
+        raise BrokenJpegError(f"no marker at byte {at}")
+    while body[at : at + 1] == b"\xff":
+        at += 1
+    if at >= len(body):
+        raise BrokenJpegError("no end marker")
+    return body[at], at - 1
 
-    Looked for piece by piece, so that many scans cost no more than one.
+
+def _scan_end(body: bytes, start: int) -> int:
+    """Where the next marker after entropy-coded data starts.
+
+    numpy is twice as fast as `re`. Searching piece by piece keeps the cost independent of the
+    number of scans.
     """
     while start < len(body) - 1:
         piece = np.frombuffer(body, np.uint8, min(_PIECE, len(body) - start), start)

@@ -12,7 +12,7 @@ Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
-_FEW = 4_096  # up to here comparing all with all is quicker than an index
+_FEW = 4_096  # up to this many, comparing all with all is faster than an index
 _ROWS = 256
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
@@ -20,8 +20,9 @@ _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 def close_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Shape (pairs, 2). Up to MAX_RADIUS bits: of three bands of a hash, at least one then differs
-    in a third of the radius at most, so it is looked up with all flips of so many bits.
+    Returns shape (pairs, 2). A hash has three bands, so at least one band of a close pair differs
+    in at most a third of the radius. Each band is looked up with all flips of so many bits.
+    Raises ValueError for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
@@ -44,7 +45,7 @@ def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
         others, columns = (keys, rows) if right is left else _sorted_by_band(right, first, width)
         starts = np.zeros((1 << width) + 1, np.int64)
         np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
-        one, two = left[rows], right[columns]  # in order of their bands: near in memory
+        one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
         for flips in range(radius // len(_BANDS) + 1):
             for bits in combinations(range(width), flips):
                 flipped = keys ^ sum(1 << bit for bit in bits)
@@ -55,7 +56,7 @@ def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
 def _sorted_by_band(
     hashes: Hashes, first: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The values of a band in ascending order, and whose they are."""
+    """The values of a band in ascending order, and the index of each one's hash."""
     mask = np.uint64((1 << width) - 1)
     keys = ((hashes >> np.uint64(first)) & mask).astype(np.int64)
     order = np.argsort(keys, kind="stable")
@@ -69,7 +70,7 @@ def _matches(
     keys: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> Pairs:
-    """The pairs whose band is just the same once flipped, and that are close as a whole."""
+    """The pairs whose flipped bands are equal and whose whole hashes are close."""
     low = starts[keys]
     counts = starts[keys + 1] - low
     hit = np.nonzero(counts)[0]
@@ -82,29 +83,29 @@ def _matches(
 
 
 def near_pairs(
-    looks: Sequence[Fingerprint], radius: int, likeness: float
+    fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
-    """Yield index pairs (i < j) that are alike; each component of them is connected.
+    """Yield index pairs (i < j) of near-duplicates, enough to connect each group of them.
 
-    Candidates are pairs of which any two of their hashes, whole or inner, differ in at most
-    `radius` bits. Confirmed are those with at least this likeness, since products on white
-    backgrounds share hashes without being the same picture. Of pictures that look just the same
-    only the first is compared with others.
+    Candidates are pairs in which two of their hashes, whole or inner, differ in at most `radius`
+    bits. Those with at least this similarity are confirmed, since products on white backgrounds
+    share hashes without being the same picture. Of pictures with equal thumbnails only the first
+    is compared with others.
     """
     first: dict[bytes, int] = {}
-    for index, look in enumerate(looks):
-        if first.setdefault(look.thumb, index) != index:
-            yield first[look.thumb], index
-    places = list(first.values())
-    whole = np.array([looks[place].hash for place in places], dtype=np.uint64)
-    inner = np.array([looks[place].inner for place in places], dtype=np.uint64)
+    for index, picture in enumerate(fingerprints):
+        if first.setdefault(picture.thumb, index) != index:
+            yield first[picture.thumb], index
+    distinct = list(first.values())
+    whole = np.array([fingerprints[index].hash for index in distinct], dtype=np.uint64)
+    inner = np.array([fingerprints[index].inner for index in distinct], dtype=np.uint64)
     sides = ((whole, whole), (inner, whole), (inner, inner))
     found = np.concatenate([close_pairs(left, right, radius) for left, right in sides])
     found = np.unique(np.sort(found, axis=1), axis=0)
-    compare = Similarity(looks)
+    compare = Similarity(fingerprints)
     for one, two in found[found[:, 0] < found[:, 1]].tolist():
-        if compare.of(places[one], places[two]) >= likeness:
-            yield places[one], places[two]
+        if compare.of(distinct[one], distinct[two]) >= similarity:
+            yield distinct[one], distinct[two]
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 
+from allrounder.core.text import printable
+
 DONE, NOT_GOOD_ENOUGH, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class UsageError(Exception):
-    """The params or the command line are wrong. One line: what, where, and what to do."""
+    """The params or the command line are wrong. The message says what, where and what to do."""
 
 
 class DataError(Exception):
@@ -20,7 +22,7 @@ class DataError(Exception):
 
 
 def run(main: Callable[[], None]) -> int:
-    """Run a stage's main function and return its exit code, with one line for a foreseen error."""
+    """Run a script's main function; returns its exit code and prints one line for a known error."""
     try:
         main()
     except UsageError as error:
@@ -29,7 +31,7 @@ def run(main: Callable[[], None]) -> int:
         return _say(error, NOT_GOOD_ENOUGH)
     except KeyboardInterrupt:
         return _say("interrupted; what was fetched is kept, run it again to go on", INTERRUPTED)
-    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+    except BrokenPipeError:  # the reader of our output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH
     except OSError as error:
@@ -44,7 +46,5 @@ def run(main: Callable[[], None]) -> int:
 
 
 def _say(message: object, code: int) -> int:
-    # One line, and none of a stranger's control characters for the terminal.
-    words = "".join(c if c.isprintable() else " " for c in str(message)).rstrip()
-    print(f"error: {words}", file=sys.stderr)
+    print(f"error: {printable(str(message), ' ').rstrip()}", file=sys.stderr)
     return code

@@ -18,12 +18,12 @@ from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
 
 _PATIENCE = 5.0
-"""Seconds that the other processes of a killed run have to notice that it is gone."""
+"""Seconds that the other processes of a killed run have to end."""
 
 
 @contextmanager
 def stage_lock(stage: str) -> Iterator[Path]:
-    """The stage's own work folder, for this run alone.
+    """The stage's work folder, locked for this run.
 
     Raises DataError that says who holds it: two runs at once, or one that DVC left when it was
     killed.
@@ -44,7 +44,7 @@ def stage_lock(stage: str) -> Iterator[Path]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of a stage's work."""
+    """Remove a folder and its contents, if it exists."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -57,7 +57,7 @@ def _read_holder(holder: Path) -> str:
 
 def _alive(pid: str) -> bool:
     if os.name == "nt" or not pid.isdigit():
-        return bool(pid)  # there, signal 0 is no question
+        return bool(pid)  # Windows has no signal that only tests a process
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -67,10 +67,10 @@ def _alive(pid: str) -> bool:
     return True
 
 
-def remove_other_classes(folder: Path, wnids: Collection[str]) -> None:
-    """Remove the files of classes that are no longer wanted, and parts of files never ended."""
+def remove_other_classes(folder: Path, keys: Collection[str]) -> None:
+    """Remove the files of classes that are not in `keys`, and incomplete `.part` files."""
     for path in folder.iterdir():
-        if path.name.partition(".")[0] not in wnids or path.suffix == ".part":
+        if path.name.partition(".")[0] not in keys or path.suffix == ".part":
             path.unlink()
 
 
@@ -79,12 +79,12 @@ Result = TypeVar("Result")
 
 _CHUNK = 2**20
 _BATCH = 32
-"""Files a task: photos are small, and a task costs as much as hashing one."""
+"""Files a task, since a task costs as much as hashing a small photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileHashes:
-    """A file's hashes; or, in a few words, why it has none."""
+    """A file's hashes, or the reason why it has none."""
 
     md5: str = ""
     sha256: str = ""
@@ -93,13 +93,13 @@ class FileHashes:
 
 
 def hash_file(path: Path) -> FileHashes:
-    """Hash one file. What is no plain file (a pipe, a device) is not opened."""
+    """Hash one file. Only regular files are opened, no pipes or devices."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     size = 0
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            return FileHashes(error="no plain file")
+            return FileHashes(error="not a regular file")
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(min(_CHUNK, info.st_size + 1)):
                 md5.update(chunk)
@@ -108,14 +108,14 @@ def hash_file(path: Path) -> FileHashes:
     except OSError as error:
         return FileHashes(error=error.strerror or type(error).__name__)
     except ValueError:
-        return FileHashes(error="no file can be called so")
+        return FileHashes(error="not a valid file name")
     return FileHashes(md5.hexdigest(), sha256.hexdigest(), size)
 
 
 def hash_files(
     paths: Sequence[Path], show: Callable[[int], object] = lambda size: None
 ) -> Iterator[FileHashes]:
-    """Hash files in parallel; yields in their order. `show` is told the bytes of each."""
+    """Hash files in parallel; yields in their order. `show` gets the size of each."""
     batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
     workers = min(32, 4 * (os.cpu_count() or 1))
     for batch in in_threads(lambda batch: [hash_file(path) for path in batch], batches, workers):
@@ -127,7 +127,7 @@ def hash_files(
 def in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Call a function for every item, in threads; yields in order. An interrupt drops the rest."""
+    """Call a function for every item in threads; yields in order. An interrupt cancels the rest."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
             yield from pool.map(function, items)
@@ -143,7 +143,7 @@ def file_md5(path: Path) -> str:
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """The hash of a folder of these files (path in it, to MD5).
+    """DVC's hash of a folder with these files (relative path to MD5).
 
     The MD5 of its list as JSON, by path: dvc_data.hashfile.tree.Tree.as_bytes.
     """
@@ -152,10 +152,15 @@ def folder_md5(files: Mapping[str, str]) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
+def part_of(path: Path) -> Path:
+    """The file that is written in place of `path`, until it is complete and replaces `path`."""
+    return path.with_name(path.name + ".part")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[TextIO]:
-    """Open a text file that takes `path`'s place only when it was written whole."""
-    part = path.with_name(path.name + ".part")
+    """Open a text file that replaces `path` when the block ends without an error."""
+    part = part_of(path)
     with part.open("w", encoding="utf-8", newline="") as file:
         yield file
     part.replace(path)

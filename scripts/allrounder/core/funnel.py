@@ -29,8 +29,11 @@ class Funnel:
 
 
 def raw_step(status: Status) -> str:
-    """Return the step that a candidate of this status did not reach; '' if it was taken."""
-    if status is Status.OK:
+    """Return the step that a candidate of this status did not reach; '' if it was taken.
+
+    Also '' for an archive's own row, which is not a candidate.
+    """
+    if status in (Status.OK, Status.ARCHIVE):
         return ""
     return "tried" if status is Status.UNUSED else "taken"
 
@@ -53,7 +56,8 @@ def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
     """Return the funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts = Counter(row.status for row in raw)
+    raw_counts: Counter[Status] = Counter(row.status for row in raw)
+    del raw_counts[Status.ARCHIVE]
     clean_counts = Counter(row.status for row in clean)
     lost: dict[str, dict[Status, int]] = {}
     for status in Status:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
+from allrounder.core.text import did_you_mean
+
 UNKNOWN = "unknown"
 """The normal form of no licence: the source names none."""
 
@@ -77,7 +79,12 @@ def listed(name: str) -> str:
     short = re.sub(r"[\s_-]+", "-", form)
     if short.removeprefix("cc-") in _TERMS:
         raise ValueError(f"{name!r} has no version; list each that you accept, e.g. {short}-4.0")
-    raise ValueError(f"{name!r} is no licence we know.{_did_you_mean(form)}")
+    known = [f"cc-{terms}-{version}" for terms in _TERMS for version in _VERSIONS]
+    hint = did_you_mean(form, [*known, "cc0-1.0", "cc-pdm-1.0", *OTHERS, UNKNOWN])
+    raise ValueError(
+        f"{name!r} is not a known licence.{hint} Write a URL, or a name such as cc-by-2.0, cc0-1.0 "
+        "or unknown"
+    )
 
 
 def accepted(names: Iterable[str] | None) -> frozenset[str] | None:
@@ -152,12 +159,3 @@ def _other(plain: str) -> str:
         return plain
     query = f"?{parts.query}" if parts.query else ""
     return f"//{parts.netloc}{parts.path.rstrip('/')}{query}" if parts.netloc else plain
-
-
-def _did_you_mean(form: str) -> str:
-    import difflib  # slow to import, and only mistakes need it
-
-    names = [f"cc-{terms}-{version}" for terms in _TERMS for version in _VERSIONS]
-    close = difflib.get_close_matches(form, [*names, "cc0-1.0", "cc-pdm-1.0", *OTHERS, UNKNOWN], 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f"{hint} Write a URL, or a name such as cc-by-2.0, cc0-1.0 or unknown"

@@ -1,6 +1,6 @@
-"""Makes names: image ids that are safe and unique in their class, class folders that readers like.
+"""Names of image ids and class folders.
 
-Names from the web never become paths: what is not a plain id is replaced by a hash of its URL.
+Names from the web never become paths: an id that is not plain is replaced by a hash of its URL.
 """
 
 import hashlib
@@ -15,27 +15,27 @@ _SPLIT_WORDS = re.compile(
 def folder_name(label: str) -> str:
     """A class's folder name: its label, but `bullet_trains` for `bullet_train`.
 
-    Hugging Face's imagefolder takes any folder with a split's name as a word of its own for that
-    split, so that val/bullet_train/ would be read as train too. Source: SPLIT_KEYWORDS and
+    Hugging Face's imagefolder reads any folder with a split's name as a separate word as that
+    split, so val/bullet_train/ would count as train too. Source: SPLIT_KEYWORDS and
     KEYWORDS_IN_DIR_NAME_BASE_PATTERNS in datasets/data_files.py of huggingface/datasets.
     """
     return _SPLIT_WORDS.sub(r"\1s", label)
 
 
 def url_id(wnid: str, url: str) -> str:
-    """An id for a photo that has none: the wnid and ten hex digits of its URL's SHA-256."""
+    """An id for a photo without one: the wnid and ten hex digits of its URL's SHA-256."""
     return f"{wnid}_{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 
 class IdMaker:
-    """Gives each photo of one class an id of its own, in rank order."""
+    """Makes a unique id for each photo of one class, in rank order."""
 
     def __init__(self, wnid: str):
         self._wnid = wnid
         self._used: set[str] = set()
 
     def make(self, proposed: str, url: str) -> str:
-        """`proposed` if it is a safe and new id (letters' case aside), else one made of the URL."""
+        """`proposed` if it is safe and new (ignoring case), else an id made from the URL."""
         image_id = proposed if _SAFE.fullmatch(proposed) else url_id(self._wnid, url)
         if image_id.lower() in self._used:
             image_id = url_id(self._wnid, f"{proposed} {url}")

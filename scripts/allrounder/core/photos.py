@@ -6,66 +6,76 @@ Only the header is read. The clean stage decodes the whole picture.
 import csv
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from allrounder.core.rows import Status
+from allrounder.core.rows import Result, Status
 
 FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
-"""Pillow's names of the formats we take, and the suffix of each (MPO is a JPEG with more in it)."""
+"""The accepted formats by Pillow's name, and the suffix of each. MPO is a JPEG with extras."""
 OPENED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""Pillow's names of what opens them: MPO is opened as a JPEG, and unknown to `Image.open`."""
+"""Pillow's decoders for these formats. The JPEG decoder opens MPO."""
 
-Image.MAX_IMAGE_PIXELS = None  # the bound on pixels is ours, and checked before decoding
+Image.MAX_IMAGE_PIXELS = None  # `judge_size` checks our own bound before anything is decoded
 
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
-"""Known placeholders are small; larger bodies are not hashed to look them up."""
+"""Bytes. Known placeholders are smaller, so larger bodies need no look-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a photo's size may be: bytes, pixels of the shorter side, pixels in all."""
+    """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all."""
 
     max_bytes: int
     min_side: int
     max_pixels: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a body is a good photo, why not, and the suffix of its format."""
+def judge(body: bytes, bounds: Bounds) -> Result:
+    """Judge a whole body by its content, not by its name or Content-Type.
 
-    status: Status
-    detail: str = ""
-    suffix: str = ""
+    The result has the body's size; of a good photo also its SHA-256 and the suffix of its format.
+    """
+    fault, suffix = _judge(body, bounds)
+    if fault:
+        return replace(fault, bytes=len(body))
+    sha256 = hashlib.sha256(body).hexdigest()
+    return Result(Status.OK, bytes=len(body), sha256=sha256, suffix=suffix)
 
 
-def judge(body: bytes, bounds: Bounds) -> Verdict:
-    """Judge a whole body by its content, not by its name or Content-Type."""
-    if not body:
-        return Verdict(Status.EMPTY)
-    if len(body) > bounds.max_bytes:
-        return Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
-    if len(body) <= PLACEHOLDER_MAX and (known := placeholder_md5s().get(_md5(body))):
-        return Verdict(Status.PLACEHOLDER, known)
+def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
+    """The reason against a body or None, and its suffix."""
+    if fault := judge_length(len(body), bounds):
+        return fault, ""
+    if len(body) <= PLACEHOLDER_MAX and (host := placeholder_host("md5", _md5(body))):
+        return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
-        return judge_size(*size, bounds) or Verdict(Status.OK, suffix="jpg")
+        return judge_size(*size, bounds), "jpg"
     try:
         with Image.open(io.BytesIO(body), formats=OPENED) as image:
             (width, height), suffix = image.size, FORMATS[image.format or ""]
     except Exception:  # Pillow's parsers raise nearly anything on hostile headers
-        return Verdict(Status.NOT_IMAGE, _sniffed(body))
-    return judge_size(width, height, bounds) or Verdict(Status.OK, suffix=suffix)
+        return Result(Status.NOT_IMAGE, _sniffed(body)), ""
+    return judge_size(width, height, bounds), suffix
+
+
+def judge_length(size: int, bounds: Bounds) -> Result | None:
+    """The reason against a body of this size in bytes, or None."""
+    if not size:
+        return Result(Status.EMPTY)
+    if size > bounds.max_bytes:
+        return Result(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
+    return None
 
 
 def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG whose header has nothing unusual; None: ask Pillow.
+    """Width and height of a JPEG with an ordinary header; None for others, which Pillow must read.
 
-    Ten times as quick. Source: ITU-T T.81, B.2.2.
+    This is ten times as fast as Pillow. Source: ITU-T T.81, B.2.2.
     """
     at, end = 2, len(body)
     if body[:3] != b"\xff\xd8\xff":
@@ -84,7 +94,7 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 
 
 def ends_whole(body: bytes, suffix: str) -> bool:
-    """Whether an image's last bytes are those of its format's end, where it has one."""
+    """Whether an image ends with its format's end marker, or has the size its header states."""
     tail = bytes(body[-64:])
     if suffix == "jpg":
         return b"\xff\xd9" in tail
@@ -101,37 +111,27 @@ def _stated_size(head: bytes, suffix: str) -> int:
     return int.from_bytes(head[2:6], "little")  # bmp
 
 
-def judge_size(width: int, height: int, bounds: Bounds) -> Verdict | None:
+def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
     """The reason against a picture of this size in pixels, or None."""
     if min(width, height) < bounds.min_side:
-        return Verdict(Status.TOO_SMALL, f"{width}x{height}")
+        return Result(Status.TOO_SMALL, f"{width}x{height}")
     if width * height > bounds.max_pixels:
-        return Verdict(Status.TOO_MANY_PIXELS, f"{width}x{height}")
+        return Result(Status.TOO_MANY_PIXELS, f"{width}x{height}")
     return None
 
 
-@cache
-def placeholder_md5s() -> dict[str, str]:
-    """MD5 of each known placeholder's bytes: the host it is of."""
-    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "md5"}
+def placeholder_host(kind: str, value: str) -> str:
+    """The host whose known placeholder has this value, or ''.
+
+    Kinds: `md5` of its bytes, `etag` without quotes, `redirect`: URL without scheme.
+    """
+    return _placeholders().get((kind, value), "")
 
 
 @cache
-def placeholder_urls() -> dict[str, str]:
-    """URL (without scheme) that placeholders are redirected to: the host it is of."""
-    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "redirect"}
-
-
-@cache
-def placeholder_etags() -> dict[str, str]:
-    """ETag, without quotes, of each known placeholder: the host it is of."""
-    return {row["value"]: row["host"] for row in _placeholders() if row["kind"] == "etag"}
-
-
-@cache
-def _placeholders() -> tuple[dict[str, str], ...]:
+def _placeholders() -> dict[tuple[str, str], str]:
     with PLACEHOLDERS.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))
+        return {(row["kind"], row["value"]): row["host"] for row in csv.DictReader(file)}
 
 
 def _md5(body: bytes) -> str:
@@ -139,7 +139,7 @@ def _md5(body: bytes) -> str:
 
 
 def _sniffed(body: bytes) -> str:
-    """In a word or two, what a body is that is no image we can open."""
+    """What a body is that cannot be opened as an image, in a word or two."""
     head = body[:512].lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html")):
         return "HTML"

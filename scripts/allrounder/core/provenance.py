@@ -10,7 +10,7 @@ from allrounder.core.urls import is_archive
 
 
 def candidate_lookup(path: Path) -> Callable[[str], Candidate]:
-    """Looks up the candidate of a URL in a class's list; of an archive's member the archive's."""
+    """A function that finds the candidate of a URL; for a member of an archive, the archive's."""
     listed = {candidate.url: candidate for candidate in read_csv(path, Candidate)}
     archives = [candidate for url, candidate in listed.items() if is_archive(url)]
 
@@ -26,8 +26,8 @@ def photo_origins(
 ) -> dict[str, tuple[str, Candidate]]:
     """URL and candidate of each photo in a class's raw archive, by image id.
 
-    A member of an archive has the archive's candidate. Of several URLs of the same bytes it is
-    the first, or the first whose licence is among the `accepted` normal forms, if they are given.
+    A member of an archive has the archive's candidate. Of several URLs with the same bytes, the
+    first one counts, or the first whose licence is among the `accepted` normal forms.
     Raises DataError as `read_csv` does.
     """
     origin = candidate_lookup(urls / f"{wnid}.csv")

@@ -1,11 +1,13 @@
-"""The rows of the tables between stages, and the one list of statuses."""
+"""What travels between the stages: the one list of statuses, `Result`, and the tables' rows."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from allrounder.core.tars import StoredBytes
+
 
 class Status(StrEnum):
-    """What became of a URL (`data/raw/*.csv`) or of a photo (`data/clean/*.csv`): the one list."""
+    """The result of a URL (`data/raw/*.csv`) or of a photo (`data/clean/*.csv`)."""
 
     # Raw: one for every candidate.
     OK = "ok"
@@ -14,6 +16,7 @@ class Status(StrEnum):
     BAD_URL = "bad_url"
     BLOCKED = "blocked"
     HTTP_ERROR = "http_error"
+    NO_ACCESS = "no_access"
     TIMEOUT = "timeout"
     CONNECTION_ERROR = "connection_error"
     REDIRECT_ERROR = "redirect_error"
@@ -22,6 +25,8 @@ class Status(StrEnum):
     EMPTY = "empty"
     NOT_IMAGE = "not_image"
     OPTED_OUT = "opted_out"
+    # Raw: an archive's own row, beside the rows of its members. It is no candidate.
+    ARCHIVE = "archive"
     # Raw and clean.
     TOO_SMALL = "too_small"
     TOO_MANY_PIXELS = "too_many_pixels"
@@ -34,6 +39,44 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
+
+
+TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
+"""HTTP codes of failures that a later try may not have (RFC 9110, 15.5.9 and 15.6; RFC 6585;
+RFC 8470)."""
+_TRANSIENT = {
+    Status.TIMEOUT,
+    Status.CONNECTION_ERROR,
+    Status.TRUNCATED,
+    Status.BLOCKED,
+    Status.NO_ACCESS,  # the user may have a login or token by then
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of one URL while the download runs.
+
+    A row of data/raw differs in one point: only the quota decides, in rank order, whether a good
+    photo is `ok`, `duplicate` or `unused`.
+    """
+
+    status: Status
+    detail: str = ""  # for people only
+    http_status: int | None = None  # of `http_error` and `no_access`
+    resume_at: int | None = None  # byte of an archive: the next member's first header
+    final_url: str = ""
+    bytes: int | None = None
+    sha256: str = ""  # this and the next two: of a good photo only
+    suffix: str = ""
+    stored: StoredBytes | None = None
+
+    @property
+    def transient(self) -> bool:
+        """Whether a later try may succeed."""
+        if self.status is Status.HTTP_ERROR:
+            return self.http_status in TRANSIENT_CODES
+        return self.status in _TRANSIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +95,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """The one fate of a candidate: what the download made of it."""
+    """The one result of a candidate in the download. Fields as in `Result`."""
 
     image_id: str
     url: str
@@ -61,11 +104,13 @@ class RawRow:
     final_url: str = ""
     bytes: int | None = None
     sha256: str = ""
+    http_status: int | None = None
+    resume_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CleanRow:
-    """The one fate of a photo in the raw archive. `sha256` and `file` are the cleaned photo's."""
+    """The one result of a photo in the raw archive. `sha256` and `file` are the cleaned photo's."""
 
     image_id: str
     status: Status
@@ -86,7 +131,7 @@ class ManifestRow:
     file: str
     split: str
     class_index: int
-    wnid: str  # the class as params.yaml names it: a subtree's ends in +
+    wnid: str  # the class key: a subtree's ends in +
     label: str
     voc: str
     synset: str  # the photo's own: the class's, or one of its subtree

@@ -22,7 +22,7 @@ def columns(kind: type) -> tuple[str, ...]:
 
 
 class CsvWriter:
-    """Writes rows of one type, as they come."""
+    """Writes rows of one type."""
 
     def __init__(self, file: TextIO, names: Sequence[str]):
         self._names = tuple(names)
@@ -43,9 +43,9 @@ def write_csv(path: Path, kind: type, rows: Iterable[object], names: Sequence[st
 
 
 def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """Yield the rows of a file one by one. Columns that have a default may be missing.
+    """Yield the rows of a file. Columns with a default may be missing.
 
-    Raises DataError, with file and line, for a file that is not there or not such a table.
+    Raises DataError with file and line if the file is missing or is not such a table.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file; run dvc repro, which builds it")

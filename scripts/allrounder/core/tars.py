@@ -14,20 +14,21 @@ from tarfile import BLOCKSIZE, RECORDSIZE
 from typing import BinaryIO
 
 from allrounder.core.errors import DataError
+from allrounder.core.files import part_of
 
 _CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBytes:
-    """A stretch of a file that holds a photo's bytes."""
+    """The place of a photo's bytes in a file."""
 
     path: Path
     offset: int
     size: int
 
     def read(self) -> bytes:
-        """The bytes; fewer when the file was cut."""
+        """The bytes; fewer if the file was cut off."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -43,15 +44,15 @@ class TarWriter:
         self._source: tuple[Path, BinaryIO] | None = None  # the file copied from last
 
     def add(self, name: str, body: bytes) -> StoredBytes:
-        """Append a photo's bytes; returns where they lie."""
+        """Append a photo's bytes; returns their place."""
         stored = StoredBytes(self._path, self._size + BLOCKSIZE, len(body))
         self._write(b"".join((_header(name, len(body)), body, _padding(len(body)))))
         return stored
 
     def copy(self, name: str, stored: StoredBytes) -> None:
-        """Append a photo from where it lies. Raises DataError when it is not there whole."""
+        """Append a photo from another file. Raises DataError when it is incomplete."""
         self._write(_header(name, stored.size))
-        source, left = self._opened(stored.path), stored.size
+        source, left = self._open(stored.path), stored.size
         source.seek(stored.offset)
         while left:
             copied = _copy(source, self._file, left)
@@ -61,21 +62,21 @@ class TarWriter:
         self._size += stored.size
         self._write(_padding(stored.size))
 
-    def copy_stretches(
-        self, name: str, stored: StoredBytes, stretches: Sequence[tuple[int, int]]
+    def copy_ranges(
+        self, name: str, stored: StoredBytes, ranges: Sequence[tuple[int, int]]
     ) -> None:
-        """Append those stretches of a photo, (first byte, one past the last), in one piece.
+        """Append these ranges of a photo, (first byte, one past the last), in one piece.
 
-        Raises DataError when it is not there whole.
+        Raises DataError when the photo is incomplete.
         """
-        source = self._opened(stored.path)
+        source = self._open(stored.path)
         source.seek(stored.offset)
         body = memoryview(source.read(stored.size))
         if len(body) < stored.size:
             raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
-        size = sum(end - first for first, end in stretches)
+        size = sum(end - first for first, end in ranges)
         self._write(_header(name, size))
-        for first, end in stretches:
+        for first, end in ranges:
             self._write(body[first:end])
         self._write(_padding(size))
 
@@ -95,7 +96,7 @@ class TarWriter:
             self._size += written
             view = view[written:]
 
-    def _opened(self, path: Path) -> BinaryIO:
+    def _open(self, path: Path) -> BinaryIO:
         if self._source is None or self._source[0] != path:
             if self._source:
                 self._source[1].close()
@@ -105,8 +106,8 @@ class TarWriter:
 
 @contextmanager
 def atomic_tar(path: Path) -> Iterator[TarWriter]:
-    """A writer of a tar that takes `path`'s place only when it was written whole."""
-    part = path.with_name(path.name + ".part")
+    """A writer of a tar that replaces `path` when it is complete."""
+    part = part_of(path)
     writer = TarWriter(part)
     try:
         yield writer
@@ -118,7 +119,7 @@ def atomic_tar(path: Path) -> Iterator[TarWriter]:
 def tar_members(path: Path) -> Iterator[tuple[str, StoredBytes]]:
     """Yield each member's name and place. Raises DataError for a broken archive.
 
-    For archives that TarWriter made: one header a member (five times as quick as tarfile).
+    For archives of TarWriter only: one header a member, so it is five times as fast as tarfile.
     """
     with path.open("rb", buffering=0) as file:
         at, length = 0, file.seek(0, os.SEEK_END)
@@ -134,7 +135,7 @@ def tar_members(path: Path) -> Iterator[tuple[str, StoredBytes]]:
             stored = StoredBytes(path, at + BLOCKSIZE, info.size)
             at += BLOCKSIZE + info.size + len(_padding(info.size))
             if not info.isreg() or at > length:
-                raise _broken(path, "cut off" if at > length else f"{info.name} is no file")
+                raise _broken(path, "cut off" if at > length else f"{info.name} is not a file")
             yield info.name, stored
 
 
@@ -143,7 +144,7 @@ def _broken(path: Path, words: str) -> DataError:
 
 
 def _header(name: str, size: int) -> bytes:
-    """A member's header, always the same for the same name and size."""
+    """A member's header, which depends on its name and size only."""
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o644, 0
     return info.tobuf(tarfile.USTAR_FORMAT)
@@ -154,7 +155,7 @@ def _padding(size: int) -> bytes:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, count: int) -> int:
-    """Copy up to `count` bytes from place to place, within the kernel where it can."""
+    """Copy up to `count` bytes between files, within the kernel where possible."""
     if sys.platform == "linux":
         copied = os.sendfile(target.fileno(), source.fileno(), source.tell(), count)
         source.seek(copied, os.SEEK_CUR)

@@ -1,21 +1,21 @@
-"""Text for people: one printable line, aligned tables."""
+"""Text for people: printable lines, aligned tables, hints for misspellings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 PROJECT = "imagenet-all-rounder"
 """The project's name: in the User-Agent, the report and the dataset card."""
 MAX_TEXT = 1_000
-"""Characters of a licence, an author or the like at most: what is longer is none."""
+"""Characters of a licence, an author and the like; longer texts are cut."""
 
 
-def one_line(text: str) -> str:
-    """A stranger's text as one printable line that is not too long."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_TEXT]
+def printable(text: str, substitute: str = "?") -> str:
+    """Replace characters that are not printable, such as terminal control characters."""
+    return "".join(character if character.isprintable() else substitute for character in text)
 
 
-def printable(text: str) -> str:
-    """Text that may come from anywhere, safe for a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+def one_line(text: str, most: int = MAX_TEXT) -> str:
+    """A text from the web as one printable line of at most `most` characters."""
+    return " ".join(printable(text, " ").split())[:most]
 
 
 def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
@@ -25,3 +25,16 @@ def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
     for first, *others in cells:
         right = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
         yield "  ".join([f"{first:<{widths[0]}}", *right]).rstrip()
+
+
+def closest(text: str, choices: Iterable[str]) -> str:
+    """The choice that a misspelt text probably means, or ''."""
+    import difflib  # slow to import, and only mistakes need it
+
+    return next(iter(difflib.get_close_matches(text, list(choices), n=1)), "")
+
+
+def did_you_mean(text: str, choices: Iterable[str]) -> str:
+    """' Did you mean ...?' with the closest choice, or ''."""
+    choice = closest(text, choices)
+    return f" Did you mean {choice}?" if choice else ""

@@ -1,4 +1,4 @@
-"""URLs and paths as text: decoding, comparing, checking, and byte ranges of larger files (slices).
+"""URLs and paths as text: decode, compare, classify, check; and slices of larger files.
 
 Nothing in this module touches the network.
 """
@@ -14,45 +14,6 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import idna
 
-_NUMBER = r"(0|[1-9][0-9]{0,18})"
-_FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """`size` bytes from `offset` (at least 1) on of a file, given by its path or URL."""
-
-    file: str
-    member: str  # what the bytes are called in the file; only to be read by people
-    offset: int
-    size: int
-
-    @property
-    def url(self) -> str:
-        """The slice as a URL, with the first and the last byte as in HTTP (RFC 9110, 14.1.2).
-
-        The member's name is percent-encoded (RFC 3986, section 2.1), so the last `#` parts the
-        two, whatever is in them. Of an empty member, the last byte is the one before the first.
-        """
-        last = self.offset + self.size - 1
-        return f"{self.file}#{quote(self.member, safe='/')},bytes={self.offset}-{last}"
-
-
-def parse_slice(url: str) -> Slice | None:
-    """The slice that a URL names, or None when it is of another form."""
-    if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
-        return None
-    offset, last = int(found[3]), int(found[4])
-    if not offset or last < offset - 1:
-        return None
-    return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
-
-
-def container_of(url: str) -> str:
-    """The file that a URL leads to: the one a slice lies in, or the URL itself."""
-    part = parse_slice(url)
-    return part.file if part else url
-
 
 def _percent(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
@@ -64,22 +25,22 @@ codecs.register_error("percent", _percent)
 
 
 def decode_url(raw: bytes) -> str:
-    """A list's bytes as text: UTF-8, and what is not UTF-8 percent-encoded byte by byte.
+    """Decode a URL from a list: UTF-8; other bytes are percent-encoded one by one.
 
-    That is what a browser of the time would have asked for (RFC 3986, section 2.5).
+    Browsers of the time requested such URLs in the same form (RFC 3986, section 2.5).
     """
     return raw.strip().decode("utf-8", "percent")
 
 
 def decode_url_line(raw: bytes) -> str:
-    """A URL as a list has it, with nothing in it that would break a table: see `printable`."""
+    """Decode a URL from a list, and percent-encode what could break a table."""
     return percent_encode_unprintable(decode_url(raw))
 
 
 def percent_encode_unprintable(text: str) -> str:
-    """A text whose control characters, half surrogates and the like are percent-encoded.
+    """Percent-encode control characters, lone surrogates and the like.
 
-    No URL may hold them: the download says `bad_url` or asks for it as it is then.
+    They are not allowed in URLs. The download requests the encoded URL or records `bad_url`.
     """
     if text.isprintable():  # nearly all are
         return text
@@ -103,23 +64,23 @@ Source: https://www.flickr.com/services/api/misc.urls.html
 
 
 def flickr_photo_id(url: str) -> str:
-    """`flickr <photo id>` for a URL of a photo on Flickr, in whatever size; else ''."""
+    """`flickr <photo id>` for the URL of a photo on Flickr in any size; '' for other URLs."""
     found = _FLICKR.match(url)
     return f"flickr {found[1]}" if found else ""
 
 
 _ROW = re.compile(r"[^#]+/rows\?dataset=[^#]+&length=1#[^@]+")
-"""A photo of a row of a Hugging Face dataset, whose fragment names its column (rowpages.py)."""
+"""The URL of a photo in a row of a Hugging Face dataset. Its fragment names the column."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def photo_key(url: str) -> str:
-    """A text that is the same for URLs of the web that name the same photo.
+    """A key that is equal for URLs that name the same photo.
 
-    Without regard to scheme, the host's case, a default port and a fragment (RFC 3986, section
-    6.2); for a photo on Flickr also to the host's alias and the size. A row of a dataset keeps its
-    fragment's column. Other URLs, slices among them, as they are.
+    It ignores the scheme, the host's case, a default port and a fragment (RFC 3986, section 6.2);
+    for Flickr also the host's alias and the photo's size. A dataset's row keeps its column. Slices
+    and paths are their own key.
     """
     if not is_url(url) or parse_slice(url):
         return url
@@ -133,20 +94,17 @@ def photo_key(url: str) -> str:
 
 
 def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
-    """Hosts as people write them, in the form in which they are compared."""
+    """Hosts in lower case and without brackets, to be compared."""
     return frozenset(host.lower().strip("[]") for host in hosts)
 
 
 def is_url(url: str) -> bool:
-    """Whether this is a URL of the web and not a path on this machine."""
+    """Whether this is an http(s) URL and not a local path."""
     return url[:8].lower().startswith(("http://", "https://"))
 
 
 def is_local_file(url: str) -> bool:
-    """Whether this is the path of a file on this machine, or of a slice of one.
-
-    Not for what no file can be called.
-    """
+    """Whether this is the path of an existing local file, or of a slice of one."""
     try:
         return not is_url(url) and Path(container_of(url)).is_file()
     except (OSError, ValueError):
@@ -154,7 +112,7 @@ def is_local_file(url: str) -> bool:
 
 
 def is_archive(url: str) -> bool:
-    """Whether the URL or path is of a tar of photos, by its ending."""
+    """Whether the URL or path names a tar, by its ending."""
     if ".tar" not in url.lower() or parse_slice(url):
         return False
     try:
@@ -171,7 +129,7 @@ _PLAIN = re.compile(
     r"https?://[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?){1,8}"
     r"(:[1-9][0-9]{0,3})?/[A-Za-z0-9_.,~/-]*"
 )
-"""A URL as most are: it goes on the wire as it is."""
+"""An ordinary URL, which needs no changes."""
 _KEPT = "!$%&'()*+,-./:;=?@[]_~"
 
 _REFUSED = tuple(
@@ -191,11 +149,11 @@ _REFUSED = tuple(
 
 
 class BadUrlError(ValueError):
-    """Why a URL is not asked, in a few words."""
+    """Why a URL is not requested, in a few words."""
 
 
 def request_url(url: str) -> str:
-    """The URL as it goes on the wire: IDNA host, spaces and non-ASCII percent-encoded, no fragment.
+    """The URL to request: IDNA host, spaces and non-ASCII percent-encoded, no fragment.
 
     Raises BadUrlError for other schemes than http and https, for userinfo, control characters,
     impossible hosts and ports, and overlong URLs.
@@ -203,7 +161,7 @@ def request_url(url: str) -> str:
     if len(url) > MAX_URL_LENGTH:
         raise BadUrlError("too long")
     if _PLAIN.fullmatch(url):
-        return url  # nothing in it that what follows would change
+        return url  # the steps below would not change it
     if _CONTROL.search(url):
         raise BadUrlError("control character")
     try:
@@ -226,14 +184,14 @@ def request_url(url: str) -> str:
 
 @lru_cache(4096)
 def host_of(url: str) -> str:
-    """The host of a URL that `request_url` made, without port and brackets."""
+    """The host of a URL from `request_url`, without port and brackets."""
     return urlsplit(url).hostname or ""
 
 
 def _ascii_host(host: str) -> str:
     if ":" in host:
         if "%" in host:
-            raise BadUrlError("bad host")  # a zone is of one machine only
+            raise BadUrlError("bad host")  # a zone id is valid on one machine only
         try:
             return f"[{ipaddress.IPv6Address(host)}]"
         except ValueError:
@@ -248,10 +206,10 @@ def _ascii_host(host: str) -> str:
 
 
 def is_public_address(address: str) -> bool:
-    """Whether an IP address is one of the public internet's.
+    """Whether an IP address belongs to the public internet.
 
     Private, loopback, link-local, multicast, reserved, CGNAT, IPv4-mapped, 6to4, Teredo and NAT64
-    addresses are not (IANA's special-purpose registries, RFC 6890).
+    addresses do not (IANA's special-purpose registries, RFC 6890).
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -260,3 +218,43 @@ def is_public_address(address: str) -> bool:
     if ip.is_multicast or not ip.is_global:
         return False
     return not any(ip in network for network in _REFUSED if network.version == ip.version)
+
+
+_NUMBER = r"(0|[1-9][0-9]{0,18})"
+_FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A byte range of a file: `size` bytes from `offset` (at least 1) on."""
+
+    file: str
+    member: str  # the name of the bytes in the file, for people
+    offset: int
+    size: int
+
+    @property
+    def url(self) -> str:
+        """The slice as a URL, with the first and the last byte as in HTTP (RFC 9110, 14.1.2).
+
+        The member's name is percent-encoded (RFC 3986, section 2.1), so the last `#` separates
+        file and member. An empty slice ends one byte before its first byte.
+        """
+        last = self.offset + self.size - 1
+        return f"{self.file}#{quote(self.member, safe='/')},bytes={self.offset}-{last}"
+
+
+def parse_slice(url: str) -> Slice | None:
+    """The slice that a URL names, or None if it does not have that form."""
+    if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
+        return None
+    offset, last = int(found[3]), int(found[4])
+    if not offset or last < offset - 1:
+        return None
+    return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
+
+
+def container_of(url: str) -> str:
+    """The file that contains a slice; for other URLs and paths the URL itself."""
+    part = parse_slice(url)
+    return part.file if part else url

@@ -1,7 +1,7 @@
-"""Runs the download: asks for every class's candidates until each class has its quota of photos.
+"""Runs the download: requests the candidates of every class until it has its quota of photos.
 
-A result comes from, in this order: dvc.lock's pins, the journal of a killed run, a local file,
-the web (offline: missing URLs are only counted).
+The result of a candidate comes from, in this order: dvc.lock's pins, the journal of a killed run,
+a local file, the web. Offline, URLs that would have to be requested are only counted.
 """
 
 import os
@@ -14,142 +14,23 @@ from typing import NamedTuple
 
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
-from allrounder.core.photos import Bounds, judge
-from allrounder.core.results import Result, is_transient, result_of_body
-from allrounder.core.rows import Candidate, Status
+from allrounder.core.photos import Bounds, judge, judge_length
+from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes
-from allrounder.core.tarstream import Member
+from allrounder.core.tarreader import Member
 from allrounder.core.urls import is_local_file, is_url, parse_slice
 from allrounder.download.class_quota import ClassResult, ClassRun, Slot
-from allrounder.history.journal import Journal, JournalEntry
-from allrounder.history.prior_results import (
-    PinnedResults,
-    PriorResults,
-    is_retried,
-    pins_fill_quota,
-)
+from allrounder.history.journal import Journal
+from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
-from allrounder.params.sources import Source, SynsetTarSource, WebdatasetSource
-from allrounder.web.archives import REST, ArchiveDownload, at_byte, byte_of, member_candidate
+from allrounder.params.sources import Source
+from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unread
 from allrounder.web.dataset_rows import DatasetRows
-from allrounder.web.decisions import slice_size_fault
-from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetched, Fetcher, Traffic, nothing_reached
+from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
 
-
-class LocalPhotos:
-    """The files of this machine that the sources of a run may list."""
-
-    def __init__(self, sources: Sequence[Source], bounds: Bounds):
-        self._roots = [os.path.abspath(root) for source in sources for root in _roots(source)]
-        self._bounds = bounds
-
-    def outcome(self, url: str) -> Result:
-        """What becomes of a photo, by its path or slice."""
-        part = parse_slice(url)
-        path = part.file if part else url
-        if refused := self.refused(path):
-            return refused
-        try:
-            if part:
-                stored = StoredBytes(Path(path), part.offset, part.size)
-                body = stored.read()
-            else:
-                body = Path(path).read_bytes()
-                stored = StoredBytes(Path(path), 0, len(body))
-        except OSError as error:
-            return Result(Status.CONNECTION_ERROR, f"file: {error.strerror}")
-        except ValueError:
-            return Result(Status.BAD_URL, "no file can be called so")
-        if len(body) < stored.size:
-            return Result(Status.TRUNCATED, "file cut off", bytes=len(body))
-        return result_of_body(judge(body, self._bounds), body, "", stored, len(body))
-
-    def refused(self, path: str) -> Result | None:
-        """What is said of a path that does not lie where a source says, or None."""
-        place = Path(os.path.abspath(path))
-        if any(place.is_relative_to(root) for root in self._roots):
-            return None
-        return Result(Status.BAD_URL, "no URL, and in no folder of the sources")
-
-
-def _roots(source: Source) -> list[str]:
-    """The files and folders whose contents a source may list."""
-    if is_url(source.location):
-        return []
-    if isinstance(source, WebdatasetSource):
-        return source.shards
-    if not isinstance(source, SynsetTarSource):
-        return [source.location]
-    return [str(Path(source.location.partition("{wnid}")[0] + "x").parent)]
-
-
-class ArchiveRun:
-    """Takes the members of the archive that is a slot's candidate."""
-
-    def __init__(
-        self, run: ClassRun, slot: Slot, known: PriorResults, spool: Journal, bounds: Bounds
-    ):
-        self._run, self._archive = run, slot.candidate
-        self._known, self._spool, self._bounds = known, spool, bounds
-        run.begin_archive()
-
-    def replay(self) -> tuple[int, Result | None]:
-        """Take the known members; returns the byte where to go on, or the archive's own outcome."""
-        url = self._archive.url
-        pinned = self._run.pins.get(url)
-        known = dict(self._run.pins.members(url))
-        last = (byte_of(pinned.detail) if pinned else 0) or 0
-        spooled = {m: entry for m, entry in self._spool.members(url) if m not in known}
-        known |= {member: entry.outcome for member, entry in spooled.items()}
-        places = [byte_of(outcome.detail) or 0 for outcome in known.values()]
-        last = max([last, *(entry.end for entry in spooled.values())])
-        stops = [*places, last][1:]
-        for (member, outcome), start, end in zip(known.items(), places, stops, strict=True):
-            checked = self._known.rechecked(outcome)
-            if checked is None:
-                return start, None
-            name = member.removeprefix(url + "#")
-            if not self._run.member(member_candidate(self._archive, name, start), checked):
-                return end, Result(Status.UNUSED, at_byte(REST, end))
-        more = pinned and pinned.status is Status.UNUSED and REST in pinned.detail
-        if pinned and not spooled and not more and not (self._run.retry and is_retried(pinned)):
-            return last, pinned
-        return last, None
-
-    def take(self, member: Member) -> bool:
-        """Take a member that came whole from the web; False when the class needs no more."""
-        outcome = self._outcome(member, self._archive.url, None)
-        candidate = self._run.member_candidate(self._archive, member)
-        entry = JournalEntry(outcome, archive=self._archive.url, end=member.end)
-        return self._run.member(candidate, self._spool.add(candidate.url, entry, member.body))
-
-    def read_local(self) -> Result:
-        """Take the members of an archive of this machine; returns its own outcome."""
-        path = Path(self._archive.url)
-
-        def take(member: Member) -> bool:
-            stored = StoredBytes(path, member.body_offset, len(member.body))
-            candidate = self._run.member_candidate(self._archive, member)
-            return self._run.member(candidate, self._outcome(member, "", stored))
-
-        job = ArchiveDownload(take, self._bounds.max_bytes)
-        try:
-            job.read(path)
-        except OSError as error:
-            return Result(Status.CONNECTION_ERROR, at_byte(f"file: {error.strerror}", job.offset))
-        verdict = job.verdict()
-        return Result(verdict.status, verdict.detail)
-
-    def _outcome(self, member: Member, url: str, stored: StoredBytes | None) -> Result:
-        if member.status is not Status.OK:
-            return Result(member.status, at_byte(member.detail, member.offset), url)
-        verdict = judge(member.body, self._bounds)
-        outcome = result_of_body(verdict, member.body, url, stored, len(member.body))
-        return replace(outcome, detail=at_byte(outcome.detail, member.offset))
-
-
+_UNTRIED = (Status.UNUSED, Status.ARCHIVE)
 MAX_ACTIVE = 32
 """Classes under way at once at most: enough to keep the connections busy past slow hosts."""
 
@@ -165,14 +46,14 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, and the board of waits that all of them share (hosts.py)."""
+    """A process's part of the network, and the waits of hosts that all processes share."""
 
     network: Network
     waits: MutableSequence[float]
 
 
 class Counts(NamedTuple):
-    """How far a process is: photos taken, URLs whose fate is known, bytes received."""
+    """The progress of a process: photos taken, URLs with a result, bytes received."""
 
     taken: int = 0
     tried: int = 0
@@ -183,27 +64,26 @@ class Crawl:
     """One run over some classes."""
 
     def __init__(
-        self,
-        params: Params,
-        wnids: Sequence[str],
-        share: Share,
-        folders: Folders,
-        spool: Journal,
+        self, params: Params, keys: Sequence[str], share: Share, folders: Folders, journal: Journal
     ):
-        network = share.network
-        self._params, self._wnids, self._window = params, wnids, network.connections
-        self._urls, self._raw, self._folder = folders.urls, folders.raw, folders.work
-        self._spool = spool
-        rows = _row_pages(params)
-        self._fetcher = Fetcher(
-            network, params.download, rows=rows, waits=share.waits, sources=params.sources
+        self._params, self._keys, self._folders = params, keys, folders
+        self._window, self._journal, self._offline = (
+            share.network.connections,
+            journal,
+            is_offline(),
         )
-        self._active: list[ClassRun] = []
-        self._done: list[ClassResult] = []
+        self._fetcher = Fetcher(
+            share.network,
+            params.download,
+            rows=DatasetRows(params.sources, params.network.allow_private),
+            waits=share.waits,
+            sources=params.sources,
+        )
         self._bounds = self._fetcher.bounds
-        self._known = PriorResults(spool, self._bounds)
-        self._here = LocalPhotos(params.sources, self._bounds)
-        self._ended, self._offline = 0, is_offline()
+        self._local = LocalPhotos(params.sources, self._bounds)
+        self._active: dict[ClassRun, PriorResults] = {}
+        self._done: list[ClassResult] = []
+        self._ended = 0
 
     @property
     def traffic(self) -> Traffic:
@@ -211,30 +91,30 @@ class Crawl:
         return self._fetcher.traffic
 
     def counts(self) -> Counts:
-        """How far this is."""
-        runs = [run.counts for run in self._active]
-        runs += [result.counts for result in self._done]
+        """The progress so far."""
+        runs = [run.counts for run in self._active] + [result.counts for result in self._done]
         taken = sum(counts[Status.OK] for counts in runs)
-        return Counts(taken, sum(counts.total() for counts in runs), self.traffic.bytes)
+        tried = sum(n for counts in runs for status, n in counts.items() if status not in _UNTRIED)
+        return Counts(taken, tried, self.traffic.bytes)
 
     def run(self, interrupts: Interrupts, show: Callable[[Counts], None]) -> list[ClassResult]:
-        """Download the classes; returns what came of them, their files in place.
+        """Download the classes and publish their files; returns the result of each class.
 
-        `show` is told again and again how far this is. Raises DataError when nothing at all can
-        be reached, KeyboardInterrupt when interrupted.
+        Calls `show` with the progress a few times a second. Raises DataError when nothing at all
+        can be reached, KeyboardInterrupt when interrupted.
         """
-        waiting, shown = deque(self._wnids), 0.0
+        waiting, shown = deque(self._keys), 0.0
         try:
             while waiting or self._active:
                 if self._may_open(waiting):
-                    self._active.append(self._open(waiting.popleft()))
-                    self._advance(self._active[-1])
+                    self._advance(self._open(waiting.popleft()))
                 self._finish_classes()
                 idle = not self._active or self._may_open(waiting)
                 with interrupts.deferred():
                     ended = list(self._fetcher.poll(0 if idle else POLL))
-                for fetched in ended:
-                    self._fetched(fetched)
+                for (run, slot), result, reply in ended:
+                    if not run.finished:
+                        self._record(run, slot, result, reply.body)
                 if (now := time.monotonic()) >= shown + POLL:
                     show(self.counts())
                     shown = now
@@ -247,89 +127,196 @@ class Crawl:
     def _may_open(self, waiting: deque[str]) -> bool:
         return bool(waiting) and len(self._active) < MAX_ACTIVE and self._fetcher.hungry
 
+    def _open(self, key: str) -> ClassRun:
+        """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
+        folders, quota = self._folders, self._params.quota
+        pins = PinnedResults(key, self._params, folders.work / key)
+        candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
+        retry = not self._offline and not pins.fill(candidates, quota)
+        run = ClassRun(key, folders.urls, folders.raw, quota, self._window)
+        self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
+        return run
+
     def _finish_classes(self) -> None:
-        """Take the classes that are done off the list, their files in place."""
         for run in [run for run in self._active if run.quota.done]:
             self._done.append(run.finish())
-            self._active.remove(run)
-            remove_tree(self._folder / run.wnid)
-
-    def _open(self, wnid: str) -> ClassRun:
-        quota = self._params.quota
-        pinned = PinnedResults(wnid, self._params, self._folder / wnid)
-        listed = read_csv(self._urls / f"{wnid}.csv", Candidate)
-        retry = not self._offline and not pins_fill_quota(listed, pinned, quota)
-        return ClassRun(wnid, self._urls, self._raw, quota, self._window, pinned, retry)
+            del self._active[run]
+            remove_tree(self._folders.work / run.key)
 
     def _advance(self, run: ClassRun) -> None:
-        """Ask for all that may be asked of a class now."""
+        """Request all that a class may request now, and write what is final."""
+        prior = self._active[run]
         run.settle()
-        while slot := run.quota.ask():
+        while slot := run.quota.next_slot():
             url = slot.candidate.url
             if slot.archive:
-                self._archive(run, slot)
-            elif (known := self._known.get(run.pins, run.retry, url)) is not None:
-                run.quota.answer(slot, known)
-            elif (part := parse_slice(url)) and (verdict := slice_size_fault(part, self._bounds)):
-                run.quota.answer(slot, result_of_body(verdict, b"", "", None, part.size))
+                self._start_archive(run, slot)
+            elif (result := prior.get(url) or self._slice_fault(url)) is not None:
+                run.quota.record(slot, result)
             elif is_url(url):
-                self._ask(run, slot)
+                self._request(run, slot)
             else:
-                run.quota.answer(slot, self._here.outcome(url))
+                run.quota.record(slot, self._local.result(url))
             run.settle()
 
-    def _ask(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
-        """Ask the web for a photo or an archive; offline, only take note that we should."""
+    def _slice_fault(self, url: str) -> Result | None:
+        """The reason against a slice by its size alone, or None."""
+        part = parse_slice(url)
+        fault = judge_length(part.size, self._bounds) if part else None
+        return replace(fault, bytes=part.size) if part and fault else None
+
+    def _request(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
+        """Request a photo or an archive from the web; offline, only record its URL."""
         if not self._offline:
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
             return
-        # No fate: a class with such a URL is never put in place (ClassRun.finish).
+        # This is not a result: ClassRun.finish publishes no class with such a URL.
         run.unasked.append(slot.candidate.url)
+        result = Result(Status.CONNECTION_ERROR, "offline")
         if archive:
-            run.archive_ended(slot, Result(Status.CONNECTION_ERROR, "offline"))
+            run.end_archive(slot, result)
         else:
-            run.quota.answer(slot, Result(Status.CONNECTION_ERROR, "offline"))
+            run.quota.record(slot, result)
 
-    def _fetched(self, fetched: Fetched) -> None:
-        """Note what the web gave for a URL."""
-        run, slot = fetched.token
-        if run.finished:
-            return
-        verdict = fetched.verdict
+    def _record(self, run: ClassRun, slot: Slot, result: Result, body: bytes) -> None:
+        """Record a result from the web; in the journal too, unless a later try may succeed."""
         if slot.archive:
-            final_url = "" if verdict.status is Status.UNUSED else fetched.final_url
-            run.archive_ended(slot, Result(verdict.status, verdict.detail, final_url))
+            run.end_archive(slot, _without_url(result))
         else:
-            self._check_reached(verdict.status)
-            outcome = result_of_body(verdict, fetched.body, fetched.final_url, None, fetched.size)
-            if not is_transient(outcome.status, outcome.detail):
-                outcome = self._spool.add(slot.candidate.url, JournalEntry(outcome), fetched.body)
-            run.quota.answer(slot, outcome)
+            self._check_reached(result)
+            if not result.transient:
+                result = self._journal.add(slot.candidate.url, result, body)
+            run.quota.record(slot, result)
         self._advance(run)
 
-    def _check_reached(self, status: Status) -> None:
-        self._ended += status is not Status.BAD_URL
+    def _check_reached(self, result: Result) -> None:
+        self._ended += result.status is not Status.BAD_URL
         if self._ended >= NOTHING_REACHED and not self.traffic.answers:
             raise nothing_reached(self.traffic)
 
-    def _archive(self, run: ClassRun, slot: Slot) -> None:
-        """Take what is known of an archive, then read on where that ends."""
+    def _start_archive(self, run: ClassRun, slot: Slot) -> None:
+        """Take an archive's members from prior results, then from where those end."""
         url = slot.candidate.url
-        archive = ArchiveRun(run, slot, self._known, self._spool, self._bounds)
-        if is_local_file(url):
-            refused = self._here.refused(url)
-            run.archive_ended(slot, refused or archive.read_local())
-            return
-        offset, ended = archive.replay()
-        if ended is None and not is_url(url):
-            ended = self._here.refused(url) or archive.read_local()
-        if ended is not None:
-            run.archive_ended(slot, ended)
+        archive = ArchiveRun(run, slot.candidate, self._active[run], self._journal, self._bounds)
+        offset, result = 0, None
+        if not is_local_file(url):
+            offset, result = archive.replay()
+        if result is None and not is_url(url):
+            result = self._local.refused(url) or archive.read_local()
+        if result is not None:
+            run.end_archive(slot, result)
         else:
-            self._ask(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
+            self._request(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
 
 
-def _row_pages(params: Params) -> DatasetRows | None:
-    if not any(source.kind == "huggingface" for source in params.sources):
-        return None
-    return DatasetRows(params.sources, params.network.allow_private)
+class ArchiveRun:
+    """Takes the members of the archive that is a class's current candidate.
+
+    They become rows `<archive's URL>#<member>`, in the archive's order.
+    """
+
+    def __init__(
+        self,
+        run: ClassRun,
+        archive: Candidate,
+        prior: PriorResults,
+        journal: Journal,
+        bounds: Bounds,
+    ):
+        self._run, self._archive = run, archive
+        self._prior, self._journal, self._bounds = prior, journal, bounds
+        run.begin_archive()
+
+    def replay(self) -> tuple[int, Result | None]:
+        """Take the members in prior results.
+
+        Returns the byte where to read on, and the archive's own result if it needs no reading.
+        """
+        offset = 0
+        for url, prior in self._prior.members(self._archive.url):
+            result = self._prior.checked(prior)
+            if result is None:
+                return offset, None
+            name = url.removeprefix(f"{self._archive.url}#")
+            candidate = member_candidate(self._archive, name, offset)
+            offset = result.resume_at or offset
+            if not self._run.add_member(candidate, result):
+                return offset, rest_unread(offset)
+        return offset, self._prior.of_archive(self._archive.url)
+
+    def take(self, member: Member) -> bool:
+        """Take a complete member from the web; returns False when the class needs no more."""
+        result = replace(self._judged(member), final_url=self._archive.url)
+        candidate = self._run.member_candidate(self._archive, member)
+        stored = self._journal.add(candidate.url, result, member.body)
+        return self._run.add_member(candidate, stored)
+
+    def read_local(self) -> Result:
+        """Take the members of a local archive; returns the archive's own result."""
+        path = Path(self._archive.url)
+
+        def take(member: Member) -> bool:
+            result = self._judged(member)
+            if result.status is Status.OK:
+                at = StoredBytes(path, member.body_offset, len(member.body))
+                result = replace(result, stored=at)
+            candidate = self._run.member_candidate(self._archive, member)
+            return self._run.add_member(candidate, result)
+
+        download = ArchiveDownload(take, self._bounds.max_bytes)
+        try:
+            download.read(path)
+        except OSError as error:
+            detail = f"file: {error.strerror}"
+            return Result(Status.CONNECTION_ERROR, detail, resume_at=download.offset)
+        return download.result()
+
+    def _judged(self, member: Member) -> Result:
+        if member.status is not Status.OK:
+            return Result(member.status, member.detail, resume_at=member.end)
+        return replace(judge(member.body, self._bounds), resume_at=member.end)
+
+
+class LocalPhotos:
+    """Reads local files, and slices of them, that the sources of a run may list.
+
+    A list from the web cannot name other files.
+    """
+
+    def __init__(self, sources: Sequence[Source], bounds: Bounds):
+        self._roots = [os.path.abspath(root) for source in sources for root in source.local_roots()]
+        self._bounds = bounds
+
+    def result(self, url: str) -> Result:
+        """The result of a photo, by its path or slice."""
+        part = parse_slice(url)
+        path = part.file if part else url
+        if refused := self.refused(path):
+            return refused
+        try:
+            if part:
+                stored = StoredBytes(Path(path), part.offset, part.size)
+                body = stored.read()
+            else:
+                body = Path(path).read_bytes()
+                stored = StoredBytes(Path(path), 0, len(body))
+        except OSError as error:
+            return Result(Status.CONNECTION_ERROR, f"file: {error.strerror}")
+        except ValueError:
+            return Result(Status.BAD_URL, "not a valid file name")
+        if len(body) < stored.size:
+            return Result(Status.TRUNCATED, "file cut off", bytes=len(body))
+        result = judge(body, self._bounds)
+        return replace(result, stored=stored) if result.status is Status.OK else result
+
+    def refused(self, path: str) -> Result | None:
+        """The result of a path outside the sources' files and folders, or None."""
+        place = Path(os.path.abspath(path))
+        if any(place.is_relative_to(root) for root in self._roots):
+            return None
+        return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
+
+
+def _without_url(result: Result) -> Result:
+    """An archive's own result. The final URL is recorded for failures only."""
+    return replace(result, final_url="") if result.status is Status.ARCHIVE else result

@@ -21,7 +21,7 @@ from allrounder.web.hosts import WAITS
 
 
 class Progress:
-    """Photos taken of all that are wanted, with MB/s and the share of URLs that failed."""
+    """A bar of the photos taken, with MB/s and the share of URLs that gave no photo."""
 
     def __init__(self, total: int):
         self._bar = tqdm(total=total, unit=" photos", disable=None, dynamic_ncols=True)
@@ -38,7 +38,7 @@ class Progress:
         self._bar.close()
 
     def show(self, processes: Sequence[Counts]) -> None:
-        """Bring the bar up to date."""
+        """Update the bar with the counts of all processes."""
         if self._bar.disable:
             return
         taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
@@ -51,7 +51,7 @@ class Progress:
 
 
 MIN_SHARE = 500
-"""Photos that make a process of its own worth its start."""
+"""Photos below which another process costs more than it saves."""
 _MIN_CONNECTIONS = 8
 _WAIT = 0.2  # seconds
 
@@ -61,7 +61,7 @@ MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How a process ended: its results, or the error."""
+    """The results of a process, or its error."""
 
     results: list[ClassResult]
     traffic: Traffic
@@ -69,7 +69,7 @@ class _Ended:
 
 
 def shares(params: Params) -> list[list[str]]:
-    """The classes of each process; one share where more are not worth it or not possible."""
+    """The classes of each process; one share where more cost too much or cannot be started."""
     classes, network = list(params.classes), params.network
     most = (
         network.processes,
@@ -113,8 +113,8 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         finally:
             for other in others:
                 other.stop()
-    results = {result.wnid: result for part in ended for result in part.results}
-    return [results[wnid] for wnid in params.classes], _sum([part.traffic for part in ended])
+    results = {result.key: result for part in ended for result in part.results}
+    return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
 
 
 class _Process:
@@ -132,14 +132,14 @@ class _Process:
         far_end.close()
 
     def counts(self) -> Counts:
-        """How far it is. Raises as `ended` does."""
+        """Its progress. Raises as `ended` does."""
         self.ended(0)
         return Counts(*self._shared)
 
     def ended(self, wait: float) -> _Ended | None:
-        """Its results, or None when it has not ended after `wait` seconds.
+        """Its results, or None if it has not ended after `wait` seconds.
 
-        Raises the error it ended with, DataError when it was killed.
+        Raises the error that it ended with, DataError when it was killed.
         """
         if self._end is None and self._pipe.poll(wait):
             try:
@@ -175,7 +175,7 @@ def _main(
             one = make(number, part, share)
             pipe.send(_Ended(one.run(interrupts, show), one.traffic))
         except KeyboardInterrupt:
-            pass  # the first process was told too, or told us
+            pass  # the first process was interrupted too, or ended this one
         except (DataError, UsageError, OSError) as error:
             if os.getppid() == parent:
                 pipe.send(_Ended([], Traffic(), error))

@@ -21,19 +21,19 @@ def rules_key(params: Params) -> str:
 
 
 def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
-    """Print, on stderr, how many URLs of each class had which fate."""
+    """Print on stderr how many URLs of each class have which status."""
     seen = [status for status in Status if any(run.counts[status] for run in runs)]
     print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
     for run in runs:
         cells = (f"{run.counts[status]:>{_width(status)}}" for status in seen)
-        print(f"{run.wnid:<10}", *cells, f" {class_name(run.wnid)}", file=sys.stderr)
+        print(f"{run.key:<10}", *cells, f" {class_name(run.key)}", file=sys.stderr)
     print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
 
 
 def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
-    """Raise DataError when nothing was reached or a class has too few photos, or is not here."""
+    """Raise DataError when nothing was reached, or a class is short or (offline) incomplete."""
     if absent := [run for run in runs if run.unasked]:
-        raise _not_here(absent, len(runs), params.quota)
+        raise _incomplete_offline(absent, len(runs), params.quota)
     short = [run for run in runs if run.taken < params.min_per_class]
     if short and traffic.requests and not traffic.answers:
         raise nothing_reached(traffic)
@@ -46,14 +46,15 @@ def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic)
         )
 
 
-def _not_here(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
-    words = (
-        f"{run.wnid} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unasked)} URLs "
-        f"would have to be asked ({', '.join(run.unasked[:2])}{', ...' * (len(run.unasked) > 2)})"
+def _incomplete_offline(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
+    lacking = (
+        f"{run.key} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unasked)} "
+        f"URLs would have to be requested ({', '.join(run.unasked[:2])}"
+        f"{', ...' * (len(run.unasked) > 2)})"
         for run in absent[:5]
     )
     return DataError(
-        f"offline: {len(absent)} of {classes} classes are not all here: {'; '.join(words)}"
+        f"offline: {len(absent)} of {classes} classes are incomplete: {'; '.join(lacking)}"
         f"{'; ...' * (len(absent) > 5)}. Run once without {OFFLINE_SWITCH}, or dvc pull a version "
         "that has them"
     )
@@ -61,9 +62,11 @@ def _not_here(absent: Sequence[ClassResult], classes: int, quota: int) -> DataEr
 
 def _short(run: ClassResult) -> str:
     reasons = ", ".join(
-        f"{count} {status}" for status, count in run.counts.most_common() if status != Status.OK
+        f"{count} {status}"
+        for status, count in run.counts.most_common()
+        if status not in (Status.OK, Status.ARCHIVE)
     )
-    return f"{run.wnid} has {run.taken} of {sum(run.counts.values())} listed ({reasons})"
+    return f"{run.key} has {run.taken} of {run.listed} listed ({reasons})"
 
 
 def _width(status: Status) -> int:

@@ -16,15 +16,15 @@ from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
 from allrounder.core.urls import MAX_URL_LENGTH, parse_slice, photo_key
 from allrounder.fetch_urls import sources
-from allrounder.params.sources import Source, describe_source
-from allrounder.web.lists import Web
+from allrounder.params.sources import Source
+from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
 OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 
 
 def list_classes(
-    asked: Sequence[Source], keys: Sequence[str], web: Web, known: int = 0
+    asked: Sequence[Source], keys: Sequence[str], web: ListClient, known: int = 0
 ) -> dict[str, list[Candidate]]:
     """Ask the sources one after the other; a class's candidates stand in the sources' order.
 
@@ -41,14 +41,14 @@ def list_classes(
             listed[wnid].append(replace(candidate, source=source.kind))
         if not any(listed.values()) and not known:
             raise DataError(
-                f"{describe_source(source)}: lists no photo for any class of the params "
+                f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
                 "correct its location or remove it"
             )
         for key in keys:
             found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
     if missing := [key for key, candidates in found.items() if not candidates]:
-        names = "; ".join(map(describe_source, asked))
+        names = "; ".join(source.name for source in asked)
         raise DataError(
             f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
         )

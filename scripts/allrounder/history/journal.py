@@ -9,36 +9,26 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.results import Result
-from allrounder.core.rows import Status
+from allrounder.core.rows import Result, Status
 from allrounder.core.tars import StoredBytes
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    """A journal line: a URL's outcome; for a member of an archive also the next one's place."""
-
-    outcome: Result
-    archive: str = ""
-    end: int = 0
-
-
 class _Files:
-    """A file of photos and its journal; every process of a run has a pair of its own."""
+    """A file of photos and its journal. Every process of a run has a pair of its own."""
 
     def __init__(self, folder: Path, number: int):
         tail = f"-{number}" if number else ""
         self._blob_path = folder / f"photos{tail}.blob"
         self._journal_path = folder / f"journal{tail}.jsonl"
-        self._size = 0  # of the blob, as far as the journal vouches for it
+        self._size = 0  # of the blob, as far as the journal covers it
         self._blob = self._journal = -1
 
-    def load(self) -> Iterator[tuple[str, JournalEntry]]:
-        """Yield what the journal says, by URL, and cut off its torn tail."""
+    def load(self) -> Iterator[tuple[str, Result]]:
+        """Yield the journal's results by URL, and cut off its torn tail."""
         if not self._journal_path.exists() or not self._blob_path.exists():
             self._journal_path.unlink(missing_ok=True)
             return
@@ -48,65 +38,55 @@ class _Files:
                 if not line.endswith(b"\n"):
                     break
                 try:
-                    url, entry = self._entry(json.loads(line))
+                    url, result = self._result(json.loads(line))
                 except (ValueError, KeyError, TypeError):
                     break
-                if stored := entry.outcome.stored:
-                    if hashlib.sha256(stored.read()).hexdigest() != entry.outcome.sha256:
+                if stored := result.stored:
+                    if hashlib.sha256(stored.read()).hexdigest() != result.sha256:
                         break
                     self._size = stored.offset + stored.size
-                yield url, entry
+                yield url, result
                 whole += len(line)
         os.truncate(self._journal_path, whole)
 
     def open(self) -> None:
-        """Be ready to add."""
+        """Open the files for `add`."""
         self._blob = os.open(self._blob_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
         self._journal = os.open(self._journal_path, os.O_WRONLY | os.O_CREAT | _APPEND, 0o666)
         os.ftruncate(self._blob, self._size)
         os.lseek(self._blob, self._size, os.SEEK_SET)
 
-    def add(self, url: str, entry: JournalEntry, body: bytes) -> Result:
-        """Note a URL's outcome, its photo first; returns the outcome with the place of it."""
-        outcome, stored = entry.outcome, None
-        if outcome.status is Status.OK:
+    def add(self, url: str, result: Result, body: bytes) -> Result:
+        """Append a URL's result, its photo first; returns the result with the photo's place."""
+        stored = None
+        if result.status is Status.OK:
             _write_all(self._blob, body)
             stored = StoredBytes(self._blob_path, self._size, len(body))
             self._size += len(body)
-        line: dict[str, Any] = {"url": url, "status": outcome.status, "detail": outcome.detail}
-        line |= {"final_url": outcome.final_url, "bytes": outcome.bytes, "sha256": outcome.sha256}
-        line |= {"suffix": outcome.suffix, "offset": stored.offset if stored else 0}
-        line |= {"archive": entry.archive, "end": entry.end}
+        line: dict[str, Any] = {"url": url} | {name: getattr(result, name) for name in _FIELDS}
+        line["offset"] = stored.offset if stored else 0
         _write_all(self._journal, json.dumps(line).encode() + b"\n")
-        return replace(outcome, stored=stored)
+        return replace(result, stored=stored)
 
     def close(self) -> None:
-        """Close the files; what was noted stays."""
+        """Close the files. What was written stays."""
         os.close(self._blob)
         os.close(self._journal)
 
-    def _entry(self, line: dict[str, Any]) -> tuple[str, JournalEntry]:
+    def _result(self, line: dict[str, Any]) -> tuple[str, Result]:
         stored = None
         if line["status"] == Status.OK:
             stored = StoredBytes(self._blob_path, int(line["offset"]), int(line["bytes"]))
-        outcome = Result(
-            Status(line["status"]),
-            line["detail"],
-            line["final_url"],
-            line["bytes"],
-            line["sha256"],
-            line["suffix"],
-            stored,
-        )
-        return line["url"], JournalEntry(outcome, line["archive"], line["end"])
+        fields = {name: line[name] for name in _FIELDS} | {"status": Status(line["status"])}
+        return line["url"], Result(**fields, stored=stored)
 
 
 class Journal:
-    """The spool of one stage run; use it within `workdir.locked`.
+    """The journal of one stage run; use it within `stage_lock`.
 
-    `key` stands for the params that outcomes depend on: under another key only photos are kept,
-    not the reasons against others. `pinned` is what dvc.lock pins now: see `sweep`. `fresh`
-    forgets what an earlier run left, unless that was cut off and fresh too.
+    `key` stands for the params that results depend on: under another key only photos are kept,
+    not the reasons against others. `pinned` is what dvc.lock pins now: see `discard_committed`.
+    `fresh` discards what an earlier run left, unless that was killed and fresh too.
     """
 
     def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
@@ -117,55 +97,56 @@ class Journal:
         state = _read_state(self._mark)
         if fresh and (not state.get("fresh") or state.get("complete")):
             _clear(folder)
-        self._same_key = state.get("key") == key
-        self._entries: dict[str, JournalEntry] = {}
+        same_key = state.get("key") == key
+        self._results: dict[str, Result] = {}
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
         for files in self._all_files.values():
-            for url, entry in files.load():
-                if self._same_key or entry.outcome.stored:
-                    self._entries[url] = entry
+            for url, result in files.load():
+                if same_key or (result.stored and result.resume_at is None):
+                    self._results[url] = result
         self._files = self._all_files[0]
         self._files.open()
         self._state = {"key": key, "fresh": fresh, "complete": False, "pinned": pinned}
         self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
     def of_process(self, number: int) -> "Journal":
-        """The spool for another process of the run, forked from this one: with its own files."""
+        """The journal for another process, forked from this one, with files of its own."""
         other = copy.copy(self)
         other._files = self._all_files.get(number) or _Files(self._folder, number)
         other._files.open()
         return other
 
     def get(self, url: str) -> Result | None:
-        """The outcome that an earlier run noted for a URL."""
-        entry = self._entries.get(url)
-        return entry.outcome if entry else None
+        """The result of a URL in an earlier run."""
+        return self._results.get(url)
 
-    def members(self, archive: str) -> Iterator[tuple[str, JournalEntry]]:
-        """The members of an archive that an earlier run took note of, in order, by URL."""
-        if self._same_key:
-            yield from (
-                (url, entry) for url, entry in self._entries.items() if entry.archive == archive
-            )
+    def members(self, archive: str) -> list[tuple[str, Result]]:
+        """The members of an archive that an earlier run read, in its order: (URL, result)."""
+        head = f"{archive}#"
+        found = [
+            (u, one) for u, one in self._results.items() if one.resume_at and u.startswith(head)
+        ]
+        return sorted(found, key=lambda member: member[1].resume_at or 0)
 
-    def add(self, url: str, entry: JournalEntry, body: bytes = b"") -> Result:
-        """Note a URL's outcome, its photo first; returns the outcome with the place of it."""
-        return self._files.add(url, entry, body)
+    def add(self, url: str, result: Result, body: bytes = b"") -> Result:
+        """Append a URL's result, its photo first; returns the result with the photo's place."""
+        return self._files.add(url, result, body)
 
     def complete(self) -> None:
-        """Note that the run came to its end: a fresh one after it starts from nothing."""
+        """Record that the run ended. A fresh run after it starts with an empty journal."""
         self._state["complete"] = True
         self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
     def close(self) -> None:
-        """Close the files; what was noted stays."""
+        """Close the files. What was written stays."""
         self._files.close()
 
 
 def discard_committed(folder: Path, pinned: str) -> None:
-    """Forget a run that ended and was committed since: dvc.lock pins another output than before.
+    """Discard the journal of a run that ended and that DVC has committed since.
 
-    Until DVC has taken the output into its cache, the spool is what a kill cannot take away.
+    dvc.lock pins another output by then. Until DVC has the output in its cache, only the journal
+    survives a kill.
     """
     state = _read_state(folder / _MARK)
     if state.get("complete") and state.get("pinned") != pinned:
@@ -178,12 +159,13 @@ def _clear(folder: Path) -> None:
 
 
 def _numbers(folder: Path) -> list[int]:
-    """The numbers of the processes that left files, and 0."""
+    """The numbers of the processes that left a journal, and 0."""
     tails = (path.stem.removeprefix("journal-") for path in folder.glob("journal-*.jsonl"))
     return [0, *sorted(int(tail) for tail in tails if tail.isdigit())]
 
 
 _MARK = "run.json"
+_FIELDS = tuple(one.name for one in fields(Result) if one.name != "stored")
 _BINARY = getattr(os, "O_BINARY", 0)
 _APPEND = os.O_APPEND | _BINARY
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from allrounder.catalogue.synsets import synsets_of
 from allrounder.core.files import atomic_write
 from allrounder.core.paths import WORK
-from allrounder.core.urls import is_url
 from allrounder.params.sources import Source
 
 RECORD = WORK / "localfiles.json"
@@ -41,15 +40,9 @@ def changed_files(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
 
 
 def _paths(sources: Iterable[Source], keys: list[str]) -> Iterator[Path]:
+    wnids = [wnid for key in keys for wnid in synsets_of(key)]
     for source in sources:
-        if source.kind == "webdataset":
-            places = source.shards
-        elif source.kind == "folder":
-            wnids = [wnid for key in keys for wnid in synsets_of(key)]
-            places = [f"{source.location}/{wnid}" for wnid in wnids]
-        else:
-            places = [source.location]
-        for path in (Path(place) for place in places if not is_url(place)):
+        for path in map(Path, source.watched_paths(wnids)):
             if not path.is_relative_to(_WATCHED):
                 yield path
 

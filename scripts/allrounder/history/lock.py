@@ -16,7 +16,6 @@ from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_url
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import with_defaults
@@ -25,7 +24,7 @@ PINS_SWITCH = "ALLROUNDER_PINS"
 
 
 def pins_ignored() -> bool:
-    """Whether the pins are to be ignored. Raises UsageError for a value that says neither."""
+    """Whether ALLROUNDER_PINS=ignore. Raises UsageError for an unknown value."""
     value = os.environ.get(PINS_SWITCH, "")
     if value not in ("", "use", "ignore"):
         raise UsageError(
@@ -35,14 +34,14 @@ def pins_ignored() -> bool:
 
 
 def pinned_params(stage: str) -> dict[str, Any]:
-    """The params that dvc.lock holds for a stage that was built, or an empty mapping."""
+    """The params in dvc.lock for a stage; empty when it was not built or pins are ignored."""
     if pins_ignored():
         return {}
     return _locked_params(stage)
 
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
-    """Whether the classes are those of dvc.lock, in another order: DVC compares them as a set."""
+    """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
     built, asked = list(_locked_params("split").get("classes") or {}), list(classes)
     return built != asked and sorted(built) == sorted(asked)
 
@@ -64,20 +63,20 @@ def _locked(stage: str) -> dict[str, Any]:
 
 @lru_cache(1)
 def _stages(lock: bytes) -> dict[str, Any]:
-    """The stages of a lock file, parsed once and not for each class."""
+    """The stages of a lock file. Cached, since every class asks for them."""
     text = lock.decode("utf-8")
     return dict((read_yaml(text) or {}).get("stages") or {})
 
 
 def locked_output(stage: str) -> str:
-    """The hash that dvc.lock holds for a stage's output, or ''."""
+    """The hash in dvc.lock of a stage's output, or ''."""
     return str((_locked(stage).get("outs") or [{}])[0].get("md5") or "")
 
 
 def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
-    """The candidates of the classes whose list is pinned, from the very same sources.
+    """The candidates of the classes whose list is pinned, by class key.
 
-    Sources that are all on this machine are not pinned: asking them again costs nothing.
+    None if the sources have changed, or are all on this machine: reading them again is cheap.
     """
     pinned = pinned_params("fetch_urls")
     asked = [source.model_dump() for source in params.sources]
@@ -85,28 +84,28 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         return {}
     if [with_defaults(source) for source in pinned["sources"]] != asked:
         return {}
-    classes = [wnid for wnid in params.classes if wnid in (pinned.get("classes") or {})]
-    folder = WORK / "fetch_urls"
+    folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     return {
-        wnid: list(read_csv(pinned_file(f"data/urls/{wnid}.csv", folder), Candidate))
-        for wnid in classes
+        key: list(read_csv(pinned_file(f"data/urls/{key}.csv", folder), Candidate))
+        for key in params.classes
+        if key in built
     }
 
 
 def relist_command(params: Params) -> str:
-    """The command that asks the sources again, with all that they pin."""
+    """The command that lists all sources again."""
     return f"{PINS_SWITCH}=ignore dvc repro --force" if _are_pinned(params) else "dvc repro --force"
 
 
 def _are_pinned(params: Params) -> bool:
-    """Whether these sources' lists are pinned at all: one of them is of the web."""
-    return any(is_url(source.location) for source in params.sources)
+    """Whether lists are pinned: at least one source is on the web."""
+    return any(source.is_remote for source in params.sources)
 
 
 def pinned_file(path: str, folder: Path) -> Path:
-    """A copy, in `folder`, of a file that dvc.lock pins.
+    """A copy in `folder` of a file that dvc.lock pins.
 
-    Raises DataError when it is neither in DVC's cache nor on its remote, or damaged there.
+    Raises DataError when DVC's cache and remote do not have it, or have it damaged.
     """
     copy = folder / "pinned" / Path(path).name
     copy.parent.mkdir(parents=True, exist_ok=True)

@@ -1,105 +1,183 @@
-"""Results of earlier runs: those that dvc.lock pins, and those in the journal of a killed run."""
+"""Results of earlier runs for one class: those that dvc.lock pins, and those in the journal.
 
+A photo of an earlier run is read, hashed and judged again before it counts.
+"""
+
+import csv
 import hashlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.results import Result, is_transient
-from allrounder.core.rows import Candidate, RawRow, Status
+from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.tars import tar_members
+from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
 from allrounder.history.journal import Journal
-from allrounder.history.lock import pinned_file, pinned_params
-from allrounder.params.schema import Params
+from allrounder.history.lock import PINS_SWITCH, pinned_file, pinned_params
+from allrounder.params.schema import Download, Params
 from allrounder.params.sources import with_defaults
+
+_OLD_CODE = re.compile(r"([0-9]{3})(; the dataset asks for a token)?")
+"""The HTTP code in a detail of a table that has no column `http_status`."""
 
 
 class PinnedResults:
-    """The pinned fates of one class's URLs, read when first needed."""
+    """The results of one class's URLs that dvc.lock pins. Its tables are read when needed."""
 
-    def __init__(self, wnid: str, params: Params, folder: Path):
+    def __init__(self, key: str, params: Params, folder: Path):
         pinned = pinned_params("download")
-        self._pinned = wnid in (pinned.get("classes") or {}) and _may_share(pinned, params)
+        self._pinned = key in (pinned.get("classes") or {}) and _may_share(pinned, params)
         self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
-        self._wnid, self._folder = wnid, folder
-        self._rows: dict[str, Result] | None = None
+        self._key, self._folder = key, folder
+        self._results: dict[str, Result] | None = None
 
     def get(self, url: str) -> Result | None:
-        """The pinned outcome of a URL; reasons against it only while the rules are the same."""
+        """The pinned result of a URL. Photos rejected under other rules have none."""
         return self._read().get(url) if self._pinned else None
 
     def members(self, archive: str) -> Iterator[tuple[str, Result]]:
-        """The pinned members of an archive, in order: (URL, outcome)."""
+        """The pinned members of an archive, in its order: (URL, result)."""
         if self._pinned and self._same_rules:
-            head = archive + "#"
-            yield from (
-                (url, row)
-                for url, row in self._read().items()
-                if url.startswith(head) and not parse_slice(url)
-            )
+            for url, result in self._read().items():
+                if url.startswith(f"{archive}#") and not parse_slice(url):
+                    yield url, result
+
+    def fill(self, candidates: Iterable[Candidate], quota: int) -> bool:
+        """Whether the pinned photos fill the quota before any URL that is not pinned."""
+        good: set[str] = set()
+        for candidate in candidates:
+            if len(good) >= quota:
+                return True
+            if (result := self.get(candidate.url)) is None:
+                return False
+            members = self.members(candidate.url) if is_archive(candidate.url) else ()
+            for one in (result, *(member for _, member in members)):
+                if one.status is Status.OK:
+                    good.add(one.sha256)
+        return len(good) >= quota
 
     def _read(self) -> dict[str, Result]:
-        if self._rows is None:
-            self._rows = dict(self._outcomes())
-        return self._rows
+        if self._results is None:
+            self._results = dict(self._pinned_results())
+        return self._results
 
-    def _outcomes(self) -> Iterator[tuple[str, Result]]:
-        table = pinned_file(f"data/raw/{self._wnid}.csv", self._folder)
-        archive = pinned_file(f"data/raw/{self._wnid}.tar", self._folder)
-        photos = {name.rpartition(".")[0]: (name, place) for name, place in tar_members(archive)}
-        good: dict[str, Result] = {}
-        for row in read_csv(table, RawRow):
-            outcome = Result(row.status, row.detail, row.final_url, row.bytes, row.sha256)
-            if row.status is Status.OK:
-                name, place = photos[row.image_id]
-                suffix = name.rpartition(".")[2]
-                outcome = Result(
-                    Status.OK, row.detail, row.final_url, row.bytes, row.sha256, suffix, place
-                )
-                good[row.sha256] = outcome
-            elif row.status is Status.DUPLICATE:
-                first = good[row.sha256]
-                outcome = Result(
-                    Status.OK, "", row.final_url, row.bytes, row.sha256, first.suffix, first.stored
-                )
-            elif row.status is Status.UNUSED and not row.detail:
+    def _pinned_results(self) -> Iterator[tuple[str, Result]]:
+        name = f"data/raw/{self._key}"
+        table = pinned_file(f"{name}.csv", self._folder)
+        archive = pinned_file(f"{name}.tar", self._folder)
+        photos = {member.rpartition(".")[0]: (member, at) for member, at in tar_members(archive)}
+        first: dict[str, Result] = {}  # by SHA-256
+        for row in _rows(table, f"{name}.csv"):
+            if row.status is Status.UNUSED:
                 continue
-            elif not (self._same_rules or row.detail.isdigit()):
-                continue  # a reason against a photo, under other rules; an HTTP code stays
-            yield row.url, outcome
+            if row.status is Status.OK:
+                first[row.sha256] = result = _result(row, *photos[row.image_id])
+            elif row.status is Status.DUPLICATE:  # of bytes that a photo before it has
+                photo = first[row.sha256]
+                result = replace(_result(row), status=Status.OK, detail="")
+                result = replace(result, suffix=photo.suffix, stored=photo.stored)
+            elif self._same_rules or row.http_status is not None:
+                result = _result(row)  # an HTTP code does not depend on the rules
+            else:
+                continue
+            yield row.url, result
 
 
-def pins_fill_quota(candidates: Iterator[Candidate], pins: PinnedResults, quota: int) -> bool:
-    """Whether the pinned photos alone fill the quota before any URL that is not pinned.
+class PriorResults:
+    """The prior results of one class, from the pins first, then from the journal.
 
-    Then failures that might pass are left as they are pinned; else they are tried again.
+    `retry`: pinned transient failures do not count, because more photos are needed.
     """
-    good: set[str] = set()
-    for candidate in candidates:
-        if len(good) >= quota:
-            return True
-        known = pins.get(candidate.url)
-        if known is None:
-            return False
-        members = pins.members(candidate.url) if is_archive(candidate.url) else ()
-        for outcome in (known, *(outcome for _, outcome in members)):
-            if outcome.status is Status.OK:
-                good.add(outcome.sha256)
-    return len(good) >= quota
+
+    def __init__(self, pins: PinnedResults, journal: Journal, bounds: Bounds, retry: bool):
+        self._pins, self._journal, self._bounds, self._retry = pins, journal, bounds, retry
+
+    def get(self, url: str) -> Result | None:
+        """The prior result of a URL, if it is still valid under today's bounds."""
+        if is_local_file(url):
+            return None  # the file may have changed, and reading it is cheap
+        return self.checked(self._pinned(url) or self._journal.get(url))
+
+    def members(self, archive: str) -> list[tuple[str, Result]]:
+        """The members of an archive that earlier runs read, in its order: (URL, result)."""
+        pinned = dict(self._pins.members(archive))
+        journaled = dict(self._journal.members(archive))
+        return [*pinned.items(), *((u, one) for u, one in journaled.items() if u not in pinned)]
+
+    def of_archive(self, archive: str) -> Result | None:
+        """The pinned result of an archive itself, unless its rest is to be read now."""
+        pinned, members = self._pinned(archive), dict(self._pins.members(archive))
+        if pinned is None or any(url not in members for url, _ in self._journal.members(archive)):
+            return None
+        rest_unread = pinned.status is Status.ARCHIVE and pinned.resume_at is not None
+        return None if rest_unread else pinned
+
+    def checked(self, result: Result | None) -> Result | None:
+        """A prior result, its photo judged again; None when the photo's bytes are damaged."""
+        if result is None or result.stored is None:
+            return result
+        body = result.stored.read()
+        judged = judge(body, self._bounds)
+        if (judged.sha256 or hashlib.sha256(body).hexdigest()) != result.sha256:
+            print(f"warning: damaged, requested again: {result.final_url}", file=sys.stderr)
+            return None
+        if judged.status is Status.OK:
+            return result
+        return replace(result, status=judged.status, detail=judged.detail, suffix="", stored=None)
+
+    def _pinned(self, url: str) -> Result | None:
+        result = self._pins.get(url)
+        return None if result and result.transient and self._retry else result
 
 
-def is_retried(outcome: Result) -> bool:
-    """Whether a pinned fate is asked again when more photos are needed."""
-    return is_transient(outcome.status, outcome.detail)
+def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) -> Result:
+    return Result(
+        row.status,
+        row.detail,
+        row.http_status,
+        row.resume_at,
+        row.final_url,
+        row.bytes,
+        row.sha256,
+        member.rpartition(".")[2],
+        stored,
+    )
+
+
+def _rows(table: Path, name: str) -> Iterator[RawRow]:
+    """The rows of a pinned table, also of one from before the columns for programs.
+
+    Raises DataError for such a table of an archive: it does not say where its members end.
+    """
+    with table.open(encoding="utf-8", newline="") as file:
+        old = "http_status" not in next(csv.reader(file), [])
+    for row in read_csv(table, RawRow):
+        if old and is_archive(row.url):
+            raise DataError(
+                f"dvc.lock pins {name} as an older version of this project wrote it, without the "
+                f"positions in {row.url}; download again: {PINS_SWITCH}=ignore dvc repro --force"
+            )
+        yield _upgraded(row) if old else row
+
+
+def _upgraded(row: RawRow) -> RawRow:
+    """A row of an older table with its HTTP code, which stands in its detail."""
+    found = _OLD_CODE.fullmatch(row.detail)
+    if row.status is not Status.HTTP_ERROR or not found:
+        return row
+    no_access = found[1] == "401" or found[2]
+    status = Status.NO_ACCESS if no_access else Status.HTTP_ERROR
+    return replace(row, status=status, http_status=int(found[1]))
 
 
 def _may_share(pinned: dict[str, Any], params: Params) -> bool:
-    """Whether the pinned sources may have listed a URL of today's: files here have no others."""
+    """Whether the pinned sources may list a URL of today's sources."""
     today = [source.location for source in params.sources]
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     locations = [str(source.get("location")) for source in sources]
@@ -107,41 +185,8 @@ def _may_share(pinned: dict[str, Any], params: Params) -> bool:
 
 
 def _rules(download: dict[str, Any] | None) -> dict[str, Any]:
-    from allrounder.params.schema import Download
-
+    """The params that decide whether a photo is good."""
     try:
         return Download.model_validate(download or {}).model_dump(exclude={"reserve"})
     except ValueError:
         return {}
-
-
-class PriorResults:
-    """Looks an outcome up in the pins of a class first, then in the spool."""
-
-    def __init__(self, spool: Journal, bounds: Bounds):
-        self._spool, self._bounds = spool, bounds
-
-    def get(self, pins: PinnedResults, retry: bool, url: str) -> Result | None:
-        """The prior result of a URL, if it still holds under today's bounds.
-
-        `retry`: pinned failures that may pass do not count.
-        """
-        if is_local_file(url):
-            return None  # files here may have changed; reading them costs nothing
-        known = pins.get(url)
-        if known is not None and retry and is_retried(known):
-            known = None
-        return self.rechecked(known or self._spool.get(url))
-
-    def rechecked(self, known: Result | None) -> Result | None:
-        """A remembered outcome, its photo judged again; None when its bytes are damaged."""
-        if known is None or known.stored is None:
-            return known
-        body = known.stored.read()
-        if hashlib.sha256(body).hexdigest() != known.sha256:
-            print(f"warning: damaged, asked again: {known.final_url}", file=sys.stderr)
-            return None
-        verdict = judge(body, self._bounds)
-        if verdict.status is Status.OK:
-            return known
-        return replace(known, status=verdict.status, detail=verdict.detail, suffix="", stored=None)

@@ -2,6 +2,8 @@
 
 import itertools
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -147,14 +149,66 @@ _LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index o
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
 
 
-class FolderSource(Section):
+class BaseSource(Section):
+    """What every kind of source answers about itself; the defaults fit one file or one API."""
+
+    kind: str
+    location: str
+
+    @property
+    def name(self) -> str:
+        """The source's name in messages."""
+        return f"source {self.kind} {self.location}"
+
+    @property
+    def module(self) -> str:
+        """The module of `fetch_urls.sources` that lists this kind's candidates."""
+        return self.kind.replace("-", "_")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the location is on the web."""
+        return is_url(self.location)
+
+    @property
+    def login_url(self) -> str:
+        """A URL whose host may get a login of ~/.netrc, or ''."""
+        return self.location if self.is_remote else ""
+
+    def local_roots(self) -> list[str]:
+        """The local files and folders in which every local candidate must lie."""
+        return [] if self.is_remote else [self.location]
+
+    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
+        """The local files and folders whose change makes the lists of these synsets outdated."""
+        return self.local_roots()
+
+    def class_folder(self, wnid: str) -> Path | None:
+        """The local folder of a synset's photos, or None where only listing finds them."""
+        return None
+
+    @property
+    def row_pages(self) -> "HuggingfaceSource | None":
+        """The source whose rows are photos behind a page each, or None: URLs lead to photos."""
+        return None
+
+
+class FolderSource(BaseSource):
     """Files already here: `<location>/<wnid>/*`, in the order of their names."""
 
     kind: Literal["folder"]
     location: Annotated[str, AfterValidator(check_path)]
 
+    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
+        """The folder of each synset."""
+        return [f"{self.location}/{wnid}" for wnid in wnids]
 
-class ImagenetApiSource(Section):
+    def class_folder(self, wnid: str) -> Path | None:
+        """`<location>/<wnid>`."""
+        return Path(self.location, wnid)
+
+
+class ImagenetApiSource(BaseSource):
     """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
 
     kind: Literal["imagenet-api"]
@@ -164,7 +218,7 @@ class ImagenetApiSource(Section):
     )
 
 
-class UrlListSource(Section):
+class UrlListSource(BaseSource):
     """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
 
     kind: Literal["url-list"]
@@ -172,21 +226,35 @@ class UrlListSource(Section):
     sha256: Sha256 = ""
 
 
-class SynsetTarSource(Section):
+class SynsetTarSource(BaseSource):
     """One tar of photos a class; `{wnid}` in the location stands for the class."""
 
     kind: Literal["synset-tar"]
     location: Annotated[str, AfterValidator(check_tar_location)]
 
+    def archive(self, wnid: str) -> str:
+        """The path or URL of a synset's tar."""
+        return self.location.replace("{wnid}", wnid)
 
-class IlsvrcSource(Section):
+    def local_roots(self) -> list[str]:
+        """The folder that holds the tars, or the one above where its name has the wnid."""
+        if self.is_remote:
+            return []
+        return [str(Path(self.location.partition("{wnid}")[0] + "x").parent)]
+
+    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
+        """The tar of each synset."""
+        return [] if self.is_remote else [self.archive(wnid) for wnid in wnids]
+
+
+class IlsvrcSource(BaseSource):
     """A copy of ILSVRC2012's training photos: its tar of tars, unpacked once or twice, Kaggle's."""
 
     kind: Literal["ilsvrc"]
     location: Annotated[str, AfterValidator(check_path)]
 
 
-class WebdatasetSource(Section):
+class WebdatasetSource(BaseSource):
     """Shards of `<key>.jpg` and `<key>.cls` or `<key>.json`: `shard-{000000..000099}.tar`."""
 
     kind: Literal["webdataset"]
@@ -199,8 +267,12 @@ class WebdatasetSource(Section):
         """The shards' paths or URLs, in order."""
         return expand_braces(self.location)
 
+    def local_roots(self) -> list[str]:
+        """The shards themselves."""
+        return [shard for shard in self.shards if not is_url(shard)]
 
-class HuggingfaceSource(Section):
+
+class HuggingfaceSource(BaseSource):
     """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
 
     kind: Literal["huggingface"]
@@ -219,8 +291,23 @@ class HuggingfaceSource(Section):
         "https://datasets-server.huggingface.co", description="the API's address"
     )
 
+    @property
+    def name(self) -> str:
+        """The dataset's name says more than the API's address."""
+        return f"source huggingface {self.dataset}"
 
-class CsvSource(Section):
+    @property
+    def login_url(self) -> str:
+        """None: the Hub takes a token (see web/dataset_rows.py), not a login."""
+        return ""
+
+    @property
+    def row_pages(self) -> "HuggingfaceSource | None":
+        """This source: each row's page gives the photo's current URL."""
+        return self
+
+
+class CsvSource(BaseSource):
     """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
@@ -239,6 +326,11 @@ class CsvSource(Section):
     title: Name | None = Field(None, description="column; null: `title`, if it is there")
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
+
+    @property
+    def module(self) -> str:
+        """Not `csv`, which is a module of Python's own."""
+        return "csv_table"
 
     @property
     def form(self) -> str:
@@ -260,7 +352,7 @@ _ENDINGS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson"
 _ENDINGS |= {"parquet": "parquet"}
 
 
-class OpenImagesSource(Section):
+class OpenImagesSource(BaseSource):
     """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
 
     kind: Literal["open-images"]
@@ -313,8 +405,3 @@ def with_defaults(source: dict[str, Any]) -> dict[str, Any]:
         return _ANY_SOURCE.validate_python(source).model_dump()
     except ValidationError:
         return source
-
-
-def describe_source(source: Source) -> str:
-    """A source's name in messages."""
-    return f"source {source.kind} {source.location}"

@@ -91,6 +91,8 @@ def _read_class(
     first: dict[str, str] = {}  # sha256: image id of the first photo with these bytes
     found, left_out, seen = [], Counter[str](), Counter[str]()
     for row in read_csv(stages.raw / f"{key}.csv", RawRow):
+        if row.status is Status.ARCHIVE:
+            continue
         if row.status is not Status.OK:
             reason = f"{stage_of(raw_step(row.status))}.{row.status}"
             seen[reason] += 1
@@ -116,11 +118,16 @@ def _entry(
     key: str, reason: str, row: RawRow, photo: CleanRow | None, candidate: Candidate
 ) -> Entry:
     """Return an entry that is not in the dataset."""
-    of_class, slash, image_id = photo.duplicate_of.partition("/") if photo else ("", "", "")
     return Entry(
         key, reason, "", row, photo, candidate, candidate.synset or key, "", row.bytes, None,
-        (of_class, image_id) if slash else None,
+        original_of(photo) if photo else None,
     )  # fmt: skip
+
+
+def original_of(photo: CleanRow) -> PhotoId | None:
+    """Return the photo that this one repeats, or None."""
+    key, slash, image_id = photo.duplicate_of.partition("/")
+    return (key, image_id) if slash else None
 
 
 def _kept(

@@ -103,6 +103,7 @@ def _status_counts(
     counts = Counter(
         row.status for wnid in params.classes for row in read_csv(folder / f"{wnid}.csv", kind)
     )
+    del counts[Status.ARCHIVE]  # no candidate
     return {status: counts[status] for status in Status if counts[status]}
 
 
@@ -118,6 +119,7 @@ REASONS = {
     Status.BAD_URL: "no URL that may be asked",
     Status.BLOCKED: "leads to a private address",
     Status.HTTP_ERROR: "refused or gone",
+    Status.NO_ACCESS: "needs a login or a token",
     Status.TIMEOUT: "no answer in time",
     Status.CONNECTION_ERROR: "no connection",
     Status.REDIRECT_ERROR: "redirected to nowhere",

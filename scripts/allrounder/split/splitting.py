@@ -49,7 +49,8 @@ def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split
         left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
         raise DataError(
             f"class {folder.name}: too small to divide into {asked}: "
-            f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, raise per_class or remove the class"
+            f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, "
+            "raise per_class or remove the class"
         )
 
 

@@ -1,7 +1,4 @@
-"""Words what became of the URLs: by host and by class for people, all of it for programs.
-
-Not for asking them: that is verifyweb.py.
-"""
+"""Reports the drift of URLs: by host and by class for people, everything for programs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +7,8 @@ from typing import Any
 from allrounder.core.errors import DataError
 from allrounder.core.text import printable, text_table
 from allrounder.core.urls import BadUrlError, host_of, is_url, request_url
-from allrounder.verify.web import Drift, DriftResult, WebResult
+from allrounder.verify.drift import Drift, DriftResult
+from allrounder.verify.web import WebResult
 from allrounder.web.fetcher import nothing_reached
 
 HERE = "(this machine)"
@@ -19,19 +17,19 @@ MOST_ROWS = 15
 
 
 def lines(result: WebResult) -> Iterator[str]:
-    """The report for people: each photo that is not the same, then the two tables."""
+    """The report for people: every photo that has drifted, then two tables."""
     for answer in _drifted(result):
         photo = answer.photo
         to = f" -> {answer.final_url}" if answer.final_url else ""
         words = f"{answer.detail}: " if answer.detail else ""
-        yield printable(f"{answer.drift:<11} {photo.wnid} {words}{photo.url}{to}")
+        yield printable(f"{answer.drift:<11} {photo.key} {words}{photo.url}{to}")
     for name, key in (("host", _host), ("class", _class)):
         yield from _table(name, _counts(result.answers, key))
         yield ""
-    told = sum(answer.unmodified for answer in result.answers)
+    unmodified = sum(answer.unmodified for answer in result.answers)
     yield (
-        f"{len(result.answers)} of {result.photos} photos; {told} of the same by their host's word "
-        f"(304); {result.traffic.requests} requests, {result.traffic.bytes / 1e6:.1f} MB"
+        f"{len(result.answers)} of {result.photos} photos; {unmodified} unmodified (304); "
+        f"{result.traffic.requests} requests, {result.traffic.bytes / 1e6:.1f} MB"
     )
 
 
@@ -53,7 +51,7 @@ def as_json(result: WebResult) -> dict[str, Any]:
             {
                 "drift": str(answer.drift),
                 "detail": answer.detail,
-                "wnid": answer.photo.wnid,
+                "wnid": answer.photo.key,
                 "image_id": answer.photo.image_id,
                 "url": answer.photo.url,
                 "final_url": answer.final_url,
@@ -66,14 +64,14 @@ def as_json(result: WebResult) -> dict[str, Any]:
 
 
 def raise_if_drifted(result: WebResult) -> None:
-    """Raise DataError when a photo asked is not the same, or none could be asked."""
+    """Raise DataError when a requested photo has drifted, or none could be requested."""
     if result.traffic.requests and not result.traffic.answers:
         raise nothing_reached(result.traffic)
     if faults := _faults(result):
         words = ", ".join(f"{count} {drift}" for drift, count in faults.items())
         raise DataError(f"of {len(result.answers)} photos: {words}; see above")
     if all(answer.drift is Drift.NOT_ASKED for answer in result.answers):
-        raise DataError("no URL of this version could be asked again; see above")
+        raise DataError("no URL of this version could be requested again; see above")
 
 
 def _faults(result: WebResult) -> dict[Drift, int]:
@@ -105,7 +103,7 @@ def _plain(counts: Mapping[str, Counter[Drift]]) -> dict[str, dict[str, int]]:
 
 
 def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
-    """A table of the rows with most drift, the rest of them summed up."""
+    """A table of the rows with most drift, and a sum of the others."""
     seen = [drift for drift in Drift if any(row[drift] for row in counts.values())]
     rows = sorted(counts.items(), key=lambda row: (row[1][Drift.SAME] - row[1].total(), row[0]))
     first, rest = rows[:MOST_ROWS], rows[MOST_ROWS:]
@@ -117,7 +115,7 @@ def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
 
 
 def _class(answer: DriftResult) -> str:
-    return answer.photo.wnid
+    return answer.photo.key
 
 
 def _host(answer: DriftResult) -> str:

@@ -1,96 +1,82 @@
 """Downloads one archive of photos as a stream, and resumes it after a break."""
 
-import re
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 from allrounder.core.names import url_id
-from allrounder.core.photos import Bounds, Verdict
-from allrounder.core.results import TRANSIENT_CODES
-from allrounder.core.rows import Candidate, Status
-from allrounder.core.tarstream import BrokenTarError, Member, TarParser
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
+from allrounder.core.tarreader import BrokenTarError, Member, TarParser
+from allrounder.core.text import printable
 from allrounder.core.urls import parse_slice
-from allrounder.web.decisions import WRONG_RANGE, Decision, decide, transport_failure
+from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
 from allrounder.web.transfer import Reply
 
-REST, END = "the rest", "the end"
-"""How the detail of an archive's own row starts: there is more, or it was read to its end."""
 _CHUNK = 2**20
-_BYTE = re.compile(r"\bbyte (\d+)$")
-
-
-def at_byte(words: str, offset: int) -> str:
-    """A detail that ends with a place in an archive, so that a later run can go on there."""
-    return f"{words}; byte {offset}" if words else f"byte {offset}"
-
-
-def byte_of(detail: str) -> int | None:
-    """The place that a detail ends with, or None."""
-    found = _BYTE.search(detail)
-    return int(found[1]) if found else None
 
 
 class ArchiveDownload:
-    """An archive on its way: each member goes to `take`, which says whether more are wanted."""
+    """The state of one archive. Each member goes to `take`, which returns whether to go on."""
 
     def __init__(self, take: Callable[[Member], bool], max_bytes: int, offset: int = 0):
+        self.received = 0  # bytes of this try
+        self.broken = ""  # why this is no tar, or no longer the same one
         self._take, self._max_bytes = take, max_bytes
         self._parser = TarParser(max_bytes, offset)
         self._before = offset  # of the last try
-        self.ranges = True  # whether the server's partial answers can be trusted
-        self._asked_from = offset
-        self._to_pass = 0  # bytes that a server without ranges sends again
-        self.received = 0  # bytes of this try
-        self._etags: list[bytes] = []  # of the first answer
-        self._broken = ""
+        self._ranges = True  # whether the server's partial replies can be trusted
+        self._requested_from = offset
+        self._to_skip = 0  # bytes that a server without ranges sends again
+        self._etags: list[bytes] = []  # of the first reply
         self._enough = False
-
-    @property
-    def ask_from(self) -> int:
-        """The byte to ask the server for: where the next member starts, if it can do that."""
-        return self.offset if self.ranges else 0
 
     @property
     def offset(self) -> int:
         """Where the next member starts."""
         return self._parser.offset
 
+    @property
+    def request_from(self) -> int:
+        """The first byte to request: of the next member, if the server can do that."""
+        return self.offset if self._ranges else 0
+
     def begin(self) -> None:
-        """Be ready for a (new) request from `offset` on."""
+        """Prepare for a (new) request from `request_from` on."""
         self._parser = TarParser(self._max_bytes, self.offset)
-        self._asked_from = self.ask_from
-        self._to_pass, self.received = self.offset, 0
+        self._requested_from = self.request_from
+        self._to_skip, self.received = self.offset, 0
 
     def progressed(self) -> bool:
-        """Whether members came since this was asked last."""
+        """Whether members arrived since the last call."""
         before, self._before = self._before, self.offset
         return self.offset > before
 
     def sink(self, reply: Reply, chunk: bytes) -> bool:
-        """Take a piece of a body; False when no more is wanted."""
+        """Take a piece of a body; returns False when no more is wanted."""
         if reply.code not in (200, 206):
             return False
-        if reply.code == 206 and not self._is_range_asked_for(reply):
-            self.ranges = False
+        if reply.code == 206 and not self._is_requested_range(reply):
+            self._ranges = False
             return False
         etags = reply.headers.get(b"etag", [])
         self._etags = self._etags or etags
         if etags != self._etags and etags:
-            self._broken = "another archive than before the break"
+            self.broken = "another archive than before the break"
             return False
-        if reply.code == 200 and self._to_pass:
-            passed = min(self._to_pass, len(chunk))
-            self._to_pass -= passed
-            chunk = chunk[passed:]
+        if reply.code == 200 and self._to_skip:
+            skipped = min(self._to_skip, len(chunk))
+            self._to_skip -= skipped
+            chunk = chunk[skipped:]
         return self.feed(chunk)
 
-    def _is_range_asked_for(self, reply: Reply) -> bool:
-        """Whether a partial answer starts where it should (RFC 9110, section 14.4)."""
-        start = b"bytes %d-" % self._asked_from
+    def _is_requested_range(self, reply: Reply) -> bool:
+        """Whether a partial reply starts at the requested byte (RFC 9110, section 14.4)."""
+        start = b"bytes %d-" % self._requested_from
         return any(value.startswith(start) for value in reply.headers.get(b"content-range", ()))
 
     def feed(self, chunk: bytes) -> bool:
-        """Parse a piece of the archive; False when no more is wanted."""
+        """Parse a piece of the archive; returns False when no more is wanted."""
         self.received += len(chunk)
         try:
             for member in self._parser.feed(chunk):
@@ -98,63 +84,68 @@ class ArchiveDownload:
                     self._enough = True
                     return False
         except BrokenTarError as error:
-            self._broken = str(error)
+            self.broken = str(error)
             return False
         return not self._parser.ended
 
     def read(self, path: Path) -> None:
-        """Feed an archive of this machine, as far as it is wanted. Raises OSError."""
+        """Feed a local archive, as far as it is wanted. Raises OSError."""
         with path.open("rb") as file:
             while (chunk := file.read(_CHUNK)) and self.feed(chunk):
                 pass
 
-    def fate(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
-        """Decide on how a request ended."""
-        if reply.code in (200, 206) and (self._enough or self._parser.ended or self._broken):
-            return Decision(self.verdict())
-        if reply.code == 206 and not self.ranges:
-            words = at_byte(WRONG_RANGE, self.offset)
-            return Decision(Verdict(Status.TRUNCATED, words), try_again=self._asked_from > 0)
+    def decide(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
+        """Decide on how a request for the archive ended."""
+        if reply.code in (200, 206) and (self._enough or self._parser.ended or self.broken):
+            return Decision(self.result())
+        if reply.code == 206 and not self._ranges:
+            return Decision(self.failed(WRONG_RANGE), retry=self._requested_from > 0)
         if reply.code == 416 and self.offset:
-            return Decision(Verdict(Status.UNUSED, at_byte(END, self.offset)))
+            return Decision(Result(Status.ARCHIVE))
         if reply.stopped:
-            reply.error = 0  # the body of an answer that is no archive was not wanted
-        if failed := transport_failure(reply, bounds):
-            words = failed.verdict.detail or str(failed.verdict.status)
-            return Decision(
-                Verdict(failed.verdict.status, at_byte(words, self.offset)), failed.try_again
-            )
+            reply.error = 0  # the body of an error reply was not wanted
+        if failure := transport_failure(reply, bounds):
+            return replace(failure, result=replace(failure.result, resume_at=self.offset))
         if reply.code in (200, 206):
-            return Decision(self.verdict())
+            return Decision(self.result())
         if reply.code in TRANSIENT_CODES or 300 <= reply.code < 400:
             return decide(reply, asked, bounds, honour_opt_out=False)
-        return Decision(Verdict(Status.HTTP_ERROR, str(reply.code)))
+        return http_error(reply.code)
 
-    def verdict(self) -> Verdict:
-        """What is to be said of the archive itself when all of it that is wanted was fed."""
-        if self._broken:
-            return Verdict(Status.TRUNCATED, at_byte(self._broken, self.offset))
+    def result(self) -> Result:
+        """The archive's own result, when all of it that is wanted was fed."""
+        if self.broken:
+            return self.failed(self.broken)
         if self._enough:
-            return Verdict(Status.UNUSED, at_byte(REST, self.offset))
+            return rest_unread(self.offset)
         if not self.received and not self.offset and not self._parser.ended:
-            return Verdict(Status.EMPTY)
+            return Result(Status.EMPTY)
         if self._parser.ended or self._parser.at_boundary:
-            return Verdict(Status.UNUSED, at_byte(END, self.offset))
-        return Verdict(Status.TRUNCATED, at_byte("archive cut off", self.offset))
+            return Result(Status.ARCHIVE, "read to its end")
+        return self.failed("archive cut off")
+
+    def failed(self, detail: str) -> Result:
+        """The result of an archive that ended too early or is broken."""
+        return Result(Status.TRUNCATED, detail, resume_at=self.offset)
+
+
+def rest_unread(offset: int) -> Result:
+    """The result of an archive from which no more members were needed."""
+    return Result(Status.ARCHIVE, "the rest was not needed", resume_at=offset)
 
 
 def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
-    """The candidate that a member of an archive is: `<archive's URL>#<member's name>`."""
-    plain = "".join(c if c.isprintable() else "?" for c in name)
+    """The candidate of a member that starts at `offset`: `<archive's URL>#<member's name>`."""
+    plain = printable(name)
     url = f"{archive.url}#{plain}"
     if parse_slice(url):
-        url += "?"  # it is no slice, whatever it is called
+        url += "?"  # a member whose name reads like a slice
     stem = plain.rpartition("/")[2].rpartition(".")[0]
-    return Candidate(stem or url_id(archive.image_id, at_byte(url, offset)), url)
+    return Candidate(stem or url_id(archive.image_id, f"{url}; byte {offset}"), url)
 
 
 def new_member(archive: Candidate, member: Member, seen: Collection[str]) -> Candidate:
-    """The candidate that a member is, with a URL that is none of those seen before."""
+    """The candidate of a member, with a URL that is none of those seen before."""
     candidate = member_candidate(archive, member.name, member.offset)
     if candidate.url in seen:
         candidate = member_candidate(archive, f"{member.name}@{member.offset}", member.offset)

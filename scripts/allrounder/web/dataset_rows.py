@@ -9,13 +9,18 @@ from urllib.parse import quote, unquote, urlencode
 
 import pycurl
 
-from allrounder.core.photos import Bounds, Verdict
-from allrounder.core.results import NO_ACCESS, TRANSIENT_CODES
-from allrounder.core.rows import Status
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import Result, Status
 from allrounder.core.urls import decode_url
 from allrounder.params.sources import HuggingfaceSource, Source
-from allrounder.web.decisions import REDIRECTS, Decision, decide, decide_redirect, transport_failure
-from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.decisions import (
+    Decision,
+    decide,
+    decide_redirect,
+    http_error,
+    transport_failure,
+)
+from allrounder.web.policy import REDIRECTS, access_advice, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22
@@ -55,7 +60,7 @@ class DatasetRows:
     """Knows the rows of the params' sources; no other URL is taken for one, nor gets the token."""
 
     def __init__(self, sources: Sequence[Source] = (), allow_private: Collection[str] = ()):
-        self._sources = [source for source in sources if isinstance(source, HuggingfaceSource)]
+        self._sources = [rows for source in sources if (rows := source.row_pages)]
         self._heads = [api_url(source, "rows", offset="") for source in self._sources]
         self._token, self._allow = hub_token() if self._sources else "", allow_private
         self._said: set[str] = set()
@@ -97,22 +102,22 @@ class DatasetRowDownload:
             return Request(url, MAX_PAGE, headers=self._pages.headers(self._source, url))
         return Request(url, bounds.max_bytes)
 
-    def fate(
+    def decide(
         self, reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool
     ) -> Decision:
-        """Decide on a reply, as `fates.fate` does."""
+        """Decide on a reply, as `decisions.decide` does."""
         if self._at_page:
-            return self._of_page(reply, asked, bounds)
+            return self._decide_page(reply, asked, bounds)
         if reply.code in _GONE and not self._renewed:
             # Signatures last an hour (huggingface/dataset-viewer, pull request 2315), and the
             # viewer empties its cache of photos at times (its documentation, page rows).
             self._renewed = self._at_page = True
             page = asked[0]
             asked.clear()
-            return Decision(Verdict(Status.OK), hop=page)
+            return Decision(Result(Status.OK), redirect=page)
         return decide(reply, asked, bounds, honour_opt_out)
 
-    def _of_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
+    def _decide_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
         if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):
             return _bad_page(f"has more than {MAX_PAGE} bytes")
         if failed := transport_failure(reply, bounds):
@@ -122,17 +127,16 @@ class DatasetRowDownload:
         if self._is_refusal(reply):
             name = self._source.dataset
             self._pages.warn(f"dataset {name} answered {reply.code}: {access_advice(name)}")
-            return Decision(Verdict(Status.HTTP_ERROR, f"{reply.code}; {NO_ACCESS}"))
+            detail = f"{reply.code}; the dataset asks for a token"
+            return Decision(Result(Status.NO_ACCESS, detail, http_status=reply.code))
         if reply.code != 200:
-            return Decision(
-                Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES
-            )
+            return http_error(reply.code)
         if self._revision and self._revision != _header(reply, b"x-revision"):
             self._pages.warn(
                 f"dataset {self._source.dataset} has changed since it was listed; list it again: "
                 "ALLROUNDER_PINS=ignore dvc repro --force"
             )
-            return Decision(Verdict(Status.REDIRECT_ERROR, "the dataset has changed since listed"))
+            return Decision(Result(Status.REDIRECT_ERROR, "the dataset has changed since listed"))
         src = self._src(reply.body)
         if src is None:
             return _bad_page("names no photo")
@@ -155,7 +159,7 @@ class DatasetRowDownload:
 
 
 def _bad_page(words: str) -> Decision:
-    return Decision(Verdict(Status.REDIRECT_ERROR, f"the row's page {words}"))
+    return Decision(Result(Status.REDIRECT_ERROR, f"the row's page {words}"))
 
 
 def _header(reply: Reply, name: bytes) -> str:

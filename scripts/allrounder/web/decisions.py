@@ -5,23 +5,143 @@ Pure functions. `detail` uses our own words, since libcurl's contain times and p
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import pycurl
 
-from allrounder.core.photos import (
-    Bounds,
-    Verdict,
-    ends_whole,
-    judge,
-    placeholder_etags,
-    placeholder_urls,
-)
-from allrounder.core.results import TRANSIENT_CODES
-from allrounder.core.rows import Status
+from allrounder.core.photos import Bounds, ends_whole, judge, placeholder_host
+from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import BadUrlError, Slice, decode_url, request_url
+from allrounder.core.urls import Slice, decode_url
+from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
 from allrounder.web.transfer import Reply
+
+WRONG_RANGE = "another range than requested"
+
+_ERRORS = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
+    pycurl.E_URL_MALFORMAT: (Status.BAD_URL, "malformed", False),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", False),
+    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", False),
+    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", False),
+    8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
+    pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
+    pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),
+    pycurl.E_SSL_CONNECT_ERROR: (Status.CONNECTION_ERROR, "TLS failed", True),
+    pycurl.E_PEER_FAILED_VERIFICATION: (Status.CONNECTION_ERROR, "TLS certificate", False),
+    pycurl.E_GOT_NOTHING: (Status.CONNECTION_ERROR, "no answer", True),
+    pycurl.E_SEND_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
+    pycurl.E_RECV_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
+    pycurl.E_BAD_CONTENT_ENCODING: (Status.TRUNCATED, "broken content encoding", False),
+    pycurl.E_FILESIZE_EXCEEDED: (Status.TOO_LARGE, "", False),
+    pycurl.E_HTTP2: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),
+    92: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),  # CURLE_HTTP2_STREAM
+    100: (Status.CONNECTION_ERROR, "headers too large", False),  # CURLE_TOO_LARGE
+}
+"""Status, detail and whether to try again, for each of libcurl's errors."""
+_RECV_ERRORS = (("header", "headers too large", False), ("chunk", "malformed answer", True))
+"""Errors that libcurl reports as a receive error and names in its message only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows from a reply: a result; `retry`: another try may change it; or a redirect."""
+
+    result: Result
+    retry: bool = False
+    redirect: str = ""
+
+
+def decide(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -> Decision:
+    """Decide on the reply for a whole photo.
+
+    `asked` are the URLs requested so far for this photo, the last one last.
+    """
+    if failed := transport_failure(reply, bounds):
+        return failed
+    if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
+        return decide_redirect(decode_url(targets[-1]), asked)
+    if reply.code != 200:
+        return http_error(reply.code)
+    return decide_body(reply, bounds, honour_opt_out)
+
+
+def decide_slice(
+    reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool, part: Slice
+) -> Decision:
+    """Decide on the reply for a slice. The rest of the file is never read."""
+    if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
+        return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
+    if reply.code != 206:
+        return decide(reply, asked, bounds, honour_opt_out)
+    longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
+    if longer or not _is_requested_range(reply, part):
+        return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
+    if failed := transport_failure(reply, bounds):
+        return failed
+    if reply.size != part.size:
+        return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+    return decide_body(reply, bounds, honour_opt_out)
+
+
+def decide_body(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Decision:
+    """Decide on a complete photo, by its headers and its bytes."""
+    if honour_opt_out and (
+        directive := opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
+    ):
+        return Decision(Result(Status.OPTED_OUT, directive))
+    for etag in reply.headers.get(b"etag", ()):
+        value = etag.decode("latin-1").removeprefix("W/").strip('"')
+        if host := placeholder_host("etag", value):
+            return Decision(Result(Status.PLACEHOLDER, host))
+    result = judge(reply.body, bounds)
+    encoded = b"content-encoding" in reply.headers
+    if encoded and result.status is Status.OK and not ends_whole(reply.body, result.suffix):
+        # libcurl accepts a compressed body that stops early
+        return Decision(Result(Status.TRUNCATED, "broken content encoding"))
+    return Decision(result)
+
+
+def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
+    """Decide on a transfer that libcurl or a bound of ours ended; None for a complete reply."""
+    if not reply.error or reply.code not in (0, 100, 103, 200, 206):
+        return None  # the code of an error page or a redirect says enough, even of a broken one
+    if reply.refused and not reply.code:
+        return Decision(Result(Status.BLOCKED, "private address"))
+    if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
+        return Decision(Result(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
+    if reply.error == pycurl.E_RECV_ERROR:
+        for word, detail, retry in _RECV_ERRORS:
+            if word in reply.words.lower():
+                return Decision(Result(Status.CONNECTION_ERROR, detail), retry)
+    status, detail, retry = _ERRORS.get(
+        reply.error, (Status.CONNECTION_ERROR, f"libcurl error {reply.error}", True)
+    )
+    return Decision(Result(status, detail), retry)
+
+
+def http_error(code: int) -> Decision:
+    """Decide on a reply with an HTTP error code. 401: a later run may have a login."""
+    status = Status.NO_ACCESS if code == 401 else Status.HTTP_ERROR
+    return Decision(Result(status, str(code), http_status=code), code in TRANSIENT_CODES)
+
+
+def decide_redirect(target: str, asked: list[str]) -> Decision:
+    """The redirect to `target` from the last URL asked, or the reason why it is not followed."""
+    try:
+        url = next_hop(target, asked)
+    except RedirectError as error:
+        return Decision(Result(Status.REDIRECT_ERROR, str(error)))
+    if host := placeholder_host("redirect", url.partition("://")[2]):
+        return Decision(Result(Status.PLACEHOLDER, host))
+    return Decision(Result(Status.OK), redirect=url)
+
+
+def _is_requested_range(reply: Reply, part: Slice) -> bool:
+    """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
+    place = b"bytes %d-%d/" % (part.offset, part.offset + part.size - 1)
+    values = reply.headers.get(b"content-range", ())
+    return len(values) == 1 and values[0].lower().startswith(place)
+
 
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})
 """Directives that keep a photo out of a training set.
@@ -49,146 +169,3 @@ def opt_out_directive(values: Iterable[bytes], agent: str) -> str:
             if part.strip() in OPT_OUT and scope in ("", "*", agent):
                 return part.strip()
     return ""
-
-
-WRONG_RANGE = "another range than asked for"
-MAX_REDIRECTS = 5
-REDIRECTS = (301, 302, 303, 307, 308)
-
-_ERRORS = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
-    pycurl.E_URL_MALFORMAT: (Status.BAD_URL, "malformed", False),
-    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", False),
-    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", False),
-    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", False),
-    8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
-    pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
-    pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),
-    pycurl.E_SSL_CONNECT_ERROR: (Status.CONNECTION_ERROR, "TLS failed", True),
-    pycurl.E_PEER_FAILED_VERIFICATION: (Status.CONNECTION_ERROR, "TLS certificate", False),
-    pycurl.E_GOT_NOTHING: (Status.CONNECTION_ERROR, "no answer", True),
-    pycurl.E_SEND_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
-    pycurl.E_RECV_ERROR: (Status.CONNECTION_ERROR, "connection reset", True),
-    pycurl.E_BAD_CONTENT_ENCODING: (Status.TRUNCATED, "broken content encoding", False),
-    pycurl.E_FILESIZE_EXCEEDED: (Status.TOO_LARGE, "", False),
-    pycurl.E_HTTP2: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),
-    92: (Status.CONNECTION_ERROR, "HTTP/2 failed", True),  # CURLE_HTTP2_STREAM
-    100: (Status.CONNECTION_ERROR, "headers too large", False),  # CURLE_TOO_LARGE
-}
-
-
-_RECV_ERRORS = (
-    ("header", Verdict(Status.CONNECTION_ERROR, "headers too large"), False),
-    ("chunk", Verdict(Status.CONNECTION_ERROR, "malformed answer"), True),
-)
-"""What libcurl's words of a receive error tell apart; else the connection was reset."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a reply leads to: a verdict; perhaps one that another try may change; or a hop."""
-
-    verdict: Verdict
-    try_again: bool = False
-    hop: str = ""
-
-
-def decide(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -> Decision:
-    """Decide on a reply; `asked` are the URLs asked so far for this photo, the last one last."""
-    if failed := transport_failure(reply, bounds):
-        return failed
-    if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-        return decide_redirect(decode_url(targets[-1]), asked)
-    if reply.code != 200:
-        return Decision(Verdict(Status.HTTP_ERROR, str(reply.code)), reply.code in TRANSIENT_CODES)
-    return decide_body(reply, bounds, honour_opt_out)
-
-
-def decide_body(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Decision:
-    """Decide on a photo that came, by its headers and its bytes."""
-    if honour_opt_out and (
-        word := opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
-    ):
-        return Decision(Verdict(Status.OPTED_OUT, word))
-    for etag in reply.headers.get(b"etag", ()):
-        if known := placeholder_etags().get(etag.decode("latin-1").removeprefix("W/").strip('"')):
-            return Decision(Verdict(Status.PLACEHOLDER, known))
-    verdict = judge(reply.body, bounds)
-    encoded = b"content-encoding" in reply.headers
-    if encoded and verdict.status is Status.OK and not ends_whole(reply.body, verdict.suffix):
-        # libcurl takes a compressed body that stops early for a whole one
-        return Decision(Verdict(Status.TRUNCATED, "broken content encoding"))
-    return Decision(verdict)
-
-
-def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
-    """The fate of a request that libcurl or we ended, or None when an answer came whole."""
-    if not reply.error or reply.code not in (0, 100, 103, 200, 206):
-        return None  # of an error page or a redirect, also a broken one, the code says enough
-    if reply.refused and not reply.code:
-        return Decision(Verdict(Status.BLOCKED, "private address"))
-    if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
-        return Decision(Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
-    if reply.error == pycurl.E_RECV_ERROR:
-        for words, verdict, try_again in _RECV_ERRORS:
-            if words in reply.words.lower():
-                return Decision(verdict, try_again)
-    status, detail, try_again = _ERRORS.get(
-        reply.error, (Status.CONNECTION_ERROR, f"libcurl error {reply.error}", True)
-    )
-    return Decision(Verdict(status, detail), try_again)
-
-
-def decide_redirect(target: str, asked: list[str]) -> Decision:
-    """The hop to `target` from the last URL asked, or why it is not made."""
-    if len(asked) > MAX_REDIRECTS:
-        return Decision(Verdict(Status.REDIRECT_ERROR, f"more than {MAX_REDIRECTS} redirects"))
-    try:
-        url = request_url(urljoin(asked[-1], target))
-    except BadUrlError as error:
-        return Decision(Verdict(Status.REDIRECT_ERROR, f"to a bad URL: {error}"))
-    except ValueError:
-        return Decision(Verdict(Status.REDIRECT_ERROR, "to a bad URL: malformed"))
-    if known := placeholder_urls().get(url.partition("://")[2]):
-        return Decision(Verdict(Status.PLACEHOLDER, known))
-    if url in asked:
-        return Decision(Verdict(Status.REDIRECT_ERROR, "loop"))
-    return Decision(Verdict(Status.OK), hop=url)
-
-
-NO_RANGES = "no ranges"
-"""The server sent the whole file, as it may (RFC 9110, section 14.2)."""
-
-
-def slice_size_fault(part: Slice, bounds: Bounds) -> Verdict | None:
-    """What is to be said of a slice by its size alone, or None: then it is to be read."""
-    if not part.size:
-        return Verdict(Status.EMPTY)
-    if part.size > bounds.max_bytes:
-        return Verdict(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes")
-    return None
-
-
-def decide_slice(
-    reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool, part: Slice
-) -> Decision:
-    """Decide on a reply, as `fates.fate` does for a whole file."""
-    if reply.code == 200:
-        return Decision(Verdict(Status.HTTP_ERROR, NO_RANGES))
-    if reply.code != 206:
-        return decide(reply, asked, bounds, honour_opt_out)
-    longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
-    if longer or not _is_range_asked_for(reply, part):
-        return Decision(Verdict(Status.TRUNCATED, WRONG_RANGE))
-    if failed := transport_failure(reply, bounds):
-        return failed
-    if reply.size != part.size:
-        return Decision(Verdict(Status.TRUNCATED, "body cut off"), try_again=True)
-    return decide_body(reply, bounds, honour_opt_out)
-
-
-def _is_range_asked_for(reply: Reply, part: Slice) -> bool:
-    """Whether a partial answer is of just these bytes (RFC 9110, section 14.4)."""
-    place = b"bytes %d-%d/" % (part.offset, part.offset + part.size - 1)
-    values = reply.headers.get(b"content-range", ())
-    return len(values) == 1 and values[0].lower().startswith(place)

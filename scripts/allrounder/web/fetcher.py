@@ -1,32 +1,30 @@
 """Fetches photos and archives to the end: redirects, retries, per-host limits; one result each."""
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from allrounder.core.errors import DataError
-from allrounder.core.photos import Bounds, Verdict
-from allrounder.core.rows import Status
-from allrounder.core.urls import BadUrlError, Slice, host_of, is_url, parse_slice, request_url
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import Result, Status
+from allrounder.core.urls import BadUrlError, Slice, host_of, parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
 from allrounder.web.dataset_rows import DatasetRowDownload, DatasetRows
-from allrounder.web.decisions import decide, decide_slice
-from allrounder.web.hosts import BUSY_CODES, Hosts
-from allrounder.web.policy import retry_after
+from allrounder.web.decisions import Decision, decide, decide_slice
+from allrounder.web.hosts import Hosts
+from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply, Request, Transfers
-
-_LONGEST_BACKOFF = 30.0
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
+    """A URL until it has a result: what was requested for it so far, and how to decide."""
+
     token: Any
     asked: list[str]
     archive: ArchiveDownload | None = None
@@ -36,30 +34,18 @@ class _Job:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A finished fetch: the verdict, the last URL asked, and the body of a photo."""
-
-    token: Any
-    verdict: Verdict
-    final_url: str = ""
-    body: bytes = b""
-    size: int | None = None
-    headers: Mapping[bytes, list[bytes]] = field(default_factory=dict)  # of the last answer
-
-
 @dataclass(slots=True)
 class Traffic:
-    """What went over the network so far."""
+    """What went over the network so far. `failures` counts results without any reply."""
 
     requests: int = 0
     answers: int = 0
     bytes: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: Counter[tuple[Status, str]] = field(default_factory=Counter)
 
 
 class Fetcher:
-    """Submit URLs, poll for what has ended."""
+    """Submit URLs, then poll for their results."""
 
     def __init__(
         self,
@@ -73,19 +59,18 @@ class Fetcher:
     ):
         self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
         self.traffic = Traffic()
-        self.load = 0  # submitted and not yet ended
+        self.load = 0  # URLs submitted that have no result yet
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers, self._rows = Transfers(network), rows
-        self._logins = login_places(sources)
+        self._policy = NetworkPolicy.of(network, sources)
+        self._transfers, self._rows = Transfers(self._policy), rows
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
             network.min_interval,
-            network.retry_after_max,
             waits,
         )
-        self._ended: list[Fetched] = []
+        self._ended: list[tuple[Any, Result, Reply]] = []
 
     @property
     def hungry(self) -> bool:
@@ -100,23 +85,23 @@ class Fetcher:
         archive: ArchiveDownload | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        """Ask for a URL or a slice; `token` comes back with what became of it.
+        """Request a URL or a slice; `token` comes back with its result.
 
-        `headers` are more request headers, each hop's by its URL as it goes on the wire.
+        `headers` are more request headers, by the URL of each request.
         """
         self.load += 1
         part = parse_slice(url)
         try:
             asked = [request_url(part.file if part else url)]
         except BadUrlError as error:
-            self._ended.append(Fetched(token, Verdict(Status.BAD_URL, str(error))))
+            self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
         job = _Job(token, asked, archive, part, row, headers=headers or {})
         self._hosts.add(host_of(asked[0]), job)
 
-    def poll(self, wait: float) -> Iterator[Fetched]:
-        """Start what may start, wait up to `wait` seconds, yield what has ended."""
+    def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
+        """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
         now = self._clock()
         for job in self._hosts.start(now):
             self.traffic.requests += 1
@@ -124,94 +109,74 @@ class Fetcher:
         due = self._hosts.wait(now)
         wait = 0.0 if self._ended else wait if due is None else min(wait, due)
         for job, reply in self._transfers.step(wait):
-            self._reply(job, reply)
+            self._handle(job, reply)
         ended, self._ended = self._ended, []
         self.load -= len(ended)
         yield from ended
 
     def close(self) -> None:
-        """Hang up everything."""
+        """Close all connections."""
         self._transfers.close()
 
     def _request(self, job: _Job) -> Request:
         url = job.asked[-1]
         if job.row:
             return job.row.request(url, self.bounds)
-        headers, login = job.headers.get(url, ()), _place(url) in self._logins
+        headers = job.headers.get(url, ())
+        if login := self._policy.login(url, job.asked[0]):
+            headers = (*headers, f"Authorization: {login}")
         if job.archive:
             job.archive.begin()
-            offset = job.archive.ask_from
-            return Request(url, 0, job.archive.sink, offset, headers=headers, login=login)
+            offset = job.archive.request_from
+            return Request(url, 0, job.archive.sink, offset, headers=headers)
         if part := job.part:
-            return Request(url, part.size, None, part.offset, part.size, headers, login)
-        return Request(url, self.bounds.max_bytes, headers=headers, login=login)
+            return Request(url, part.size, None, part.offset, part.size, headers)
+        return Request(url, self.bounds.max_bytes, headers=headers)
 
-    def _reply(self, job: _Job, reply: Reply) -> None:
+    def _handle(self, job: _Job, reply: Reply) -> None:
+        """Redirect, retry or end a job."""
         now, host = self._clock(), host_of(job.asked[-1])
-        asked_to_wait = retry_after(reply.headers.get(b"retry-after", ()))
-        busy = reply.code in BUSY_CODES
-        self._hosts.end(host, now, reply.code, asked_to_wait if busy else None)
+        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
+        self._hosts.end(host, now, reply.code, asked_wait)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
+        decision = self._decide(job, reply)
+        job.failures += decision.retry
+        if decision.redirect:
+            job.asked.append(decision.redirect)
+            self._hosts.add_later(host_of(decision.redirect), job, now)
+        elif decision.retry and not self._policy.is_last_try(job.failures):
+            wait = self._policy.backoff(job.failures, self._rng)
+            self._hosts.add_later(host, job, now + wait)
+        else:
+            self._end(job, decision.result, reply)
+
+    def _decide(self, job: _Job, reply: Reply) -> Decision:
         if job.archive:
-            fate = job.archive.fate(reply, job.asked, self.bounds)
+            decision = job.archive.decide(reply, job.asked, self.bounds)
             if job.archive.progressed():
                 job.failures = 0
-        elif job.part:
-            fate = decide_slice(reply, job.asked, self.bounds, self._honour, job.part)
-        elif job.row:
-            fate = job.row.fate(reply, job.asked, self.bounds, self._honour)
-        else:
-            fate = decide(reply, job.asked, self.bounds, self._honour)
-        job.failures += fate.try_again
-        if fate.hop:
-            job.asked.append(fate.hop)
-            self._hosts.add_later(host_of(fate.hop), job, now)
-        elif fate.try_again and job.failures < self._network.tries:
-            longest = min(_LONGEST_BACKOFF, self._network.backoff * 2**job.failures)
-            self._hosts.add_later(host, job, now + self._rng.uniform(0, longest))
-        else:
-            if not reply.code:
-                words = fate.verdict.detail or str(fate.verdict.status)
-                self.traffic.failures[words] = self.traffic.failures.get(words, 0) + 1
-            self._finish(job, fate.verdict, reply)
+            return decision
+        if job.part:
+            return decide_slice(reply, job.asked, self.bounds, self._honour, job.part)
+        if job.row:
+            return job.row.decide(reply, job.asked, self.bounds, self._honour)
+        return decide(reply, job.asked, self.bounds, self._honour)
 
-    def _finish(self, job: _Job, verdict: Verdict, reply: Reply) -> None:
-        good = verdict.status is Status.OK
-        whole = reply.code == (206 if job.part else 200) and not reply.error
+    def _end(self, job: _Job, result: Result, reply: Reply) -> None:
+        if not reply.code:
+            self.traffic.failures[result.status, result.detail] += 1
+        whole = reply.code == (206 if job.part else 200) and not reply.error and not job.archive
         size = reply.size if whole else None
-        body = reply.body if good and not job.archive else b""
-        final_url, headers = _final_url(job), reply.headers
-        self._ended.append(Fetched(job.token, verdict, final_url, body, size, headers))
-
-
-def login_places(sources: Iterable[Source]) -> frozenset[str]:
-    """Where a login of ~/.netrc may go: the sources' hosts, at the port they say or over https.
-
-    A .netrc knows no ports, and behind another one may be somebody else. Not to the Hub, which has
-    a token (rowpages.py), and to no other host that has a photo.
-    """
-    found: set[str] = set()
-    for source in sources:
-        if source.kind != "huggingface" and is_url(source.location):
-            with contextlib.suppress(BadUrlError):
-                place = _place(request_url(source.location))
-                found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
-    return frozenset(found)
-
-
-def _place(url: str) -> str:
-    """Scheme, host and port, which is always said."""
-    parts = urlsplit(url)
-    netloc = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
-    return f"{parts.scheme}://{netloc}"
+        self._ended.append(
+            (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
+        )
 
 
 def _final_url(job: _Job) -> str:
-    """The last URL asked, without what is another one at each asking.
+    """The last URL requested, without a signature.
 
-    A row's photo has a signed URL, and files are often moved to one: what is written holds no
-    signature.
+    The photo of a dataset's row has a signed URL, and files are often redirected to one.
     """
     if job.row or len(job.asked) == 1:
         return job.asked[0]
@@ -220,15 +185,18 @@ def _final_url(job: _Job) -> str:
 
 POLL = 0.2  # seconds
 NOTHING_REACHED = 512
-"""So many URLs without a single answer from the web: the network is down, not the URLs dead."""
+"""After so many URLs without a single reply the network is down, and not the URLs dead."""
 
 
 def nothing_reached(traffic: Traffic) -> DataError:
-    """What to say when no host answered at all."""
-    worst = ", ".join(f"{words}: {count}" for words, count in sorted(traffic.failures.items()))
-    private = "private address" in traffic.failures
-    hint = "a host of yours belongs into network.allow_private; else " if private else ""
+    """The error for a run in which no host answered at all."""
+    failures = Counter(
+        {detail or str(status): n for (status, detail), n in traffic.failures.items()}
+    )
+    counts = ", ".join(f"{detail}: {count}" for detail, count in sorted(failures.items()))
+    blocked = any(status is Status.BLOCKED for status, _ in traffic.failures)
+    hint = "put a private host into network.allow_private, or " if blocked else ""
     return DataError(
-        f"nothing could be reached: {traffic.requests} requests, no answer ({worst}); {hint}"
+        f"nothing could be reached: {traffic.requests} requests, no answer ({counts}); {hint}"
         "check the network, the proxy settings and the sources, then run it again"
     )

@@ -22,7 +22,7 @@ from allrounder.core.text import one_line
 from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable
 from allrounder.fetch_urls.sources.packed import open_list
 from allrounder.params.sources import CsvSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 MAX_LINE = 2**20
 """Characters of a line at most: what is longer is no list of URLs."""
@@ -129,14 +129,14 @@ _SHOWN = 8
 
 
 def candidates(
-    source: CsvSource, wnids: Sequence[str], web: Web
+    source: CsvSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows whose label means one of the classes, in the table's order.
 
     Raises DataError when the table cannot be opened or a row cannot be read, UsageError for a
     column that is not there.
     """
-    what = f"source csv {source.location}"
+    what = source.name
     meant = label_matcher(wnids, source.labels)
     chosen: list[str] = []
 
@@ -189,7 +189,7 @@ def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
 def _url(source: CsvSource, text: str) -> str:
     """A URL of the table; a relative one is resolved where the table came from the web."""
     text = text.strip()
-    if text and is_url(source.location) and not is_url(text):
+    if text and source.is_remote and not is_url(text):
         with contextlib.suppress(ValueError):  # the download says what is wrong with it
             text = urljoin(source.location, text)
     return percent_encode_unprintable(text)

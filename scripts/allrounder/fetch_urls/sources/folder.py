@@ -11,11 +11,11 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.urls import parse_slice
 from allrounder.params.sources import FolderSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: FolderSource, wnids: Sequence[str], web: Web
+    source: FolderSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
 
@@ -24,7 +24,7 @@ def candidates(
     Raises DataError when the location is no folder or a name is not UTF-8.
     """
     if not Path(source.location).is_dir():
-        raise DataError(f"source folder {source.location}: no such folder; correct its location")
+        raise DataError(f"{source.name}: no such folder; correct its location")
     for wnid in wnids:
         if Path(source.location, wnid).is_dir():
             for candidate in files(f"{source.location}/{wnid}", "folder"):

@@ -19,8 +19,8 @@ from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
-from allrounder.web.lists import Answer, Web
-from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.lists import ApiReply, ListClient
+from allrounder.web.policy import access_advice, hub_token
 
 PAGE = 100
 """Rows of a /filter page at most: https://huggingface.co/docs/dataset-viewer/filter."""
@@ -30,14 +30,12 @@ _HINTS = {404: "correct its dataset, config or split", 422: "correct its columns
 class DatasetViewer:
     """One source's dataset. Answers are checked as far as they are read, else `schema` is said."""
 
-    def __init__(self, source: HuggingfaceSource, web: Web):
-        self.what = f"source huggingface {source.dataset}"
+    def __init__(self, source: HuggingfaceSource, web: ListClient):
+        self.what = source.name
         self.partial = False  # whether any answer said so
         self.revision: str | None = None  # of the dataset, as the rows' pages give it
         self._source, self._web = source, web
         self._token = hub_token()
-        may = may_send_token(source.location, source.location, web.allow_private)
-        self._sent = self._token if may else ""
 
     def splits(self) -> list[str]:
         """`config/split` of every split. Raises DataError as `_get` does."""
@@ -89,7 +87,7 @@ class DatasetViewer:
         Raises DataError when it cannot be reached, answers no 200 or something else.
         """
         url = api_url(self._source, call, **more)
-        answer = self._web.answer(url, self.what, self._sent)
+        answer = self._web.api_reply(url, self.what, self._token)
         if self._token:  # nothing of an answer may say it, be it a split's or a column's name
             answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
@@ -109,7 +107,7 @@ class DatasetViewer:
             self.revision = revision
         return content
 
-    def _refused(self, url: str, answer: Answer) -> NoReturn:
+    def _refused(self, url: str, answer: ApiReply) -> NoReturn:
         """Raise DataError with what the API says, and what to do."""
         code = answer.headers.get("X-Error-Code", "")
         if answer.code in (401, 403) or code == NO_ACCESS_CODE:
@@ -135,7 +133,7 @@ _HUB = "https://datasets-server.huggingface.co"
 
 
 def candidates(
-    source: HuggingfaceSource, wnids: Sequence[str], web: Web
+    source: HuggingfaceSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of each class, in the dataset's order.
 

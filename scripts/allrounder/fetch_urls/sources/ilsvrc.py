@@ -10,11 +10,11 @@ from pathlib import Path
 
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import BrokenTarError, TarEntry, open_tar, tar_entries
+from allrounder.core.tarreader import BrokenTarError, TarEntry, open_tar, tar_entries
 from allrounder.core.urls import Slice
 from allrounder.fetch_urls.sources import folder
 from allrounder.params.sources import IlsvrcSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 OUTER = "ILSVRC2012_img_train.tar"
 """Its name and what is in it: https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"""
@@ -29,7 +29,7 @@ _WNID = re.compile(r"n[0-9]{8}(\.tar)?")
 
 
 def candidates(
-    source: IlsvrcSource, wnids: Sequence[str], web: Web
+    source: IlsvrcSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos of each class: of folders by file name, of tars in their order.
 
@@ -63,7 +63,7 @@ def _found(source: IlsvrcSource) -> str:
         ):
             return base
     raise DataError(
-        f"source ilsvrc {source.location}: nothing of ILSVRC2012 there; looked for {OUTER}, "
+        f"{source.name}: nothing of ILSVRC2012 there; looked for {OUTER}, "
         "<wnid>.tar and <wnid>/, also below train/ and ILSVRC/Data/CLS-LOC/train/; "
         "correct its location"
     )

@@ -12,14 +12,14 @@ from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
 from allrounder.params.sources import ImagenetApiSource
 from allrounder.web.cache import cached_page
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 _CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
 UNKNOWN = b"invalid url!"
 
 
 def candidates(
-    source: ImagenetApiSource, wnids: Sequence[str], web: Web
+    source: ImagenetApiSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield what the API lists for each class; 'Invalid url!' means it does not know the class.
 
@@ -27,7 +27,7 @@ def candidates(
     """
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
-        what = f"source imagenet-api {source.location}: class {wnid}"
+        what = f"{source.name}: class {wnid}"
         page = cached_page(web, address, what).strip()
         if page.lower().startswith(UNKNOWN):
             continue

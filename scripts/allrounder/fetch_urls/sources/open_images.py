@@ -18,7 +18,7 @@ from allrounder.core.text import one_line
 from allrounder.core.urls import decode_url
 from allrounder.params.sources import OpenImagesSource
 from allrounder.web.cache import cached_file
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 LABELS = {
     "validation": "v7/oidv7-val-annotations-human-imagelabels.csv",
@@ -48,7 +48,7 @@ _LONGEST = 2**16
 
 
 def candidates(
-    source: OpenImagesSource, wnids: Sequence[str], web: Web
+    source: OpenImagesSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
@@ -57,7 +57,7 @@ def candidates(
 
     Raises DataError when a CSV cannot be read or its form has changed.
     """
-    what = f"source open-images {source.location}"
+    what = source.name
     classes = _classes(source, wnids, what)
     for part in source.parts if classes else ():
         labels = _Table(f"{source.location}/{LABELS[part]}", web, what)
@@ -143,7 +143,7 @@ def _cells(line: bytes) -> list[str]:
 class _Table:
     """A CSV of Open Images, from the cache."""
 
-    def __init__(self, url: str, web: Web, what: str):
+    def __init__(self, url: str, web: ListClient, what: str):
         self._url, self._what = url, what
         self._path: Path = cached_file(web, url, what)
         with self._path.open("rb") as file:

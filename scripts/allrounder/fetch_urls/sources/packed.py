@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from allrounder.core.errors import DataError
 from allrounder.web.cache import local_or_cached_list
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 _BUFFER = 2**20
 BROKEN = (
@@ -22,7 +22,7 @@ BROKEN = (
 
 
 @contextmanager
-def open_list(location: str, web: Web, what: str, sha256: str = "") -> Iterator[IO[bytes]]:
+def open_list(location: str, web: ListClient, what: str, sha256: str = "") -> Iterator[IO[bytes]]:
     """A binary file to read a list from; what is packed (.gz, .tgz, .zip) is unpacked.
 
     One from the web is kept in the cache. Raises DataError that starts with `what` when it cannot

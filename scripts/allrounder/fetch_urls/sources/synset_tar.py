@@ -8,11 +8,11 @@ from pathlib import Path
 
 from allrounder.core.rows import Candidate
 from allrounder.params.sources import SynsetTarSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: SynsetTarSource, wnids: Sequence[str], web: Web
+    source: SynsetTarSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the archive of each class: one candidate, whose id is the wnid.
 
@@ -20,9 +20,9 @@ def candidates(
     this machine is left out.
     """
     for wnid in wnids:
-        location = source.location.replace("{wnid}", wnid)
-        if location.startswith(("http://", "https://")):
-            with web.stream(location, f"source synset-tar {source.location}: class {wnid}"):
+        location = source.archive(wnid)
+        if source.is_remote:
+            with web.stream(location, f"{source.name}: class {wnid}"):
                 pass  # an answer is enough; hang up before the body
         elif not Path(location).is_file():
             continue

@@ -12,21 +12,21 @@ from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
 from allrounder.fetch_urls.sources.packed import BROKEN, open_list
 from allrounder.params.sources import UrlListSource
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 
 _LONGEST = 2**20
 """Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
 
 
 def candidates(
-    source: UrlListSource, wnids: Sequence[str], web: Web
+    source: UrlListSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the lines of the classes, in the list's order.
 
     Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
     holds no line of its form.
     """
-    what = f"source url-list {source.location}"
+    what = source.name
     wanted = {wnid.encode(): wnid for wnid in wnids}
     with open_list(source.location, web, what, source.sha256) as file:
         lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)

@@ -17,12 +17,12 @@ from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
 from allrounder.core.rows import Candidate
-from allrounder.core.tarstream import BrokenTarError, Reader, TarEntry, tar_entries
+from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
 from allrounder.core.text import one_line
 from allrounder.core.urls import Slice, is_url
 from allrounder.params.sources import WebdatasetSource
 from allrounder.web.cache import CACHE
-from allrounder.web.lists import Web
+from allrounder.web.lists import ListClient
 from allrounder.web.policy import is_offline
 from allrounder.web.remote_file import open_shard, shard_etag
 
@@ -100,17 +100,17 @@ class Sample:
 
 
 def candidates(
-    source: WebdatasetSource, wnids: Sequence[str], web: Web
+    source: WebdatasetSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
     Raises DataError that names the shard which cannot be read, is no tar, is cut off, or holds
     no photo with a label; or whose server gives whole files only.
     """
-    what = f"source webdataset {source.location}"
+    what = source.name
     meant = label_matcher(wnids, source.labels)
     advice = "correct the location or leave the shard out of it"
-    if is_url(source.location):
+    if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
@@ -135,7 +135,7 @@ def _listed(
         )
 
 
-def _photos(shard: str, label_key: str, web: Web, what: str, first: bool) -> Iterator[Photo]:
+def _photos(shard: str, label_key: str, web: ListClient, what: str, first: bool) -> Iterator[Photo]:
     """The photos of a shard: as they were when this very version was read, or read now."""
     kept = ShardCache(shard, label_key)
     if is_url(shard) and (first or kept.exists):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+from PIL import Image
+
 import rooms
 import scenes
 from canvas import Canvas, Color, Pen, mix, shade, vary
-from PIL import Image
 
 CAT_COATS: list[Color] = [
     (238, 230, 218),

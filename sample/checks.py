@@ -1,4 +1,4 @@
-"""What the sample promises: enough variety, planted faults that are what they claim, size."""
+"""Check a cartoon sample: size, variety, and that each planted fault is what it claims."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import io
 from itertools import combinations
 from pathlib import Path
 
-from faults import BROKEN_KINDS, COPIES, FAULTS, GOOD_KINDS, is_broken
 from PIL import Image, ImageOps
+
+from faults import BROKEN_KINDS, COPIES, FAULTS, GOOD_KINDS, is_broken
 
 MAX_BYTES = 1_400_000
 MIN_DISTANCE = 12
@@ -47,7 +48,7 @@ def grey_share(grey: Image.Image) -> float:
 
 
 def origin(name: str) -> str:
-    """Name what a file shows: deliberate duplicates have the same origin."""
+    """Name what a file shows: duplicates on purpose have the same origin."""
     kind = FAULTS.get(name, "")
     return kind if kind in ("placeholder", "cross_class") else COPIES.get(name, name)
 
@@ -79,7 +80,7 @@ def check_variety(files: dict[str, bytes]) -> list[str]:
 
 
 def check_form(name: str, data: bytes, kind: str) -> str:
-    """Say what is wrong with a planted fault of one file, or nothing."""
+    """Return what is wrong with the form of one file, or an empty string."""
     if kind == "empty":
         return "not empty" if data else ""
     if kind == "html":
@@ -126,7 +127,7 @@ def check_faults(files: dict[str, bytes]) -> list[str]:
 
 
 def check(folder: Path, wnids: list[str], per_class: int) -> list[str]:
-    """Check a drawn sample; returns the problems found."""
+    """Return the problems of a cartoon sample."""
     problems: list[str] = []
     files: dict[str, bytes] = {}
     for wnid in wnids:

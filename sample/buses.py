@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from PIL import Image
+
 import scenes
 from canvas import Canvas, Color, Pen, shade, vary
-from PIL import Image
 
 GLASS: Color = (55, 70, 88)
 BLACK: Color = (28, 28, 30)

@@ -1,9 +1,6 @@
-"""Draw the small sample data set of data/sample: ten classes, 26 pictures each, with faults.
+"""Draw the cartoon sample of data/sample: ten classes of 26 pictures, with faults on purpose.
 
-The pictures are drawn, not photographed, so that the pipeline and its tests run offline and free
-of licences. They are no training data: a model that learns them knows nothing about photographs.
-
-Usage: python tests/sample/draw.py [--out data/sample] [--check]
+Usage: python sample/draw.py [--out data/sample] [--check]; README.md says more.
 """
 
 from __future__ import annotations
@@ -16,6 +13,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from PIL import Image
+
 import faults
 from birds import hummingbird
 from boats import speedboat
@@ -25,7 +24,6 @@ from checks import Hashes, check, dhashes, distances, grey_of, grey_share
 from dogs import eskimo_dog
 from faults import COPIES, FAULTS, GOOD_KINDS
 from furniture import couch_and_chair, folding_chair, studio_couch
-from PIL import Image
 from planes import airliner
 from screens import computer_monitor
 from trains import bullet_train
@@ -132,9 +130,9 @@ def write(files: dict[str, bytes], out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Draw the sample, or only check one that is there; 1 if something is wrong with it."""
+    """Draw the sample, or only check an existing one; return 1 if it has a problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     parser.add_argument("--out", type=Path, default=root / "data" / "sample")
     parser.add_argument("--check", action="store_true", help="check the files, draw nothing")
     args = parser.parse_args(argv)

@@ -1,12 +1,13 @@
-"""The faults of the web that are planted in the sample, and how each one is made."""
+"""The faults that are planted in the cartoon sample, and how each one is made."""
 
 from __future__ import annotations
 
 import io
 from random import Random
 
-from canvas import Canvas
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps, UnidentifiedImageError
+
+from canvas import Canvas
 
 FAULTS: dict[str, str] = {
     # The same "photo unavailable" picture: twice in one class, once in each of two others.

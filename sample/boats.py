@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from PIL import Image
+
 import scenes
 from canvas import Canvas, Color, Pen, shade, smooth, vary
-from PIL import Image
 from planes import LIVERIES
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from random import Random
+
+from PIL import Image
 
 import rooms
 import scenes
 from canvas import Canvas, Color, Pen, Point, mix, shade, vary
-from PIL import Image
 
 FRAMES: list[Color] = [
     (165, 115, 70),
@@ -152,41 +154,50 @@ def folding_chair(rng: Random, variant: int) -> Image.Image:
 
 def couch(pen: Pen, rng: Random, cloth: Color, seats: int, style: int) -> None:
     """A couch from the front, 2 units to each side; style 1 is tufted, 2 has a chaise."""
-    dark, light = shade(cloth, 0.72), shade(cloth, 1.12)
     for x in (-1.75, 1.75):
         pen.poly(
             [(x - 0.08, 0.75), (x + 0.08, 0.75), (x + 0.05, 1.0), (x - 0.05, 1.0)], (70, 48, 32)
         )
-    pen.box(-1.75, -0.75, 1.75, 0.6, dark, 0.28)
-    width = 3.2 / seats
-    for k in range(seats):
-        x = -1.6 + k * width
-        pen.box(x + 0.03, -0.68, x + width - 0.03, 0.25, mix(cloth, dark, 0.25), 0.16)
-    if style == 1:
-        for k in range(9):
-            for row in range(2):
-                pen.ellipse(
-                    -1.5 + k * 0.375 + row * 0.18, -0.5 + row * 0.35, 0.05, 0.05, shade(cloth, 0.5)
-                )
-    pen.box(-1.75, 0.3, 1.75, 0.82, dark, 0.08)
-    for k in range(seats):
-        x = -1.6 + k * width
-        pen.box(x + 0.02, 0.12, x + width - 0.02, 0.45, light, 0.12)
-    if style == 2:
-        pen.poly([(0.5, 0.15), (1.6, 0.15), (1.85, 0.8), (0.5, 0.8)], light)
-        pen.poly([(0.5, 0.8), (1.85, 0.8), (1.85, 1.0), (0.5, 1.0)], dark)
-    for side in (-1, 1):
-        if style == 2 and side == 1:
-            continue
-        pen.box(side * 1.8 - 0.24, -0.25, side * 1.8 + 0.24, 0.85, cloth, 0.22)
-        if style == 1:
-            pen.ellipse(side * 1.8, -0.12, 0.3, 0.22, light)
-            pen.ellipse(side * 1.8, -0.12, 0.16, 0.12, dark)
+    couch_back(pen, cloth, seats, tufted=style == 1)
+    couch_seat(pen, cloth, seats, chaise=style == 2)
+    for side in (-1,) if style == 2 else (-1, 1):
+        couch_arm(pen, cloth, side, rolled=style == 1)
     for _ in range(rng.randint(0, 3)):
         px, tint = rng.uniform(-1.35, 1.2), vary(rng, rng.choice(CLOTHS), 20)
         cushion = pen.sub(px, -0.05, 0.33, angle=rng.uniform(-25, 25))
         cushion.box(-1, -0.9, 1, 0.9, tint, 0.35)
         cushion.box(-1, -0.15, 1, 0.15, shade(tint, 1.3))
+
+
+def couch_back(pen: Pen, cloth: Color, seats: int, tufted: bool) -> None:
+    """The back of a couch: one cushion a seat, with buttons if it is tufted."""
+    dark, width = shade(cloth, 0.72), 3.2 / seats
+    pen.box(-1.75, -0.75, 1.75, 0.6, dark, 0.28)
+    for k in range(seats):
+        x = -1.6 + k * width
+        pen.box(x + 0.03, -0.68, x + width - 0.03, 0.25, mix(cloth, dark, 0.25), 0.16)
+    for k, row in product(range(9), range(2)) if tufted else ():
+        pen.ellipse(-1.5 + k * 0.375 + row * 0.18, -0.5 + row * 0.35, 0.05, 0.05, shade(cloth, 0.5))
+
+
+def couch_seat(pen: Pen, cloth: Color, seats: int, chaise: bool) -> None:
+    """The seat of a couch: one cushion a seat; a chaise makes the right end longer."""
+    dark, light, width = shade(cloth, 0.72), shade(cloth, 1.12), 3.2 / seats
+    pen.box(-1.75, 0.3, 1.75, 0.82, dark, 0.08)
+    for k in range(seats):
+        x = -1.6 + k * width
+        pen.box(x + 0.02, 0.12, x + width - 0.02, 0.45, light, 0.12)
+    if chaise:
+        pen.poly([(0.5, 0.15), (1.6, 0.15), (1.85, 0.8), (0.5, 0.8)], light)
+        pen.poly([(0.5, 0.8), (1.85, 0.8), (1.85, 1.0), (0.5, 1.0)], dark)
+
+
+def couch_arm(pen: Pen, cloth: Color, side: int, rolled: bool) -> None:
+    """An arm rest of a couch, on the left (-1) or right (1)."""
+    pen.box(side * 1.8 - 0.24, -0.25, side * 1.8 + 0.24, 0.85, cloth, 0.22)
+    if rolled:
+        pen.ellipse(side * 1.8, -0.12, 0.3, 0.22, shade(cloth, 1.12))
+        pen.ellipse(side * 1.8, -0.12, 0.16, 0.12, shade(cloth, 0.72))
 
 
 def daybed(pen: Pen, rng: Random, cloth: Color) -> None:

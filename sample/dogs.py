@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from PIL import Image
+
 import scenes
 from canvas import Canvas, Color, Pen, both_sides, mix, shade, vary
-from PIL import Image
 
 DOG_COATS: list[Color] = [
     (62, 64, 72),

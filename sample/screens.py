@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from random import Random
 
+from PIL import Image
+
 import rooms
 import scenes
 from canvas import Canvas, Color, Pen, mix, shade, vary
-from PIL import Image
 
 
 class Glass:

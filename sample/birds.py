@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from random import Random
 
+from PIL import Image
+
 import scenes
 from canvas import Canvas, Color, Pen, mix, shade, vary
-from PIL import Image
 
 BACKS: list[Color] = [(40, 130, 80), (30, 110, 110), (60, 90, 150), (110, 120, 50), (80, 70, 120)]
 THROATS: list[Color] = [

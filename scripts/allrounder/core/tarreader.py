@@ -1,0 +1,324 @@
+"""Reads tars from others, streamed (`TarParser`) or by their headers only (`tar_entries`).
+
+Both decode headers by the same class and never unpack a file to a path. Source of the format:
+POSIX.1-2017, pax, and GNU tar's manual, section "Basic Tar Format".
+"""
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from allrounder.core.rows import Status
+
+BLOCK = tarfile.BLOCKSIZE
+OVERSIZE = 64
+"""A member that states more than this many times the size of the largest photo is an error."""
+_NAME_MAX = 4096  # PATH_MAX on Linux
+_RECORDS_MAX = 2**20
+_EXTENDED = 482  # the byte of an old GNU sparse header that announces another header block
+_RECORDS = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+_EXTRA = (*_RECORDS, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+class BrokenTarError(Exception):
+    """The data is no tar from here on; the message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A decoded header: of a member, or an extra one that describes the next member."""
+
+    info: tarfile.TarInfo
+    name: str
+    size: int
+    offset: int  # of the body, in bytes
+    end: int  # where the next header starts
+    is_extra: bool
+    sparse: bool = False
+    body_limit: int = 0  # bytes of an extra header's body at most; 0: the body is not needed
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What extra headers say about the next member."""
+
+    name: str | None = None
+    size: int | None = None
+    sparse: bool = False
+
+
+class _HeaderDecoder:
+    """Decodes one header after the other, with GNU long names and pax records (path, size)."""
+
+    def __init__(self) -> None:
+        self._given = _Given()
+
+    def decode(self, block: bytes, at: int) -> _Header | None:
+        """Decode the header block at byte `at`; None for the end mark. Raises BrokenTarError.
+
+        The body of an extra header that has a `body_limit` must be given to `add` next.
+        """
+        if block == bytes(BLOCK):
+            return None
+        try:
+            info = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+        except tarfile.HeaderError as error:
+            raise BrokenTarError(f"broken header at byte {at} ({error})") from None
+        if info.size < 0:
+            raise BrokenTarError(f"a member of {info.size} bytes at byte {at}")
+        if info.type in _EXTRA:
+            return _extra_header(info, at)
+        given, self._given = self._given, _Given()
+        if info.type == tarfile.GNUTYPE_SPARSE and block[_EXTENDED]:
+            raise _sparse_error(at)
+        size = info.size if given.size is None else given.size
+        sparse = given.sparse or info.type == tarfile.GNUTYPE_SPARSE
+        end = at + BLOCK + (_padded(size) if _has_body(info) else 0)
+        return _Header(info, given.name or info.name, size, at + BLOCK, end, False, sparse)
+
+    def add(self, header: _Header, body: bytes) -> None:
+        """Note the body of an extra header. Raises BrokenTarError."""
+        if header.info.type == tarfile.GNUTYPE_LONGNAME:
+            name = body.partition(b"\0")[0].decode("utf-8", "replace")
+            self._given = replace(self._given, name=name)
+        elif header.info.type in _RECORDS:
+            self._given = _pax_records(body, self._given)
+
+
+def _extra_header(info: tarfile.TarInfo, at: int) -> _Header:
+    """An extra header. Raises BrokenTarError when its body is needed and too large."""
+    limit = _RECORDS_MAX if info.type in _RECORDS else 0
+    if info.type == tarfile.GNUTYPE_LONGNAME:
+        limit = _NAME_MAX + 1
+    body, size = at + BLOCK, info.size
+    if limit and size > limit:
+        raise BrokenTarError(f"an extra header of {size} bytes at byte {body}")
+    return _Header(info, info.name, size, body, body + _padded(size), True, body_limit=limit)
+
+
+def _has_body(info: tarfile.TarInfo) -> bool:
+    """Whether bytes follow a header: links, devices and folders have none, whatever they state.
+
+    Source: POSIX.1-2017, pax, ustar Interchange Format.
+    """
+    return not (info.issym() or info.islnk() or info.isdev() or info.isdir())
+
+
+def _pax_records(body: bytes, given: _Given) -> _Given:
+    """Decode pax records: `<length> <key>=<value>` and a newline each."""
+    name, size, sparse, at = given.name, given.size, given.sparse, 0
+    while at < len(body) and body[at]:  # some writers fill up with zeros
+        digits, _, _ = body[at : at + 10].partition(b" ")
+        length = int(digits) if digits.isdigit() else 0
+        key, equals, value = body[at + len(digits) + 1 : at + length - 1].partition(b"=")
+        if not equals or body[at + length - 1 : at + length] != b"\n":
+            raise BrokenTarError("broken pax header")
+        if key == b"path":
+            if len(value) > _NAME_MAX:
+                raise BrokenTarError(f"a name of {len(value)} bytes")
+            name = value.decode("utf-8", "replace")
+        elif key == b"size":
+            if not value.isdigit() or len(value) > 18:
+                raise BrokenTarError(f"a member of {value[:20]!r} bytes")
+            size = int(value)
+        sparse = sparse or key.startswith(b"GNU.sparse.")
+        at += length
+    return _Given(name, size, sparse)
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _sparse_error(at: int) -> BrokenTarError:
+    return BrokenTarError(f"a sparse file at byte {at}; pack it plainly")
+
+
+# Streamed
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in a streamed archive: its bytes, or the reason why it is refused."""
+
+    name: str
+    offset: int  # where the previous member ends: of its first header, or of folders' before it
+    end: int  # of the next member's first header
+    body: bytes = b""
+    status: Status = Status.OK
+    detail: str = ""
+
+    @property
+    def body_offset(self) -> int:
+        """Where the body starts, in bytes from the archive's start."""
+        return self.end - _padded(len(self.body))
+
+
+class TarParser:
+    """Parses an archive that arrives in pieces, from its start or any member's first header.
+
+    `max_bytes` is the size of the largest photo: larger members are passed over unread.
+    """
+
+    def __init__(self, max_bytes: int, offset: int = 0):
+        self.offset = offset  # where the next member's first header starts: resume from here
+        self.ended = False
+        self._whole = offset  # end of the last whole member or folder; folders move no `offset`
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._position = offset  # of the buffer's first byte
+        self._skip_to = offset
+        self._decoder = _HeaderDecoder()
+        self._header: _Header | None = None  # its body is awaited
+
+    def feed(self, chunk: bytes) -> Iterator[Member]:
+        """Yield the members that are complete by now. Raises BrokenTarError."""
+        self._buffer += chunk
+        while not self.ended:
+            self._consume(min(self._skip_to - self._position, len(self._buffer)))
+            if self._position < self._skip_to:
+                return
+            header = self._header or self._next_header()
+            wanted = self._wanted(header) if header else 0
+            if header is None or len(self._buffer) < _padded(wanted):
+                return  # the header or its body has not arrived whole
+            self._header, self._skip_to = None, header.end
+            body = bytes(self._buffer[:wanted])
+            if header.is_extra:
+                self._decoder.add(header, body)
+                continue
+            self._whole = header.end
+            if not header.info.isdir():
+                start, self.offset = self.offset, header.end
+                status, detail = _fault(header, self._max_bytes)
+                yield Member(header.name, start, header.end, body, status, detail)
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether everything that was fed belongs to whole members."""
+        return not self._buffer and self._position == self._whole
+
+    def _next_header(self) -> _Header | None:
+        if len(self._buffer) < BLOCK:
+            return None
+        self._header = self._decoder.decode(bytes(self._buffer[:BLOCK]), self._position)
+        self.ended = self._header is None
+        self._consume(BLOCK)
+        self._skip_to = self._position
+        return self._header
+
+    def _wanted(self, header: _Header) -> int:
+        """The bytes of a body that are needed. Raises BrokenTarError for an absurd size."""
+        if header.size > OVERSIZE * self._max_bytes:
+            raise BrokenTarError(f"a member of {header.size} bytes at byte {header.offset - BLOCK}")
+        if header.is_extra:
+            return header.size if header.body_limit else 0
+        kept = header.info.isreg() and not header.sparse and header.size <= self._max_bytes
+        return header.size if kept else 0
+
+    def _consume(self, count: int) -> None:
+        del self._buffer[:count]
+        self._position += count
+
+
+def _fault(header: _Header, max_bytes: int) -> tuple[Status, str]:
+    """The reason why a member is refused, or OK."""
+    name, info = header.name, header.info
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        return Status.BAD_URL, "absolute path"
+    if ".." in name.replace("\\", "/").split("/"):
+        return Status.BAD_URL, "path with '..'"
+    if info.issym() or info.islnk():
+        return Status.NOT_IMAGE, "link"
+    if not info.isreg():
+        return Status.NOT_IMAGE, "no plain file"
+    if header.sparse:
+        return Status.NOT_IMAGE, "sparse file"
+    if header.size > max_bytes:
+        return Status.TOO_LARGE, f"{header.size} bytes"
+    return Status.OK, ""
+
+
+# By headers only
+
+Reader = Callable[[int, int], bytes]
+"""`read(position, size)`: the bytes there, fewer at the end. Positions only grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class TarEntry:
+    """A plain file in a tar: its name, and its place in what `Reader` reads."""
+
+    name: str
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The byte after its last."""
+        return self.offset + self.size
+
+
+def tar_entries(read: Reader, start: int = 0, end: int | None = None) -> Iterator[TarEntry]:
+    """Yield the plain files of the tar that lies from `start` to `end` (None: unknown).
+
+    Links, folders and devices are passed over. Raises BrokenTarError for what is no tar, is cut
+    off (a tar ends with a block of zeros), has a sparse file or states an impossible size.
+    """
+    at, decoder = start, _HeaderDecoder()
+    while header := decoder.decode(_block(read, at, start, end), at):
+        body, size = header.offset, header.size
+        if end is not None and body + size > end and header.end > body:
+            raise BrokenTarError(f"cut off: a member of {size} bytes at byte {at} goes beyond it")
+        if header.body_limit:
+            extra = read(body, size)
+            if len(extra) < size:
+                raise BrokenTarError(f"cut off at byte {body + len(extra)}")
+            decoder.add(header, extra)
+        elif header.sparse:
+            raise _sparse_error(at)
+        elif header.info.isreg():
+            yield TarEntry(header.name, body, size)
+        at = header.end
+
+
+@contextmanager
+def open_tar(path: Path) -> Iterator[tuple[Reader, int]]:
+    """Open a local tar: its reader, and its size in bytes. Raises OSError."""
+    with path.open("rb", buffering=0) as file:
+        if hasattr(os, "posix_fadvise"):  # otherwise the system reads ahead after each header
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+
+        def read(position: int, size: int) -> bytes:
+            file.seek(position)
+            return file.read(size)
+
+        yield read, os.fstat(file.fileno()).st_size
+
+
+def _block(read: Reader, at: int, start: int, end: int | None) -> bytes:
+    """Read the header block at a byte. Raises BrokenTarError where there cannot be one."""
+    room = BLOCK if end is None else min(BLOCK, max(0, end - at))
+    block = read(at, room) if room else b""
+    if at == start:
+        _check_first(block)
+    if len(block) < BLOCK:
+        raise BrokenTarError(f"cut off before byte {at + BLOCK}: it has no end mark")
+    return block
+
+
+def _check_first(block: bytes) -> None:
+    """Raise BrokenTarError for a first block that is the start of no tar."""
+    if not block:
+        raise BrokenTarError("empty")
+    if block.startswith(b"\x1f\x8b"):
+        raise BrokenTarError("gzip-compressed; unpack it with gunzip")
+    if not block.strip(b"\0"):
+        return  # the end mark, or a part of it
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+    except tarfile.HeaderError:
+        raise BrokenTarError(f"no tar; it starts with {block[:40]!r}") from None

@@ -1,0 +1,175 @@
+"""The photos of a version, how their URLs are requested again, and what a reply means."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from allrounder.core.errors import DataError
+from allrounder.core.files import hash_file
+from allrounder.core.paths import RAW
+from allrounder.core.rows import RawRow, Result, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
+from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
+
+
+class Form(StrEnum):
+    """How a photo's URL is requested."""
+
+    PAGE = "page"  # one request
+    FILE = "file"  # a local file
+    SLICE = "slice"  # a part of a local file
+    ARCHIVE = "archive"  # a member `<tar>#<name>`: the tar is read once for all of them
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPhoto:
+    """A photo that the download took."""
+
+    key: str  # of its class
+    image_id: str
+    url: str
+    sha256: str  # of the bytes as served
+    size: int  # bytes
+
+    @property
+    def form(self) -> Form:
+        """How its URL is requested. UNKNOWN ones are only counted."""
+        if parse_slice(self.url):
+            return Form.PAGE if is_url(self.url) else Form.SLICE
+        base, mark, member = self.url.partition("#")
+        if mark and is_archive(base):
+            return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
+        if is_url(self.url):
+            return Form.UNKNOWN if mark else Form.PAGE
+        return Form.FILE if not mark or is_local_file(self.url) else Form.UNKNOWN
+
+    @property
+    def archive(self) -> str:
+        """The URL of its tar."""
+        return self.url.partition("#")[0]
+
+
+def taken_photos(folder: Path) -> list[TakenPhoto]:
+    """Every photo that is `ok` in this version's data/raw: by class key, in rank order.
+
+    The tables come from the work tree, or else through DVC into `folder`. The photos are not
+    needed. Raises DataError when a table cannot be read.
+    """
+    found = []
+    for table in _tables(folder):
+        for row in read_csv(table, RawRow):
+            if row.status is Status.OK:
+                size = row.bytes or 0
+                found.append(TakenPhoto(table.stem, row.image_id, row.url, row.sha256, size))
+    return found
+
+
+def _tables(folder: Path) -> list[Path]:
+    with repository() as repo:
+        out = next((one for one in outputs(repo) if one.path == RAW.as_posix()), None)
+        if out is None or not out.md5:
+            raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
+        listed = folder_list(repo, out)
+    tables, files = [], VersionFiles()
+    for path, md5 in sorted(listed.items()):
+        if not path.endswith(".csv"):
+            continue
+        table = Path(path)
+        if hash_file(table).md5 != md5:
+            table = folder / table.name
+            table.write_bytes(files.read(path))
+        tables.append(table)
+    return tables
+
+
+def sample_photos(found: Sequence[TakenPhoto], count: int) -> list[TakenPhoto]:
+    """`count` photos, the same ones in every run: each class's smallest by SHA-256 of the URL.
+
+    The classes take turns, so they have equally many photos as far as possible.
+    """
+    classes: dict[str, list[TakenPhoto]] = {}
+    for photo in found:
+        classes.setdefault(photo.key, []).append(photo)
+    ranked = [sorted(classes[key], key=_rank) for key in sorted(classes)]
+    turns: Iterable[TakenPhoto | None] = chain.from_iterable(zip_longest(*ranked))
+    return [photo for photo in turns if photo][:count]
+
+
+def _rank(photo: TakenPhoto) -> str:
+    return hashlib.sha256(photo.url.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+ALIKE = 3
+"""From this many URLs on, the same other picture is a placeholder."""
+
+
+class Drift(StrEnum):
+    """How a URL's reply differs from the photo that was downloaded."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    GONE = "gone"
+    PLACEHOLDER = "placeholder"
+    OPTED_OUT = "opted_out"
+    UNREACHABLE = "unreachable"  # a transient failure: it may be the same later
+    NOT_ASKED = "not_asked"  # the form of its URL is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """The drift of one photo."""
+
+    photo: TakenPhoto
+    drift: Drift
+    detail: str = ""
+    final_url: str = ""  # if it is not the photo's own
+    sha256: str = ""  # of the reply, if it is a picture
+    unmodified: bool = False  # the host replied 304
+
+
+def drift_of_bytes(photo: TakenPhoto, sha256: str, final_url: str = "") -> DriftResult:
+    """Classify a good picture by its hash."""
+    drift = Drift.SAME if sha256 == photo.sha256 else Drift.CHANGED
+    detail = "" if drift is Drift.SAME else "other bytes"
+    return DriftResult(photo, drift, detail, _elsewhere(photo, final_url), sha256)
+
+
+def drift_of_failure(photo: TakenPhoto, result: Result) -> DriftResult:
+    """Classify a result that is not a good photo."""
+    words = f"{result.status} {result.detail}".strip()
+    return DriftResult(photo, _drift(result), words, _elsewhere(photo, result.final_url))
+
+
+def _drift(result: Result) -> Drift:
+    if result.status is Status.PLACEHOLDER:
+        return Drift.PLACEHOLDER
+    if result.status is Status.OPTED_OUT:
+        return Drift.OPTED_OUT
+    if result.transient:
+        return Drift.UNREACHABLE
+    if result.status in (Status.HTTP_ERROR, Status.REDIRECT_ERROR, Status.BAD_URL):
+        return Drift.GONE
+    return Drift.CHANGED  # a complete body that is not a good photo
+
+
+def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
+    """The same answers; where many URLs changed to one picture, that is a placeholder."""
+    counts = Counter(answer.sha256 for answer in answers if answer.drift is Drift.CHANGED)
+    return [
+        replace(
+            answer, drift=Drift.PLACEHOLDER, detail=f"the same behind {counts[answer.sha256]} URLs"
+        )
+        if answer.drift is Drift.CHANGED and answer.sha256 and counts[answer.sha256] >= ALIKE
+        else answer
+        for answer in answers
+    ]
+
+
+def _elsewhere(photo: TakenPhoto, final_url: str) -> str:
+    return "" if final_url == photo.url else final_url
