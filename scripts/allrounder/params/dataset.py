@@ -1,4 +1,4 @@
-"""Names and numbers of the dataset's classes, folders and splits."""
+"""The names and numbers of the dataset's classes, folders and splits."""
 
 from dataclasses import dataclass
 
@@ -6,44 +6,44 @@ from allrounder.catalogue.synsets import class_labels, wnid_of
 from allrounder.core.names import folder_name
 from allrounder.params.schema import Params, Split
 
-SIDES = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 def split_names(rules: Split) -> list[str]:
-    """Return the splits that a photo may be in: train, val, test, or the fold it is val of."""
+    """Return the names of the splits; with folds, a photo belongs to the fold whose val has it."""
     if rules.kfold:
         return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
-    return list(SIDES[: len(rules.ratio)])
+    return list(SPLITS[: len(rules.ratio)])
 
 
 def split_folders(rules: Split) -> dict[str, str]:
-    """Return the folders of photos and the split of each; '' for the copies in folds' train."""
+    """Return the split of each folder of photos; '' for folds' train, which repeats photos."""
     if not rules.kfold:
-        return {side: side for side in split_names(rules)}
+        return {split: split for split in split_names(rules)}
     return {
-        f"{fold}/{side}": fold if side == "val" else ""
+        f"{fold}/{part}": fold if part == "val" else ""
         for fold in split_names(rules)
-        for side in ("train", "val")
+        for part in ("train", "val")
     }
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetClass:
-    """A class, its index and its names in the dataset."""
+    """A class of the dataset."""
 
     index: int
-    wnid: str
+    key: str
     label: str
     folder: str
     voc: str
 
 
 def dataset_classes(params: Params) -> list[DatasetClass]:
-    """Return the classes in the params' order, with folders named by `split.folders`."""
-    named = class_labels(params.classes)
+    """Return the classes in the params' order, with folders named as `split.folders` says."""
+    labels = class_labels(params.classes)
     found = []
-    for index, (wnid, voc) in enumerate(params.classes.items()):
-        names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
+    for index, (key, voc) in enumerate(params.classes.items()):
+        names = {"wnid": wnid_of(key), "voc": voc or "", "label": labels[key]}
         folder = folder_name(names[params.split.folders])
-        found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
+        found.append(DatasetClass(index, key, labels[key], folder, voc or ""))
     return found
