@@ -323,7 +323,7 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
 
 
 @behaviour
-def gated(exchange: Exchange) -> None:
+def needs_login(exchange: Exchange) -> None:
     """A photo for requests with the login."""
     if exchange.headers.get("authorization") != LOGIN:
         return exchange.reply(code=401, headers=[("WWW-Authenticate", "Basic")])
@@ -347,17 +347,17 @@ def test_a_login_is_sent_to_the_sources_host(
     ask: Ask, server: Server, netrc: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     netrc.write_text(text)
-    assert ask(server.url("gated/1"), network(), csv(server.root)) == "ok"
+    assert ask(server.url("needs_login/1"), network(), csv(server.root)) == "ok"
     netrc.rename(netrc.with_name("Geheimnü"))
-    assert "401" in ask(server.url("gated/1"), network(), csv(server.root))
+    assert "401" in ask(server.url("needs_login/1"), network(), csv(server.root))
     monkeypatch.setenv("NETRC", "~/Geheimnü")
-    assert ask(server.url("gated/1"), network(), csv(server.root)) == "ok"
+    assert ask(server.url("needs_login/1"), network(), csv(server.root)) == "ok"
 
 
 def test_a_login_is_kept_by_a_redirect_on_the_same_host(
     ask: Ask, server: Server, netrc: Path
 ) -> None:
-    assert ask(to(server, server.url("gated/1")), network(), csv(server.root)) == "ok"
+    assert ask(to(server, server.url("needs_login/1")), network(), csv(server.root)) == "ok"
 
 
 def test_no_other_host_or_port_gets_a_login(ask: Ask, server: Server, netrc: Path) -> None:

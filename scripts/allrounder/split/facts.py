@@ -127,6 +127,7 @@ REASONS = {
     Status.TRUNCATED: "cut off",
     Status.EMPTY: "an empty file",
     Status.NOT_IMAGE: "no image",
+    Status.ARCHIVE: "an archive that was read, which is no photo itself",
     Status.OPTED_OUT: "its host says that it is not for such use (X-Robots-Tag)",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
