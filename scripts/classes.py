@@ -1,4 +1,4 @@
-"""Choose classes: search ImageNet's synsets, look at subtrees and VOC labels, edit params.yaml."""
+"""Chooses classes: searches synsets, lists subtrees and VOC labels, edits params.yaml."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Parse, look up or edit, print."""
     if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not an error
     args = _parser().parse_args()
     args.act(args)
 
@@ -66,18 +66,20 @@ def _voc(args: argparse.Namespace) -> None:
 
 
 def _add(args: argparse.Namespace) -> None:
-    from allrounder.classes.change import add  # 0.3 s to import, and most people only search
+    from allrounder.classes.change import (
+        add,  # takes 0.3 s to import, and a search does not need it
+    )
 
-    _tell(add(args.params, " ".join(args.query), args.voc), args)
+    _print_change(add(args.params, " ".join(args.query), args.voc), args)
 
 
 def _remove(args: argparse.Namespace) -> None:
     from allrounder.classes.change import remove
 
-    _tell(remove(args.params, " ".join(args.query)), args)
+    _print_change(remove(args.params, " ".join(args.query)), args)
 
 
-def _tell(change: "Change", args: argparse.Namespace) -> None:
+def _print_change(change: "Change", args: argparse.Namespace) -> None:
     if args.json:
         _print_json(asdict(change))
     else:
@@ -96,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, act, words in (
-        ("search", _search, "synsets by name, synonym, start, misspelling, wnid or ILSVRC index"),
-        ("tree", _tree, "a synset and all below it, with counts"),
-        ("voc", _voc, "synsets for a VOC label; without one: which labels the params cover"),
+        ("search", _search, "search synsets by name, synonym, misspelling, wnid or ILSVRC index"),
+        ("tree", _tree, "list a synset and all synsets below it, with counts"),
+        ("voc", _voc, "list synsets for a VOC label, or which labels the params cover"),
         ("add", _add, "add a class to the params: a wnid or name, with + its whole subtree"),
         ("remove", _remove, "remove a class from the params"),
     ):

@@ -1,7 +1,7 @@
-"""Lists how the photos of two versions differ: added, removed, moved across the split, relabelled.
+"""Lists the differences of two versions: photos added, removed, moved, relabelled or renamed.
 
-A version is a git revision; the second is the work tree if it is not given. A photo is its bytes,
-whatever its file is called. Manifests come from DVC's cache or remote; nothing is checked out.
+A version is a git revision; the default for the second one is the work tree. Photos are compared
+by their bytes. Manifests come from DVC's cache or remote, and nothing is checked out.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from allrounder.versions.comparison import (
 MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
 MOST = 5
-"""Photos of a class and a kind of change that are listed without --all."""
+"""Photos listed for each class and kind of change without --all."""
 
 
 def main() -> None:
     """Parse, compare, report."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="exit codes: 0 compared, differing or not; 1 no manifest to be had; 2 bad usage",
+        epilog="exit codes: 0 compared, with or without differences; 1 no manifest; 2 bad usage",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")

@@ -20,12 +20,12 @@ def main() -> None:
     """Parse arguments, list candidates, write tables."""
     parse_stage_args(__doc__)
     params = load_params()
-    with stage_lock("fetch_urls"):  # two runs must not share the cache
+    with stage_lock("fetch_urls"):  # this protects the cache too
         pinned = pinned_candidates(params)
         new = [wnid for wnid in params.classes if wnid not in pinned]
         known, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
-            web = ListClient(params.network)
+            web = ListClient(params.network, params.sources)
             known |= listing.list_classes(params.sources, new, web, known=len(pinned))
         listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
         if not pinned:

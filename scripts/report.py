@@ -1,6 +1,6 @@
-"""Stage report: one page that shows the dataset and how it came to be; into reports.
+"""Stage report: writes one page that shows the dataset and how it was built, into reports.
 
-Beside it the data and pictures of DVC's plots. See README, 'The report'.
+It also writes the data and pictures of DVC's plots.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Stage split: parts the clean photos into train, val (and test) folders, in data/dataset.
+"""Stage split: divides the clean photos into train, val (and test) folders in data/dataset.
 
-Beside them the tables and descriptions of it; and data/metrics.json with the counts of every step.
+It also writes the dataset's tables and descriptions, and data/metrics.json with all counts.
 """
 
 import argparse

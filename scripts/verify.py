@@ -1,7 +1,7 @@
-"""Says whether this version is what it should be: here, on the remote, or still on the web.
+"""Checks this version: its local files, its DVC remote, or its URLs on the web.
 
-Without an option: every file of the stages' outputs against dvc.lock and the manifest. It changes
-nothing, and says of each bad, missing or extra file what to do about it.
+Without an option it compares every file of the outputs with dvc.lock and the manifest. It changes
+nothing, and prints how to fix each bad, missing or extra file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from allrounder.verify import remote as verifyremote
 from allrounder.verify.drift import sample_photos, taken_photos
 from allrounder.verify.findings import findings_json, findings_lines, print_json, print_lines
 
-EPILOG = "exit codes: 0 all well; 1 something is not as it should be; 2 bad usage or params"
+EPILOG = "exit codes: 0 no problem; 1 problems found; 2 bad usage or params"
 
 
 def main() -> None:
@@ -35,16 +35,18 @@ def _arguments() -> argparse.Namespace:
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--remote", action="store_true", help="every object is on the DVC remote, and whole"
+        "--remote",
+        action="store_true",
+        help="check that every object is on the DVC remote and intact",
     )
     what.add_argument(
-        "--web", action="store_true", help="ask the photos' URLs again: the same, changed, gone?"
+        "--web", action="store_true", help="request the photos' URLs again: same, changed, gone?"
     )
     parser.add_argument(
         "--sample",
         type=int,
         metavar="N",
-        help="with --web: ask N photos only, spread over the classes, always the same ones",
+        help="with --web: request only N photos, spread over the classes, the same in every run",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
@@ -69,7 +71,7 @@ def _files(remote: bool, json: bool) -> None:
         print_lines(findings_lines(reports, unit))
     bad = sum(len(report.problems) for report in reports)
     if bad:
-        raise DataError(f"{bad} {unit} are not as this version has them; see above")
+        raise DataError(f"{bad} {unit} do not match this version; see above")
 
 
 def _web(count: int | None, json: bool) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from allrounder.core.photos import _placeholders
 from allrounder.core.rows import RawRow, Status
-from allrounder.web import transfer
+from allrounder.web import policy
 from allrounder.web.decisions import opt_out_directive
 from allrounder.web.hosts import Hosts
 from allrounder.web.policy import retry_after
@@ -278,7 +278,7 @@ def test_a_host_with_one_private_address_is_reached_at_its_public_one(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As hosts with a 6to4 address beside their real one: the first is refused, not the photo."""
-    monkeypatch.setattr(transfer, "is_public_address", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(policy, "is_public_address", lambda address: address == "127.0.0.1")
     url = f"http://localhost:{server.port}/good/1"  # libcurl: ::1, then 127.0.0.1
     row = ask(tmp_path, server, url, network={"allow_private": []})
     assert (row.status, row.detail) == (OK, "")
@@ -388,24 +388,14 @@ def test_the_rows_are_the_same_on_every_run(tmp_path: Path, server: Server) -> N
 
 
 def test_a_wait_that_is_asked_for_holds_the_whole_host() -> None:
-    hosts = Hosts[str](total=8, per_host=8, min_interval=0, retry_after_max=120)
+    hosts = Hosts[str](total=8, per_host=8, min_interval=0)
     hosts.add("a", "first")
     assert list(hosts.start(0)) == ["first"]
-    hosts.end("a", 0, 429, retry_after=60)
+    hosts.end("a", 0, 429, asked_wait=60)
     hosts.add("a", "second")
     hosts.add("b", "other host")
     assert list(hosts.start(59)) == ["other host"]
     assert list(hosts.start(60)) == ["second"]
-
-
-def test_an_absurd_wait_is_capped() -> None:
-    hosts = Hosts[str](total=8, per_host=8, min_interval=0, retry_after_max=120)
-    hosts.add("a", "first")
-    assert list(hosts.start(0)) == ["first"]
-    hosts.end("a", 0, 429, retry_after=1e12)
-    hosts.add("a", "second")
-    assert list(hosts.start(119)) == []
-    assert list(hosts.start(120)) == ["second"]
 
 
 @given(st.binary(max_size=60) | st.text("0123456789 :,-GMTFriJan", max_size=40).map(str.encode))

@@ -1,4 +1,7 @@
-"""A login of ~/.netrc opens what the sources name, photos and archives too; nobody else gets it."""
+"""Logins of ~/.netrc in a download: they open photos and archives, and no file holds them.
+
+test_policy.py tests which requests get a login.
+"""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -6,13 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from pydantic import TypeAdapter
 
 from allrounder.core.rows import Status
-from allrounder.params.schema import Network
-from allrounder.params.sources import Source
-from allrounder.web.fetcher import login_places
-from allrounder.web.lists import ListClient
 from webfaults.archives import photos_tar
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -77,30 +75,6 @@ def test_no_other_host_gets_a_login(tmp_path: Path, server: Server) -> None:
     assert LOGIN.removeprefix("Basic ").encode() not in everything
 
 
-def test_no_other_port_of_a_host_gets_a_login(tmp_path: Path, server: Server) -> None:
-    with Server() as other:
-        urls = [server.url("gated/1.jpg"), other.url("gated/2.jpg")]
-        urls += [server.url(f"to?url={quote(other.url('good/3.jpg'), safe='')}")]
-        got = crawl(tmp_path, urls, server.url("list.csv"))
-        assert [detail for _, detail in got] == ["", "401", ""]
-        assert len(other.log) == 2
-        assert not any("authorization" in exchange.headers for exchange in other.log)
-
-
-@pytest.mark.parametrize("netrc", [NETRC, "default login me password mine\n"])
-@pytest.mark.parametrize("token", ["", "t0ken"])
-def test_a_list_that_has_moved_to_another_host_takes_no_login_along(
-    tmp_path: Path, server: Server, netrc: str, token: str
-) -> None:
-    (tmp_path / ".netrc").write_text(netrc)
-    web = ListClient(Network(allow_private=["localhost"]))
-    other = server.root.replace("127.0.0.1", "localhost")
-    moved = server.url(f"to?url={quote(f'{other}/good/1', safe='')}")
-    assert web.api_reply(moved, "source", token).code == 200
-    assert [e.headers["host"].split(":")[0] for e in server.log] == ["127.0.0.1", "localhost"]
-    assert ["authorization" in e.headers for e in server.log] == [True, False]
-
-
 def test_a_login_that_comes_later_opens_what_was_refused(tmp_path: Path, server: Server) -> None:
     (tmp_path / ".netrc").rename(tmp_path / "mine")
     sources = [{"kind": "csv", "location": server.url("list.csv")}]
@@ -108,20 +82,3 @@ def test_a_login_that_comes_later_opens_what_was_refused(tmp_path: Path, server:
     assert project.crawl_here()[0].detail == "401"
     (tmp_path / "mine").rename(tmp_path / ".netrc")
     assert project.crawl_here()[0].status is Status.OK
-
-
-@pytest.mark.parametrize(
-    ("source", "places"),
-    [
-        ({"kind": "csv", "location": "https://H.example/l.csv"}, {"https://h.example:443"}),
-        ({"kind": "csv", "location": "https://[::1]/l.csv"}, {"https://[::1]:443"}),
-        (
-            {"kind": "synset-tar", "location": "http://h.example:81/{wnid}.tar"},
-            {"http://h.example:81", "https://h.example:443"},
-        ),
-        ({"kind": "huggingface", "dataset": "a/b"}, set()),
-        ({"kind": "folder", "location": "photos"}, set()),
-    ],
-)
-def test_a_login_is_for_the_sources_hosts(source: dict[str, str], places: set[str]) -> None:
-    assert login_places([TypeAdapter[Source](Source).validate_python(source)]) == places

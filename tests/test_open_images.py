@@ -213,7 +213,7 @@ def test_a_download_that_broke_off_goes_on(bucket: Bucket) -> None:
     assert listed(bucket) == expected
     first, second = (headers for asked, headers in bucket.asked if asked == path)
     assert "Range" not in first
-    assert second["Range"] == f"bytes={2 * 2**16}-"
+    assert second["Range"] == "bytes=150000-"
     assert second["If-Range"].startswith('"')
 
 
@@ -247,10 +247,13 @@ HTML = b"<!DOCTYPE html><html><p>Sign in to go on"
         (Fault(429, {"Retry-After": "0"}), "answered 429 Too Many Requests"),
         (Fault(500), "answered 500"),
         (Fault(301, {"Location": "/elsewhere.csv"}), "answered 404"),
-        (Fault(302, {"Location": VALIDATION}), "cannot be read: Exceeded 30 redirects"),
+        (
+            Fault(302, {"Location": VALIDATION}),
+            "its redirect is not followed: loop",
+        ),
         (Fault(416), "answered 416"),
         (Fault(206, {"Content-Range": "bytes 7-9/10"}), "answered 206"),
-        (Fault(200, cut=200), r"cannot be read: .*200 bytes read.*; run it again to go on"),
+        (Fault(200, cut=0), r"cannot be read: .*0 bytes read.*; run it again to go on"),
         (Fault(200, body=b""), "is empty"),
         (Fault(200, body=HTML), "no column .* in its first line b'<!DOCTYPE.*form has changed"),
         (Fault(200, body=b"ImageID,Source\n1,2\n"), "no column .*form has changed"),
@@ -376,9 +379,11 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
 
     # Without dvc.lock's pins the lists are still in the cache, but no photo is here.
     (clone.folder / "dvc.lock").unlink()
-    clone.run("python", "scripts/fetch_urls.py", "--offline")
+    clone.script("fetch_urls", "--offline")
     assert clone.files("data/urls", "data/raw") == before
-    said = clone.run("python", "scripts/download.py", "--offline", expect=1)
+    said = clone.script("download", "--offline", expect=1)
     assert "connection_error" not in said
-    assert f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be asked ({bucket.base}/" in said
+    assert (
+        f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said
+    )
     assert clone.files("data/urls", "data/raw") == before

@@ -163,10 +163,10 @@ def started(project: Project) -> "subprocess.Popen[str]":
 
 def test_a_host_that_asks_one_process_to_wait_is_left_alone_by_all() -> None:
     waits: list[float] = [0.0] * 16
-    one, other = (Hosts[str](8, 8, 0, 120, waits) for _ in range(2))
+    one, other = (Hosts[str](8, 8, 0, waits) for _ in range(2))
     one.add("busy.example", "a")
     assert list(one.start(100.0)) == ["a"]
-    one.end("busy.example", 101.0, 429, retry_after=30)
+    one.end("busy.example", 101.0, 429, asked_wait=30)
     other.add("busy.example", "b")
     assert list(other.start(102.0)) == []
     assert other.wait(102.0) == 29

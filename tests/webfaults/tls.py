@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,20 @@ def trust(folder: Path) -> str:
     path = folder / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(path)
     return str(path)
+
+
+def trust_folder(folder: Path) -> str:
+    """The path of a folder that holds the authority's certificate under its hash, as OpenSSL's."""
+    path = folder / "certificates"
+    path.mkdir()
+    AUTHORITY.cert_pem.write_to_path(path / "ca.pem")
+    subprocess.run(["openssl", "rehash", str(path)], check=True)
+    return str(path)
+
+
+def stranger_authority() -> trustme.CA:
+    """An authority that issued none of the certificates here."""
+    return trustme.CA()
 
 
 def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:

@@ -18,20 +18,20 @@ class Output:
     """An output of a stage: a file, or a folder whose hash ends in .dir."""
 
     path: str  # from the project's folder, with /
-    md5: str  # '': dvc.lock does not name it
+    md5: str  # '' if dvc.lock does not name it
     files: int
-    cached: bool  # False: git keeps it, and no remote has it
+    cached: bool  # False: it is in git and on no remote
     remote: str | None  # None: the default remote
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder of files, listed in an object of its own."""
+        """Whether it is a folder, whose files are listed in an object of its own."""
         return self.md5.endswith(".dir")
 
 
 @contextmanager
 def repository() -> Iterator[Any]:
-    """The DVC repository of the current folder. Raises UsageError when this is none."""
+    """The DVC repository of the current folder. Raises UsageError if it is not one."""
     from dvc.exceptions import DvcException, NotDvcRepoError  # slow to import
     from dvc.repo import Repo
 
@@ -67,19 +67,19 @@ def _output(repo: Any, out: Any) -> Output:
 
 
 def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:
-    """The files that a folder's object lists, path to MD5; None when that object is damaged."""
+    """The files that a folder's object lists, path to MD5; None if the object is damaged."""
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() + ".dir" != out.md5:
         return None
     return {f"{out.path}/{entry['relpath']}": str(entry["md5"]) for entry in json.loads(raw)}
 
 
 def output_md5(out: Output, files: dict[str, str]) -> str:
-    """The hash that DVC gives a folder of these files (path to MD5)."""
+    """DVC's hash of a folder with these files (path to MD5)."""
     return folder_md5({path.removeprefix(f"{out.path}/"): md5 for path, md5 in files.items()})
 
 
 def cached_list(repo: Any, out: Output) -> dict[str, str] | None:
-    """The files of a folder, from DVC's cache; None when it is not there or damaged there."""
+    """The files of a folder, from DVC's cache; None if its list is missing or damaged there."""
     try:
         return parse_folder_object(cached_object(repo, out.md5).read_bytes(), out)
     except OSError:
@@ -87,14 +87,14 @@ def cached_list(repo: Any, out: Output) -> dict[str, str] | None:
 
 
 def cached_object(repo: Any, md5: str) -> Path:
-    """Where DVC's cache keeps an object, if it does."""
+    """The path of an object in DVC's cache, whether it exists or not."""
     return Path(repo.cache.local.oid_to_path(md5))
 
 
 def folder_list(repo: Any, out: Output) -> dict[str, str]:
-    """The files of a folder, from DVC's cache or else its remote.
+    """The files of a folder, from DVC's cache or its remote.
 
-    Raises DataError when neither has their list whole, UsageError when there is no remote.
+    Raises DataError if neither has an intact list, UsageError if there is no remote.
     """
     if (known := cached_list(repo, out)) is not None:
         return known
@@ -103,14 +103,14 @@ def folder_list(repo: Any, out: Output) -> dict[str, str]:
         with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
             known = parse_folder_object(file.read(), out)
     except Exception as error:  # remotes raise nearly anything
-        raise DataError(_not_had(out.path, "dvc.lock", error)) from None
+        raise DataError(_missing(out.path, "dvc.lock", error)) from None
     if known is None:
         raise DataError(f"{out.path}: its list of files is damaged on the remote; see --remote")
     return known
 
 
 def remote_store(repo: Any, out: Output) -> Any:
-    """The object store of an output's remote. Raises UsageError when DVC knows no such remote."""
+    """The object store of an output's remote. Raises UsageError for an unknown remote."""
     from dvc.exceptions import DvcException
 
     try:
@@ -120,7 +120,7 @@ def remote_store(repo: Any, out: Output) -> Any:
 
 
 class VersionFiles:
-    """The files of a version: of a git revision, or (None) as the dvc.lock here names them."""
+    """The files of a version: a git revision, or (None) the dvc.lock of the work tree."""
 
     def __init__(self, rev: str | None = None):
         """Raises UsageError for an unknown revision."""
@@ -128,13 +128,13 @@ class VersionFiles:
         from dvc.exceptions import DvcException
         from dvc.scm import RevError
 
-        if rev == "":  # to DVC it is the work tree
+        if rev == "":  # which DVC takes for the work tree
             raise UsageError("an empty git revision; git log and git tag list them")
         self._rev = rev
         self._where = f"revision {rev}" if rev else "dvc.lock"
         try:
             self._files = DVCFileSystem(".", rev=rev)
-            _ = self._files.repo  # the revision is looked up when first needed
+            _ = self._files.repo  # this looks the revision up
         except RevError:
             raise UsageError(
                 f"{rev}: no such git revision; git log and git tag list them"
@@ -143,9 +143,9 @@ class VersionFiles:
             raise UsageError(f"{self._where}: {first_line(error)}") from None
 
     def read(self, path: str) -> bytes:
-        """A file, whole; from the work tree, DVC's cache or its remote.
+        """The content of a file, from the work tree, DVC's cache or its remote.
 
-        Raises DataError when the version has no such file, it cannot be had, or it is damaged.
+        Raises DataError if the version has no such file, or if it is missing or damaged.
         """
         try:
             pinned = (self._files.info(path).get("dvc_info") or {}).get("md5")
@@ -154,15 +154,15 @@ class VersionFiles:
         except FileNotFoundError:
             if not self._files.exists(path):
                 raise DataError(f"{self._where} names no {path}: it was not built") from None
-            raise DataError(_not_had(path, self._where, rev=self._rev)) from None
+            raise DataError(_missing(path, self._where, rev=self._rev)) from None
         except Exception as error:  # DVC and its remotes raise nearly anything
-            raise DataError(_not_had(path, self._where, error, self._rev)) from None
+            raise DataError(_missing(path, self._where, error, self._rev)) from None
         if pinned and hashlib.md5(body, usedforsecurity=False).hexdigest() != pinned:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
 
 
-def _not_had(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
+def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
     words = f" ({type(error).__name__}: {first_line(error)})" if error else ""
     # The revision may have had another default remote, which only its own .dvc/config names.
     then = f"; if it was pushed to another remote: git checkout {rev} && dvc fetch" if rev else ""
@@ -173,5 +173,5 @@ def _not_had(path: str, where: str, error: Exception | None = None, rev: str | N
 
 
 def first_line(error: BaseException) -> str:
-    """An error's words in one line."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

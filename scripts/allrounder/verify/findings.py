@@ -24,17 +24,17 @@ def print_json(value: object) -> None:
 
 
 class Kind(StrEnum):
-    """What is wrong with a file or an object."""
+    """The kind of a problem."""
 
-    BAD = "bad"  # other bytes than the version's
+    BAD = "bad"  # bytes that differ from the version's
     MISSING = "missing"
-    EXTRA = "extra"  # the version does not name it
+    EXTRA = "extra"  # not part of the version
     UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file or object that is not as it should be, and what to do about it."""
+    """A problem with a file or object, and how to fix it."""
 
     kind: Kind
     path: str
@@ -44,10 +44,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class OutReport:
-    """What was found of one output."""
+    """The result of checking one output."""
 
     path: str
-    files: int  # that the version names; of a remote, its objects
+    files: int  # in the version; for a remote, its objects
     size: int  # bytes read
     problems: tuple[Problem, ...]
 
@@ -60,7 +60,7 @@ def findings_lines(reports: Sequence[OutReport], unit: str) -> Iterator[str]:
     header = ("", unit, *Kind, "MB read")
     yield from text_table([header, *(_cells(report) for report in reports)])
     if not any(report.problems for report in reports):
-        yield f"all {sum(report.files for report in reports)} {unit} are as dvc.lock says"
+        yield f"all {sum(report.files for report in reports)} {unit} match dvc.lock"
 
 
 def _cells(report: OutReport) -> list[object]:

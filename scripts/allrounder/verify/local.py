@@ -1,7 +1,6 @@
-"""Checks the files here against dvc.lock and the manifest: every one is read and hashed.
+"""Checks the local files against dvc.lock and the manifest: every file is read and hashed.
 
-Not what `dvc status` does: that trusts a file whose time and size are as they were, so it never
-notices a disk that has changed a byte. It changes nothing.
+`dvc status` trusts a file with unchanged time and size, so it does not notice a damaged disk.
 """
 
 import os
@@ -24,15 +23,15 @@ MANIFEST = "manifest.csv"
 class _Fault:
     kind: Kind
     words: str
-    fix: str = ""  # '': depends on what DVC's cache has
+    fix: str = ""  # '': depends on DVC's cache
 
 
 @dataclass(slots=True)
-class _Look:
-    """One output while it is looked at."""
+class _Checked:
+    """One output while it is checked."""
 
     out: Output
-    listed: dict[str, str] | None  # path to MD5; None: not known file by file
+    listed: dict[str, str] | None  # path to MD5; None: the list of files is unknown
     found: dict[str, FileHashes] = field(default_factory=dict)
     faults: dict[str, _Fault] = field(default_factory=dict)
 
@@ -40,26 +39,26 @@ class _Look:
 def check(
     repo: Any, outs: list[Output], show: Callable[[int], object] = lambda size: None
 ) -> list[OutReport]:
-    """Compare all files of the outputs with what they should be. `show` is told the bytes read."""
-    looks = [_Look(out, _listed(repo, out)) for out in outs]
-    paths = [(look, path) for look in looks for path in sorted(_here(look.out))]
-    for (look, path), hashed in zip(
+    """Compare all files of the outputs with dvc.lock. `show` gets the bytes read."""
+    checks = [_Checked(out, _listed(repo, out)) for out in outs]
+    paths = [(checked, path) for checked in checks for path in sorted(_files(checked.out))]
+    for (checked, path), hashed in zip(
         paths, hash_files([Path(path) for _, path in paths], show), strict=True
     ):
-        look.found[path] = hashed
-    for look in looks:
-        look.faults |= _against_lock(look)
-        if f"{look.out.path}/{MANIFEST}" in look.found:
-            look.faults |= _against_manifest(look)
-    return [_report(repo, look) for look in looks]
+        checked.found[path] = hashed
+    for checked in checks:
+        checked.faults |= _against_lock(checked)
+        if f"{checked.out.path}/{MANIFEST}" in checked.found:
+            checked.faults |= _against_manifest(checked)
+    return [_report(repo, checked) for checked in checks]
 
 
 def _listed(repo: Any, out: Output) -> dict[str, str] | None:
     return cached_list(repo, out) if out.is_folder else {out.path: out.md5}
 
 
-def _here(out: Output) -> Iterator[str]:
-    """The files of an output that are here, links to folders among them."""
+def _files(out: Output) -> Iterator[str]:
+    """The local files of an output, including links to folders."""
     if not Path(out.path).is_dir():
         if os.path.lexists(out.path):
             yield out.path
@@ -70,18 +69,18 @@ def _here(out: Output) -> Iterator[str]:
             yield f"{Path(folder).as_posix()}/{name}"
 
 
-def _against_lock(look: _Look) -> Iterator[tuple[str, _Fault]]:
-    out = look.out
+def _against_lock(checked: _Checked) -> Iterator[tuple[str, _Fault]]:
+    out = checked.out
     if not out.md5:
         yield out.path, _Fault(Kind.MISSING, "not in dvc.lock", "dvc repro")
-    elif not look.found:
-        words = f"{out.files} files, none of them here" if out.is_folder else "not here"
+    elif not checked.found:
+        words = f"{out.files} files, all missing" if out.is_folder else "missing"
         fix = f"dvc pull {out.path}" if out.cached else f"git checkout {out.path}"
         yield out.path, _Fault(Kind.MISSING, words, fix)
-    elif look.listed is not None:
-        yield from _file_by_file(look.listed, look.found)
-    elif output_md5(out, {path: one.md5 for path, one in look.found.items()}) != out.md5:
-        words = "not as dvc.lock says; which files, only their list in DVC's cache could tell"
+    elif checked.listed is not None:
+        yield from _file_by_file(checked.listed, checked.found)
+    elif output_md5(out, {path: one.md5 for path, one in checked.found.items()}) != out.md5:
+        words = "does not match dvc.lock; DVC's cache lacks the list of its files"
         yield out.path, _Fault(Kind.BAD, words, f"dvc fetch {out.path}, then run this again")
 
 
@@ -90,62 +89,64 @@ def _file_by_file(
 ) -> Iterator[tuple[str, _Fault]]:
     for path in listed.keys() | found.keys():
         if path not in found:
-            yield path, _Fault(Kind.MISSING, "not here")
+            yield path, _Fault(Kind.MISSING, "missing")
         elif path not in listed:
-            yield path, _Fault(Kind.EXTRA, "dvc.lock does not name it", "remove it")
+            yield path, _Fault(Kind.EXTRA, "not in dvc.lock", "remove it")
         elif found[path].error:
             yield path, _Fault(Kind.UNREADABLE, found[path].error)
         elif found[path].md5 != listed[path]:
-            yield path, _Fault(Kind.BAD, "not the bytes that dvc.lock names")
+            yield path, _Fault(Kind.BAD, "its bytes do not match dvc.lock")
 
 
-def _against_manifest(look: _Look) -> Iterator[tuple[str, _Fault]]:
-    """What the manifest says otherwise; nothing when it is itself not the version's."""
-    folder, again = look.out.path, "dvc repro --force split"
+def _against_manifest(checked: _Checked) -> Iterator[tuple[str, _Fault]]:
+    """Files that do not match the manifest. Skipped if the manifest itself is not intact."""
+    folder, again = checked.out.path, "dvc repro --force split"
     manifest = f"{folder}/{MANIFEST}"
-    if manifest in look.faults:
+    if manifest in checked.faults:
         return
-    unsure = look.listed is None and folder in look.faults  # then the manifest alone knows
+    unsure = (
+        checked.listed is None and folder in checked.faults
+    )  # then only the manifest lists the files
     try:
         for row in read_csv(Path(manifest), ManifestRow):
             path = f"{folder}/{row.file}"
-            hashed = look.found.get(path)
-            if path in look.faults:
+            hashed = checked.found.get(path)
+            if path in checked.faults:
                 continue
             if hashed is None:
                 fix = f"dvc pull {folder}" if unsure else again
-                yield path, _Fault(Kind.MISSING, "not here, and manifest.csv names it", fix)
+                yield path, _Fault(Kind.MISSING, "missing, but in manifest.csv", fix)
             elif hashed.sha256 != row.sha256:
                 fix = f"remove it, then dvc pull {folder}" if unsure else again
-                yield path, _Fault(Kind.BAD, "not the bytes that manifest.csv names", fix)
+                yield path, _Fault(Kind.BAD, "its bytes do not match manifest.csv", fix)
     except (DataError, UnicodeDecodeError) as error:
         words = str(error).partition("; ")[0].removeprefix(f"{manifest}, ")
         yield manifest, _Fault(Kind.BAD, words, again)
 
 
-def _report(repo: Any, look: _Look) -> OutReport:
-    out, listed = look.out, look.listed or {}
-    open_ends = [path for path, fault in sorted(look.faults.items()) if not fault.fix]
+def _report(repo: Any, checked: _Checked) -> OutReport:
+    out, listed = checked.out, checked.listed or {}
+    open_ends = [path for path, fault in sorted(checked.faults.items()) if not fault.fix]
     places = [cached_object(repo, listed[path]) for path in open_ends]
     fixes = {}
     for path, place, hashed in zip(open_ends, places, hash_files(places), strict=True):
-        fixes[path] = _fix(look, path, place, hashed)
+        fixes[path] = _fix(checked, path, place, hashed)
     problems = tuple(
         Problem(fault.kind, path, fault.words, fault.fix or fixes[path])
-        for path, fault in sorted(look.faults.items())
+        for path, fault in sorted(checked.faults.items())
     )
-    size = sum(hashed.size for hashed in look.found.values())
+    size = sum(hashed.size for hashed in checked.found.values())
     return OutReport(out.path, out.files, size, problems)
 
 
-def _fix(look: _Look, path: str, place: Path, cached: FileHashes) -> str:
-    """How to mend a file. A bad one must go first: DVC would not see that it is bad."""
-    if not look.out.cached:
+def _fix(checked: _Checked, path: str, place: Path, cached: FileHashes) -> str:
+    """How to fix a file. A bad file must be removed first, since DVC would keep it."""
+    if not checked.out.cached:
         return f"git checkout {path}"
-    remove = [] if look.faults[path].kind is Kind.MISSING else ["it"]
-    command = f"dvc checkout {look.out.path}"
-    if cached.error or cached.md5 != (look.listed or {})[path]:
-        command = f"dvc pull {look.out.path}"
+    remove = [] if checked.faults[path].kind is Kind.MISSING else ["it"]
+    command = f"dvc checkout {checked.out.path}"
+    if cached.error or cached.md5 != (checked.listed or {})[path]:
+        command = f"dvc pull {checked.out.path}"
         if not cached.error:
             remove.append(f"{os.path.relpath(place)}, which is damaged too")
     return f"remove {' and '.join(remove)}, then {command}" if remove else command

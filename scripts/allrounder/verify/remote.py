@@ -1,7 +1,7 @@
-"""Checks that every object of this version is on its DVC remote, and whole: reads and hashes all.
+"""Checks that every object of a version is on its DVC remote and intact: reads and hashes all.
 
-Through DVC's own file systems, so that it works with any kind of remote. It changes nothing there:
-DVC's own check would remove a damaged object.
+It uses DVC's own file systems, so any kind of remote works. It changes nothing there, while DVC's
+own check would remove a damaged object.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _READ_AHEAD = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a remote gave for an object: its hash, or the kind of failure and its words."""
+    """A remote's object: its hash, or the kind of failure and a message."""
 
     md5: str = ""
     size: int = 0
@@ -39,7 +39,7 @@ class _Answer:
 def check(
     repo: Any, outs: list[Output], show: Callable[[int], object] = lambda size: None
 ) -> list[OutReport]:
-    """Compare all objects of the outputs with what they should be. `show` is told the bytes read.
+    """Compare all objects of the outputs with dvc.lock. `show` gets the bytes read.
 
     Raises UsageError when there is no such remote, DataError when it cannot be reached.
     """
@@ -72,13 +72,13 @@ def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutRepo
     names = {out.md5: out.path} | names
     problems = tuple(_problems(odb, out, names, answers))
     if len(problems) == len(names) and all(one.kind is Kind.MISSING for one in problems):
-        words = f"none of its objects is on the remote ({len(names)} known)"
+        words = f"none of its {len(names)} objects is on the remote"
         problems = (Problem(Kind.MISSING, out.path, words, f"dvc push {out.path}"),)
     return OutReport(out.path, len(names), size, problems)
 
 
 def _files(repo: Any, odb: Any, out: Output, first: _Answer) -> dict[str, str]:
-    """The files of an output, path to MD5: as the remote lists them, or else DVC's cache."""
+    """The files of an output, path to MD5, as the remote or else DVC's cache lists them."""
     if not out.is_folder:
         return {out.path: out.md5}
     on_remote = None
@@ -89,7 +89,7 @@ def _files(repo: Any, odb: Any, out: Output, first: _Answer) -> dict[str, str]:
 
 
 def _read(odb: Any, md5: str) -> _Answer:
-    """Hash an object as it streams in."""
+    """Hash an object while it streams."""
     found, size = hashlib.md5(usedforsecurity=False), 0
     try:
         with odb.fs.open(odb.oid_to_path(md5), "rb", block_size=_READ_AHEAD) as file:
@@ -106,9 +106,10 @@ def _read(odb: Any, md5: str) -> _Answer:
 def _problems(
     odb: Any, out: Output, names: dict[str, str], answers: dict[str, _Answer]
 ) -> Iterator[Problem]:
-    """What is wrong with an output's objects. DVC takes a folder whose list is there for whole.
+    """The problems of an output's objects.
 
-    So its list must go, too, or dvc push would not look at its files (dvc_data.hashfile.status).
+    DVC takes a folder for complete if its list is on the remote. So the list must be removed too,
+    or dvc push would skip its files (dvc_data.hashfile.status).
     """
     listing = _place(odb, out.md5) if out.is_folder and not answers[out.md5].failed else ""
     for md5, name in sorted(names.items(), key=lambda pair: pair[1]):

@@ -14,18 +14,18 @@ from allrounder.core.text import printable, text_table
 
 
 class Change(StrEnum):
-    """What became of a photo between two versions."""
+    """How a photo changed between two versions."""
 
     ADDED = "added"
     REMOVED = "removed"
-    MOVED = "moved"  # to another side of the split, or another fold
-    RELABELLED = "relabelled"  # to another class, or its class to another VOC label
-    RENAMED = "renamed"  # just the file
+    MOVED = "moved"  # to another split or fold
+    RELABELLED = "relabelled"  # to another class, or its class has another VOC label
+    RENAMED = "renamed"  # only its file
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """What of a manifest's row says where a photo is and what it is said to show."""
+    """A photo's place and labels in a manifest."""
 
     sha256: str
     file: str
@@ -38,7 +38,7 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A change of one photo; `before` or `after` is None when it was not or is no more there."""
+    """A change of one photo. `before` is None for an added photo, `after` for a removed one."""
 
     change: Change
     before: Photo | None
@@ -46,23 +46,25 @@ class Difference:
 
     @property
     def photo(self) -> Photo:
-        """The photo as it is now, or was last."""
+        """The photo after the change, or before it if it was removed."""
         photo = self.after or self.before
         assert photo
         return photo
 
 
 def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
-    """The photos of a manifest, also of an older one that has other columns besides.
+    """The photos of a manifest, which may have other columns too.
 
-    Raises DataError that names `where` when it is no manifest.
+    Raises DataError that names `where` if it is not a manifest.
     """
     names = [field.name for field in fields(Photo)]
     try:
         rows = csv.DictReader(io.StringIO(manifest.decode("utf-8"), newline=""), strict=True)
         missing = [name for name in names if name not in (rows.fieldnames or ())]
         if missing:
-            raise DataError(f"{where}: its manifest has no column {missing[0]}; it is none of ours")
+            raise DataError(
+                f"{where}: its manifest has no column {missing[0]}; this project did not write it"
+            )
         cells = [[row[name] for name in names] for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{where}: its manifest is broken ({error}); see verify.py") from None
@@ -73,7 +75,7 @@ def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
 
 
 def differences(before: Iterable[Photo], after: Iterable[Photo]) -> list[Difference]:
-    """All changes, in the order of the classes' wnids, of `Change`, and of the files' names."""
+    """All changes, ordered by class, kind of change and file name."""
     old, new = _by_bytes(before), _by_bytes(after)
     found = [
         difference
@@ -95,7 +97,7 @@ def _by_bytes(photos: Iterable[Photo]) -> dict[str, list[Photo]]:
 def _pairs(
     before: Sequence[Photo], after: Sequence[Photo]
 ) -> Iterator[tuple[Photo | None, Photo | None]]:
-    """Match the same bytes, first within a class; what is left over, across classes."""
+    """Pairs of photos with the same bytes, matched within a class first, then across classes."""
     left = sorted(after, key=lambda photo: photo.file)
     unmatched = []
     for photo in sorted(before, key=lambda photo: photo.file):
@@ -138,7 +140,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two versions by name, their photos, and how they differ."""
+    """Two versions: their names, photos and differences."""
 
     names: tuple[str, str]
     before: Sequence[Photo]
@@ -147,7 +149,7 @@ class Comparison:
 
 
 def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
-    """For each class, photos before and after and the counts of `_COLUMNS`.
+    """The number of photos before and after, and the counts of `_COLUMNS`, for each class.
 
     after = before + added - removed + relabelled here - relabelled away.
     """
@@ -169,7 +171,7 @@ def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
 def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterator[str]:
     """The report for people: a table of the classes that differ, then their photos.
 
-    Of a class, `most` photos of each kind of change are listed; None: all.
+    `most` photos of each class and kind of change are listed; None: all.
     """
     counts = by_class(comparison)
     changed = {wnid: row for wnid, row in counts.items() if any(row[name] for name in _COLUMNS)}

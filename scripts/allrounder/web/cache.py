@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import requests
 from tqdm import tqdm
 
 from allrounder.core.errors import DataError
@@ -16,15 +15,69 @@ from allrounder.web.lists import (
     MAX_PAGE,
     BrokenBodyError,
     ListClient,
+    ListStream,
     content_length,
     content_range,
 )
 from allrounder.web.policy import is_offline, not_cached_error
 
+CACHE = WORK / "cache"
+MAX_LISTING = 2**34
+"""Bytes of a list at most; the largest of the presets has 2.7 GB."""
+
+
+def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str = "") -> Path:
+    """Return the path of a list at a local path or a URL.
+
+    Raises DataError when it cannot be read, or its hash is not `sha256`.
+    """
+    if is_url(location):
+        return cached_file(web, location, what, sha256)
+    path = Path(location)
+    if not path.is_file():
+        raise DataError(f"{what}: no such file; correct its location")
+    check_sha256(path, sha256, what, location)
+    return path
+
+
+def cached_page(web: ListClient, url: str, what: str) -> bytes:
+    """Return a small list, at most MAX_PAGE bytes. Raises DataError as `cached_file` does."""
+    return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
+
+
+def cached_file(
+    web: ListClient, url: str, what: str, sha256: str = "", most: int = MAX_LISTING
+) -> Path:
+    """Return the path of a URL's file in the cache; it must not be changed.
+
+    A cached file with the pinned hash is used without a request, any other is revalidated. Raises
+    DataError that starts with `what` when the file cannot be fetched whole, has more than `most`
+    bytes, does not have the hash `sha256`, or is not in the cache when offline.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    cached = CachedFile(CACHE, url)
+    entry = cached.whole()
+    if is_offline():
+        if entry is None:
+            raise not_cached_error(what, url)
+    elif not (entry and sha256 and _sha256(cached.body) == sha256):
+        _update(web, cached, entry, what, most)
+    check_sha256(cached.body, sha256, what, url)
+    return cached.body
+
+
+def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
+    """Raise DataError when a file does not have the pinned hash; '' pins none."""
+    if sha256 and (found := _sha256(path)) != sha256:
+        raise DataError(
+            f"{what}: {location} has SHA-256 {found}, and its sha256 pins {sha256}; "
+            "it has changed: look at what is new, then correct sha256 or go back to the old file"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What is kept beside a file: where it is from and how the server told its version."""
+    """What is recorded beside a cached file: its URL, the version as the server names it, size."""
 
     url: str
     etag: str = ""
@@ -47,21 +100,21 @@ class CachedFile:
         self.body, self.part = stem.with_suffix(".body"), stem.with_suffix(".part")
 
     def whole(self) -> CacheEntry | None:
-        """What is known of the file, if it is there as it was put."""
+        """Return the entry of the file if it has the recorded size, else None."""
         return self._entry(self.body, exact=True)
 
     def begun(self) -> CacheEntry | None:
-        """What is known of a download that broke off and may go on."""
+        """Return the entry of a download that broke off and can be resumed, else None."""
         entry = self._entry(self.part, exact=False)
         return entry if entry and entry.validator and self.part.stat().st_size else None
 
     def begin(self, entry: CacheEntry) -> None:
-        """Be ready to take a file from its start on."""
+        """Start a download from the first byte."""
         self.part.write_bytes(b"")
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
 
     def complete(self) -> None:
-        """Put what came whole in place; a kill leaves the old file, none or the new one."""
+        """Publish a finished download atomically."""
         entry = self._entry(self.part, exact=False) or CacheEntry(self.url)
         entry = CacheEntry(self.url, entry.etag, entry.modified, self.part.stat().st_size)
         _beside(self.body).unlink(missing_ok=True)
@@ -70,7 +123,7 @@ class CachedFile:
         _beside(self.part).replace(_beside(self.body))
 
     def forget_part(self) -> None:
-        """Start from nothing next time."""
+        """Remove a download that broke off."""
         self.part.unlink(missing_ok=True)
         _beside(self.part).unlink(missing_ok=True)
 
@@ -87,108 +140,54 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(path.suffix + ".json")
 
 
-CACHE = WORK / "cache"
-MAX_LISTING = 2**34
-"""Bytes of a listing at most; the largest we know of has 2.7 GB."""
-_CHUNK = 2**16
-"""Bytes; what of a chunk came before a break is lost."""
-
-
-def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str = "") -> Path:
-    """The file of a listing, which is here or on the web.
-
-    Raises DataError when it is not to be had, or is another than `sha256` says.
-    """
-    if is_url(location):
-        return cached_file(web, location, what, sha256)
-    path = Path(location)
-    if not path.is_file():
-        raise DataError(f"{what}: no such file; correct its location")
-    check_sha256(path, sha256, what, location)
-    return path
-
-
-def cached_page(web: ListClient, url: str, what: str) -> bytes:
-    """A small listing, at most MAX_PAGE bytes. Raises DataError as `fetched` does."""
-    return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
-
-
-def cached_file(
-    web: ListClient, url: str, what: str, sha256: str = "", most: int = MAX_LISTING
-) -> Path:
-    """The file that a URL gives, from the cache where that still holds; not to be changed.
-
-    A cached file of the pinned hash is taken unasked. Raises DataError that starts with `what`
-    when it cannot be had whole, has more than `most` bytes, is another than `sha256` says, or is
-    not here and we are offline.
-    """
-    CACHE.mkdir(parents=True, exist_ok=True)
-    kept = CachedFile(CACHE, url)
-    entry = kept.whole()
-    if is_offline():
-        if entry is None:
-            raise not_cached_error(what, url)
-    elif not (entry and sha256 and _sha256(kept.body) == sha256):
-        _ask(web, kept, entry, what, most)
-    check_sha256(kept.body, sha256, what, url)
-    return kept.body
-
-
-def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
-    """Raise DataError when a file is another than the pinned hash says; '' pins none."""
-    if sha256 and (found := _sha256(path)) != sha256:
-        raise DataError(
-            f"{what}: {location} has SHA-256 {found}, and its sha256 pins {sha256}; "
-            "it has changed: look at what is new, then correct sha256 or go back to the old file"
-        )
-
-
-def _ask(web: ListClient, kept: CachedFile, entry: CacheEntry | None, what: str, most: int) -> None:
-    """Bring the file up to date; goes on where it broke off, as often as the params allow."""
-    tries = web.tries
+def _update(
+    web: ListClient, cached: CachedFile, entry: CacheEntry | None, what: str, most: int
+) -> None:
+    """Bring the file up to date; a try that made progress sets the count of tries back."""
+    failures = 0
     while True:
-        begun = kept.begun()
-        before = kept.part.stat().st_size if begun else 0
+        begun = cached.begun()
+        before = cached.part.stat().st_size if begun else 0
         try:
-            return _once(web, kept, entry, begun, what, most)
+            return _fetch(web, cached, entry, begun, what, most)
         except BrokenBodyError as error:
-            progressed = kept.part.exists() and kept.part.stat().st_size > before
-            tries = web.tries if progressed and kept.begun() else tries - 1
-            if tries <= 0:
+            progressed = cached.part.exists() and cached.part.stat().st_size > before
+            failures = 0 if progressed and cached.begun() else failures + 1
+            if web.policy.is_last_try(failures):
                 raise DataError(f"{error}; run it again to go on") from None
-            web.wait(web.tries - tries + 1)
+            web.pause(failures + 1)
 
 
-def _once(
+def _fetch(
     web: ListClient,
-    kept: CachedFile,
+    cached: CachedFile,
     entry: CacheEntry | None,
     begun: CacheEntry | None,
     what: str,
     most: int,
 ) -> None:
-    start = kept.part.stat().st_size if begun else 0
+    start = cached.part.stat().st_size if begun else 0
     headers = _conditions(entry, begun, start)
-    with web.stream(kept.url, what, headers, expect=(200, 206, 304, 416)) as response:
-        if response.status_code == 304 and entry:
+    with web.stream(cached.url, what, headers, expect=(200, 206, 304, 416)) as reply:
+        if reply.code == 304 and entry:
             return
-        if response.status_code == 206 and begun and _goes_on(response.headers, begun, start):
-            _write(kept, response, start, what, most)
-            _, total = content_range(response.headers) or (start, None)
-            if total and kept.part.stat().st_size < total:  # as it may (RFC 9110, section 15.3.7)
-                raise BrokenBodyError(f"{what}: {kept.url} gives less than asked for")
-        elif response.status_code == 200:
-            tag = response.headers.get("ETag", "")
-            kept.begin(CacheEntry(kept.url, tag, response.headers.get("Last-Modified", "")))
-            _write(kept, response, 0, what, most)
+        if reply.code == 206 and begun and _continues(reply.headers, begun, start):
+            _write(cached, reply, start, what, most)
+            _, total = content_range(reply.headers) or (start, None)
+            if total and cached.part.stat().st_size < total:  # allowed: RFC 9110, section 15.3.7
+                raise BrokenBodyError(f"{what}: {cached.url} gives less than asked for")
+        elif reply.code == 200:
+            tag = reply.headers.get("ETag", "")
+            cached.begin(CacheEntry(cached.url, tag, reply.headers.get("Last-Modified", "")))
+            _write(cached, reply, 0, what, most)
         else:  # a range or a version that the server does not have (any more)
-            kept.forget_part()
-            raise BrokenBodyError(f"{what}: {kept.url} answered {response.status_code} unasked")
-    kept.complete()
+            cached.forget_part()
+            raise BrokenBodyError(f"{what}: {cached.url} answered {reply.code} unasked")
+    cached.complete()
 
 
 def _conditions(entry: CacheEntry | None, begun: CacheEntry | None, start: int) -> dict[str, str]:
-    """The headers that spare us what is here (RFC 9110, sections 13.1 and 14.2)."""
+    """The headers that save a second transfer (RFC 9110, sections 13.1 and 14.2)."""
     headers = {"Accept-Encoding": "identity"}  # ranges and lengths are of the file itself
     if begun:
         headers |= {"Range": f"bytes={start}-", "If-Range": begun.validator}
@@ -199,27 +198,27 @@ def _conditions(entry: CacheEntry | None, begun: CacheEntry | None, start: int) 
     return headers
 
 
-def _goes_on(headers: Mapping[str, str], begun: CacheEntry, start: int) -> bool:
-    """Whether a partial answer is of the same version and starts where it should."""
+def _continues(headers: Mapping[str, str], begun: CacheEntry, start: int) -> bool:
+    """Whether a partial reply is of the same version and starts where it should."""
     place = content_range(headers)
     return headers.get("ETag", begun.etag) == begun.etag and place is not None and place[0] == start
 
 
-def _write(kept: CachedFile, response: requests.Response, start: int, what: str, most: int) -> None:
-    length = content_length(response.headers)
+def _write(cached: CachedFile, reply: ListStream, start: int, what: str, most: int) -> None:
+    length = content_length(reply.headers)
     total = None if length is None else start + length
     bar = tqdm(
         total=total, initial=start, unit="B", unit_scale=True, disable=None, desc=what, leave=False
     )
-    with kept.part.open("ab") as file, bar:
-        for chunk in response.iter_content(_CHUNK):
+    with cached.part.open("ab") as file, bar:
+        for chunk in reply.chunks:
             file.write(chunk)
             bar.update(len(chunk))
             if file.tell() > most:
                 break
-    if kept.part.stat().st_size > most:
-        kept.forget_part()
-        raise DataError(f"{what}: {kept.url} answered more than {most:,} bytes")
+    if cached.part.stat().st_size > most:
+        cached.forget_part()
+        raise DataError(f"{what}: {cached.url} answered more than {most:,} bytes")
 
 
 def _sha256(path: Path) -> str:

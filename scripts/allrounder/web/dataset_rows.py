@@ -14,14 +14,13 @@ from allrounder.core.rows import Result, Status
 from allrounder.core.urls import decode_url
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web.decisions import (
-    REDIRECTS,
     Decision,
     decide,
     decide_redirect,
     http_error,
     transport_failure,
 )
-from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.policy import REDIRECTS, access_advice, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22

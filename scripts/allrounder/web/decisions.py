@@ -5,18 +5,16 @@ Pure functions. `detail` uses our own words, since libcurl's contain times and p
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
 import pycurl
 
 from allrounder.core.photos import Bounds, ends_whole, judge, placeholder_host
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import BadUrlError, Slice, decode_url, request_url
+from allrounder.core.urls import Slice, decode_url
+from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
-MAX_REDIRECTS = 5
-REDIRECTS = (301, 302, 303, 307, 308)
 WRONG_RANGE = "another range than requested"
 
 _ERRORS = {
@@ -129,23 +127,13 @@ def http_error(code: int) -> Decision:
 
 def decide_redirect(target: str, asked: list[str]) -> Decision:
     """The redirect to `target` from the last URL asked, or the reason why it is not followed."""
-    if len(asked) > MAX_REDIRECTS:
-        return _bad_redirect(f"more than {MAX_REDIRECTS} redirects")
     try:
-        url = request_url(urljoin(asked[-1], target))
-    except BadUrlError as error:
-        return _bad_redirect(f"to a bad URL: {error}")
-    except ValueError:
-        return _bad_redirect("to a bad URL: malformed")
+        url = next_hop(target, asked)
+    except RedirectError as error:
+        return Decision(Result(Status.REDIRECT_ERROR, str(error)))
     if host := placeholder_host("redirect", url.partition("://")[2]):
         return Decision(Result(Status.PLACEHOLDER, host))
-    if url in asked:
-        return _bad_redirect("loop")
     return Decision(Result(Status.OK), redirect=url)
-
-
-def _bad_redirect(detail: str) -> Decision:
-    return Decision(Result(Status.REDIRECT_ERROR, detail))
 
 
 def _is_requested_range(reply: Reply, part: Slice) -> bool:

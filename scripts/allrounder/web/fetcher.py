@@ -1,13 +1,11 @@
 """Fetches photos and archives to the end: redirects, retries, per-host limits; one result each."""
 
-import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
@@ -18,12 +16,9 @@ from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
 from allrounder.web.dataset_rows import DatasetRowDownload, DatasetRows
 from allrounder.web.decisions import Decision, decide, decide_slice
-from allrounder.web.hosts import BUSY_CODES, Hosts
-from allrounder.web.policy import retry_after
+from allrounder.web.hosts import Hosts
+from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply, Request, Transfers
-
-_LONGEST_BACKOFF = 30.0
-_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True, eq=False)
@@ -67,13 +62,12 @@ class Fetcher:
         self.load = 0  # URLs submitted that have no result yet
         self._network, self._honour = network, download.honour_opt_out
         self._clock, self._rng = clock, rng or random.Random()
-        self._transfers, self._rows = Transfers(network), rows
-        self._logins = login_places(sources)
+        self._policy = NetworkPolicy.of(network, sources)
+        self._transfers, self._rows = Transfers(self._policy), rows
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
             network.min_interval,
-            network.retry_after_max,
             waits,
         )
         self._ended: list[tuple[Any, Result, Reply]] = []
@@ -128,21 +122,22 @@ class Fetcher:
         url = job.asked[-1]
         if job.row:
             return job.row.request(url, self.bounds)
-        headers, login = job.headers.get(url, ()), _place(url) in self._logins
+        headers = job.headers.get(url, ())
+        if login := self._policy.login(url, job.asked[0]):
+            headers = (*headers, f"Authorization: {login}")
         if job.archive:
             job.archive.begin()
             offset = job.archive.request_from
-            return Request(url, 0, job.archive.sink, offset, headers=headers, login=login)
+            return Request(url, 0, job.archive.sink, offset, headers=headers)
         if part := job.part:
-            return Request(url, part.size, None, part.offset, part.size, headers, login)
-        return Request(url, self.bounds.max_bytes, headers=headers, login=login)
+            return Request(url, part.size, None, part.offset, part.size, headers)
+        return Request(url, self.bounds.max_bytes, headers=headers)
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
         now, host = self._clock(), host_of(job.asked[-1])
-        asked_to_wait = retry_after(reply.headers.get(b"retry-after", ()))
-        busy = reply.code in BUSY_CODES
-        self._hosts.end(host, now, reply.code, asked_to_wait if busy else None)
+        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
+        self._hosts.end(host, now, reply.code, asked_wait)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         decision = self._decide(job, reply)
@@ -150,9 +145,9 @@ class Fetcher:
         if decision.redirect:
             job.asked.append(decision.redirect)
             self._hosts.add_later(host_of(decision.redirect), job, now)
-        elif decision.retry and job.failures < self._network.tries:
-            longest = min(_LONGEST_BACKOFF, self._network.backoff * 2**job.failures)
-            self._hosts.add_later(host, job, now + self._rng.uniform(0, longest))
+        elif decision.retry and not self._policy.is_last_try(job.failures):
+            wait = self._policy.backoff(job.failures, self._rng)
+            self._hosts.add_later(host, job, now + wait)
         else:
             self._end(job, decision.result, reply)
 
@@ -176,27 +171,6 @@ class Fetcher:
         self._ended.append(
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
-
-
-def login_places(sources: Iterable[Source]) -> frozenset[str]:
-    """Where a login of ~/.netrc may go: the sources' hosts, at the port they say or over https.
-
-    A .netrc knows no ports, and behind another one may be somebody else. Not to the Hub, which has
-    a token (rowpages.py), and to no other host that has a photo.
-    """
-    found: set[str] = set()
-    for url in filter(None, (source.login_url for source in sources)):
-        with contextlib.suppress(BadUrlError):
-            place = _place(request_url(url))
-            found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
-    return frozenset(found)
-
-
-def _place(url: str) -> str:
-    """Scheme, host and port, which is always said."""
-    parts = urlsplit(url)
-    netloc = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
-    return f"{parts.scheme}://{netloc}"
 
 
 def _final_url(job: _Job) -> str:

@@ -1,31 +1,176 @@
-"""The network policy: User-Agent, offline switch, proxies, credentials, Retry-After."""
+"""The network policy: one set of rules for photos (libcurl) and lists (requests).
+
+It reads the params and the environment; transfer.py and lists.py only carry it out.
+"""
 
 import contextlib
+import itertools
 import os
-import socket
+import random
+import re
 import sys
 import time
-from collections.abc import Collection, Iterable
+from base64 import b64encode
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import certifi
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import normalized_hosts
+from allrounder.core.urls import (
+    BadUrlError,
+    host_of,
+    is_public_address,
+    is_url,
+    normalized_hosts,
+    request_url,
+)
 from allrounder.params.schema import Network
+from allrounder.params.sources import Source, WebdatasetSource
+
+MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
+BUSY_CODES = (429, 503)
+"""The codes whose Retry-After is obeyed (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
+LOW_SPEED = 1_000
+"""Bytes a second; a transfer that stays below for `low_speed_time` seconds is ended."""
+_LONGEST_BACKOFF = 30.0  # seconds
+_PORTS = {"http": 80, "https": 443}
 
 
-def user_agent(network: Network) -> str:
-    """The User-Agent header, with the contact from the params if there is one."""
-    contact = f" (+{network.contact})" if network.contact else ""
-    return f"{PROJECT}/1.0{contact}"
+def _request_host(host: str) -> str:
+    """A host as `request_url` writes it: IPv6 addresses shortened, other scripts as IDNA."""
+    try:
+        return host_of(request_url(f"http://[{host}]/" if ":" in host else f"http://{host}/"))
+    except BadUrlError:
+        return host
+
+
+class RedirectError(ValueError):
+    """Why a redirect is not followed, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """What every request obeys. `of` makes it from the params and the environment."""
+
+    network: Network
+    ca_file: str  # or a folder of certificates
+    proxies: Mapping[str, str]  # proxy URL by scheme, or by "all"
+    no_proxy: str
+    logins: Mapping[str, str]  # Authorization header by `_place`
+    allow_private: frozenset[str]
+
+    @classmethod
+    def of(cls, network: Network, sources: Iterable[Source] = ()) -> Self:
+        """Return the policy of a run.
+
+        Raises UsageError for a proxy, a CA file or a .netrc that cannot be used; its message
+        holds no password.
+        """
+        proxies, no_proxy = _proxies()
+        logins = _logins(login_places(sources))
+        allowed = frozenset(map(_request_host, normalized_hosts(network.allow_private)))
+        return cls(network, _ca_file(), proxies, no_proxy, logins, allowed)
+
+    @property
+    def user_agent(self) -> str:
+        """The User-Agent header, with the contact from the params if there is one."""
+        contact = f" (+{self.network.contact})" if self.network.contact else ""
+        return f"{PROJECT}/1.0{contact}"
+
+    def proxy(self, url: str) -> str:
+        """Return the URL of the proxy for a request, or ''."""
+        if not self.proxies:
+            return ""
+        from requests.utils import should_bypass_proxies  # slow to import, and proxies are rare
+
+        proxy = self.proxies.get(urlsplit(url).scheme) or self.proxies.get("all", "")
+        return "" if proxy and should_bypass_proxies(url, self.no_proxy) else proxy
+
+    def may_connect(self, host: str, address: str) -> bool:
+        """Whether a request for `host` without a proxy may connect to an IP address.
+
+        A proxy is always connected to; what it connects to is its own decision.
+        """
+        return is_public_address(address) or host in self.allow_private
+
+    def login(self, url: str, first: str) -> str:
+        """Return the Authorization header from .netrc for `url`, or ''.
+
+        `first` is the URL that the request began with: a redirect to another host, or from https
+        to http, gets no login.
+        """
+        if not self.logins or host_of(url) != host_of(first):
+            return ""
+        if first.startswith("https:") and not url.startswith("https:"):
+            return ""
+        return self.logins.get(_place(url), "")
+
+    def is_last_try(self, failures: int) -> bool:
+        """Whether the request is given up after so many failures."""
+        return failures >= self.network.tries
+
+    def backoff(self, failures: int, rng: random.Random) -> float:
+        """Return the seconds to wait after a request's failure number `failures` (from 1 on)."""
+        return rng.uniform(0, min(_LONGEST_BACKOFF, self.network.backoff * 2**failures))
+
+    def asked_wait(self, code: int, retry_after_values: Iterable[bytes]) -> float | None:
+        """Return the seconds that a reply asks to wait, at most `retry_after_max`, or None."""
+        if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
+            return None
+        return min(wait, self.network.retry_after_max)
+
+
+def next_hop(target: str, asked: Sequence[str]) -> str:
+    """Return the URL that a redirect from the last URL of `asked` leads to.
+
+    Raises RedirectError when there were too many, for a loop, and for what is not asked.
+    """
+    if len(asked) > MAX_REDIRECTS:
+        raise RedirectError(f"more than {MAX_REDIRECTS} redirects")
+    try:
+        url = request_url(urljoin(asked[-1], target))
+    except BadUrlError as error:
+        raise RedirectError(f"to a bad URL: {error}") from None
+    except ValueError:
+        raise RedirectError("to a bad URL: malformed") from None
+    if url in asked:
+        raise RedirectError("loop")
+    return url
+
+
+def retry_after(values: Iterable[bytes]) -> float | None:
+    """Return the seconds of a Retry-After header, given as seconds or as a date, or None.
+
+    Source: RFC 9110, section 10.2.3. A value that cannot be parsed counts as absent.
+    """
+    for value in values:
+        text = value.decode("latin-1").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:12])
+        from email.utils import parsedate_to_datetime  # slow to import, and dates are rare
+
+        try:
+            when = parsedate_to_datetime(text).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            continue
+        return max(0.0, when - time.time())
+    return None
+
+
+# Offline
 
 
 OFFLINE_SWITCH = "ALLROUNDER_OFFLINE"
 
 
 def is_offline() -> bool:
-    """Whether nothing of the web may be asked. Raises UsageError for a value that says neither."""
+    """Whether no request may be made. Raises UsageError for a value other than 0 and 1."""
     value = os.environ.get(OFFLINE_SWITCH, "")
     if value not in ("", "0", "1"):
         raise UsageError(f"environment: {OFFLINE_SWITCH}: {value!r} is neither 0 nor 1; correct it")
@@ -46,71 +191,137 @@ def _parse_offline_flag(description: str | None) -> None:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help=f"ask nothing of the web, build from what is here; {OFFLINE_SWITCH}=1 does the same",
+        help=f"make no request, build from local files; {OFFLINE_SWITCH}=1 does the same",
     )
     if parser.parse_args().offline:
         os.environ[OFFLINE_SWITCH] = "1"
 
 
 def not_cached_error(what: str, url: str) -> DataError:
-    """What to say of a listing that would have to be asked of the web."""
+    """Return the error for a list that is needed offline and not in the cache."""
     return DataError(
         f"offline: {what}: {url} is not in .allrounder/cache; run once without {OFFLINE_SWITCH}"
     )
 
 
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-"""Those libcurl reads (and not HTTP_PROXY, which a CGI client could set).
+# Certificates and proxies
 
-Source: curl's manual page, section Environment.
-"""
+
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def _ca_file() -> str:
+    for name in _CA_VARIABLES:
+        if path := os.environ.get(name):
+            if not Path(path).exists():
+                raise UsageError(f"environment: {name}: {path}: no such file; correct it")
+            return path
+    return certifi.where()
+
+
 _PROXY_KINDS = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _PROXY_PORTS = {"https": 443}
-_DEFAULT_PROXY_PORT = 1080  # libcurl's default for the others
+_DEFAULT_PROXY_PORT = 1080  # curl's manual page, option --proxy
 
 
-def proxies() -> dict[str, tuple[str, int]]:
-    """Host and port of each proxy, by the variable that names it.
+def _proxies() -> tuple[dict[str, str], str]:
+    """The proxies by scheme, and the hosts that are asked without one.
 
-    Raises UsageError, without the address, for one of an unknown kind or that has no host, a bad
-    port or more behind it: a path, say, is the rest of a password with a slash.
+    The standard library reads the variables: lower case comes first, and HTTP_PROXY in capitals
+    is ignored where REQUEST_METHOD is set, since a CGI client could set it (CVE-2016-1000110).
     """
-    found = {}
-    for name in (*PROXY_VARIABLES, "HTTP_PROXY"):  # the last is for requests
-        if value := os.environ.get(name):
-            try:
-                parts = urlsplit(value if "://" in value else f"http://{value}")
-                host, port = (
-                    parts.hostname,
-                    parts.port or _PROXY_PORTS.get(parts.scheme, _DEFAULT_PROXY_PORT),
-                )
-            except ValueError:
-                host = None
-            more = host and (parts.path.strip("/") or parts.query or parts.fragment)
-            if not host or more or parts.scheme not in _PROXY_KINDS:
-                raise UsageError(
-                    f"environment: {name}: is no address of a proxy; write e.g. http://host:3128, "
-                    "with / : @ # ? in a password percent-encoded"
-                )
-            found[name] = host, port
-    return found
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}, ""
+    from urllib.request import getproxies_environment  # slow to import
+
+    found = getproxies_environment()
+    proxies = {
+        kind: _checked_proxy(kind, found[kind])
+        for kind in ("http", "https", "all")
+        if found.get(kind)
+    }
+    return proxies, ",".join(found.get("no", "").replace(",", " ").split())
 
 
-def proxy_addresses() -> frozenset[tuple[str, int]]:
-    """Addresses and ports of libcurl's proxies: connecting to these is always right.
+def _checked_proxy(kind: str, value: str) -> str:
+    """The proxy's URL with scheme and port.
 
-    Raises UsageError as `proxies` does.
+    Raises UsageError, without the address, for one of an unknown kind, without a host, with a bad
+    port or with a path: that may be the rest of a password with a slash.
     """
-    found: set[tuple[str, int]] = set()
-    for name, (host, port) in proxies().items():
-        if name in PROXY_VARIABLES:
-            with contextlib.suppress(OSError, UnicodeError):
-                found |= {(str(info[4][0]), port) for info in socket.getaddrinfo(host, port)}
+    url = value if "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    more = host and (parts.path.strip("/") or parts.query or parts.fragment)
+    if not host or more or parts.scheme not in _PROXY_KINDS:
+        names = (f"{kind}_proxy", f"{kind}_PROXY".upper())
+        name = next((name for name in names if os.environ.get(name) == value), names[0])
+        raise UsageError(
+            f"environment: {name}: is no address of a proxy; write e.g. http://host:3128, "
+            "with / : @ # ? in a password percent-encoded"
+        )
+    port = port or _PROXY_PORTS.get(parts.scheme, _DEFAULT_PROXY_PORT)
+    user, at, _ = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}"
+
+
+# Logins and tokens
+
+
+def login_places(sources: Iterable[Source]) -> frozenset[str]:
+    """Return where a login of .netrc may go: the sources' hosts, at the port they name or 443.
+
+    .netrc has no ports, and another port may belong to somebody else. The Hub gets a token
+    instead, and the hosts of listed photos get nothing.
+    """
+    urls = itertools.chain.from_iterable(
+        source.shards if isinstance(source, WebdatasetSource) else [source.login_url]
+        for source in sources
+    )
+    found: set[str] = set()
+    for start in {"/".join(url.split("/", 3)[:3]) for url in urls if is_url(url)}:
+        with contextlib.suppress(BadUrlError):
+            place = _place(request_url(start))
+            found |= {place, _place(f"https://{place.partition('://')[2].rpartition(':')[0]}")}
     return frozenset(found)
 
 
+def _place(url: str) -> str:
+    """Scheme, host and port of a URL, with the default port written out."""
+    parts = urlsplit(url)
+    netloc = parts.netloc if parts.port else f"{parts.netloc}:{_PORTS[parts.scheme]}"
+    return f"{parts.scheme}://{netloc}"
+
+
+def _logins(places: Collection[str]) -> dict[str, str]:
+    """The Authorization headers by place, from the file $NETRC or ~/.netrc."""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    if not places or not path.is_file():
+        return {}
+    import netrc  # rarely needed
+
+    try:
+        entries = netrc.netrc(path).hosts
+    except (netrc.NetrcParseError, UnicodeDecodeError) as error:
+        line = f"line {error.lineno}: " if isinstance(error, netrc.NetrcParseError) else ""
+        raise UsageError(f"{path}: {line}cannot be parsed; correct it") from None
+    except OSError:
+        return {}
+    hosts = {name.lower(): entry for name, entry in entries.items()}
+    found = {}
+    for place in places:
+        if entry := hosts.get(host_of(place)) or hosts.get("default"):
+            login, account, password = entry
+            pair = f"{login or account or ''}:{password or ''}".encode()
+            found[place] = f"Basic {b64encode(pair).decode()}"
+    return found
+
+
 def hub_token() -> str:
-    """The user's token, or '': HF_TOKEN, else the file that `hf auth login` writes.
+    """Return the user's token, or '': HF_TOKEN, else the file that `hf auth login` writes.
 
     Its places are huggingface_hub's (its documentation, page Environment variables): HF_TOKEN;
     the file HF_TOKEN_PATH, by default `$HF_HOME/token`; HF_HOME is `~/.cache/huggingface` by
@@ -123,7 +334,7 @@ def hub_token() -> str:
             where, text = str(path), path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return ""
-    if not all(33 <= ord(character) < 127 for character in text):
+    if not re.fullmatch(r"[!-~]*", text):
         raise UsageError(f"{where}: holds no token but other text; correct it or run hf auth login")
     return text
 
@@ -131,16 +342,19 @@ def hub_token() -> str:
 def may_send_token(url: str, location: str, allow_private: Collection[str]) -> bool:
     """Whether a request for `url` may carry the token of the source at `location`.
 
-    Only to that very scheme, host and port; and only over https, or to a host of one's own.
+    Only to that very scheme, host and port; and only over https, or to a host of allow_private.
     """
-    asked, own = _origin(url), _origin(location)
-    if asked is None or asked != own:
+    try:
+        place = _place(url.lower())
+        host = urlsplit(url).hostname or ""
+        same = place == _place(location.lower())
+    except (ValueError, KeyError):
         return False
-    return asked[0] == "https" or asked[1] in normalized_hosts(allow_private)
+    return same and (place.startswith("https:") or host in normalized_hosts(allow_private))
 
 
 def access_advice(dataset: str) -> str:
-    """What to do when the Hub refuses a dataset that one must sign in for."""
+    """Return what to do when the Hub refuses a dataset that needs an account."""
     return (
         f"accept the terms of https://huggingface.co/datasets/{dataset} there and set HF_TOKEN "
         "(or run hf auth login); it is sent over https only"
@@ -152,31 +366,3 @@ def _token_path() -> Path:
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
     named = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
     return Path(os.path.expandvars(named)).expanduser()
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        return None
-    return parts.scheme, (parts.hostname or "").lower(), port
-
-
-def retry_after(values: Iterable[bytes]) -> float | None:
-    """Seconds that a Retry-After header asks to wait, given as seconds or as a date, or None.
-
-    Source: RFC 9110, section 10.2.3. What cannot be read counts as absent.
-    """
-    for value in values:
-        text = value.decode("latin-1").strip()
-        if text.isascii() and text.isdigit():
-            return float(text[:12])
-        from email.utils import parsedate_to_datetime  # slow to import, and dates are rare
-
-        try:
-            when = parsedate_to_datetime(text).timestamp()
-        except (ValueError, TypeError, OverflowError):
-            continue
-        return max(0.0, when - time.time())
-    return None

@@ -1,6 +1,6 @@
-"""Reads a large file of this machine or of the web forwards, with flat memory.
+"""Reads a large local or remote file forwards, with flat memory.
 
-On the web it is one request; after a break, one more for the rest.
+A remote file takes one request, and after a break one more for the rest.
 """
 
 import contextlib
@@ -8,26 +8,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import requests
-
 from allrounder.core.errors import DataError
 from allrounder.core.tarreader import BLOCK, Reader, open_tar
 from allrounder.core.urls import is_url
-from allrounder.web.lists import ListClient, content_length, content_range
-
-_CHUNK = 2**16
-"""Bytes read at once; of a piece that breaks off, nothing counts."""
+from allrounder.web.lists import BrokenBodyError, ListClient, content_length, content_range
 
 
 @contextmanager
 def open_shard(shard: str, web: ListClient, what: str) -> Iterator[tuple[Reader, int | None, str]]:
-    """A reader of a shard, its size in bytes or None, and its ETag or ''.
+    """Yield a reader of a shard, its size in bytes or None, and its ETag or ''.
 
     Raises DataError that starts with `what` when it cannot be opened or read.
     """
     if is_url(shard):
         with ExitStack() as stack:
-            reader = _WebReader(shard, web, what, stack)
+            reader = _RemoteReader(shard, web, what, stack)
             yield reader.read, reader.size, reader.etag
         return
     try:
@@ -38,51 +33,52 @@ def open_shard(shard: str, web: ListClient, what: str) -> Iterator[tuple[Reader,
 
 
 def shard_etag(shard: str, web: ListClient, what: str) -> str:
-    """A shard's ETag or '', from its first bytes; DataError when the server gives no parts."""
+    """Return a shard's ETag or ''. Raises DataError when its server supports no ranges."""
     ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
-    with web.stream(shard, what, ranges, expect=(200, 206)) as response:
-        if response.status_code != 206:
+    with web.stream(shard, what, ranges, expect=(200, 206)) as reply:
+        if reply.code != 206:
             raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
-        return response.headers.get("ETag", "")
+        return reply.headers.get("ETag", "")
 
 
-class _WebReader:
-    """Reads one file of the web forwards, whatever breaks in between."""
+class _RemoteReader:
+    """Reads one remote file forwards and resumes it after breaks."""
 
     def __init__(self, url: str, web: ListClient, what: str, stack: ExitStack):
         self._url, self._web, self._what, self._stack = url, web, what, stack
-        self._position, self._rest = 0, b""  # of what has come and was not asked for yet
+        self._position, self._rest = 0, b""  # `_rest` was received and not yet read
         self._breaks = 0
         self.size: int | None = None
         self.etag = ""
         self._chunks = self._open()
 
     def read(self, position: int, size: int) -> bytes:
-        """The bytes there, fewer at the end; what lies before is passed over."""
+        """Return `size` bytes from `position` on, fewer at the end; bytes before are skipped."""
         taken = bytearray()
         while len(taken) < size:
-            passed = min(position + len(taken) - self._position, len(self._rest))
-            piece = self._rest[passed : passed + size - len(taken)]
+            skipped = min(position + len(taken) - self._position, len(self._rest))
+            piece = self._rest[skipped : skipped + size - len(taken)]
             taken += piece
-            self._position += passed + len(piece)
-            self._rest = self._rest[passed + len(piece) :]
-            if not self._rest and len(taken) < size and not self._more():
+            self._position += skipped + len(piece)
+            self._rest = self._rest[skipped + len(piece) :]
+            if not self._rest and len(taken) < size and not self._receive():
                 break
         return bytes(taken)
 
-    def _more(self) -> bool:
-        """Wait for the next piece; False at the end. Raises DataError when it breaks too often."""
+    def _receive(self) -> bool:
+        """Wait for the next chunk; False at the end. Raises DataError after too many breaks."""
         while True:
-            with contextlib.suppress(requests.RequestException):
+            with contextlib.suppress(BrokenBodyError):
                 self._rest = next(self._chunks, b"")
-                self._breaks *= not self._rest  # counted anew when it goes on
+                self._breaks *= not self._rest  # progress sets the count back
                 # A server may give less than asked for (RFC 9110, section 15.3.7).
                 if self._rest or self.size in (None, self._position):
                     return bool(self._rest)
             self._breaks += 1
-            if self._breaks >= self._web.tries:
+            if self._web.policy.is_last_try(self._breaks):
                 words = f"breaks off at byte {self._position} again and again"
                 raise DataError(f"{self._what}: {self._url}: {words}")
+            self._web.pause(self._breaks)
             self._chunks = self._open()
 
     def _open(self) -> Iterator[bytes]:
@@ -91,22 +87,22 @@ class _WebReader:
         headers = {"Accept-Encoding": "identity"}
         if self._position:
             headers["Range"] = f"bytes={self._position}-"
-        asked = self._web.stream(self._url, self._what, headers, expect=(200, 206))
-        response = self._stack.enter_context(asked)
-        encoding = response.headers.get("Content-Encoding", "identity")
+        stream = self._web.stream(self._url, self._what, headers, expect=(200, 206))
+        reply = self._stack.enter_context(stream)
+        encoding = reply.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
         if not self._position:
-            self.size = content_length(response.headers)
-            self.etag = response.headers.get("ETag", "")
-        elif response.headers.get("ETag", self.etag) != self.etag or not self._goes_on(
-            content_range(response.headers)
+            self.size = content_length(reply.headers)
+            self.etag = reply.headers.get("ETag", "")
+        elif reply.headers.get("ETag", self.etag) != self.etag or not self._continues(
+            content_range(reply.headers)
         ):
             raise DataError(f"{self._what}: {self._url}: another file after a break than before")
-        return response.iter_content(_CHUNK)
+        return reply.chunks
 
-    def _goes_on(self, place: tuple[int, int | None] | None) -> bool:
-        """Whether a partial answer is of the rest of the same file."""
+    def _continues(self, place: tuple[int, int | None] | None) -> bool:
+        """Whether a partial reply is of the rest of the same file."""
         if place is None or place[0] != self._position:
             return False
         return self.size is None or place[1] in (None, self.size)

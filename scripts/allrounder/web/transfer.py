@@ -1,6 +1,7 @@
 """Makes single HTTP requests, many at a time, with libcurl's multi interface in one event loop.
 
-One request is one hop. fetcher.py decides on redirects and retries.
+One request is one hop. Every option of libcurl that the network policy decides is set here, so
+that libcurl reads nothing from the environment. fetcher.py decides on redirects and retries.
 """
 
 import os
@@ -11,27 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import certifi
 import pycurl
 
-from allrounder.core.urls import host_of, is_public_address, normalized_hosts
-from allrounder.params.schema import Network
-from allrounder.web.policy import proxy_addresses, user_agent
+from allrounder.core.urls import host_of
+from allrounder.web.policy import LOW_SPEED, NetworkPolicy
 
 
 @dataclass(slots=True)
 class Reply:
-    """What came back: libcurl's error (0: none), the HTTP code, headers we use, the body."""
+    """One HTTP response: libcurl's error (0: none), the code, the headers we use, the body."""
 
     error: int = 0
-    words: str = ""  # libcurl's, of the error
+    words: str = ""  # libcurl's text about the error
     code: int = 0
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0  # of the body so far
     refused: bool = False  # the address was not public
     over: bool = False  # the body was longer than it may be
-    stopped: bool = False  # the sink had enough
+    stopped: bool = False  # the sink returned False
     raised: BaseException | None = None  # by the sink
 
     @property
@@ -43,16 +42,15 @@ class Reply:
 
 
 Sink = Callable[[Reply, bytes], bool]
-"""Takes a piece of a body as it comes, with the reply so far; False ends the transfer."""
+"""Takes a chunk of a body and the reply so far; returns False to end the transfer."""
 
 
 @dataclass(slots=True)
 class Request:
     """One request to make; `sink` takes the body instead of `Reply.body`.
 
-    With a `size`, only so many bytes from `offset` on are asked for; else all from there on.
-    `headers` are lines of this request alone: what they hold goes to no other. `login` says
-    whether it may carry what ~/.netrc has for the host.
+    It asks for `size` bytes from `offset` on, with size 0 for all from there on. `headers` are
+    lines of this request alone, among them its login or token.
     """
 
     url: str
@@ -61,54 +59,52 @@ class Request:
     offset: int = 0
     size: int = 0
     headers: tuple[str, ...] = ()
-    login: bool = False
 
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """All but its URL that a handle is set up for."""
-        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers, self.login
+    def kind(self, proxy: str) -> tuple[object, ...]:
+        """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
+        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers, proxy
 
 
 _BUFFER = 256 * 2**10
-_LOW_SPEED = 1_000  # bytes a second
 _HEADERS = frozenset(
     (
         *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified"),
         *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
     )
 )
-_NETRC = {False: pycurl.NETRC_IGNORED, True: pycurl.NETRC_OPTIONAL}
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
 
 
 class _Handle:
     """A reusable easy handle and the request it is busy with."""
 
-    def __init__(
-        self, network: Network, allowed: frozenset[str], proxies: frozenset[tuple[str, int]]
-    ):
+    def __init__(self, policy: NetworkPolicy):
         self.request = Request("", 0)
         self.reply = Reply()
         self.token: Any = None
         self._set_up_for: tuple[object, ...] = ()
-        self._allowed, self._proxies = allowed, proxies
-        self._network = network
+        self._policy, self._proxy, network = policy, "", policy.network
         self.curl = curl = pycurl.Curl()
-        netrc = os.environ.get("NETRC")  # requests reads it by itself
+        ca_file, is_folder = os.fsencode(policy.ca_file), Path(policy.ca_file).is_dir()
+        if is_folder:  # or libcurl's own file would hold as well
+            curl.unsetopt(pycurl.CAINFO)
+            curl.unsetopt(pycurl.PROXY_CAINFO)
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.BUFFERSIZE, _BUFFER),
             (pycurl.CONNECTTIMEOUT_MS, int(1000 * network.connect_timeout)),
-            (pycurl.LOW_SPEED_LIMIT, _LOW_SPEED),
+            (pycurl.LOW_SPEED_LIMIT, LOW_SPEED),
             (pycurl.LOW_SPEED_TIME, network.low_speed_time),
-            (pycurl.USERAGENT, user_agent(network)),
-            (pycurl.CAINFO, os.fsencode(os.environ.get("SSL_CERT_FILE") or certifi.where())),
+            (pycurl.USERAGENT, policy.user_agent),
+            (pycurl.CAPATH if is_folder else pycurl.CAINFO, ca_file),
+            (pycurl.PROXY_CAPATH if is_folder else pycurl.PROXY_CAINFO, ca_file),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.NOPROXY, ""),  # the policy decides; libcurl would read no_proxy
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.OPENSOCKETFUNCTION, self._open_socket),
-            *([(pycurl.NETRC_FILE, os.fsencode(Path(netrc).expanduser()))] if netrc else ()),
         ):
             curl.setopt(option, value)
 
@@ -116,17 +112,19 @@ class _Handle:
         """Set up the handle for a request."""
         self.token, self.request, self.reply = token, request, Reply()
         self.curl.setopt(pycurl.URL, request.url)
-        if (kind := request.kind) != self._set_up_for:  # photos are nearly all alike
+        self._proxy = self._policy.proxy(request.url)
+        if (kind := request.kind(self._proxy)) != self._set_up_for:  # photos are nearly all alike
             self._set_up(request)
             self._set_up_for = kind
 
     def _set_up(self, request: Request) -> None:
         whole, plain = request.sink is None, request.sink is None and not request.size
+        timeout = int(1000 * self._policy.network.total_timeout)
+        self.curl.setopt(pycurl.PROXY, self._proxy)  # "": none
         self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
-        self.curl.setopt(pycurl.TIMEOUT_MS, int(1000 * self._network.total_timeout) if whole else 0)
+        self.curl.setopt(pycurl.TIMEOUT_MS, timeout if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
-        self.curl.setopt(pycurl.NETRC, _NETRC[request.login])
         if request.offset or request.size:
             last = request.offset + request.size - 1 if request.size else ""
             self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
@@ -162,12 +160,7 @@ class _Handle:
     def _open_socket(self, purpose: int, address: Any) -> Any:
         """Refuse addresses that are not public, at the moment of connecting (no DNS rebinding)."""
         family, kind, protocol, place = address
-        host = host_of(self.request.url)
-        if (
-            is_public_address(place[0])
-            or host in self._allowed
-            or tuple(place[:2]) in self._proxies
-        ):
+        if self._proxy or self._policy.may_connect(host_of(self.request.url), place[0]):
             return socket.socket(family, kind, protocol)
         self.reply.refused = True
         return pycurl.SOCKET_BAD
@@ -176,10 +169,8 @@ class _Handle:
 class Transfers:
     """The requests in flight."""
 
-    def __init__(self, network: Network):
-        self._network = network
-        self._allowed = normalized_hosts(network.allow_private)
-        self._proxies = proxy_addresses()
+    def __init__(self, policy: NetworkPolicy):
+        self._policy, network = policy, policy.network
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, network.connections)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, network.per_host)
@@ -189,14 +180,12 @@ class Transfers:
 
     @property
     def in_flight(self) -> int:
-        """How many requests are under way."""
+        """The number of requests in flight."""
         return len(self._busy)
 
     def start(self, token: Any, request: Request) -> None:
         """Start a request; `token` comes back with its reply."""
-        handle = (
-            self._idle.pop() if self._idle else _Handle(self._network, self._allowed, self._proxies)
-        )
+        handle = self._idle.pop() if self._idle else _Handle(self._policy)
         handle.prepare(token, request)
         self._busy[handle.curl] = handle
         self._multi.add_handle(handle.curl)
@@ -221,7 +210,7 @@ class Transfers:
         return ended
 
     def close(self) -> None:
-        """Hang up everything."""
+        """Close all connections."""
         for curl in self._busy:
             self._multi.remove_handle(curl)
             curl.close()

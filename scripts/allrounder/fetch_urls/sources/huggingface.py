@@ -21,7 +21,7 @@ from allrounder.core.text import one_line
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
 from allrounder.web.lists import ApiReply, ListClient
-from allrounder.web.policy import access_advice, hub_token, may_send_token
+from allrounder.web.policy import access_advice, hub_token
 
 PAGE = 100
 """Rows of a /filter page at most: https://huggingface.co/docs/dataset-viewer/filter."""
@@ -37,8 +37,6 @@ class DatasetViewer:
         self.revision: str | None = None  # of the dataset, as the rows' pages give it
         self._source, self._web = source, web
         self._token = hub_token()
-        may = may_send_token(source.location, source.location, web.allow_private)
-        self._sent = self._token if may else ""
 
     def splits(self) -> list[str]:
         """`config/split` of every split. Raises DataError as `_get` does."""
@@ -90,7 +88,7 @@ class DatasetViewer:
         Raises DataError when it cannot be reached or answers anything else.
         """
         url = api_url(self._source, call, **more)
-        answer = self._web.api_reply(url, self.what, self._sent)
+        answer = self._web.api_reply(url, self.what, self._token)
         if self._token:  # no part of a reply may repeat it, not even a column's name
             answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
