@@ -20,7 +20,7 @@ def main() -> None:
     """Parse arguments, list candidates, write tables."""
     parse_stage_args(__doc__)
     params = load_params()
-    with stage_lock("fetch_urls"):  # two runs must not share the cache
+    with stage_lock("fetch_urls"):  # this protects the cache too
         pinned = pinned_candidates(params)
         new = [wnid for wnid in params.classes if wnid not in pinned]
         known, files = dict(pinned), local_states(params.sources, params.classes)

@@ -144,7 +144,7 @@ def test_a_class_may_be_named_by_its_mid(
     bucket.paths()
     with pytest.raises(DataError, match=f"class {HUSKY}: no candidate from source open-images"):
         listed(bucket, (HUSKY, CAT))
-    assert f"no class of Open Images is known for {HUSKY}" in capsys.readouterr().err
+    assert f"Open Images has no known class for {HUSKY}" in capsys.readouterr().err
 
 
 def test_nothing_is_asked_when_no_class_is_known(bucket: Bucket) -> None:
