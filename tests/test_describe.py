@@ -157,7 +157,7 @@ def test_the_cards_figures_are_the_tables_own(dataset: Path) -> None:
         [next(Path(r.file).parts[1] for r in rows if r.wnid == wnid), wnid] for wnid in CLASSES
     ]
     assert sum(int(cell) for cell in classes[-1][4:]) == len(rows)
-    assert origins[1:] == [["folder", "files that were here", str(len(rows))]]
+    assert origins[1:] == [["folder", "local files", str(len(rows))]]
     data = dataset.parent
     for table, folder, kind in ((raw, "raw", RawRow), (clean, "clean", CleanRow)):
         fates = Counter(status(data / folder, kind))

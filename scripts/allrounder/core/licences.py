@@ -1,7 +1,4 @@
-"""Gives licences one normal form, so that URLs and names of the same licence are the same text.
-
-Not for what a licence allows, and not for whose licence a photo has: that is origins.py.
-"""
+"""Converts the URLs and names of licences to one normal form, so that they can be compared."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -10,31 +7,21 @@ from urllib.parse import urlsplit
 from allrounder.core.text import did_you_mean
 
 UNKNOWN = "unknown"
-"""The normal form of no licence: the source names none."""
+"""The normal form of a missing licence."""
 
 OTHERS = (
     "apache-2.0", "bsd-2-clause", "bsd-3-clause", "c-uda", "cdla-permissive-1.0",
     "cdla-permissive-2.0", "cdla-sharing-1.0", "etalab-2.0", "gfdl", "mit", "odbl", "odc-by",
     "pddl", "unlicense", "wtfpl",
 )  # fmt: skip
-"""Names, other than Creative Commons', that may be listed: those of the Hugging Face hub.
+"""Names of other licences that params.yaml may list: those of the Hugging Face hub.
 
 Source: https://huggingface.co/docs/hub/repositories-licenses
 """
 
 _TERMS = (
-    "by",
-    "by-sa",
-    "by-nd",
-    "by-nc",
-    "by-nc-sa",
-    "by-nc-nd",
-    "sa",
-    "nd",
-    "nc",
-    "nc-sa",
-    "nd-nc",
-)
+    "by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd", "sa", "nd", "nc", "nc-sa", "nd-nc",
+)  # fmt: skip
 _VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 _PUBLIC = {"zero": "cc0", "mark": "cc-pdm"}
 _CC_URL = re.compile(
@@ -42,22 +29,22 @@ _CC_URL = re.compile(
     r"(?:/(?!deed|rdf)([a-z]{2,8}))?(?:/(?:deed|legalcode|rdf)[^/]*)?/?(?:[?#].*)?"
 )
 _CC_NAME = re.compile(r"(cc-?0|(?:cc-)?pdm)(?:-1\.0)?|(?:cc-)?([a-z-]+)-(\d\.\d)(?:-([a-z]{2,8}))?")
-_WORDS = (
+_ABBREVIATIONS = (
     ("creative-commons", "cc"), ("cc-cc", "cc"), ("attribution", "by"),
     ("non-?commercial", "nc"), ("no-?deriv(?:ative)?s?(?:-works)?", "nd"), ("share-?alike", "sa"),
     ("public-domain-mark", "pdm"), ("(?:cc-)?(?:zero|public-domain-dedication)", "cc0"),
     ("-(?:unported|generic|international|universal|licen[cs]e)", ""),
 )  # fmt: skip
-"""Long words in Creative Commons' names, and what short names have for them."""
+"""Patterns of words in long names of Creative Commons licences, and their abbreviations."""
 
 
 def normal(text: str) -> str:
-    """The normal form of a licence's URL or name; `unknown` for none.
+    """Return the normal form of a licence's URL or name; `unknown` for an empty text.
 
     A Creative Commons licence becomes its SPDX identifier in lower case (`cc-by-2.0`, `cc0-1.0`,
-    `cc-by-sa-2.0-uk`), whatever its scheme, final slash, `deed` or `legalcode`, or spelling.
-    Another URL loses its scheme, fragment and final slash; other text only its upper case and
-    repeated spaces. Sources: https://creativecommons.org/licenses/list.en,
+    `cc-by-sa-2.0-uk`), independent of spelling, scheme, final slash, `deed` and `legalcode`.
+    Another URL loses its scheme, fragment and final slash; other text is only lower-cased and its
+    spaces are collapsed. Sources: https://creativecommons.org/licenses/list.en,
     https://spdx.org/licenses/
     """
     plain = " ".join(text.split()).casefold()
@@ -65,13 +52,13 @@ def normal(text: str) -> str:
 
 
 def listed(name: str) -> str:
-    """The normal form of a licence in params.yaml.
+    """Return the normal form of a licence in params.yaml.
 
-    Raises ValueError for what is neither a URL nor a known name, with what to do.
+    Raises ValueError, with advice, for a text that is neither a URL nor a known name.
     """
     form = normal(name)
     if form == UNKNOWN and name.strip().lower() != UNKNOWN:
-        raise ValueError("an empty licence; write unknown for photos whose source names none")
+        raise ValueError("an empty licence; write unknown for photos whose source states none")
     if address(form) or form in OTHERS or form == UNKNOWN:
         return form
     if form.startswith("//") and not form.startswith("//creativecommons.org"):
@@ -88,19 +75,19 @@ def listed(name: str) -> str:
 
 
 def accepted(names: Iterable[str] | None) -> frozenset[str] | None:
-    """The normal forms of `clean.licenses`; None: all licences will do."""
+    """Return the normal forms of `clean.licenses`; None accepts all licences."""
     return None if names is None else frozenset(map(listed, names))
 
 
 def refused(text: str, forms: Collection[str] | None) -> str:
-    """The normal form of a source's licence if it is none of `accepted`'s forms, else ''."""
+    """Return the normal form of a photo's licence if `forms` does not contain it, else ''."""
     if forms is None or (form := normal(text)) in forms:
         return ""
     return form
 
 
 def address(form: str) -> str:
-    """The URL of a Creative Commons licence in normal form, or ''."""
+    """Return the URL of a Creative Commons licence in normal form, or ''."""
     if form in ("cc0-1.0", "cc-pdm-1.0"):
         kind = "zero" if form == "cc0-1.0" else "mark"
         return f"https://creativecommons.org/publicdomain/{kind}/1.0/"
@@ -113,7 +100,7 @@ def address(form: str) -> str:
 
 
 def title(form: str) -> str:
-    """A licence in normal form as people write it: `CC BY-SA 2.0 UK`; other text as it is."""
+    """Return a Creative Commons licence as usually written, `CC BY-SA 2.0 UK`; others unchanged."""
     if not address(form):
         return form
     head, rest = form.split("-", 1)
@@ -133,8 +120,8 @@ def _cc_of_url(plain: str) -> str:
 
 def _cc_of_name(plain: str) -> str:
     short = re.sub(r"[\s_/-]+", "-", plain)
-    for long, word in _WORDS:
-        short = re.sub(long, word, short)
+    for long, abbreviation in _ABBREVIATIONS:
+        short = re.sub(long, abbreviation, short)
     found = _CC_NAME.fullmatch(short.strip("-"))
     if not found:
         return ""
@@ -144,7 +131,7 @@ def _cc_of_name(plain: str) -> str:
 
 
 def _cc(terms: str, version: str, port: str | None = None) -> str:
-    terms = "by-nc-nd" if terms == "by-nd-nc" else terms  # as version 1.0 had it
+    terms = "by-nc-nd" if terms == "by-nd-nc" else terms  # the order in version 1.0
     if terms not in _TERMS or version not in _VERSIONS:
         return ""
     return f"cc-{terms}-{version}" + (f"-{port}" if port else "")

@@ -156,15 +156,18 @@ def chart(bars: Bars, *, standalone: bool) -> str:
         pieces = [(at, totals[at], count) for at, count in enumerate(counts) if count]
         series.append({"name": _label(name), "pieces": pieces})
         totals = [before + count for before, count in zip(totals, counts, strict=True)]
+    labels = [_label(label) for label in bars.labels]
+    characters = max(map(len, labels)) + 2 * len(f"{max(totals):,}")  # beside the longest bar
+    steps = min(5, max(2, (52 - characters) // len(f"{max(totals):,} "))) if bars.horizontal else 5
     colours = dict(reversed(_COLOUR.findall(_text("style.css"))))  # the first ones: the light ones
     return (
         _environment()
         .get_template("bars.svg")
         .render(
-            labels=[_label(label) for label in bars.labels],
+            labels=labels,
             series=series,
             totals=totals,
-            ticks=[tick for tick in nice_ticks(0, max(totals), 5) if tick <= max(totals)],
+            ticks=[tick for tick in nice_ticks(0, max(totals), steps) if tick <= max(totals)],
             horizontal=bars.horizontal,
             standalone=standalone,
             colours=colours if standalone else {name: f"var(--{name})" for name in colours},

@@ -1,7 +1,6 @@
-"""Writes the dataset card, README.md: YAML for the Hugging Face hub, then words and tables.
+"""Writes the dataset card, README.md: YAML for the Hugging Face hub, then text and tables.
 
-Not for programs that want the records: that is croissant.py. What comes from the web (hosts,
-licences) is escaped, and nothing in it tells when or where it was built.
+Texts from the web (hosts, licences) are escaped. The same dataset gives the same card.
 """
 
 import re
@@ -16,32 +15,31 @@ from allrounder.core import licences
 from allrounder.core.files import atomic_write
 from allrounder.core.text import PROJECT
 from allrounder.params.schema import Params
-from allrounder.split import attribution
 from allrounder.split.facts import CITATIONS, LIMITS, REASONS, DatasetFacts, citation, summary
 
 FILE = "README.md"
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 80
-"""Characters of a text from the web that the card shows at most."""
+"""Characters of a text from the web, at most."""
 
 _HUB_CC = (
     "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
     "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0",
     "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
 )  # fmt: skip
-"""Creative Commons' licences that the hub has a name for; see licences.OTHERS for the source."""
+"""Creative Commons licences that the hub has a name for; see licences.OTHERS for the source."""
 _HUB_SPLITS = {"val": "validation"}
 
 
-def write(out: Path, params: Params, facts: DatasetFacts, version: str, credited: bool) -> None:
-    """Write README.md into `out`; `credited`: ATTRIBUTION.csv is beside it."""
+def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribution: str) -> None:
+    """Write README.md into `out`; `attribution` is the file of the credits, or ''."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # it is Markdown and not HTML: see `escaped`
+        autoescape=False,  # the card is Markdown: see `escaped`
     )
     environment.filters |= {"md": escaped, "n": "{:,}".format}
     text = environment.get_template("card.md.j2").render(
@@ -52,9 +50,9 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, credited
         kfold=params.split.kfold,
         accepted=[licences.title(licences.listed(one)) for one in params.clean.licenses or ()],
         summary=summary(facts),
-        folders=_folders(facts),
+        counts=_counts(facts),
         licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
-        attribution=attribution.FILE if credited else "",
+        attribution=attribution,
         reasons=REASONS,
         limits=LIMITS,
         citations=(citation(facts, version), *CITATIONS),
@@ -64,7 +62,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, credited
 
 
 def escaped(text: str) -> str:
-    """A text from the web as plain words of Markdown, in one line and not too long.
+    """Return a text from the web as one line of Markdown without markup, cut at LONGEST.
 
     Source: CommonMark 0.31, 2.4: any ASCII punctuation may be escaped by a backslash.
     """
@@ -75,21 +73,21 @@ def escaped(text: str) -> str:
 
 
 def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
-    """What the hub and `datasets.load_dataset` read of the card.
+    """Return the metadata for the hub and `datasets.load_dataset`.
 
     Source: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
     """
     configs: list[dict[str, Any]] = []
     infos: list[dict[str, Any]] = []
-    for config, sides in _configs(facts, params.split.kfold).items():
+    for config, splits in _configs(facts, params.split.kfold).items():
         chosen = {} if configs else {"default": True}
-        files = [{"split": split, "path": f"{place}/**"} for split, (place, *_) in sides.items()]
+        files = [{"split": split, "path": f"{place}/**"} for split, (place, *_) in splits.items()]
         configs.append(
             {"config_name": config} | chosen | {"drop_labels": False, "data_files": files}
         )
         counts = [
             {"name": split, "num_bytes": size, "num_examples": count}
-            for split, (_, count, size) in sides.items()
+            for split, (_, count, size) in splits.items()
         ]
         infos.append({"config_name": config, "features": _features(facts), "splits": counts})
     return {
@@ -106,45 +104,45 @@ def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _features(facts: DatasetFacts) -> list[dict[str, Any]]:
-    """What a row holds; new each time, for YAML writes the same object twice as an alias."""
+    """Return the columns; a new object each time, or YAML would write an alias."""
     names = sorted({one.folder for one in facts.classes})
     label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
     return [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]
 
 
 def size_category(photos: int) -> str:
-    """The hub's words for a number of photos."""
+    """Return the hub's name for a number of photos."""
     bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
     bounds |= {10_000_000: "1M<n<10M", 100_000_000: "10M<n<100M"}
-    return next((words for bound, words in bounds.items() if photos < bound), "100M<n<1B")
+    return next((name for bound, name in bounds.items() if photos < bound), "100M<n<1B")
 
 
 def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
-    """For each config, its splits on the hub: folder, number of photos, bytes."""
-    sides = {side: (count, facts.bytes[side]) for side, count in facts.splits.items()}
+    """Return for each config its splits on the hub: folder, number of photos, bytes."""
+    own = {name: (count, facts.bytes[name]) for name, count in facts.splits.items()}
     if not kfold:
-        return {"default": {_HUB_SPLITS.get(side, side): (side, *n) for side, n in sides.items()}}
+        return {"default": {_HUB_SPLITS.get(name, name): (name, *n) for name, n in own.items()}}
     total = sum(facts.bytes.values())
     return {
         fold: {
             "train": (f"{fold}/train", facts.photos - count, total - size),
             "validation": (f"{fold}/val", count, size),
         }
-        for fold, (count, size) in sides.items()
+        for fold, (count, size) in own.items()
     }
 
 
 def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
-    """All licences as the hub calls them; `other` for those it has no name for."""
+    """Return all licences by the hub's names; `other` for those without one."""
     named = {*_HUB_CC, *licences.OTHERS, licences.UNKNOWN}
     found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
     other = {"license_name": "by-photo"} if "other" in found else {}
     return {"license": found[0] if len(found) == 1 else found} | other
 
 
-def _folders(facts: DatasetFacts) -> dict[str, Counter[str]]:
-    """Photos of each class by split."""
+def _counts(facts: DatasetFacts) -> dict[str, Counter[str]]:
+    """Return the photos of each class by split."""
     return {
-        one.key: Counter({side: facts.by_class[one.key, side] for side in facts.splits})
+        one.key: Counter({name: facts.by_class[one.key, name] for name in facts.splits})
         for one in facts.classes
     }

@@ -1,7 +1,6 @@
 """Describes the dataset for programs, in croissant.json: Croissant 1.1, as mlcroissant reads it.
 
-Not for people: that is the dataset card (card.py). The facts that only who publishes the dataset
-knows (url, creator, datePublished) are theirs to add.
+Whoever publishes the dataset adds url, creator and datePublished.
 """
 
 import hashlib
@@ -47,41 +46,41 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html, appen
 
 _MANIFEST = {
     "sha256": "SHA-256 of the file",
-    "wnid": "the class: an ImageNet synset",
-    "label": "the class's name",
-    "voc": "the Pascal VOC label that the class stands for",
-    "synset": "the photo's own synset: the class's, or one below it",
-    "image_id": "the photo's id in its class",
-    "url": "where the photo was fetched",
-    "source": "the kind of source that listed it",
+    "wnid": "the class key: an ImageNet synset, with + for its whole subtree",
+    "label": "name of the class",
+    "voc": "Pascal VOC label of the class",
+    "synset": "synset of the photo: that of the class, or one below it",
+    "image_id": "id of the photo in its class",
+    "url": "where the photo was downloaded from",
+    "source": "kind of the source that listed the photo",
     "width": "in pixels",
     "height": "in pixels",
-    "license": "as the source names it",
-    "author": "as the source names them",
-    "title": "as the source names it",
-    "landing_url": "the page that shows the photo",
+    "license": "as stated by the source",
+    "author": "as stated by the source",
+    "title": "as stated by the source",
+    "landing_url": "web page that shows the photo",
 }
 _CLASSES = {
-    "class_index": "place of the class in the params, from 0",
-    "folder": "the class's folder in each split",
-    "wnid": "ImageNet synset",
-    "label": "WordNet's first name of it",
-    "voc": "the Pascal VOC label that it stands for",
-    "ilsvrc_index": "place among the ILSVRC 2012 thousand, from 0",
-    "voc_index": "place among Pascal VOC's twenty labels, from 0",
+    "class_index": "position of the class in the params, from 0",
+    "folder": "folder of the class in each split",
+    "wnid": "class key: an ImageNet synset, with + for its whole subtree",
+    "label": "first name of the synset in WordNet",
+    "voc": "Pascal VOC label of the class",
+    "ilsvrc_index": "class index in ILSVRC 2012, from 0",
+    "voc_index": "position in Pascal VOC's twenty labels, from 0",
 }
 _INTEGERS = {"width", "height", "class_index", "ilsvrc_index", "voc_index"}
 
 
 def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
-    """Write croissant.json into `out`, where manifest.csv and classes.csv must be by now."""
+    """Write croissant.json into `out`, which must contain manifest.csv and classes.csv."""
     with atomic_write(out / FILE) as file:
         json.dump(metadata(out, params, facts, version), file, indent=2, ensure_ascii=False)
         file.write("\n")
 
 
 def metadata(out: Path, params: Params, facts: DatasetFacts, version: str) -> Json:
-    """The dataset as a Croissant document: `photos`, `classes` and `splits`."""
+    """Return the dataset as a Croissant document: `photos`, `classes` and `splits`."""
     manifest, classes = (_table(out / name) for name in ("manifest.csv", "classes.csv"))
     return {
         "@context": _CONTEXT,
@@ -100,7 +99,7 @@ def metadata(out: Path, params: Params, facts: DatasetFacts, version: str) -> Js
 
 
 def _licence(form: str) -> str:
-    """A licence's URL if it has one; its normal form has lost the scheme."""
+    """Return a licence's URL if it has one; the normal form has no scheme."""
     return licences.address(form) or (f"https:{form}" if form.startswith("//") else form)
 
 
@@ -118,7 +117,7 @@ def _table(path: Path) -> Json:
 
 
 def _photo_files(params: Params) -> Json:
-    """Every photo once: of folds, their val."""
+    """Return the set of files with every photo once: for folds, their val."""
     return {
         "@type": "cr:FileSet",
         "@id": "photo-files",
@@ -156,18 +155,20 @@ def _classes() -> Json:
 
 
 def _photos() -> Json:
-    """Each file with its row of the manifest."""
+    """Return the record set of the photos: each file with its row of the manifest."""
     files, rows = {"fileSet": {"@id": "photo-files"}}, {"fileObject": {"@id": "manifest.csv"}}
     path = files | {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": "(.+)"}}
-    file = _field("photos", "file", description="path in the dataset's folder") | {
-        "source": path,  # the transform makes it text, which mlcroissant can join
+    file = _field("photos", "file", description="path in the dataset") | {
+        "source": path,  # the transform turns it into text, which mlcroissant can join
         "references": rows | {"extract": {"column": "file"}},
     }
     image = _field("photos", "image", "sc:ImageObject") | {
         "source": files | {"extract": {"fileProperty": "content"}}
     }
     index, split = _columns(
-        "photos", "manifest.csv", {"class_index": "the class", "split": "or the fold it is val of"}
+        "photos",
+        "manifest.csv",
+        {"class_index": "index of the class", "split": "or the fold whose val has the photo"},
     )
     index |= {"references": {"field": {"@id": "classes/class_index"}}}
     split |= {"references": {"field": {"@id": "splits/name"}}}

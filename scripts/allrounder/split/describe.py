@@ -2,22 +2,78 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from allrounder.core import licences
 from allrounder.core.paths import Stages
 from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import write_csv
 from allrounder.params.schema import Params
-from allrounder.split import attribution, card, croissant
+from allrounder.split import card, croissant
 from allrounder.split.facts import count_facts
+
+ATTRIBUTION = "ATTRIBUTION.csv"
+_FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
 
 
 def describe(params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]) -> None:
-    """Describe the dataset in `out`, with nothing but what is in it and in the stages' tables.
+    """Describe the dataset in `out` by its own files and the stages' tables only.
 
-    A version is told by the first 12 hex digits of the SHA-256 of manifest.csv.
+    The version is the first 12 hex digits of the SHA-256 of manifest.csv.
     """
     version = hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest()[:12]
-    known = count_facts(params, stages, out, manifest)
-    credited = attribution.write(out, manifest)
-    card.write(out, params, known, version, credited)
-    croissant.write(out, params, known, version)
+    facts = count_facts(params, stages, out, manifest)
+    attribution = ATTRIBUTION if write_attribution(out, manifest) else ""
+    card.write(out, params, facts, version, attribution)
+    croissant.write(out, params, facts, version)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A row: title, author, source and licence ("TASL"), as far as the photo's source has them.
+
+    Source: https://wiki.creativecommons.org/wiki/Recommended_practices_for_attribution
+    """
+
+    file: str
+    title: str
+    author: str
+    license: str
+    license_url: str
+    landing_url: str
+    url: str
+
+
+def write_attribution(out: Path, manifest: Sequence[ManifestRow]) -> bool:
+    """Write a row for each photo with an author or a licence; return whether there is any.
+
+    Creative Commons licences with BY ask for this. Without a row no file is written.
+    """
+    credits = [_credit(row) for row in manifest if row.author or row.license]
+    if credits:
+        write_csv(out / ATTRIBUTION, Credit, credits)
+    return bool(credits)
+
+
+def _credit(row: ManifestRow) -> Credit:
+    form = licences.normal(row.license)
+    address = licences.address(form)
+    stated = row.license if row.license.startswith(("http://", "https://")) else ""
+    return Credit(
+        row.file,
+        _no_formula(row.title),
+        _no_formula(row.author),
+        licences.title(form) if address else _no_formula(row.license),
+        address or stated,
+        _no_formula(row.landing_url),
+        _no_formula(row.url),
+    )
+
+
+def _no_formula(text: str) -> str:
+    """Quote a text that a spreadsheet would evaluate as a formula.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{text}" if text.startswith(tuple(_FORMULA)) else text

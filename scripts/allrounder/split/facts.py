@@ -16,14 +16,14 @@ from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 
 HOSTS, LICENCES = 10, 30
-"""So many hosts of each kind of source, and licences, are named; the rest is counted together."""
+"""Hosts of each kind of source, and licences, named at most; the others are counted together."""
 LONGEST = 80
-"""Characters of a licence's normal form that are told: some sources give its whole text."""
+"""Characters of a licence's normal form at most: some sources give its whole text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A kind of source, a host ('' for files on the builder's disk), and its photos."""
+    """A kind of source, a host ('' for local files), and its photos."""
 
     source: str
     host: str
@@ -32,15 +32,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What there is to tell of a dataset."""
+    """The counts that describe a dataset."""
 
     classes: tuple[DatasetClass, ...]
     photos: int
     splits: dict[str, int]
     bytes: dict[str, int]  # by split
-    by_class: Counter[tuple[str, str]]  # (wnid, split): photos
+    by_class: Counter[tuple[str, str]]  # (class key, split): photos
     origins: tuple[Origin, ...]
-    licences: dict[str, int]  # normal form, or other: photos, the most frequent first
+    licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
     raw: dict[Status, int]
     clean: dict[Status, int]
@@ -50,15 +50,15 @@ def count_facts(
     params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]
 ) -> DatasetFacts:
     """Count the dataset in `out`. Raises DataError when a stage's table is damaged."""
-    sides = Counter(row.split for row in manifest)
+    splits = Counter(row.split for row in manifest)
     sizes: Counter[str] = Counter()
     for row in manifest:
         sizes[row.split] += (out / row.file).stat().st_size
     return DatasetFacts(
         classes=tuple(dataset_classes(params)),
         photos=len(manifest),
-        splits={side: sides[side] for side in split_names(params.split)},
-        bytes={side: sizes[side] for side in split_names(params.split)},
+        splits={name: splits[name] for name in split_names(params.split)},
+        bytes={name: sizes[name] for name in split_names(params.split)},
         by_class=Counter((row.wnid, row.split) for row in manifest),
         origins=tuple(_origins(manifest)),
         licences=_licences(manifest),
@@ -101,56 +101,57 @@ def _status_counts(
     params: Params, folder: Path, kind: type[RawRow] | type[CleanRow]
 ) -> dict[Status, int]:
     counts = Counter(
-        row.status for wnid in params.classes for row in read_csv(folder / f"{wnid}.csv", kind)
+        row.status for key in params.classes for row in read_csv(folder / f"{key}.csv", kind)
     )
-    del counts[Status.ARCHIVE]  # no candidate
+    del counts[Status.ARCHIVE]  # not a candidate
     return {status: counts[status] for status in Status if counts[status]}
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:
-    """By falling count, then by name: the same order whatever came first."""
+    """Sort by falling count, then by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 REASONS = {
-    Status.OK: "taken",
-    Status.UNUSED: "not needed: the class was full before",
-    Status.DUPLICATE: "the same bytes as one taken before in its class",
-    Status.BAD_URL: "no URL that may be asked",
+    Status.OK: "downloaded",
+    Status.ARCHIVE: "an archive that was read, not a photo",
+    Status.UNUSED: "not requested: the class was full",
+    Status.DUPLICATE: "the same bytes as another photo of its class",
+    Status.BAD_URL: "not a valid URL or path",
     Status.BLOCKED: "leads to a private address",
-    Status.HTTP_ERROR: "refused or gone",
+    Status.HTTP_ERROR: "the server answered with an error",
     Status.NO_ACCESS: "needs a login or a token",
     Status.TIMEOUT: "no answer in time",
-    Status.CONNECTION_ERROR: "no connection",
-    Status.REDIRECT_ERROR: "redirected to nowhere",
-    Status.TOO_LARGE: "a file beyond the bound",
-    Status.TRUNCATED: "cut off",
-    Status.EMPTY: "an empty file",
-    Status.NOT_IMAGE: "no image",
+    Status.CONNECTION_ERROR: "no connection to the server",
+    Status.REDIRECT_ERROR: "a redirect that is broken or endless",
+    Status.TOO_LARGE: "the file is larger than the limit",
+    Status.TRUNCATED: "the file is incomplete",
+    Status.EMPTY: "the file is empty",
+    Status.NOT_IMAGE: "the file is not an image",
+    Status.OPTED_OUT: "the server does not allow this use (X-Robots-Tag)",
     Status.ARCHIVE: "an archive that was read, which is no photo itself",
-    Status.OPTED_OUT: "its host says that it is not for such use (X-Robots-Tag)",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
     Status.KEPT: "in this dataset",
-    Status.SURPLUS: "good, but the class was full",
-    Status.CORRUPT: "does not decode to its end",
-    Status.EXACT_DUPLICATE: "the same as a better one of its class",
-    Status.NEAR_DUPLICATE: "nearly the same as a better one of its class",
-    Status.CROSS_CLASS: "in two classes, so nobody knows whose it is",
-    Status.LICENSE: "under a licence that was not asked for",
+    Status.SURPLUS: "valid, but the class was full",
+    Status.CORRUPT: "cannot be decoded completely",
+    Status.EXACT_DUPLICATE: "the same pixels as another photo of its class",
+    Status.NEAR_DUPLICATE: "nearly the same picture as another photo of its class",
+    Status.CROSS_CLASS: "appears in two classes, so its label is ambiguous",
+    Status.LICENSE: "its licence is not among the accepted ones",
 }
-"""What each status says of a candidate or a photo."""
+"""The meaning of each status."""
 
 LIMITS = (
-    "Labels are those of the sources; nobody has looked at every photo of this dataset.",
-    "Copies are found by how they look: strong crops, mirror images and other angles of one scene "
-    "may be left.",
-    "Photos that can still be fetched are not a fair sample of those that were listed, nor are "
-    "those of the world: ImageNet's come mostly from North America and Europe (Shankar et al., No "
+    "Labels come from the sources; nobody has checked every photo of this dataset.",
+    "Duplicates are found by visual similarity: strong crops, mirror images and other views of one "
+    "scene may remain.",
+    "Photos that are still available are not a random sample of those that were listed, nor of the "
+    "world: ImageNet's come mostly from North America and Europe (Shankar et al., No "
     "Classification without Representation, 2017).",
-    "People may be in the photos; faces are not blurred.",
-    "Each photo has one label, also where it shows things of several classes.",
+    "Photos may show people; faces are not blurred.",
+    "Each photo has one label, even if it shows objects of several classes.",
 )
 
 CITATIONS = (
@@ -175,16 +176,16 @@ CITATIONS = (
 
 
 def summary(facts: DatasetFacts) -> str:
-    """The dataset in a sentence."""
-    sides = ", ".join(f"{count:,} {side}" for side, count in facts.splits.items())
+    """Return the dataset in a sentence."""
+    splits = ", ".join(f"{count:,} {split}" for split, count in facts.splits.items())
     return (
         f"{facts.photos:,} photos of {len(facts.classes)} ImageNet classes "
-        f"({sides}), each with the Pascal VOC label it stands for, if any."
+        f"({splits}). A class may also have a Pascal VOC label."
     )
 
 
 def citation(facts: DatasetFacts, version: str) -> str:
-    """BibTeX for this very version, told by the first hex digits of its manifest's SHA-256."""
+    """Return BibTeX for this version, named by the first digits of its manifest's SHA-256."""
     return f"""@misc{{imagenet_all_rounder_{version},
   title = {{{PROJECT}: {facts.photos} photos of {len(facts.classes)} ImageNet classes}},
   note = {{Version {version} (SHA-256 of manifest.csv)}}
