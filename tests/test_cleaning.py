@@ -160,6 +160,13 @@ def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
     assert (photo.status, photo.detail) == (Status.CORRUPT, "cannot identify image file")
 
 
+@pytest.mark.parametrize("fill", [b"", b"\xff\xff"])
+def test_a_segment_that_is_cut_off_is_named_by_its_first_fill_byte(fill: bytes) -> None:
+    comment = b"\xff\xfe\x00\x04ab"
+    with pytest.raises(BrokenJpegError, match="^cut off at byte 8$"):
+        parse(b"\xff\xd8" + comment + fill + b"\xff\xfe\x00\x50ab")
+
+
 def test_a_jpeg_of_a_million_scans_is_refused_at_once() -> None:
     scan = b"\xff\xda\x00\x03\x01ab"
     with pytest.raises(BrokenJpegError, match="more than 1000 scans"):
