@@ -33,7 +33,7 @@ def data(count: int, radius: int) -> tuple[Hashes, NDArray[np.int64]]:
 
 def ours(hashes: Hashes, radius: int) -> NDArray[np.int64]:
     """allrounder.clean.hamming: exact."""
-    from allrounder.clean.near import close_pairs
+    from allrounder.clean.fingerprints import close_pairs
 
     return close_pairs(hashes, hashes, radius)
 

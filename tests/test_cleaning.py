@@ -18,11 +18,17 @@ from PIL import Image
 
 from allrounder.clean import cleaning, jpeg
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.curate import Item, components, curate
 from allrounder.clean.decode import normalize
-from allrounder.clean.fingerprints import THUMB, Fingerprint, Similarity, fingerprint
+from allrounder.clean.fingerprints import (
+    THUMB,
+    Fingerprint,
+    Similarity,
+    close_pairs,
+    fingerprint,
+    near_pairs,
+)
 from allrounder.clean.jpeg import BrokenJpegError, joined, parse
-from allrounder.clean.near import close_pairs, components, near_pairs
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -290,7 +296,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         if not few:
-            patch.setattr("allrounder.clean.near._FEW", 0)
+            patch.setattr("allrounder.clean.fingerprints._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
     plain = {
         (i, j)
