@@ -169,7 +169,7 @@ def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
 @pytest.mark.parametrize("fill", [b"", b"\xff\xff"])
 def test_a_segment_that_is_cut_off_is_named_by_its_first_fill_byte(fill: bytes) -> None:
     comment = b"\xff\xfe\x00\x04ab"
-    with pytest.raises(BrokenJpegError, match="^cut off at byte 8$"):
+    with pytest.raises(BrokenJpegError, match=r"^cut off at byte 8$"):
         parse(b"\xff\xd8" + comment + fill + b"\xff\xfe\x00\x50ab")
 
 
