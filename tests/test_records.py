@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
-from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar, tar_members

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TextIO
 
-from allrounder.catalogue.detectors import coco_labels, coco_of
+from allrounder.catalogue.labels import coco_labels, coco_of
 from allrounder.catalogue.synsets import (
     VOC_LABELS,
     Synset,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from allrounder.catalogue.detectors import open_images_mids
+from allrounder.catalogue.labels import open_images_mids
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line, printable
