@@ -379,9 +379,9 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
 
     # Without dvc.lock's pins the lists are still in the cache, but no photo is here.
     (clone.folder / "dvc.lock").unlink()
-    clone.run("python", "scripts/fetch_urls.py", "--offline")
+    clone.script("fetch_urls", "--offline")
     assert clone.files("data/urls", "data/raw") == before
-    said = clone.run("python", "scripts/download.py", "--offline", expect=1)
+    said = clone.script("download", "--offline", expect=1)
     assert "connection_error" not in said
     assert (
         f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -165,9 +164,9 @@ def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -
 
 @pytest.mark.parametrize("stage", ["clean", "split", "report"])
 def test_asking_a_stage_for_help_builds_nothing(clone: Project, stage: str) -> None:
-    said = clone.run(sys.executable, f"scripts/{stage}.py", "--help")
+    said = clone.script(stage, "--help")
     assert f"Stage {stage}: " in said
-    clone.run(sys.executable, f"scripts/{stage}.py", "--ofline", expect=2)
+    clone.script(stage, "--ofline", expect=2)
     assert clone.changes == ""
     assert not (clone.folder / "data/dataset").exists()
     assert not (clone.folder / "reports").exists()
@@ -221,13 +220,12 @@ def test_two_subtrees_may_not_share_a_class(tmp_path: Path) -> None:
 
 
 def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
-    check = (sys.executable, "scripts/check_params.py")
-    assert clone.run(*check) == ""
+    assert clone.script("check_params") == ""
     classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
     clone.edit(classes=dict(reversed(classes.items())))
-    assert "another order than dvc.lock's" in clone.run(*check)
+    assert "another order than dvc.lock's" in clone.script("check_params")
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
-    assert clone.run(*check) == ""  # DVC notices that
+    assert clone.script("check_params") == ""  # DVC notices that
 
 
 def test_a_local_file_that_changes_while_it_is_read_has_changed(
@@ -273,16 +271,15 @@ def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: P
     table.write_text("url,label\ndata/sample/n02109961/n02109961_001.jpg,248\n")
     sources = [{"kind": "csv", "location": "l.csv"}, {"kind": "folder", "location": "photos"}]
     clone.edit(sources=sources, classes={"n02109961": "dog"})
-    check = (sys.executable, "scripts/check_params.py")
-    assert clone.run(*check) == ""  # nothing is known yet
+    assert clone.script("check_params") == ""  # nothing is known yet
     clone.stage("fetch_urls")
-    assert clone.run(*check) == ""
+    assert clone.script("check_params") == ""
     (photos / "1.jpg").write_bytes(b"")
-    said = clone.run(*check)
+    said = clone.script("check_params")
     assert said.startswith("warning: photos/n02109961 changed since it was listed")
     assert said.endswith("run dvc repro --force\n")
     table.unlink()
-    assert "warning: l.csv and 1 more changed" in clone.run(*check)
+    assert "warning: l.csv and 1 more changed" in clone.script("check_params")
     web = {"kind": "url-list", "location": "http://h.example/l.txt"}
     clone.edit(sources=[*sources, web])
-    assert clone.run(*check).endswith("run ALLROUNDER_PINS=ignore dvc repro --force\n")
+    assert clone.script("check_params").endswith("run ALLROUNDER_PINS=ignore dvc repro --force\n")
