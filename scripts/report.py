@@ -1,6 +1,6 @@
-"""Stage report: writes one page that shows the dataset and how it was built, into reports.
+"""Stage report: build a page that shows the dataset and how it was made, in reports/.
 
-It also writes the data and pictures of DVC's plots.
+The data and pictures of DVC's plots are written beside it. See docs/architecture.md.
 """
 
 import argparse
@@ -12,8 +12,6 @@ from allrounder.core.paths import DATASET, REPORTS, Stages
 from allrounder.params.loading import load_params
 from allrounder.report.build import build
 
-STAGES = Stages()
-
 
 def main() -> None:
     """Parse, build, write."""
@@ -22,7 +20,7 @@ def main() -> None:
     with stage_lock("report"):
         remove_tree(REPORTS)
         REPORTS.mkdir(parents=True)
-        build(params, STAGES, DATASET, REPORTS)
+        build(params, Stages(), DATASET, REPORTS)
     print(f"open {REPORTS / 'index.html'} to see the dataset", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
-"""Stage split: divides the clean photos into train, val (and test) folders in data/dataset.
+"""Stage split: divide the clean photos into train, val (and test) folders, in data/dataset.
 
-It also writes the dataset's tables and descriptions, and data/metrics.json with all counts.
+Also writes the dataset's tables and descriptions, and the counts of all steps: data/metrics.json.
 """
 
 import argparse
@@ -13,24 +13,22 @@ from allrounder.params.loading import load_params
 from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset, summary_line, write_metrics
 
-STAGES = Stages()
-
 
 def main() -> None:
     """Parse, split, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    params = load_params()
+    params, stages = load_params(), Stages()
     remove_tree(DATASET)
     DATASET.mkdir(parents=True)
     with stage_lock("split") as folder:
         work = folder / "work"
         remove_tree(work)
         try:
-            manifest = build_dataset(params, STAGES, DATASET, work)
+            manifest = build_dataset(params, stages, DATASET, work)
         finally:
             remove_tree(work)
-    describe(params, STAGES, DATASET, manifest)
-    write_metrics(METRICS, params, STAGES, manifest)
+    describe(params, stages, DATASET, manifest)
+    write_metrics(METRICS, params, stages, manifest)
     print(summary_line(manifest), file=sys.stderr)
 
 

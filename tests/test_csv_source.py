@@ -269,9 +269,9 @@ def test_without_pyarrow_parquet_is_one_line(clone: Project, tmp_path: Path) -> 
 
 def test_the_params_are_checked(clone: Project) -> None:
     for source, words in (
-        ({"location": "list"}, "format: cannot be told from the location; give csv"),
+        ({"location": "list"}, "format: unknown ending of the location; give csv"),
         ({"location": "l.csv", "labels": {"husky": "x"}}, "sources.0.labels.husky"),
-        ({"location": "https://me:secret@h/l.csv"}, "location: must hold no password"),
+        ({"location": "https://me:secret@h/l.csv"}, "location: must contain no password"),
         ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: unknown key. Remove it"),
     ):
         clone.edit(sources=[{"kind": "csv"} | source])

@@ -144,7 +144,7 @@ def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
         listed(tmp_path / "gone")
     with pytest.raises(DataError, match=f"class {UNKNOWN}: no candidate"):
         listed(SAMPLE, (HUSKY, UNKNOWN))
-    with pytest.raises(ValueError, match="must be a path of this machine"):
+    with pytest.raises(ValueError, match="must be a local path"):
         IlsvrcSource(kind="ilsvrc", location="https://host/ILSVRC2012_img_train.tar")
 
 

@@ -14,8 +14,8 @@ from dvc_data.hashfile.tree import Tree
 from PIL import Image
 
 from allrounder.core.photos import OPENED
+from allrounder.report.build import dvc_hash
 from allrounder.report.thumbs import LEVELS, thumbnail
-from allrounder.report.version import dvc_hash
 from project import Project
 
 

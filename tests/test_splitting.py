@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.core.errors import DataError
-from allrounder.params.dataset import SIDES, split_names
+from allrounder.params.dataset import SPLITS, split_names
 from allrounder.params.schema import Split
 from allrounder.split.splitting import group_ratio, split_class
 
@@ -27,7 +27,9 @@ def split(names: list[str], groups: dict[str, str], rules: Split) -> dict[str, s
         for name in names:
             (source / name).touch()
         split_class(source, Path(folder, "out"), groups, rules)
-        return {file.name: side for side in SIDES for file in Path(folder, "out", side).glob("*/*")}
+        return {
+            file.name: side for side in SPLITS for file in Path(folder, "out", side).glob("*/*")
+        }
 
 
 RATIOS = st.sampled_from([[0.8, 0.2], [0.5, 0.5], [0.9, 0.1], [0.7, 0.15, 0.15], [0.6, 0.2, 0.2]])

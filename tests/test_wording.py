@@ -22,7 +22,7 @@ from allrounder.history import prior_results
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Params
-from allrounder.report.entries import _twin
+from allrounder.report.entries import original_of
 
 KEY = "n02109961"
 TAR = "http://host/a.tar"
@@ -159,7 +159,7 @@ def test_other_wording_gives_the_same_funnel(details: list[str]) -> None:
 @given(detail=WORDING, other=WORDING)
 def test_other_wording_gives_the_same_duplicates(detail: str, other: str) -> None:
     row = CleanRow("a", Status.NEAR_DUPLICATE, detail, duplicate_of=f"{KEY}/b_1")
-    assert _twin(row) == _twin(replace(row, detail=other)) == (KEY, "b_1")
+    assert original_of(row) == original_of(replace(row, detail=other)) == (KEY, "b_1")
 
 
 # Tables of older versions, where codes and positions are in the details

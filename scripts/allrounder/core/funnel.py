@@ -1,4 +1,4 @@
-"""Counts the funnel: how many photos of a class reached each step, and why the others did not."""
+"""Counts how many photos of a class reached each step, and why the others did not."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,30 +10,28 @@ from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; of them asked for; photos taken; whole and normal; no copies and under a
-licence that will do; in the dataset.
-
-After them comes each split, which parts the kept ones.
+"""Candidates listed; requested; downloaded; valid photos; without duplicates and refused licences;
+in the dataset. The splits, which divide the kept photos, follow.
 """
 _UNIQUE = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE}
 
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """Counts by step (and split), and by the step that photos did not come to, by reason."""
+    """Counts by step and split; the losses by the step that was not reached, and by status."""
 
     steps: dict[str, int]
     lost: dict[str, dict[Status, int]]
 
     def as_metrics(self) -> dict[str, Any]:
-        """As data/metrics.json has it."""
+        """Return the counts as data/metrics.json has them."""
         return {**self.steps, "lost": self.lost}
 
 
 def raw_step(status: Status) -> str:
-    """The step that a candidate of this status did not reach; '' when it was taken.
+    """Return the step that a candidate of this status did not reach; '' if it was taken.
 
-    Also '' for an archive's own row, which is no candidate.
+    Also '' for an archive's own row, which is not a candidate.
     """
     if status in (Status.OK, Status.ARCHIVE):
         return ""
@@ -41,7 +39,7 @@ def raw_step(status: Status) -> str:
 
 
 def clean_step(status: Status) -> str:
-    """The step that a taken photo of this status did not come to; '' when it was kept."""
+    """Return the step that a taken photo of this status did not reach; '' if it was kept."""
     if status is Status.KEPT:
         return ""
     if status is Status.SURPLUS:
@@ -50,34 +48,34 @@ def clean_step(status: Status) -> str:
 
 
 def stage_of(step: str) -> str:
-    """The stage in which photos are lost that do not come to this step."""
+    """Return the stage that loses the photos which do not reach this step."""
     return "download" if step in ("tried", "taken") else "clean"
 
 
 def class_funnel(
-    raw: Iterable[RawRow], clean: Iterable[CleanRow], parted: Mapping[str, int]
+    raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
-    """The funnel of a class; `parted` counts its photos by split, in the splits' order."""
-    fates: Counter[Status] = Counter(row.status for row in raw)
-    del fates[Status.ARCHIVE]
-    verdicts = Counter(row.status for row in clean)
+    """Return the funnel of a class; `by_split` counts its photos, in the splits' order."""
+    raw_counts: Counter[Status] = Counter(row.status for row in raw)
+    del raw_counts[Status.ARCHIVE]
+    clean_counts = Counter(row.status for row in clean)
     lost: dict[str, dict[Status, int]] = {}
     for status in Status:
         for step, count in (
-            (raw_step(status), fates[status]),
-            (clean_step(status), verdicts[status]),
+            (raw_step(status), raw_counts[status]),
+            (clean_step(status), clean_counts[status]),
         ):
             if step and count:
                 lost.setdefault(step, {})[status] = count
-    steps = {STEPS[0]: sum(fates.values())}
+    steps = {STEPS[0]: raw_counts.total()}
     for step in STEPS[1:]:
-        before = sum(verdicts.values()) if step == "valid" else [*steps.values()][-1]
+        before = clean_counts.total() if step == "valid" else [*steps.values()][-1]
         steps[step] = before - sum(lost.get(step, {}).values())
-    return Funnel(steps | dict(parted), _in_order(lost))
+    return Funnel(steps | dict(by_split), _in_order(lost))
 
 
 def total_funnel(parts: Sequence[Funnel]) -> Funnel:
-    """The funnel of all classes together."""
+    """Return the funnel of all classes together."""
     steps: Counter[str] = Counter()
     lost: dict[str, Counter[Status]] = {}
     for part in parts:
@@ -92,21 +90,21 @@ def total_funnel(parts: Sequence[Funnel]) -> Funnel:
 
 
 def funnels(
-    wnids: Iterable[str],
+    keys: Iterable[str],
     raw: Path,
     clean: Path,
     manifest: Iterable[ManifestRow],
-    sides: Sequence[str],
+    splits: Sequence[str],
 ) -> dict[str, Funnel]:
-    """The funnel of each class, from the stages' folders. Raises DataError for a broken table."""
-    parted = Counter((row.wnid, row.split) for row in manifest)
+    """Return the funnel of each class by key. Raises DataError for a damaged table."""
+    counts = Counter((row.wnid, row.split) for row in manifest)
     return {
-        wnid: class_funnel(
-            read_csv(raw / f"{wnid}.csv", RawRow),
-            read_csv(clean / f"{wnid}.csv", CleanRow),
-            {side: parted[wnid, side] for side in sides},
+        key: class_funnel(
+            read_csv(raw / f"{key}.csv", RawRow),
+            read_csv(clean / f"{key}.csv", CleanRow),
+            {split: counts[key, split] for split in splits},
         )
-        for wnid in wnids
+        for key in keys
     }
 
 

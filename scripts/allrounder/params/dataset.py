@@ -1,4 +1,4 @@
-"""How the params name and number the dataset's classes, folders and splits."""
+"""The names and numbers of the dataset's classes, folders and splits."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from allrounder.catalogue.synsets import class_labels, wnid_of
 from allrounder.params.schema import Params, Split
 
-SIDES = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 _SPLIT_WORDS = re.compile(
     r"(?<![a-z])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?![a-z])"
 )
@@ -23,40 +23,40 @@ def folder_name(label: str) -> str:
 
 
 def split_names(rules: Split) -> list[str]:
-    """The names of the splits that a photo may be in: sides, or the folds it is val of."""
+    """Return the names of the splits; with folds, a photo belongs to the fold whose val has it."""
     if rules.kfold:
         return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
-    return list(SIDES[: len(rules.ratio)])
+    return list(SPLITS[: len(rules.ratio)])
 
 
 def split_folders(rules: Split) -> dict[str, str]:
-    """The folders of photos, and the split each stands for; '' for the copies in folds' train."""
+    """Return the split of each folder of photos; '' for folds' train, which repeats photos."""
     if not rules.kfold:
-        return {side: side for side in split_names(rules)}
+        return {split: split for split in split_names(rules)}
     return {
-        f"{fold}/{side}": fold if side == "val" else ""
+        f"{fold}/{part}": fold if part == "val" else ""
         for fold in split_names(rules)
-        for side in ("train", "val")
+        for part in ("train", "val")
     }
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetClass:
-    """A class as the dataset names and numbers it."""
+    """A class of the dataset."""
 
     index: int
-    wnid: str
+    key: str
     label: str
     folder: str
     voc: str
 
 
 def dataset_classes(params: Params) -> list[DatasetClass]:
-    """The classes in the params' order, their folders named as `split.folders` says."""
-    named = class_labels(params.classes)
+    """Return the classes in the params' order, with folders named as `split.folders` says."""
+    labels = class_labels(params.classes)
     found = []
-    for index, (wnid, voc) in enumerate(params.classes.items()):
-        names = {"wnid": wnid_of(wnid), "voc": voc or "", "label": named[wnid]}
+    for index, (key, voc) in enumerate(params.classes.items()):
+        names = {"wnid": wnid_of(key), "voc": voc or "", "label": labels[key]}
         folder = folder_name(names[params.split.folders])
-        found.append(DatasetClass(index, wnid, named[wnid], folder, voc or ""))
+        found.append(DatasetClass(index, key, labels[key], folder, voc or ""))
     return found

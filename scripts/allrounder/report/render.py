@@ -1,13 +1,12 @@
-"""Renders the report's pages with Jinja2: everything escaped, nothing loaded from elsewhere.
-
-Not for what stands on which page: that is pages.py.
-"""
+"""Renders the report's pages and charts with Jinja2: all text is escaped, nothing is loaded."""
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,37 +19,49 @@ from allrounder.core.text import PROJECT
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
 from allrounder.report.pages import Page
-from allrounder.report.stats import Bars
-from allrounder.report.version import Version
+from allrounder.report.stats import Bars, nice_ticks
 
 TEMPLATES = Path(__file__).parent / "templates"
-_MEANING = {
+_STEP_NOTES = {
     "listed": "candidates of all sources",
-    "tried": "asked for until the class was full",
-    "taken": "good photos, by their headers",
-    "valid": "whole, and no placeholders",
-    "unique": "no copies, not in two classes, under your licences",
+    "tried": "requested, until the class was full",
+    "taken": "downloaded, with a valid header",
+    "valid": "fully decoded, not placeholders",
+    "unique": "no duplicates, one class each, accepted licences",
     "kept": "in the dataset",
 }
 
 
+_COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6});")
+_MAX_LABEL = 28  # characters of a label in a chart
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """SHA-256 digests of a dataset's params and contents, and the hash of each stage's folder."""
+
+    params: str
+    lock: str
+    folders: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the first page says, but for the photos."""
+    """What the first page shows besides the photos."""
 
     params: Params
     version: Version
     classes: Sequence[DatasetClass]
-    sides: Sequence[str]
+    splits: Sequence[str]
     funnels: Mapping[str, Funnel]
     bytes: int
-    charts: Sequence[tuple[Bars, str]]  # with the SVG to stand in the page
+    distributions: Sequence[Bars]
 
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
-    """The classes as the pages show them."""
+    """Return the classes as the pages show them."""
     return [
-        {"wnid": one.wnid, "label": one.label, "name": _name(one.label), "voc": one.voc}
+        {"key": one.key, "label": one.label, "name": _name(one.label), "voc": one.voc}
         for one in classes
     ]
 
@@ -60,31 +71,34 @@ def _name(label: str) -> str:
 
 
 def page_name(number: int) -> str:
-    """The file of a page beyond the first."""
+    """Return the file name of a further page."""
     return f"page-{number:03}.html"
 
 
 def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | None) -> str:
-    """The first page; with `data` the photos stand on it, else on `pages`."""
+    """Return the first page; it contains the photos if `data` is given, else links to `pages`."""
     whole = total_funnel([*overview.funnels.values()])
     names = class_names(overview.classes)
     losses = {"": _losses("", whole, pages)}
-    losses |= {wnid: _losses(wnid, funnel, pages) for wnid, funnel in overview.funnels.items()}
+    losses |= {key: _losses(key, funnel, pages) for key, funnel in overview.funnels.items()}
     return _render(
         "index.html",
         data,
         version=overview.version,
         sources=overview.params.sources,
-        classes=[one | {"href": _href(one["wnid"], "", pages)} for one in names],
-        sides=list(overview.sides),
+        classes=[one | {"href": _href(one["key"], "", pages)} for one in names],
+        splits=list(overview.splits),
         steps=list(STEPS),
-        meaning=_MEANING,
+        step_notes=_STEP_NOTES,
         total=whole,
         funnels=overview.funnels,
         losses=losses,
         bytes=overview.bytes,
         megabytes=f"{overview.bytes / 1e6:,.1f} MB",
-        charts=[{"bars": bars, "svg": Markup(svg)} for bars, svg in overview.charts],
+        charts=[
+            {"bars": bars, "svg": "" if bars.empty else Markup(chart(bars, standalone=False))}
+            for bars in overview.distributions
+        ],
         pages=_listed(pages, overview.classes),
     )
 
@@ -92,45 +106,83 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
 def further(
     number: int, pages: Sequence[Page], classes: Sequence[DatasetClass], data: Mapping[str, Any]
 ) -> str:
-    """A page beyond the first: photos only. Pages are numbered from 1."""
+    """Return a further page, which contains photos only. Pages are numbered from 1."""
     return _render("page.html", data, number=number, pages=_listed(pages, classes))
 
 
 def _listed(pages: Sequence[Page], classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
-    names = {one["wnid"]: one["name"] for one in class_names(classes)}
+    names = {one["key"]: one["name"] for one in class_names(classes)}
     listed = []
     for number, page in enumerate(pages, start=1):
-        here = list(dict.fromkeys(names[row.entry.wnid] for row in page.rows))
-        words = f"{here[0]} to {here[-1]}" if len(here) > 1 else here[0]
-        listed.append({"href": page_name(number), "words": f"{words}: {len(page.rows):,}"})
+        own = list(dict.fromkeys(names[row.entry.key] for row in page.rows))
+        range_ = f"{own[0]} to {own[-1]}" if len(own) > 1 else own[0]
+        listed.append({"href": page_name(number), "text": f"{range_}: {len(page.rows):,}"})
     return listed
 
 
-def _losses(wnid: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, Any]]:
+def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, Any]]:
     return [
         {
             "step": step,
             "status": str(status),
             "reason": f"{stage_of(step)}.{status}",
             "count": count,
-            "href": _href(wnid, f"{stage_of(step)}.{status}", pages),
+            "href": _href(key, f"{stage_of(step)}.{status}", pages),
         }
         for step, reasons in funnel.lost.items()
         for status, count in reasons.items()
     ]
 
 
-def _href(wnid: str, reason: str, pages: Sequence[Page]) -> str:
-    """The filters that show a loss, as a fragment; on the first page that has some of it."""
-    asked = urlencode({key: value for key, value in (("class", wnid), ("reason", reason)) if value})
+def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
+    """Return the link to the entries of a class and a reason ('' for all), as a filter."""
+    query = urlencode(
+        {name: value for name, value in (("class", key), ("reason", reason)) if value}
+    )
     for number, page in enumerate(pages, start=1):
-        if any(wnid in ("", w) and reason in ("", r) for w, r in page.reasons):
-            return f"{page_name(number)}#{asked}"
-    return f"#{asked}"
+        if any(key in ("", k) and reason in ("", r) for k, r in page.reasons):
+            return f"{page_name(number)}#{query}"
+    return f"#{query}"
 
 
-def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> str:
-    environment = Environment(
+def chart(bars: Bars, *, standalone: bool) -> str:
+    """Return bars as an SVG document, or as an element whose colours follow the page's.
+
+    The bars must not be empty. The same counts give the same bytes.
+    """
+    totals = [0] * len(bars.labels)
+    series = []
+    for name, counts in bars.series.items():
+        pieces = [(at, totals[at], count) for at, count in enumerate(counts) if count]
+        series.append({"name": _label(name), "pieces": pieces})
+        totals = [before + count for before, count in zip(totals, counts, strict=True)]
+    colours = dict(reversed(_COLOUR.findall(_text("style.css"))))  # the first ones: the light ones
+    return (
+        _environment()
+        .get_template("bars.svg")
+        .render(
+            labels=[_label(label) for label in bars.labels],
+            series=series,
+            totals=totals,
+            ticks=[tick for tick in nice_ticks(0, max(totals), 5) if tick <= max(totals)],
+            horizontal=bars.horizontal,
+            standalone=standalone,
+            colours=colours if standalone else {name: f"var(--{name})" for name in colours},
+        )
+    )
+
+
+def _label(text: str) -> str:
+    """Shorten a chart's label, and replace characters that XML or common fonts lack."""
+    plain = "".join(
+        c if c in "≥\u2013" or " " <= c <= "~" or "¡" <= c <= "ɏ" else "?" for c in text
+    )
+    return plain if len(plain) <= _MAX_LABEL else f"{plain[: _MAX_LABEL - 1]}…"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -138,20 +190,31 @@ def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> st
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+
+
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> str:
+    script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(template).render(
-        name=PROJECT,
-        css=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",
-        data=_json(data) if data else "",
-        **context,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            name=PROJECT,
+            css=Markup(_text("style.css")),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+            data=_json(data) if data else "",
+            **context,
+        )
     )
 
 
 def _json(data: Mapping[str, Any]) -> Markup:
-    """JSON in which nothing can end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,13 +1,14 @@
-"""Makes the report's thumbnails: small WebP pictures, of broken photos what could be decoded.
+"""Makes the report's thumbnails and contact sheets.
 
-Not for judging photos, and never for the dataset: that is ../pixels.py.
+Of a damaged photo a thumbnail shows what could be decoded.
 """
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, ImageFile, ImageOps
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from allrounder.core.tars import StoredBytes
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How large and how good thumbnails are: pixels of the longer side, WebP quality."""
+    """Size and quality of thumbnails: pixels of the longer side, WebP quality."""
 
     side: int
     quality: int
@@ -28,22 +29,22 @@ LEVELS = (
     Level(160, 50), Level(144, 48), Level(128, 45), Level(112, 40), Level(104, 36), Level(96, 34),
     Level(88, 32), Level(80, 30),
 )  # fmt: skip
-"""From what a small dataset gets to what a large one gets on one page."""
+"""For one page: the first level whose thumbnails of the whole dataset fit is used."""
 PAGED = Level(128, 45)
-"""What a dataset gets that needs more pages anyway."""
+"""For a dataset that needs several pages."""
 _SAMPLE, _CHUNK = 160, 100  # photos
-_SPARE = 0.98  # a sample may be a little off
+_SPARE = 0.98  # of the budget: a sample is not exact
+_COLUMNS, _ROWS, _TILE = 8, 4, 96  # of a contact sheet; pixels
 
 
 def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
-    """A thumbnail of each photo, `b""` where nothing could be decoded.
+    """Return a thumbnail of each photo, `b""` where nothing could be decoded.
 
-    As good as `budget` bytes for all of them allow; when not even the smallest fit, as good as a
-    dataset of many pages has them.
+    Uses the best level at which all fit into `budget` bytes, and PAGED if none does.
     """
     if not places:
         return []
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_take_broken) as pool:
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_allow_truncated) as pool:
         for level in LEVELS:
             if _may_fit(pool, places, level, budget):
                 made = _all(pool, places, level)
@@ -65,7 +66,7 @@ def _all(pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level)
 def _may_fit(
     pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level, budget: int
 ) -> bool:
-    """Whether all photos fit at this level, going by a sample of them; of few, all are made."""
+    """Estimate from a sample whether all photos fit at this level. True for a few photos."""
     step = len(places) // _SAMPLE
     if step < 2:
         return True
@@ -75,8 +76,8 @@ def _may_fit(
     return size / len(sample) * len(places) <= budget * _SPARE
 
 
-def _take_broken() -> None:
-    """Let Pillow give what it has of a cut-off photo; in a worker process only."""
+def _allow_truncated() -> None:
+    """Let Pillow decode truncated photos as far as possible; only in worker processes."""
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
@@ -86,7 +87,7 @@ def _make(job: tuple[Sequence[StoredBytes], Level]) -> list[bytes]:
 
 
 def thumbnail(body: bytes, level: Level) -> bytes:
-    """One thumbnail, upright and on white; `b""` when nothing can be decoded."""
+    """Return a thumbnail, upright and on white; `b""` when nothing can be decoded."""
     try:
         with Image.open(io.BytesIO(body), formats=OPENED) as image:
             image.draft("RGB", (level.side, level.side))
@@ -96,7 +97,7 @@ def thumbnail(body: bytes, level: Level) -> bytes:
         out = io.BytesIO()
         small.save(out, "WEBP", quality=level.quality, method=5)
         return out.getvalue()
-    except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
+    except Exception:  # Pillow's parsers raise nearly any exception on hostile bytes
         return b""
 
 
@@ -109,3 +110,26 @@ def _on_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", rgba.size, (255, 255, 255))
     white.paste(rgba, mask=rgba.getchannel("A"))
     return white
+
+
+def write_sheets(out: Path, keys: Iterable[str], thumbs: Iterable[tuple[str, bytes]]) -> None:
+    """Write a contact sheet of each class's first thumbnails into a new folder: `<key>.jpg`."""
+    first: dict[str, list[bytes]] = {key: [] for key in keys}
+    for key, thumb in thumbs:
+        if len(first[key]) < _COLUMNS * _ROWS:
+            first[key].append(thumb)
+    out.mkdir()
+    for key, own in first.items():
+        _sheet(own).save(out / f"{key}.jpg", "JPEG", quality=72, optimize=True)
+
+
+def _sheet(thumbs: Sequence[bytes]) -> Image.Image:
+    rows = max(-(-len(thumbs) // _COLUMNS), 1)
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * _TILE), (255, 255, 255))
+    for at, thumb in enumerate(thumbs):
+        with Image.open(io.BytesIO(thumb)) as image:
+            image.thumbnail((_TILE - 4, _TILE - 4))
+            left = at % _COLUMNS * _TILE + (_TILE - image.width) // 2
+            top = at // _COLUMNS * _TILE + (_TILE - image.height) // 2
+            sheet.paste(image, (left, top))
+    return sheet

@@ -144,6 +144,6 @@ def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
 def _folders(facts: DatasetFacts) -> dict[str, Counter[str]]:
     """Photos of each class by split."""
     return {
-        one.wnid: Counter({side: facts.by_class[one.wnid, side] for side in facts.splits})
+        one.key: Counter({side: facts.by_class[one.key, side] for side in facts.splits})
         for one in facts.classes
     }

@@ -23,25 +23,25 @@ from allrounder.split.splitting import split_class
 
 
 def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
-    """Split all classes into `out` and write its manifest and class table; returns the manifest.
+    """Split all classes into `out`, write its manifest and class table, and return the manifest.
 
     `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
     """
     manifest: list[ManifestRow] = []
     classes = dataset_classes(params)
     for one in classes:
-        wnid = one.wnid
+        key = one.key
         kept = {
             row.file: row
-            for row in read_csv(stages.clean / f"{wnid}.csv", CleanRow)
+            for row in read_csv(stages.clean / f"{key}.csv", CleanRow)
             if row.status is Status.KEPT
         }
-        unpack(stages.clean / f"{wnid}.tar", work / wnid / wnid, kept)
+        unpack(stages.clean / f"{key}.tar", work / key / key, kept)
         groups = {file: row.group for file, row in kept.items()}
-        split_class(work / wnid / wnid, work / "out", groups, params.split)
-        found = photo_origins(stages.urls, stages.raw, wnid, accepted(params.clean.licenses))
-        manifest += _lay_out_class(one, params.split, found, kept, work / "out", out)
-        shutil.rmtree(work / wnid)
+        split_class(work / key / key, work / "out", groups, params.split)
+        origins = photo_origins(stages.urls, stages.raw, key, accepted(params.clean.licenses))
+        manifest += _lay_out_class(one, params.split, origins, kept, work / "out", out)
+        shutil.rmtree(work / key)
     write_csv(out / "manifest.csv", ManifestRow, manifest)
     _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
@@ -50,34 +50,33 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
 def _lay_out_class(
     one: DatasetClass,
     rules: Split,
-    found: Mapping[str, tuple[str, Candidate]],
+    origins: Mapping[str, tuple[str, Candidate]],
     kept: Mapping[str, CleanRow],
-    parted: Path,
+    divided: Path,
     out: Path,
 ) -> Iterator[ManifestRow]:
-    """Move a class's files from `parted` to their folders; yield a row for each photo."""
-    wnid, folder = one.wnid, one.folder
+    """Move a class's files from `divided` to their folders; yield a row for each photo."""
     for place, split in split_folders(rules).items():
-        target = out / place / folder
+        target = out / place / one.folder
         target.mkdir(parents=True, exist_ok=True)
-        for file in sorted((parted / place / wnid).iterdir()):
+        for file in sorted((divided / place / one.key).iterdir()):
             file.rename(target / file.name)
             if not split:
-                continue  # a copy, in a fold's train
+                continue  # repeated in a fold's train
             row = kept[file.name]
-            url, origin = found[row.image_id]
-            path, size = f"{place}/{folder}/{file.name}", (row.width or 0, row.height or 0)
+            url, candidate = origins[row.image_id]
+            path, size = f"{place}/{one.folder}/{file.name}", (row.width or 0, row.height or 0)
             yield ManifestRow(
-                path, split, one.index, wnid, one.label, one.voc, origin.synset or wnid,
-                row.image_id, url, origin.source, row.sha256, *size,
-                origin.license, origin.author, origin.landing_url, origin.title,
+                path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
+                row.image_id, url, candidate.source, row.sha256, *size,
+                candidate.license, candidate.author, candidate.landing_url, candidate.title,
             )  # fmt: skip
 
 
 def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
-    """Unpack a clean archive, whose members must be just the wanted files.
+    """Unpack an archive of clean photos.
 
-    Raises DataError when the archive and its table do not agree.
+    Raises DataError if its members are not exactly the wanted files.
     """
     folder.mkdir(parents=True)
     count = 0
@@ -95,44 +94,43 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
 def _write_classes(
     path: Path,
     classes: Sequence[DatasetClass],
-    sides: Sequence[str],
+    splits: Sequence[str],
     manifest: Sequence[ManifestRow],
 ) -> None:
-    """Write the class table: how ImageNet, Pascal VOC and COCO name and number each class."""
+    """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO."""
     counts = Counter((row.wnid, row.split) for row in manifest)
     with atomic_write(path) as file:
         names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
-        print(*names, "coco", "coco_index", *sides, sep=",", file=file)
+        print(*names, "coco", "coco_index", *splits, sep=",", file=file)
         for one in classes:
-            synset = find_synset(one.wnid)
+            synset = find_synset(one.key)
             ilsvrc = synset.ilsvrc_index if synset else None
-            cells: list[object] = [one.index, one.folder, one.wnid, one.label, one.voc]
+            cells: list[object] = [one.index, one.folder, one.key, one.label, one.voc]
             cells += ["" if ilsvrc is None else ilsvrc]
             cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
-            coco = coco_of(wnid_of(one.wnid))
+            coco = coco_of(wnid_of(one.key))
             cells += [coco.label, coco.index] if coco else ["", ""]
-            print(*cells, *(counts[one.wnid, side] for side in sides), sep=",", file=file)
+            print(*cells, *(counts[one.key, split] for split in splits), sep=",", file=file)
 
 
 def summary_line(manifest: Sequence[ManifestRow]) -> str:
-    """The photos of a dataset in a line: how many in all and on each side (of folds, as val)."""
-    sides = ", ".join(
-        f"{count:,} {side}" for side, count in Counter(row.split for row in manifest).items()
-    )
+    """Return the number of photos, in all and by split (by fold: its val)."""
+    counts = Counter(row.split for row in manifest)
+    by_split = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     classes = len({row.wnid for row in manifest})
-    return f"{len(manifest):,} photos of {classes} classes: {sides}"
+    return f"{len(manifest):,} photos of {classes} classes: {by_split}"
 
 
 def write_metrics(
     path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
 ) -> None:
-    """Write how many photos each class, and all of them, had at each step of the funnel."""
+    """Write the number of photos at each step of the funnel, for each class and in all."""
     by_class = funnels(
         params.classes, stages.raw, stages.clean, manifest, split_names(params.split)
     )
     metrics = {
         "all": total_funnel([*by_class.values()]).as_metrics(),
-        "classes": {wnid: funnel.as_metrics() for wnid, funnel in by_class.items()},
+        "classes": {key: funnel.as_metrics() for key, funnel in by_class.items()},
     }
     with atomic_write(path) as file:
         json.dump(metrics, file, indent=2)

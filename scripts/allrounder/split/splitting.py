@@ -1,6 +1,6 @@
-"""Divides one class's photos with split-folders into train, val (and test), or into folds.
+"""Divides a class's photos with split-folders into train, val (and test), or into folds.
 
-split-folders counts groups and not photos, so the ratio is converted to groups.
+split-folders counts groups, not photos, so the ratio of photos is converted to one of groups.
 """
 
 import io
@@ -19,11 +19,11 @@ from allrounder.params.schema import Split
 
 
 def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split) -> None:
-    """Part the files of `folder` (`<any>/<wnid>`) into `out/<place>/<wnid>`; see `places`.
+    """Divide the files of `folder` (`<any>/<key>`) into `out/<place>/<key>`; see `split_folders`.
 
-    `groups` maps file names to group ids; '' or no entry is a group of its own. Without a seed
-    the groups are parted in the order of their names, which are content hashes: a photo more or
-    less moves the cuts hardly at all. Raises DataError when a place would stay empty.
+    `groups` maps file names to group ids; a file with '' or without an entry is its own group.
+    Without a seed the groups are ordered by file name, which is a content hash, so that adding a
+    photo moves hardly any other to another split. Raises DataError if a place would be empty.
     """
     grouped = _grouped(sorted(folder.iterdir()), groups)
     options = {
@@ -48,15 +48,17 @@ def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split
         asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
         left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
         raise DataError(
-            f"class {folder.name}: too small to part into {asked}: {sum(map(len, grouped))} photos "
-            f"in {len(grouped)} groups; {left}, raise per_class or remove the class"
+            f"class {folder.name}: too small to divide into {asked}: "
+            f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, "
+            "raise per_class or remove the class"
         )
 
 
 def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
-    """The ratio in groups that parts photos best, for groups of these sizes in this order.
+    """Convert a ratio of photos to one of groups, for groups of these sizes in this order.
 
-    Each cut is the last one that leaves a side no larger than its share, and one group at least.
+    Each cut is the last one at which the photos before it are at most their share; every split
+    gets at least one group.
     """
     total, before = sum(sizes), [0, *accumulate(sizes)]
     cuts, share = [0], 0.0
@@ -65,7 +67,7 @@ def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
         fitting = max(k for k, photos in enumerate(before) if photos <= share * total + 1e-9)
         lowest, highest = cuts[-1] + 1, len(sizes) - (len(ratio) - number)
         cuts.append(max(min(fitting, highest), lowest))
-    # A quarter of a group more keeps split-folders' int() on the right side of rounding.
+    # split-folders rounds down with int(): a quarter of a group more avoids one group too few.
     parts = [(high - low + 0.25) / max(len(sizes), 1) for low, high in pairwise(cuts)]
     return [*parts, 1 - sum(parts)]
 
@@ -79,7 +81,7 @@ def _grouped(files: Sequence[Path], groups: Mapping[str, str]) -> list[tuple[Pat
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without split-folders' progress bar a class, and with Python's own shuffling as it was."""
+    """Hide split-folders' progress bar, and restore the state of Python's random generator."""
     state = random.getstate()
     try:
         with redirect_stderr(io.StringIO()):

@@ -1,6 +1,6 @@
 "use strict";
-// Shows the rows of #data. What comes from the web is only ever set as text, or as the link of an
-// http(s) URL; nothing here makes markup of it.
+// Shows the rows of #data. Text from the web is only set as text content, or as the link of an
+// http(s) URL, and never as markup.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
@@ -9,16 +9,16 @@
   const photos = data.rows.map((cells) => {
     const photo = {};
     data.columns.forEach((name, at) => { photo[name] = cells[at] ?? ""; });
-    for (const name of data.worded) photo[name] = data.words[photo[name] || 0];
+    for (const name of data.shared) photo[name] = data.strings[photo[name] || 0];
     photo.class = data.classes[photo.class];
     photo.reason = data.reasons[photo.reason];
     photo.split = data.splits[photo.split] ?? "";
     return photo;
   });
-  for (const photo of photos) photo.twin = photo.twin ? photos[photo.twin - 1] : null;
+  for (const photo of photos) photo.original = photo.duplicate_of ? photos[photo.duplicate_of - 1] : null;
   const own = photos.filter((photo) => !photo.guest);
 
-  const STAGES = { download: "lost in download", clean: "dropped by clean" };
+  const STAGES = { download: "not downloaded", clean: "removed by clean" };
   const named = (reason) => reason.split(".").pop();
   const describe = (reason) => reason === "kept" ? "in the dataset"
     : `${named(reason)}, ${STAGES[reason.split(".")[0]]}`;
@@ -34,18 +34,18 @@
     return node;
   }
 
-  // Only URLs of the web become links.
+  // Return a link for an http(s) URL, else the text.
   function link(text) {
     let url = null;
-    try { url = new URL(text); } catch { /* no URL: text it is */ }
+    try { url = new URL(text); } catch { /* not a URL */ }
     if (!url || !["http:", "https:"].includes(url.protocol)) return document.createTextNode(text);
     return make("a", { href: url.href, rel: "noopener noreferrer nofollow", textContent: text });
   }
 
   // ---- cards
 
-  const thumbOf = (photo) => photo.thumb || (photo.reason === "download.duplicate" && photo.twin
-    ? photo.twin.thumb : "");
+  const thumbOf = (photo) => photo.thumb || (photo.reason === "download.duplicate" && photo.original
+    ? photo.original.thumb : "");
   const alt = (photo) => [photo.class.name, photo.split || describe(photo.reason),
     photo.width ? `${photo.width} by ${photo.height} pixels` : "", photo.id].filter(Boolean).join(", ");
 
@@ -75,7 +75,7 @@
     return make("li", {}, button);
   }
 
-  // A list that shows its first items, and more when asked.
+  // Return a list that shows its first items, and a button for more.
   function wall(items, render, first = FIRST) {
     const list = make("ul", { className: "wall" });
     const box = make("div", {}, list);
@@ -135,19 +135,19 @@
     const at = around.indexOf(photo), place = at < 0 || around.length < 2 ? "" : `, ${number(at + 1)} of ${number(around.length)}`;
     byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}${place}`;
     byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
-      : make("p", { className: "none", textContent: "No picture: nothing could be decoded, or none came." }));
+      : make("p", { className: "none", textContent: "No picture: it was not downloaded or could not be decoded." }));
     byId("large-facts").replaceChildren();
-    fact("Fate", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
-    if (photo.twin) {
-      const twin = photo.twin;
-      fact(photo.reason === "clean.cross_class" ? "Like" : "Copy of", make("button", {
-        type: "button", className: "plain", textContent: `${twin.id} (${twin.class.name})`,
-        onclick: () => { fill(twin); byId("close").focus(); }, // this button is gone by then
+    fact("Status", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
+    if (photo.original) {
+      const original = photo.original;
+      fact(photo.reason === "clean.cross_class" ? "Same picture as" : "Duplicate of", make("button", {
+        type: "button", className: "plain", textContent: `${original.id} (${original.class.name})`,
+        onclick: () => { fill(original); byId("close").focus(); }, // fill() has removed this button
       }));
     }
     fact("Id", photo.id);
     fact("URL", link(photo.url));
-    if (photo.final_url) fact("Came from", link(photo.final_url));
+    if (photo.final_url) fact("Redirected to", link(photo.final_url));
     if (photo.landing) fact("Page", link(photo.landing));
     fact("Source", photo.source || "not stated");
     fact("Licence", photo.license ? link(photo.license) : "not stated");
@@ -159,10 +159,10 @@
     if (photo.group) fact("Group", make("a", {
       href: `#q=${encodeURIComponent(photo.group)}`, textContent: photo.group, onclick: () => dialog.close(),
     }));
-    fact("Class", `${photo.class.wnid} (${photo.class.label})${photo.class.voc ? `, VOC ${photo.class.voc}` : ""}`);
-    if (photo.synset) fact("Own synset", photo.synset);
+    fact("Class", `${photo.class.key} (${photo.class.label})${photo.class.voc ? `, VOC ${photo.class.voc}` : ""}`);
+    if (photo.synset) fact("Synset of the photo", photo.synset);
     if (photo.file) fact("File", make("code", { textContent: `data/dataset/${photo.file}` }));
-    // Not `disabled`: a button that has the focus would lose it, and the dialog its keys.
+    // Not `disabled`: the focused button would lose the focus, and the dialog its keys.
     byId("before").setAttribute("aria-disabled", at <= 0);
     byId("after").setAttribute("aria-disabled", at < 0 || at >= around.length - 1);
   }
@@ -188,7 +188,7 @@
     if (step) { event.preventDefault(); walk(step); }
   });
 
-  // ---- thrown away
+  // ---- removed photos
 
   function pair(photo) {
     const side = (one, words) => {
@@ -196,8 +196,8 @@
       return make("figure", {}, shown, make("figcaption", { textContent: words }));
     };
     const where = (one) => `${one.class.name}, ${one.split || named(one.reason)},`;
-    const item = make("li", { className: "pair" }, side(photo, `thrown away: ${photo.class.name}, ${photo.id}`));
-    if (photo.twin) item.append(side(photo.twin, `${photo.reason === "clean.cross_class" ? "like" : "copy of"}: ${where(photo.twin)} ${photo.twin.id}`));
+    const item = make("li", { className: "pair" }, side(photo, `removed: ${photo.class.name}, ${photo.id}`));
+    if (photo.original) item.append(side(photo.original, `${photo.reason === "clean.cross_class" ? "same picture" : "duplicate of"}: ${where(photo.original)} ${photo.original.id}`));
     return item;
   }
 
@@ -210,43 +210,43 @@
 
   const KINDS = [
     ["Placeholders", ["clean.placeholder", "download.placeholder"], captioned,
-      "“Photo unavailable” pictures: known ones, and pictures with hardly any detail behind several URLs."],
-    ["Corrupt", ["clean.corrupt"], captioned, "Does not decode to its end. Shown is what could be decoded."],
+      "“Photo unavailable” pictures: known ones, and nearly blank pictures that several URLs return."],
+    ["Corrupt", ["clean.corrupt"], captioned, "Could not be decoded completely. The picture shows the decoded part."],
     ["Duplicates", ["download.duplicate", "clean.exact_duplicate", "clean.near_duplicate"], pair,
-      "Each beside the photo that it is a copy of."],
+      "Each beside the photo that it repeats."],
     ["In two classes", ["clean.cross_class"], pair,
-      "The same picture in two classes, so nobody knows whose it is."],
-    ["Out of bounds", ["clean.too_small", "clean.too_many_pixels", "download.too_small", "download.too_many_pixels"], captioned,
-      "Too small, or too many pixels."],
+      "The same picture appears in two classes, so its label is ambiguous."],
+    ["Size out of bounds", ["clean.too_small", "clean.too_many_pixels", "download.too_small", "download.too_many_pixels"], captioned,
+      "Too few or too many pixels."],
   ];
-  const told = new Set([...KINDS.flatMap((kind) => kind[1]), "kept", "clean.surplus"]);
-  const others = data.reasons.filter((reason) => reason.startsWith("clean.") && !told.has(reason));
-  if (others.length) KINDS.push(["Others", others, captioned, others.map(named).join(", ")]);
+  const listed = new Set([...KINDS.flatMap((kind) => kind[1]), "kept", "clean.surplus"]);
+  const others = data.reasons.filter((reason) => reason.startsWith("clean.") && !listed.has(reason));
+  if (others.length) KINDS.push(["Other reasons", others, captioned, others.map(named).join(", ")]);
   for (const [title, reasons, render, note] of KINDS) {
     const items = own.filter((photo) => reasons.includes(photo.reason));
     const box = make("section", { className: "kind" },
       make("h3", {}, title, " ", make("span", { className: "n", textContent: number(items.length) })),
       make("p", { textContent: items.length ? note : "None." }));
     if (items.length) box.append(wall(items, render, 24));
-    byId("thrown-list").append(box);
+    byId("removed-list").append(box);
   }
 
-  // ---- search and filters; their state is the page's #fragment, so that losses are plain links
+  // ---- search and filters; the URL's #fragment holds their state, so that losses are plain links
 
   const FIELDS = ["class", "split", "source", "reason", "size"];
-  const usual = (name) => name === "reason" ? "kept" : "";
+  const initial = (name) => name === "reason" ? "kept" : "";
   const search = byId("q");
   const option = (value, text) => make("option", { value, textContent: text });
 
   function optionsFor(name, values) {
     byId(name).append(...values.map(([value, text]) => option(value, text)));
   }
-  optionsFor("class", data.classes.filter((one) => own.some((photo) => photo.class === one)).map((one) => [one.wnid, one.name]));
+  optionsFor("class", data.classes.filter((one) => own.some((photo) => photo.class === one)).map((one) => [one.key, one.name]));
   optionsFor("split", data.splits.map((one) => [one, one]));
   optionsFor("source", [...new Set(own.map((photo) => photo.source).filter(Boolean))].sort().map((one) => [one, one]));
   const tally = new Map();
   for (const photo of own) tally.set(photo.reason, (tally.get(photo.reason) || 0) + 1);
-  optionsFor("reason", [["kept", `in the dataset (${number(tally.get("kept") || 0)})`], ["any", "all candidates"], ["lost", "all that are not in it"]]);
+  optionsFor("reason", [["kept", `in the dataset (${number(tally.get("kept") || 0)})`], ["any", "all candidates"], ["lost", "all not in the dataset"]]);
   for (const [stage, title] of Object.entries(STAGES)) {
     const group = make("optgroup", { label: title });
     for (const reason of data.reasons.filter((one) => one.startsWith(`${stage}.`) && tally.has(one))) {
@@ -258,12 +258,12 @@
   function haystack(photo) {
     photo.text ??= [photo.id, photo.url, photo.final_url, photo.landing, photo.author, photo.license,
       photo.detail, photo.sha256, photo.hash, photo.group, photo.synset, photo.file, photo.source,
-      photo.class.wnid, photo.class.name, photo.class.voc].join("\n").toLowerCase();
+      photo.class.key, photo.class.name, photo.class.voc].join("\n").toLowerCase();
     return photo.text;
   }
 
   function matches(photo, wanted, words) {
-    if (wanted.class && photo.class.wnid !== wanted.class) return false;
+    if (wanted.class && photo.class.key !== wanted.class) return false;
     if (wanted.split && photo.split !== wanted.split) return false;
     if (wanted.source && photo.source !== wanted.source) return false;
     if (wanted.reason === "lost" ? photo.reason === "kept"
@@ -289,35 +289,35 @@
     const sections = [...groups].map(([one, parts]) => {
       const all = [...parts.values()].flat().length;
       const box = make("section", { className: "class" },
-        make("h3", {}, one.name, " ", make("small", { textContent: [one.wnid, one.voc && `VOC ${one.voc}`, counted(all, "photo")].filter(Boolean).join(" · ") })));
-      box.dataset.class = one.wnid;
+        make("h3", {}, one.name, " ", make("small", { textContent: [one.key, one.voc && `VOC ${one.voc}`, counted(all, "photo")].filter(Boolean).join(" · ") })));
+      box.dataset.class = one.key;
       for (const [part, items] of parts) {
         const group = make("div", { className: "part" }, make("h4", {}, data.splits.includes(part) ? part : describe(part), " ",
           make("span", { className: "n", textContent: number(items.length) })), wall(items, card));
         group.dataset.part = part;
-        const more = data.left_out[`${one.wnid} ${part}`];
-        if (more) group.append(make("p", { className: "none", textContent: `And ${number(more)} more, in data/raw/${one.wnid}.csv.` }));
+        const more = data.left_out[`${one.key} ${part}`];
+        if (more) group.append(make("p", { className: "none", textContent: `${number(more)} more are in data/raw/${one.key}.csv.` }));
         box.append(group);
       }
       return box;
     });
     byId("walls").replaceChildren(...sections);
     byId("result").textContent = found.length
-      ? `Showing ${number(found.length)} of ${number(own.length)}${byId("result").dataset.where}` : "Nothing matches. Clear a filter.";
+      ? `Showing ${number(found.length)} of ${number(own.length)}${byId("result").dataset.where}` : "No photo matches. Clear a filter.";
   }
 
   function toFragment() {
     const state = new URLSearchParams();
-    for (const name of FIELDS) if (byId(name).value !== usual(name)) state.set(name, byId(name).value);
+    for (const name of FIELDS) if (byId(name).value !== initial(name)) state.set(name, byId(name).value);
     if (search.value) state.set("q", search.value);
     history.replaceState(null, "", `#${state.size ? state : "gallery"}`);
   }
 
-  // What a state does not name is as it is on a fresh page.
+  // Fields that the state does not name get their initial value.
   function restore(state) {
     for (const name of FIELDS) {
-      const value = state.get(name) ?? usual(name);
-      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : usual(name);
+      const value = state.get(name) ?? initial(name);
+      byId(name).value = [...byId(name).options].some((one) => one.value === value) ? value : initial(name);
     }
     search.value = state.get("q") ?? "";
   }
@@ -341,13 +341,13 @@
   filters.addEventListener("input", changed);
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", (event) => {
-    event.preventDefault(); // the browser clears the fields only after this, too late to show it
+    event.preventDefault(); // the browser clears the fields only after this handler
     restore(new URLSearchParams());
     changed();
   });
   window.addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {
-    // The same loss chosen twice changes no fragment, and is to be shown all the same.
+    // Selecting the same loss twice does not change the fragment, but must show it again.
     const chosen = event.target.closest?.("a[href^='#']");
     if (chosen && chosen.hash === location.hash) follow();
   });
