@@ -21,8 +21,7 @@ from measure import BenchError
 sys.path.insert(0, str(SCRIPTS))
 from allrounder.clean.curate import SAME
 from allrounder.clean.decode import normalize
-from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.near import close_pairs, near_pairs
+from allrounder.clean.fingerprints import Fingerprint, close_pairs, near_pairs
 from allrounder.params.schema import Clean
 
 Pairs = set[tuple[Path, Path]]  # the smaller path first

@@ -32,8 +32,8 @@ def data(count: int, radius: int) -> tuple[Hashes, NDArray[np.int64]]:
 
 
 def ours(hashes: Hashes, radius: int) -> NDArray[np.int64]:
-    """allrounder.clean.hamming: exact."""
-    from allrounder.clean.near import close_pairs
+    """allrounder.clean.fingerprints.close_pairs: exact."""
+    from allrounder.clean.fingerprints import close_pairs
 
     return close_pairs(hashes, hashes, radius)
 

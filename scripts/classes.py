@@ -1,19 +1,19 @@
 """Chooses classes: searches synsets, lists subtrees and VOC labels, edits params.yaml."""
 
 import argparse
-import json
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.classes import views as classviews
 from allrounder.classes.search import resolve, search
-from allrounder.classes.views import print_table_lines, screen, walk_subtree
+from allrounder.classes.views import screen, walk_subtree
 from allrounder.core.errors import run
 from allrounder.core.paths import PARAMS
+from allrounder.core.text import print_json, print_lines
 
 if TYPE_CHECKING:
     from allrounder.classes.change import Change
@@ -31,23 +31,23 @@ def _search(args: argparse.Namespace) -> None:
     query = " ".join(args.query)
     found = search(query)
     if args.json:
-        _print_json([{**classviews.fields(m.synset), "match": m.rank.name.lower()} for m in found])
+        print_json([{**classviews.fields(m.synset), "match": m.rank.name.lower()} for m in found])
     else:
-        print_table_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
+        print_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
 
 
 def _tree(args: argparse.Namespace) -> None:
     nodes = walk_subtree(wnid_of(resolve(" ".join(args.query))))
     if args.json:
         counts = ("depth", "below", "ilsvrc_below")
-        _print_json(
+        print_json(
             [
                 classviews.fields(node.synset) | {name: getattr(node, name) for name in counts}
                 for node in nodes
             ]
         )
     else:
-        print_table_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
+        print_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
 
 
 def _voc(args: argparse.Namespace) -> None:
@@ -56,19 +56,17 @@ def _voc(args: argparse.Namespace) -> None:
     classes = load_params(args.params).classes
     on = screen(sys.stdout, args.all)
     if args.label and args.json:
-        _print_json([classviews.fields(synset) for synset in classviews.of_voc(args.label)])
+        print_json([classviews.fields(synset) for synset in classviews.of_voc(args.label)])
     elif args.label:
-        print_table_lines(classviews.voc_table(args.label, classes, on))
+        print_lines(classviews.voc_table(args.label, classes, on))
     elif args.json:
-        _print_json(classviews.coverage(classes))
+        print_json(classviews.coverage(classes))
     else:
-        print_table_lines(classviews.coverage_table(classes, on))
+        print_lines(classviews.coverage_table(classes, on))
 
 
 def _add(args: argparse.Namespace) -> None:
-    from allrounder.classes.change import (
-        add,  # takes 0.3 s to import, and a search does not need it
-    )
+    from allrounder.classes.change import add  # takes 0.3 s to import
 
     _print_change(add(args.params, " ".join(args.query), args.voc), args)
 
@@ -81,13 +79,9 @@ def _remove(args: argparse.Namespace) -> None:
 
 def _print_change(change: "Change", args: argparse.Namespace) -> None:
     if args.json:
-        _print_json(asdict(change))
+        print_json(asdict(change))
     else:
-        print_table_lines(change.lines)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
+        print_lines(change.lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ import sys
 from allrounder.core import paths
 from allrounder.core.errors import run
 from allrounder.core.paths import DATASET
+from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
-from allrounder.verify.findings import print_json, print_lines
 from allrounder.versions.comparison import (
     Comparison,
     Photo,

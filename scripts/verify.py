@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import stage_lock
+from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import outputs, repository
 from allrounder.verify import local as verifylocal
 from allrounder.verify import remote as verifyremote
 from allrounder.verify.drift import sample_photos, taken_photos
-from allrounder.verify.findings import findings_json, findings_lines, print_json, print_lines
+from allrounder.verify.findings import findings_json, findings_lines
 
 EPILOG = "exit codes: 0 no problem; 1 problems found; 2 bad usage or params"
 
@@ -76,22 +77,20 @@ def _files(remote: bool, json: bool) -> None:
 
 def _web(count: int | None, json: bool) -> None:
     from allrounder.params.loading import load_params
-    from allrounder.verify import web as verifyweb
-    from allrounder.verify import webreport  # slow to import
-    from allrounder.verify.web import Validators
+    from allrounder.verify import web  # slow to import
 
     params = load_params()
     with stage_lock("verify") as folder:
         found = taken_photos(folder)
         asked = found if count is None else sample_photos(found, count)
-        remembered = Validators(folder / "validators.json")
+        remembered = web.Validators(folder / "validators.json")
         with tqdm(total=len(asked), unit=" photos", disable=None, desc="verify web") as bar:
-            result = verifyweb.check(params, asked, len(found), remembered, bar.update)
+            result = web.check(params, asked, len(found), remembered, bar.update)
     if json:
-        print_json(webreport.as_json(result))
+        print_json(web.web_json(result))
     else:
-        print_lines(webreport.lines(result))
-    webreport.raise_if_drifted(result)
+        print_lines(web.web_lines(result))
+    web.raise_if_drifted(result)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,17 @@ from PIL import Image
 
 from allrounder.clean import cleaning, jpeg
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.curate import Item, components, curate
 from allrounder.clean.decode import normalize
-from allrounder.clean.fingerprints import THUMB, Fingerprint, Similarity, fingerprint
+from allrounder.clean.fingerprints import (
+    THUMB,
+    Fingerprint,
+    Similarity,
+    close_pairs,
+    fingerprint,
+    near_pairs,
+)
 from allrounder.clean.jpeg import BrokenJpegError, joined, parse
-from allrounder.clean.near import close_pairs, components, near_pairs
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -160,6 +166,13 @@ def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
     assert (photo.status, photo.detail) == (Status.CORRUPT, "cannot identify image file")
 
 
+@pytest.mark.parametrize("fill", [b"", b"\xff\xff"])
+def test_a_segment_that_is_cut_off_is_named_by_its_first_fill_byte(fill: bytes) -> None:
+    comment = b"\xff\xfe\x00\x04ab"
+    with pytest.raises(BrokenJpegError, match=r"^cut off at byte 8$"):
+        parse(b"\xff\xd8" + comment + fill + b"\xff\xfe\x00\x50ab")
+
+
 def test_a_jpeg_of_a_million_scans_is_refused_at_once() -> None:
     scan = b"\xff\xda\x00\x03\x01ab"
     with pytest.raises(BrokenJpegError, match="more than 1000 scans"):
@@ -283,7 +296,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
         if not few:
-            patch.setattr("allrounder.clean.near._FEW", 0)
+            patch.setattr("allrounder.clean.fingerprints._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
     plain = {
         (i, j)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from allrounder.catalogue.detectors import coco_labels, coco_of
+from allrounder.catalogue.labels import coco_labels, coco_of
 from allrounder.catalogue.synsets import VOC_LABELS, all_synsets, find_synset
 
 BY_INDEX = {s.ilsvrc_index: s.wnid for s in all_synsets().values() if s.ilsvrc_index is not None}

@@ -22,9 +22,9 @@ from PIL import Image
 
 from allrounder.catalogue.synsets import all_synsets
 from allrounder.core.licences import normal
-from allrounder.core.names import folder_name
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
+from allrounder.params.dataset import folder_name
 from allrounder.split.card import LONGEST, escaped, size_category
 from allrounder.split.facts import REASONS
 from project import Project

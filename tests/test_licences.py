@@ -15,9 +15,9 @@ from allrounder.clean.cleaning import check_classes
 from allrounder.clean.curate import Item, curate
 from allrounder.clean.fingerprints import fingerprint
 from allrounder.core import licences
+from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import UsageError
 from allrounder.core.licences import OTHERS, UNKNOWN, address, listed, normal, title
-from allrounder.core.provenance import photo_origins
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.loading import load_params

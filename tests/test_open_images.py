@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allrounder.catalogue.detectors import OPEN_IMAGES_TABLE, open_images_mids
+from allrounder.catalogue.labels import OPEN_IMAGES_TABLE, open_images_mids
 from allrounder.catalogue.synsets import VOC_LABELS, all_synsets
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, ManifestRow

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
-from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
@@ -67,6 +67,7 @@ def test_ids_are_safe_and_unique_whatever_the_web_calls_them(names: list[str]) -
     assert all(one.isascii() and one.replace("_", "").replace("-", "").isalnum() for one in made)
 
 
+@settings(deadline=None)  # it writes files
 @given(body=st.binary(max_size=3000), cuts=st.lists(st.integers(0, 3000), max_size=8))
 def test_ranges_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int]) -> None:
     places = sorted({min(cut, len(body)) for cut in cuts})

@@ -1,8 +1,10 @@
-"""Adds a class to params.yaml or removes one: one line of the file, every other byte kept.
+"""Adds a class to params.yaml or removes one, and predicts what `dvc repro` will do then.
 
-ruamel.yaml finds the line; the edit is one of text, since YAML libraries rewrite what they read.
+The edit changes one line and keeps every other byte. ruamel.yaml finds the line; the edit is one of
+text, since YAML libraries rewrite what they read.
 """
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,11 +25,12 @@ from allrounder.catalogue.synsets import (
     synsets_of,
     wnid_of,
 )
-from allrounder.classes import forecast
 from allrounder.classes.search import is_named, resolve
 from allrounder.core.errors import UsageError
-from allrounder.core.paths import PARAMS
-from allrounder.params.loading import load_params
+from allrounder.core.files import part_of
+from allrounder.core.paths import METRICS, PARAMS
+from allrounder.history.lock import pinned_params
+from allrounder.params.loading import load_params, read_yaml
 from allrounder.params.schema import Params
 
 _TOO_CLEVER = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
@@ -81,7 +84,7 @@ def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) ->
     Raises UsageError that says what would be wrong; the file is then left as it is.
     """
     path = path.resolve()
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         part.write_bytes(text.encode())
         shutil.copymode(path, part)
@@ -171,14 +174,14 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
     inside = ""
     if is_subtree(key):
-        inside = f" ({forecast.count_classes(len(synsets_of(key)), 'ILSVRC ')})"
+        inside = f" ({_count_classes(len(synsets_of(key)), 'ILSVRC ')})"
     text = _text(path)
-    lock = forecast.locked(text)
+    lock = _locked(text)
     with _in_file(path):
         text = added(text, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load_params(path)
-    follows = _follow(path, before, after, forecast.after_adding(key, after, lock))
+    follows = _follow(path, before, after, _after_adding(key, after, lock))
     if label is None and not voc:
         follows.append(f"the catalogue has no VOC label for a {name}; give one with --voc")
     return Change("added", key, name, label, len(before.classes), tuple(follows))
@@ -195,12 +198,12 @@ def remove(path: Path, query: str) -> Change:
         raise UsageError(f"{path}: {key} ({class_name(key)}) is the only class; add another first")
     index = list(before.classes).index(key)
     text = _text(path)
-    lock = forecast.locked(text)
+    lock = _locked(text)
     with _in_file(path):
         text = removed(text, key)
     replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
     after = load_params(path)
-    sentences = forecast.after_removing(key, index, after, lock)
+    sentences = _after_removing(key, index, after, lock)
     follows = _follow(path, before, after, sentences)
     return Change("removed", key, class_name(key), before.classes[key], index, tuple(follows))
 
@@ -252,3 +255,140 @@ def _in_file(path: Path) -> Iterator[None]:
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The params with which dvc.lock was built."""
+
+    classes: tuple[tuple[str, str | None], ...]
+    changed: tuple[str, ...]  # keys, classes aside, that the params now have otherwise
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The class keys."""
+        return frozenset(key for key, _ in self.classes)
+
+
+def _locked(text: str) -> Locked:
+    """Compare a params file's text with dvc.lock as DVC does, without defaults.
+
+    ALLROUNDER_PINS=ignore makes it an empty lock.
+    """
+    written = read_yaml(text)
+    held: dict[str, Any] = {}
+    for stage in ("fetch_urls", "download", "clean", "split"):
+        held |= pinned_params(stage)
+    classes = held.pop("classes", None) or {}
+    changed = [key for key, value in held.items() if written.get(key) != value]
+    return Locked(tuple(classes.items()), tuple(sorted(changed)))
+
+
+def _after_adding(key: str, params: Params, lock: Locked) -> list[str]:
+    """Sentences on the consequences of a new class."""
+    if not lock.classes:
+        return [
+            f"dvc repro will build {_count_classes(len(params.classes))}: dvc.lock holds none yet"
+        ]
+    if same := _nothing_to_do(params, lock):
+        return same
+    if fault := _fault(key, params):
+        return [fault]
+    if key in lock.keys and "sources" not in lock.changed:
+        own = "dvc.lock still pins its photos: dvc repro will fetch none of them again"
+    else:
+        own = _new(key, params)
+    return [own, *_others(key, params, lock), *_few(key, params)]
+
+
+def _after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
+    """Sentences on the consequences of removing a class; `index` was its class index."""
+    later = len(params.classes) - index
+    moved = [f"{_count_classes(later)} after it: index one lower"] if later else []
+    if not lock.classes:
+        return [f"dvc repro will build {_count_classes(len(params.classes))}", *moved]
+    if same := _nothing_to_do(params, lock):
+        return [*same, *moved]
+    kept = _kept(key)
+    its = f"its {kept} photos" if kept else "its photos"
+    own = f"dvc repro will drop {its}" if key in lock.keys else "it was never built"
+    return [own, *_others(key, params, lock), *moved]
+
+
+def _new(key: str, params: Params) -> str:
+    """Where the photos of a new class come from."""
+    wnids = synsets_of(key)
+    spread = f", evenly from {len(wnids)} ILSVRC classes" if len(wnids) > 1 else ""
+    if not _all_folders(key, params):
+        return f"dvc repro will list and fetch about {params.quota} photos of it{spread}"
+    there = _there(key, params)
+    some = str(there[0]) if len(there) == 1 else f"{len(there)} folders"
+    return f"dvc repro will take at most {params.quota} photos of it from {some}{spread}"
+
+
+def _fault(key: str, params: Params) -> str:
+    """Why a build will fail because a class has no photos, as far as local files show; or ''."""
+    if not _all_folders(key, params) or _there(key, params):
+        return ""
+    names, wnid = ", ".join(source.name for source in params.sources), synsets_of(key)[0]
+    return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
+
+
+def _all_folders(key: str, params: Params) -> bool:
+    """Whether all sources are local class folders."""
+    return all(source.class_folder(synsets_of(key)[0]) for source in params.sources)
+
+
+def _there(key: str, params: Params) -> list[Path]:
+    """The local folders with a class's photos."""
+    paths = [source.class_folder(wnid) for source in params.sources for wnid in synsets_of(key)]
+    return [path for path in paths if path and path.is_dir()]
+
+
+def _others(key: str, params: Params, lock: Locked) -> list[str]:
+    others = [other for other in params.classes if other != key]
+    new = [other for other in others if other not in lock.keys]
+    parts = []
+    if lock.changed:
+        parts = [f"all classes follow the edits of {', '.join(lock.changed)}"]
+    elif count := len(others) - len(new):
+        keep = "keeps its" if count == 1 else "keep their"
+        parts = [
+            f"{_count_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"
+        ]
+    if new:
+        parts.append(f"{len(new)} more to be built: {', '.join(new[:5])}")
+    return ["; ".join(parts)] if parts else []
+
+
+def _nothing_to_do(params: Params, lock: Locked) -> list[str]:
+    if lock.changed or dict(params.classes) != dict(lock.classes):
+        return []
+    if tuple(params.classes.items()) == lock.classes:
+        return ["the params are as dvc.lock has them: dvc repro has nothing to do"]
+    return [
+        "only the order of the classes differs from dvc.lock, which DVC does not notice: "
+        "run dvc repro --force for their new indices"
+    ]
+
+
+def _few(key: str, params: Params) -> list[str]:
+    """A warning if ImageNet listed fewer photos than min_per_class."""
+    listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find_synset(wnid)))
+    if listed >= params.min_per_class:
+        return []
+    return [f"ImageNet listed only {listed} photos of it, min_per_class is {params.min_per_class}"]
+
+
+def _kept(key: str) -> int:
+    """The number of a class's photos in the last build, or 0."""
+    try:
+        classes = json.loads(METRICS.read_text(encoding="utf-8"))["classes"]
+        return int(classes[key]["kept"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _count_classes(count: int, which: str = "") -> str:
+    """`1 class`, `2 classes`. `which` is an adjective with a space behind it."""
+    return f"{count} {which}class{'' if count == 1 else 'es'}"

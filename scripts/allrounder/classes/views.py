@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TextIO
 
-from allrounder.catalogue.detectors import coco_labels, coco_of
+from allrounder.catalogue.labels import coco_labels, coco_of
 from allrounder.catalogue.synsets import (
     VOC_LABELS,
     Synset,
@@ -146,13 +145,6 @@ def table(
     ends = [f"… {hidden} more; --all shows them"] if hidden else []
     ends += [last] if last else []
     return [*lines, *([_cut("  ".join(ends), on.width)] if ends else [])]
-
-
-def print_table_lines(lines: Sequence[str]) -> None:
-    """Print lines, even on a terminal that lacks some letters."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
-    print(*lines, sep="\n")
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -17,8 +17,8 @@ from allrounder.clean.curate import Item, curate
 from allrounder.clean.decode import Photo, normalize
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
+from allrounder.core.candidates import candidate_lookup, photo_origins
 from allrounder.core.errors import DataError
-from allrounder.core.provenance import candidate_lookup, photo_origins
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members

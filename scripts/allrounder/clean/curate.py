@@ -4,13 +4,12 @@ Pure functions: nothing is read or written.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.near import components, near_pairs
+from allrounder.clean.fingerprints import Fingerprint, near_pairs
 from allrounder.core.rows import Status
 from allrounder.params.schema import Clean
 
@@ -52,23 +51,6 @@ def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
     _drop_surplus(decided, per_class)
     _group(decided, rules)
     return decided
-
-
-def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield each index with the first index of the same text. Empty texts match nothing."""
-    first: dict[str, int] = {}
-    for index, text in enumerate(texts):
-        if text and first.setdefault(text, index) != index:
-            yield first[text], index
-
-
-def _kept(items: Sequence[Item]) -> list[int]:
-    return [index for index, item in enumerate(items) if item.status is Status.KEPT]
-
-
-def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
-    """The near-duplicate pairs among some items, as positions in `indices`."""
-    return list(near_pairs([items[index].fingerprint for index in indices], radius, SAME))
 
 
 def _drop_placeholders(items: list[Item], rules: Clean) -> None:
@@ -174,3 +156,39 @@ def _group(items: list[Item], rules: Clean) -> None:
                 for position in part:
                     index = members[position]
                     items[index] = replace(items[index], group=group)
+
+
+def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield each index with the first index of the same text. Empty texts match nothing."""
+    first: dict[str, int] = {}
+    for index, text in enumerate(texts):
+        if text and first.setdefault(text, index) != index:
+            yield first[text], index
+
+
+def _kept(items: Sequence[Item]) -> list[int]:
+    return [index for index, item in enumerate(items) if item.status is Status.KEPT]
+
+
+def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
+    """The near-duplicate pairs among some items, as positions in `indices`."""
+    return list(near_pairs([items[index].fingerprint for index in indices], radius, SAME))
+
+
+def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """The connected components of `count` nodes, each in ascending order, by their first node."""
+    parent = list(range(count))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for i, j in pairs:
+        low, high = sorted((root(i), root(j)))
+        parent[high] = low
+    found: dict[int, list[int]] = {}
+    for node in range(count):
+        found.setdefault(root(node), []).append(node)
+    return list(found.values())

@@ -98,7 +98,7 @@ def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
         raise BrokenJpegError("no start marker")
     at, scans = 2, 0
     while True:
-        marker, first = _marker(body, at)
+        before, (marker, first) = at, _marker(body, at)
         at = first + 2
         if marker == _EOI:
             yield marker, first, at
@@ -108,7 +108,7 @@ def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
         length = int.from_bytes(body[at : at + 2], "big")
         end = at + length
         if length < 2 or end > len(body):
-            raise BrokenJpegError(f"cut off at byte {first}")
+            raise BrokenJpegError(f"cut off at byte {before}")
         if marker == _SOS:
             scans += 1
             if scans > _MAX_SCANS:

@@ -1,5 +1,8 @@
-"""Text for people: printable lines, aligned tables, hints for misspellings."""
+"""Text for people: printable lines, aligned tables, printing, hints for misspellings."""
 
+import io
+import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 PROJECT = "imagenet-all-rounder"
@@ -25,6 +28,20 @@ def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
     for first, *others in cells:
         right = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
         yield "  ".join([f"{first:<{widths[0]}}", *right]).rstrip()
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout, also on a terminal that cannot show all letters."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+
+
+def print_json(value: object) -> None:
+    """Print a JSON value on stdout."""
+    print_lines([json.dumps(value, indent=2)])
 
 
 def closest(text: str, choices: Iterable[str]) -> str:

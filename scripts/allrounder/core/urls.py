@@ -184,8 +184,11 @@ def request_url(url: str) -> str:
 
 @lru_cache(4096)
 def host_of(url: str) -> str:
-    """The host of a URL from `request_url`, without port and brackets."""
-    return urlsplit(url).hostname or ""
+    """The host of a URL in lower case, without port and brackets; '' for a malformed URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _ascii_host(host: str) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, wnid_of
+from allrounder.core.candidates import IdMaker
 from allrounder.core.files import part_of
-from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member

@@ -6,9 +6,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
+from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
 from allrounder.core.files import remove_other_classes
-from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
 from allrounder.core.urls import MAX_URL_LENGTH, parse_slice, photo_key

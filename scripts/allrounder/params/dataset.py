@@ -1,12 +1,25 @@
 """The names and numbers of the dataset's classes, folders and splits."""
 
+import re
 from dataclasses import dataclass
 
 from allrounder.catalogue.synsets import class_labels, wnid_of
-from allrounder.core.names import folder_name
 from allrounder.params.schema import Params, Split
 
 SPLITS = ("train", "val", "test")
+_SPLIT_WORDS = re.compile(
+    r"(?<![a-z])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)(?![a-z])"
+)
+
+
+def folder_name(label: str) -> str:
+    """A class's folder name: its label, but `bullet_trains` for `bullet_train`.
+
+    Hugging Face's imagefolder reads any folder with a split's name as a separate word as that
+    split, so val/bullet_train/ would count as train too. Source: SPLIT_KEYWORDS and
+    KEYWORDS_IN_DIR_NAME_BASE_PATTERNS in datasets/data_files.py of huggingface/datasets.
+    """
+    return _SPLIT_WORDS.sub(r"\1s", label)
 
 
 def split_names(rules: Split) -> list[str]:

@@ -208,9 +208,8 @@ class Params(Section):
                 hint = did_you_mean_wnid(wnid_of(key))
                 raise ValueError(f"classes.{key}: ImageNet has no such synset.{hint}")
             if voc is not None and voc not in VOC_LABELS:
-                raise ValueError(
-                    f"classes.{key}: {voc!r} is not a VOC label.{did_you_mean_voc(voc)}"
-                )
+                hint = did_you_mean_voc(voc)
+                raise ValueError(f"classes.{key}: {voc!r} is not a VOC label.{hint}")
             if not synsets_of(key):
                 raise ValueError(
                     f"classes.{key}: none of ILSVRC's classes is a {synset.names[0]}; write "

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from allrounder.core.candidates import candidate_lookup
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, raw_step, stage_of
 from allrounder.core.paths import Stages
-from allrounder.core.provenance import candidate_lookup
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from allrounder.core import licences
 from allrounder.core.files import atomic_write
-from allrounder.core.text import PROJECT
+from allrounder.core.text import PROJECT, one_line
 from allrounder.params.schema import Params
 from allrounder.split.facts import CITATIONS, LIMITS, REASONS, DatasetFacts, citation, summary
 
@@ -66,8 +66,7 @@ def escaped(text: str) -> str:
 
     Source: CommonMark 0.31, 2.4: any ASCII punctuation may be escaped by a backslash.
     """
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    plain = " ".join(plain.split())
+    plain = one_line(text)
     plain = plain if len(plain) <= LONGEST else plain[: LONGEST - 3] + "..."
     return re.sub(r"([\\`*_{}\[\]<>()#|~&!$:@^])", r"\\\1", plain)
 

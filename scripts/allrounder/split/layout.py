@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from allrounder.catalogue.detectors import coco_of
+from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
+from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
 from allrounder.core.funnel import funnels, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import Stages
-from allrounder.core.provenance import photo_origins
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import tar_members

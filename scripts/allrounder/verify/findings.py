@@ -1,26 +1,12 @@
 """Problems that a check of files or remote objects finds, and how they are printed."""
 
-import json
-import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from allrounder.core.text import printable, text_table
-
-
-def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on stdout."""
-    for line in lines:
-        print(line)
-    sys.stdout.flush()
-
-
-def print_json(value: object) -> None:
-    """Print one JSON object on stdout."""
-    print_lines([json.dumps(value, indent=2)])
 
 
 class Kind(StrEnum):

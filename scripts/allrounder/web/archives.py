@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from allrounder.core.names import url_id
+from allrounder.core.candidates import url_id
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser

@@ -15,8 +15,8 @@ from typing import IO, Any
 from urllib.parse import urljoin
 
 from allrounder.catalogue.labels import label_matcher, normalized_label
+from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.names import url_id
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line
 from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable

@@ -6,8 +6,8 @@ mf1024/ImageNet-Datasets-Downloader speaks; ImageNet itself no longer serves it.
 
 from collections.abc import Iterator, Sequence
 
+from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError
-from allrounder.core.names import url_id
 from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
 from allrounder.params.sources import ImagenetApiSource

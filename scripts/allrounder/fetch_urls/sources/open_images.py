@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from allrounder.catalogue.detectors import open_images_mids
+from allrounder.catalogue.labels import open_images_mids
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import one_line
+from allrounder.core.text import one_line, printable
 from allrounder.core.urls import decode_url
 from allrounder.params.sources import OpenImagesSource
 from allrounder.web.cache import cached_file
@@ -174,4 +174,4 @@ class _Table:
 
 def _text(line: bytes) -> str:
     """A line as text without line breaks."""
-    return "".join(c if c.isprintable() else " " for c in decode_url(line))
+    return printable(decode_url(line), " ")

@@ -1,5 +1,10 @@
-"""Finds the candidate of each downloaded photo in data/urls, with its licence and author."""
+"""Ids of candidates, and the candidate of each downloaded photo, with its licence and author.
 
+Names from the web never become paths: an id that is not plain is replaced by a hash of its URL.
+"""
+
+import hashlib
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -7,6 +12,33 @@ from allrounder.core.licences import refused
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import is_archive
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+def url_id(wnid: str, url: str) -> str:
+    """An id for a photo without one: the wnid and ten hex digits of its URL's SHA-256."""
+    return f"{wnid}_{hashlib.sha256(url.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+
+
+class IdMaker:
+    """Makes a unique id for each photo of one class, in rank order."""
+
+    def __init__(self, wnid: str):
+        self._wnid = wnid
+        self._used: set[str] = set()
+
+    def make(self, proposed: str, url: str) -> str:
+        """`proposed` if it is safe and new (ignoring case), else an id made from the URL."""
+        image_id = proposed if _SAFE.fullmatch(proposed) else url_id(self._wnid, url)
+        if image_id.lower() in self._used:
+            image_id = url_id(self._wnid, f"{proposed} {url}")
+        number = 1
+        while image_id.lower() in self._used:
+            number += 1
+            image_id = url_id(self._wnid, f"{proposed} {url} {number}")
+        self._used.add(image_id.lower())
+        return image_id
 
 
 def candidate_lookup(path: Path) -> Callable[[str], Candidate]:
@@ -32,8 +64,7 @@ def photo_origins(
     """
     origin = candidate_lookup(urls / f"{wnid}.csv")
     found: dict[str, tuple[str, Candidate]] = {}
-    ids: dict[str, str] = {}  # sha256: image_id
-
+    ids: dict[str, str] = {}  # image id by SHA-256
     for row in read_csv(raw / f"{wnid}.csv", RawRow):
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
