@@ -1,4 +1,4 @@
-"""Checks params.yaml before DVC removes anything; with --schema prints params.schema.json."""
+"""Check params.yaml before DVC removes anything; with --schema, print params.schema.json."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from allrounder.params.reference import markdown
 
 
 def main() -> None:
-    """Parse, check or print."""
+    """Parse arguments, check the file or print the schema."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
@@ -27,7 +27,7 @@ def main() -> None:
         params = load_params(args.file)
         if only_the_order_changed(params.classes):
             print(
-                f"warning: {args.file}: classes stand in another order than dvc.lock's, so their "
+                f"warning: {args.file}: the order of the classes differs from dvc.lock, so their "
                 "class_index changes; DVC does not notice that: run dvc repro --force",
                 file=sys.stderr,
             )

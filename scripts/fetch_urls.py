@@ -1,6 +1,6 @@
-"""Stage fetch_urls: lists the candidates of every class, in rank order, into data/urls.
+"""Stage fetch_urls: list the candidates of every class, in rank order, into data/urls.
 
-Classes that dvc.lock already pins with the same sources keep their list.
+Classes that dvc.lock pins with the same sources keep their list; see docs/reproducibility.md.
 """
 
 import sys
@@ -17,7 +17,7 @@ from allrounder.web.policy import parse_stage_args
 
 
 def main() -> None:
-    """Parse, list, write."""
+    """Parse arguments, list candidates, write tables."""
     parse_stage_args(__doc__)
     params = load_params()
     with stage_lock("fetch_urls"):  # this protects the cache too

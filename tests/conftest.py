@@ -1,7 +1,9 @@
-"""Fixtures that many tests share; real programs, real clones, real servers on loopback."""
+"""Fixtures that many tests share: real programs, real clones, real servers on loopback."""
 
 import compileall
+import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-import warmdvc
+import warm
 from photoserver import PhotoServer
 from project import Project, made_once, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
+# Each script that a test starts would be compiled anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
-"""Files whose tests share what is slow to make: one worker runs all of a file."""
+"""Files whose tests share slow builds: one worker runs all tests of such a file."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -38,7 +43,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
 
 
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """What xdist_group is for: xdist 3.8 does not write groups where pytest 9.2 reads them."""
+    """Replaces xdist_group: xdist 3.8 does not write groups where pytest 9.2 reads them."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -47,14 +52,23 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out the files of WHOLE as they are, and other tests one by one."""
+    """Hand out the files of WHOLE undivided, and other tests one by one."""
     return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _dvc_ends() -> Iterator[None]:
+def _warm_ends() -> Iterator[None]:
     yield
-    warmdvc.end()
+    warm.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run in a folder of their own: what they cache must not enter the checkout."""
+    before = set((ROOT / ".allrounder").rglob("*"))
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
+    assert set((ROOT / ".allrounder").rglob("*")) <= before, "a test wrote into .allrounder"
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +112,6 @@ def clone(cloned_once: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def server() -> Iterator[PhotoServer]:
-    """A web server on loopback that serves the drawn sample the way ImageNet was."""
+    """A web server on loopback that serves the cartoon sample the way ImageNet was."""
     with PhotoServer(ROOT / "data" / "sample") as running:
         yield running

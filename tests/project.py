@@ -13,10 +13,9 @@ import pytest
 import yaml
 from filelock import FileLock
 
-import warmdvc
+import warm
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
-DVC = (sys.executable, "-m", "dvc")
 
 
 def snapshot(root: Path, to: Path) -> Path:
@@ -91,9 +90,25 @@ class Project:
         return ended.stdout
 
     def dvc(self, *arguments: str, expect: int = 0, **environment: Any) -> str:
-        if not warmdvc.POSSIBLE:
-            return self.run(*DVC, *arguments, expect=expect, **environment)
-        code, said = warmdvc.dvc(arguments, self.folder, _environment() | environment)
+        """Run DVC sooner than `run` does; returns what it printed on both streams."""
+        return self._warm("dvc", *arguments, expect=expect, **environment)
+
+    def script(
+        self,
+        name: str,
+        *arguments: str,
+        expect: int = 0,
+        out: Path | None = None,
+        **environment: str,
+    ) -> str:
+        """Run a script of the project sooner than `run` does; returns what it printed.
+
+        With `out`, its standard output goes to that file.
+        """
+        return self._warm(f"scripts/{name}.py", *arguments, expect=expect, out=out, **environment)
+
+    def _warm(self, *command: str, expect: int, out: Path | None = None, **environment: str) -> str:
+        code, said = warm.run(command, self.folder, _environment() | environment, out)
         assert code == expect, said
         return said
 
@@ -101,7 +116,7 @@ class Project:
         return self.dvc("repro", *arguments, **environment)
 
     def stage(self, name: str, expect: int = 0) -> str:
-        return self.run(sys.executable, f"scripts/{name}.py", expect=expect)
+        return self.script(name, expect=expect)
 
     def git(self, *arguments: str) -> str:
         return self.run(*GIT, *arguments)

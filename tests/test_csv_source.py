@@ -203,7 +203,7 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
     ("l.tsv", "url\tlabel\nx\n", DataError, "line 2: 1 cells, the header has 2"),
     ("l.csv", 'url,label\nx,"y\n', DataError, "line 2: unexpected end of data"),
     ("l.csv", 'url,label\n"x"y,z\n', DataError, "line 2: ',' expected after '\"'"),
-    ("l.csv", "url,label\n" + "x" * 2**21, DataError, "line 2: more than 1,048,576 characters"),
+    ("l.csv", "url,label\n" + "x" * 2**21, DataError, "line 2: over 1,048,576 characters"),
     ("l.csv", "url,label\n" + "x" * 2**18, DataError, "line 2: field larger than field limit"),
     ("l.jsonl", '{"url": "x", "label": "y"}\n\n{"url"', DataError, "line 3: no JSON object"),
     ("l.jsonl", '["url", "label"]\n', DataError, "line 1: no JSON object"),
@@ -249,11 +249,11 @@ def test_a_named_column_must_be_there(tmp_path: Path) -> None:
 def test_nothing_is_lost_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "l.csv", f"url,label\n,{CAT}\nhttp://h/1,{CAT}\n")
     assert len(listed(path, [CAT])[CAT]) == 1
-    assert "1 rows of these classes have no URL and are passed over" in capsys.readouterr().err
+    assert "1 rows of these classes have no URL and are skipped" in capsys.readouterr().err
     with pytest.raises(DataError, match="lists no photo for any class"):
         listed(path, [HUSKY])
     said = capsys.readouterr().err
-    assert f"no label of it means one of the classes; it has '{CAT}'; say which in labels" in said
+    assert f"its labels match no class; it has '{CAT}'; map them in labels" in said
 
 
 def test_without_pyarrow_parquet_is_one_line(clone: Project, tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ def test_without_pyarrow_parquet_is_one_line(clone: Project, tmp_path: Path) -> 
 
 def test_the_params_are_checked(clone: Project) -> None:
     for source, words in (
-        ({"location": "list"}, "format: cannot be told from the location; give csv"),
+        ({"location": "list"}, "format: unknown ending of the location; give csv"),
         ({"location": "l.csv", "labels": {"husky": "x"}}, "sources.0.labels.husky"),
-        ({"location": "https://me:secret@h/l.csv"}, "location: must hold no password"),
+        ({"location": "https://me:secret@h/l.csv"}, "location: must contain no password"),
         ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: unknown key. Remove it"),
     ):
         clone.edit(sources=[{"kind": "csv"} | source])

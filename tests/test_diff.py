@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ HUSKY, CAT, PLANE = "n02109961", "n02123394", "n02690373"
 
 def diff(project: Project, *arguments: str) -> dict[str, Any]:
     """What `diff.py --json` prints."""
-    found = json.loads(project.run(sys.executable, "scripts/diff.py", *arguments, "--json"))
+    found = json.loads(project.script("diff", *arguments, "--json"))
     assert isinstance(found, dict)
     return found
 
@@ -41,7 +40,7 @@ def changes(found: dict[str, Any], wnid: str) -> dict[str, int]:
 
 
 def test_the_committed_version_is_the_same_with_and_without_a_pull(clone: Project) -> None:
-    said = clone.run(sys.executable, "scripts/diff.py", "HEAD")
+    said = clone.script("diff", "HEAD")
     assert said == "HEAD and work tree hold the same 200 photos, in the same places\n"
     found = diff(clone, "HEAD", "main")
     assert found["changes"] == []
@@ -87,10 +86,10 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     )
     assert clone.changes == ""
 
-    few = clone.run(sys.executable, "scripts/diff.py", "v1", "v2").splitlines()
+    few = clone.script("diff", "v1", "v2").splitlines()
     assert sum(line.startswith("  removed    train") and PLANE in line for line in few) == 5
     assert few.count("  removed    and 15 more; --all lists them") == 1
-    said = clone.run(sys.executable, "scripts/diff.py", "v1", "v2", "--all").splitlines()
+    said = clone.script("diff", "v1", "v2", "--all").splitlines()
     assert said[0].split() == [
         "class", "v1", "v2", "added", "removed", "moved",
         "relabelled", "here", "relabelled", "away", "renamed",
@@ -115,7 +114,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
         ("", 2, "error: an empty git revision"),
         ("unbuilt", 1, "error: revision unbuilt names no data/dataset/manifest.csv: it was not"),
     ):
-        said = clone.run(sys.executable, "scripts/diff.py", "whole", version, expect=code)
+        said = clone.script("diff", "whole", version, expect=code)
         assert len(said.splitlines()) == 1
         assert words in said
     (manifest,) = (
@@ -126,10 +125,10 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     body = manifest.read_bytes()
     manifest.unlink()  # other clones have it too
     manifest.write_bytes(body[:-1])
-    said = clone.run(sys.executable, "scripts/diff.py", "whole", "whole", expect=1)
+    said = clone.script("diff", "whole", "whole", expect=1)
     assert "not the bytes that revision whole names" in said
     manifest.unlink()
-    said = clone.run(sys.executable, "scripts/diff.py", "whole", "whole", expect=1)
+    said = clone.script("diff", "whole", "whole", expect=1)
     assert len(said.splitlines()) == 1
     assert "neither DVC's cache nor its remote gives it" in said
     assert "git checkout whole && dvc fetch" in said

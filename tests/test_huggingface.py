@@ -114,7 +114,7 @@ def test_a_partial_index_is_said(viewer: ViewerServer, capsys: pytest.CaptureFix
     listed(viewer)
     said = capsys.readouterr().err
     assert said.count("warning:") == 1
-    assert "source huggingface owner/photos: the viewer has indexed its first part only" in said
+    assert "source huggingface owner/photos: the viewer has indexed only its first 5 GB" in said
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_unknown_labels_are_said_with_those_there_are(
     with pytest.raises(DataError, match="lists no photo for any class"):
         listed(viewer, "n04273569")
     said = capsys.readouterr().err
-    assert "'Eskimo dog, husky', 'Persian cat', 'airliner'; say which in labels" in said
+    assert "'Eskimo dog, husky', 'Persian cat', 'airliner'; map them in labels" in said
 
 
 def test_a_licence_is_passed_on(viewer: ViewerServer) -> None:

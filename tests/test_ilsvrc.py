@@ -138,13 +138,13 @@ def test_a_class_half_unpacked_is_taken_from_its_tar(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "val").mkdir()
-    with pytest.raises(DataError, match=rf"{tmp_path}: nothing of ILSVRC2012.*looked for {OUTER}"):
+    with pytest.raises(DataError, match=rf"{tmp_path}: no copy of ILSVRC2012.*looked for {OUTER}"):
         listed(tmp_path)
-    with pytest.raises(DataError, match=r"gone: nothing of ILSVRC2012"):
+    with pytest.raises(DataError, match=r"gone: no copy of ILSVRC2012"):
         listed(tmp_path / "gone")
     with pytest.raises(DataError, match=f"class {UNKNOWN}: no candidate"):
         listed(SAMPLE, (HUSKY, UNKNOWN))
-    with pytest.raises(ValueError, match="must be a path of this machine"):
+    with pytest.raises(ValueError, match="must be a local path"):
         IlsvrcSource(kind="ilsvrc", location="https://host/ILSVRC2012_img_train.tar")
 
 

@@ -51,7 +51,7 @@ def test_a_login_opens_the_photos_and_archives_of_the_sources_host(
 ) -> None:
     urls = [server.url("gated/1.jpg"), server.url("gated/x.tar")]
     got = crawl(tmp_path / "a", urls, server.url("list.csv"))
-    assert [status for status, _ in got].count(Status.OK) == 3
+    assert [status for status, _ in got].count(Status.OK) == 3, got
     (tmp_path / ".netrc").rename(tmp_path / "Geheimnü")
     monkeypatch.setenv("NETRC", "~/Geheimnü")
     assert crawl(tmp_path / "b", urls, server.url("list.csv")) == got

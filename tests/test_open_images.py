@@ -144,7 +144,7 @@ def test_a_class_may_be_named_by_its_mid(
     bucket.paths()
     with pytest.raises(DataError, match=f"class {HUSKY}: no candidate from source open-images"):
         listed(bucket, (HUSKY, CAT))
-    assert f"no class of Open Images is known for {HUSKY}" in capsys.readouterr().err
+    assert f"Open Images has no known class for {HUSKY}" in capsys.readouterr().err
 
 
 def test_nothing_is_asked_when_no_class_is_known(bucket: Bucket) -> None:
@@ -379,9 +379,11 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
 
     # Without dvc.lock's pins the lists are still in the cache, but no photo is here.
     (clone.folder / "dvc.lock").unlink()
-    clone.run("python", "scripts/fetch_urls.py", "--offline")
+    clone.script("fetch_urls", "--offline")
     assert clone.files("data/urls", "data/raw") == before
-    said = clone.run("python", "scripts/download.py", "--offline", expect=1)
+    said = clone.script("download", "--offline", expect=1)
     assert "connection_error" not in said
-    assert f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said
+    assert (
+        f"{DOG} lacks 24 of 24 photos, 12 URLs would have to be requested ({bucket.base}/" in said
+    )
     assert clone.files("data/urls", "data/raw") == before

@@ -62,7 +62,7 @@ def test_a_folder_loses_nothing_in_silence(
     (tmp_path / CAT / "gone.jpg").symlink_to("nowhere")
     found = listed("folder", tmp_path, [CAT])[CAT]
     assert [Path(c.url).name for c in found] == ["gone.jpg", "photo 1.JPG"]
-    assert f"{CAT}: 1 folders passed over" in capsys.readouterr().err
+    assert f"{CAT}: 1 folders skipped" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["urls", "mapping"])

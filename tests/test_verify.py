@@ -34,8 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def verify(project: Project, *options: str, expect: int, **environment: Any) -> dict[str, Any]:
     """What `verify.py --json` prints."""
     out = project.folder.parent / "verify.json"
-    command = f'"{sys.executable}" scripts/verify.py {" ".join(options)} --json > "{out}"'
-    said = project.run("sh", "-c", command, expect=expect, **environment)
+    said = project.script("verify", *options, "--json", expect=expect, out=out, **environment)
     found = json.loads(out.read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     assert found["ok"] is (expect == 0)
@@ -83,7 +82,7 @@ def test_a_whole_version_is_whole(pulled: Project) -> None:
     assert found["problems"] == []
     assert found["outs"]["data/dataset"]["files"] == 204
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
-    said = pulled.run(sys.executable, "scripts/verify.py")
+    said = pulled.script("verify")
     files = sum(out["files"] for out in found["outs"].values())
     assert said.splitlines()[-1] == f"all {files} files match dvc.lock"
     assert pulled.changes == ""
@@ -113,7 +112,7 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
         "data/metrics.json": "bad",
     }  # fmt: skip
 
-    said = pulled.run(sys.executable, "scripts/verify.py", expect=1)
+    said = pulled.script("verify", expect=1)
     assert "\x1b" not in said
     assert "error: 6 files do not match this version" in said
     for path in problems(found):
@@ -170,7 +169,11 @@ def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) 
 @pytest.mark.parametrize(
     ("change", "named", "words"),
     [
-        (lambda text: text.replace("046a31bbec0bb16e32", "0" * 18), PHOTO, "do not match manifest.csv"),
+        (
+            lambda text: text.replace("046a31bbec0bb16e32", "0" * 18),
+            PHOTO,
+            "do not match manifest.csv",
+        ),
         (lambda text: text[:-50], MANIFEST, "line 201: bad row"),
         (lambda text: text.replace("file,split", "file,\0split"), MANIFEST, "unknown column"),
     ],
@@ -197,16 +200,16 @@ def test_a_pipe_in_place_of_a_photo_does_not_hang(pulled: Project) -> None:
 
 def test_a_broken_lock_and_no_project_are_said_in_one_line(clone: Project) -> None:
     (clone.folder / "dvc.lock").write_text("stages: [")
-    said = clone.run(sys.executable, "scripts/verify.py", expect=2)
+    said = clone.script("verify", expect=2)
     assert len(said.splitlines()) == 1
     assert "git checkout dvc.yaml dvc.lock" in said
     (clone.folder / "dvc.lock").unlink()
-    said = clone.run(sys.executable, "scripts/verify.py", expect=1)
+    said = clone.script("verify", expect=1)
     assert "dvc.lock names no outputs" in said
-    said = clone.run(sys.executable, "scripts/verify.py", "--sample", "3", expect=2)
+    said = clone.script("verify", "--sample", "3", expect=2)
     assert "--sample is for --web" in said
     shutil.rmtree(clone.folder / ".dvc")
-    said = clone.run(sys.executable, "scripts/verify.py", expect=2)
+    said = clone.script("verify", expect=2)
     assert said.startswith("error: no DVC project here")
 
 
@@ -314,7 +317,7 @@ def test_what_was_never_pushed_is_one_line_an_output(pulled: Project) -> None:
 
 def test_no_remote_is_said_in_one_line(clone: Project) -> None:
     clone.dvc("remote", "remove", "store")
-    said = clone.run(sys.executable, "scripts/verify.py", "--remote", expect=2)
+    said = clone.script("verify", "--remote", expect=2)
     assert len(said.splitlines()) == 1
     assert "no remote" in said
 
@@ -416,9 +419,7 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     }
 
     built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
-    said = built.run(
-        sys.executable, "scripts/verify.py", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS
-    )
+    said = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
     assert said.splitlines()[-1].startswith("error: the remote at s3://datasets/")
 
 
@@ -464,7 +465,7 @@ def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServe
     assert found["classes"][HUSKY]["gone"] == 1
     assert found["hosts"]["127.0.0.1"]["placeholder"] == 2
 
-    said = built.run(sys.executable, "scripts/verify.py", "--web", expect=1)
+    said = built.script("verify", "--web", expect=1)
     for path in drifts(found, server):
         assert f"{server.base}{path}" in said
     assert f"error: of {total} photos: 2 changed, 1 gone, 2 placeholder, 1 opted_out" in said
@@ -564,7 +565,7 @@ def test_the_web_is_asked_without_any_photo_here(clone: Project) -> None:
 
 def test_nothing_reached_is_no_drift(built: Project, server: PhotoServer) -> None:
     built.edit(network={"tries": 1})
-    said = built.run(sys.executable, "scripts/verify.py", "--web", "--sample", "4", expect=1)
+    said = built.script("verify", "--web", "--sample", "4", expect=1)
     assert "error: nothing could be reached" in said
     assert "network.allow_private" in said
 

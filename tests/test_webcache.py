@@ -181,10 +181,10 @@ def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoS
     clone.repro("--force", "download", ALLROUNDER_OFFLINE="1")
     assert clone.files("data/urls", "data/raw") == before
     clone.edit(per_class=12)
-    said = clone.run("python", "scripts/download.py", expect=1, ALLROUNDER_OFFLINE="1")
+    said = clone.script("download", expect=1, ALLROUNDER_OFFLINE="1")
     tar = f"{server.base}/tars/{HUSKY}.tar"
     assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be requested ({tar})" in said
     assert clone.files("data/urls", "data/raw") == before
     assert not server.asked
-    clone.run("python", "scripts/download.py")
+    clone.script("download")
     assert server.ranges  # the archive is read on where it was left

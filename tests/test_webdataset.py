@@ -121,8 +121,8 @@ def test_braces_are_written_out_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("s-{0..9.tar", "no partner"),
-        ("s-{a{0..9}}.tar", "braces stand in braces"),
+        ("s-{0..9.tar", "unbalanced"),
+        ("s-{a{0..9}}.tar", "unbalanced or nested"),
         ("{wnid}.tar", r"\{wnid\} is neither a range"),
         ("s-{0..9..2}.tar", "neither a range"),
         ("s-{0..999999999}.tar", "more than 100,000"),

@@ -15,8 +15,8 @@ from allrounder.core.files import part_of
 from allrounder.core.names import IdMaker
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
-from allrounder.core.tars import TarWriter
 from allrounder.core.tarreader import Member
+from allrounder.core.tars import TarWriter
 from allrounder.core.urls import is_archive
 from allrounder.web.archives import new_member
 

@@ -17,8 +17,8 @@ from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge, judge_length
 from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.tars import StoredBytes
 from allrounder.core.tarreader import Member
+from allrounder.core.tars import StoredBytes
 from allrounder.core.urls import is_local_file, is_url, parse_slice
 from allrounder.download.class_quota import ClassResult, ClassRun, Slot
 from allrounder.history.journal import Journal

@@ -1,7 +1,4 @@
-"""Lists the candidates of every class from all sources, in rank order, each photo once.
-
-Not for speaking to a source: that is sources/.
-"""
+"""Lists the candidates of every class from all sources, in rank order, each photo once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,11 +23,11 @@ OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 def list_classes(
     asked: Sequence[Source], keys: Sequence[str], web: ListClient, known: int = 0
 ) -> dict[str, list[Candidate]]:
-    """Ask the sources one after the other; a class's candidates stand in the sources' order.
+    """Read the sources one after the other; a class's candidates follow the sources' order.
 
-    Of a subtree, each source's candidates stand with its synsets in turn. `known` classes more
-    are pinned and not asked for. Raises DataError when a source cannot be read or knows none of
-    the classes, and when a class has no candidate at all.
+    For a subtree, each source's candidates come from its synsets in turn. `known` is the number
+    of other classes, which are pinned. Raises DataError when a source cannot be read or lists
+    none of the classes, and when a class has no candidate.
     """
     found: dict[str, list[Candidate]] = {key: [] for key in keys}
     wanted = {key: synsets_of(key) for key in keys}
@@ -56,7 +53,7 @@ def list_classes(
 
 
 def _in_turn(key: str, listed: Mapping[str, Sequence[Candidate]]) -> Iterator[Candidate]:
-    """A class's candidates; those of a subtree one of each synset, then the next of each."""
+    """Yield a class's candidates; for a subtree the first of each synset, then the second, ..."""
     if not is_subtree(key):
         yield from listed[key]
         return
@@ -66,12 +63,12 @@ def _in_turn(key: str, listed: Mapping[str, Sequence[Candidate]]) -> Iterator[Ca
 
 
 def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Each photo once, at its best rank, with ids that are safe and unique in the class."""
+    """Return each photo once, at its best rank, with ids that are safe and unique in the class."""
     ids = IdMaker(wnid)
     first = {}
     for candidate in candidates:
         if len(candidate.url) > MAX_URL_LENGTH and not parse_slice(candidate.url):
-            # Nobody is asked for such a URL: it stays too long, and every table can hold it.
+            # Never asked for: it stays too long, but fits into every table.
             candidate = replace(candidate, url=candidate.url[: MAX_URL_LENGTH + 1])
         if (photo := photo_key(candidate.url)) not in first:
             image_id = ids.make(candidate.image_id, candidate.url)
@@ -80,7 +77,7 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def write_classes(folder: Path, classes: Mapping[str, Sequence[Candidate]]) -> None:
-    """Write `<wnid>.csv` for each class; of the optional columns those that a source filled."""
+    """Write `<wnid>.csv` for each class; optional columns only where a source filled one."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_other_classes(folder, classes)
     for wnid, candidates in classes.items():

@@ -1,4 +1,4 @@
-"""Remembers the states of local files that sources read, so that a change can be reported."""
+"""Records the state of local files that sources read, so that a change can be reported."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,45 +10,44 @@ from allrounder.core.paths import WORK
 from allrounder.params.sources import Source
 
 RECORD = WORK / "localfiles.json"
-_WATCHED = Path("data/sample")  # by dvc.yaml
-
+_WATCHED_BY_DVC = Path("data/sample")
 
 States = dict[str, list[int]]
 """Each file's or folder's state, by its path."""
 
 
 def local_states(sources: Iterable[Source], keys: Iterable[str]) -> States:
-    """The state of the files that these sources read: to be asked for before they are read."""
+    """Return the state of the files that these sources read. Call it before reading them."""
     return {str(path): _state(path) for path in _paths(sources, list(keys))}
 
 
 def remember_states(found: States) -> None:
-    """Note the state of the files that have been read."""
+    """Record the state of the files that have been read."""
     RECORD.parent.mkdir(exist_ok=True)
     with atomic_write(RECORD) as file:
         json.dump(found, file)
 
 
 def changed_files(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
-    """The files, or folders of photos, that are not as they were remembered."""
+    """Return the files and folders whose state differs from the recorded one."""
     try:
-        known = dict(json.loads(RECORD.read_text(encoding="utf-8")))
+        recorded = dict(json.loads(RECORD.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return []
     now = local_states(sources, keys)
-    return [Path(path) for path, state in now.items() if known.get(path, state) != state]
+    return [Path(path) for path, state in now.items() if recorded.get(path, state) != state]
 
 
 def _paths(sources: Iterable[Source], keys: list[str]) -> Iterator[Path]:
     wnids = [wnid for key in keys for wnid in synsets_of(key)]
     for source in sources:
         for path in map(Path, source.watched_paths(wnids)):
-            if not path.is_relative_to(_WATCHED):
+            if not path.is_relative_to(_WATCHED_BY_DVC):
                 yield path
 
 
 def _state(path: Path) -> list[int]:
-    """Size in bytes and time of change in nanoseconds, as DVC itself judges; of none, nothing."""
+    """Size in bytes and modification time in nanoseconds, as DVC compares; [] for no file."""
     try:
         found = path.stat()
     except OSError:

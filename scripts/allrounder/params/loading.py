@@ -1,11 +1,8 @@
-"""Reads params.yaml and says in one line (file, line, key, value, what to do) what is wrong in it.
-
-Not for what the keys mean: that is params.py.
-"""
+"""Reads and checks params.yaml. An error is one line: file, line, key, value and what to do."""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,13 @@ from pydantic import ValidationError
 
 from allrounder.core.errors import UsageError
 from allrounder.core.paths import PARAMS
+from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
 from allrounder.params.sources import KINDS
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 WATCHED = ("download", "clean", "split")
-"""Sections that may be empty, but must be there: DVC refuses to watch what is missing."""
+"""Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -52,17 +50,20 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(text: str) -> Any:
-    """The values of a YAML text. Raises YAMLError, RecursionError and ValueError."""
+    """Return the values of a YAML text. Raises YAMLError, RecursionError and ValueError."""
     return yaml.load(text, Loader=_LOADER)
 
 
 def json_schema() -> str:
-    """The JSON schema of params.yaml, as published in params.schema.json."""
+    """Return the JSON schema of params.yaml, as published in params.schema.json."""
     return json.dumps(Params.model_json_schema(), indent=2) + "\n"
 
 
 def _compose(path: Path, text: str) -> yaml.Node:
-    """Parse to nodes, which know their lines; refuse what is no mapping and keys given twice."""
+    """Parse to nodes, which have line numbers.
+
+    Raises UsageError for invalid YAML, a file that is no mapping and a key that is given twice.
+    """
     try:
         root = yaml.compose(text, Loader=_LOADER)
         read_yaml(text)
@@ -71,10 +72,10 @@ def _compose(path: Path, text: str) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         tab = "\t" in "".join(text.splitlines()[line - 1 : line])
-        look = "look there and above it for a colon, bracket, quote or indentation"
-        way_out = "use spaces, not tabs" if tab else look
+        check = "check there and above it for a colon, bracket, quote or indentation"
+        advice = "use spaces, not tabs" if tab else check
         raise UsageError(
-            f"{path}, line {line}: not valid YAML: {error.problem}; {way_out}"
+            f"{path}, line {line}: not valid YAML: {error.problem}; {advice}"
         ) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
@@ -85,8 +86,8 @@ def _compose(path: Path, text: str) -> yaml.Node:
     try:
         repeated = next(_repeated(root), None)
     except RecursionError:
-        words = "nested too deeply, or an alias within its own anchor; write it out"
-        raise UsageError(f"{path}, line 1: not valid YAML: {words}") from None
+        reason = "nested too deeply, or an alias within its own anchor; write it out"
+        raise UsageError(f"{path}, line 1: not valid YAML: {reason}") from None
     if repeated:
         key, first = repeated
         raise UsageError(
@@ -97,6 +98,7 @@ def _compose(path: Path, text: str) -> yaml.Node:
 
 
 def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Yield each repeated key and the first key of that name."""
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, yaml.Node] = {}
         for key, value in node.value:
@@ -112,60 +114,63 @@ def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
 
 def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
-    # A misspelt key is also a missing one: the line that is there says more.
+    # A misspelt key is also a missing one: the misspelt one has a line to show.
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     loc = [part for part in fault["loc"] if part not in (*KINDS, "[key]")]
-    words = _words(fault)
-    named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", words)
-    if fault["type"] == "value_error" and named:
-        loc, words = [*loc, *named[1].split(".", 1)], named[2]  # our own say the key they mean
+    message = _message(fault)
+    named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", message)
+    if fault["type"] == "value_error" and named:  # the schema's own messages start with the key
+        loc, message = [*loc, *named[1].split(".", 1)], named[2]
     key = ".".join(str(part) for part in loc)
-    # What is missing from the file as a whole has no line.
+    # A key missing at the top level has no line.
     place = "" if fault["type"] == "missing" and len(loc) == 1 else f", line {_line(root, loc)}"
-    return f"{path}{place}: {key}: {words}{_given(fault)}"
+    return f"{path}{place}: {key}: {message}{_given(fault)}"
 
 
-_SAID_IN_WORDS = (
+_WITHOUT_VALUE = (
     "missing", "value_error", "extra_forbidden", "union_tag_invalid", "union_tag_not_found",
 )  # fmt: skip
+"""Errors whose message needs no value, or already names it."""
+_NO_MAPPING = "must be keys with values, `key: value`"
+_MESSAGES = {
+    "missing": "missing; add it (see presets/imagenet.yaml)",
+    "union_tag_not_found": "has no kind; write e.g. {{kind: folder, location: path}}. {kinds}",
+    "dict_type": _NO_MAPPING,
+    "model_type": _NO_MAPPING,
+    "model_attributes_type": _NO_MAPPING,
+    "list_type": "must be a list, e.g. [one, another]",
+    "too_short": "must have at least {min_length}",
+    "too_long": "must have at most {max_length}",
+    "extra_forbidden": "unknown key.{hint} Remove it or correct its name",
+    "union_tag_invalid": "{tag!r} is no kind of source.{hint} {kinds}",
+}
+"""What is wrong and what to do, by pydantic's type of error."""
+_PATTERNS = {
+    "contact": "must be plain ASCII, a URL or mail address",
+    "dataset": "must be owner/name, as in https://huggingface.co/datasets/owner/name",
+    "[key]": "is no wnid; write e.g. n02109961",
+}
+"""The same for a text that does not match the pattern of its key."""
 
 
-def _words(fault: Any) -> str:
-    """What is wrong and what to do, without the terms of pydantic."""
-    context = fault.get("ctx", {})
-    match fault["type"]:
-        case "extra_forbidden":
-            near = _close_matches(str(fault["loc"][-1]), _keys(fault["loc"]))
-            return f"unknown key.{_did_you_mean(near)} Remove it or correct its name"
-        case "missing":
-            return "missing; add it (see presets/imagenet.yaml)"
-        case "union_tag_invalid":
-            near = _close_matches(str(context["tag"]), KINDS)
-            return f"{context['tag']!r} is no kind of source.{_did_you_mean(near)} {_kinds()}"
-        case "union_tag_not_found":
-            return f"has no kind; write e.g. {{kind: folder, location: path}}. {_kinds()}"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "must be keys with values, `key: value`"
-        case "list_type":
-            return "must be a list, e.g. [one, another]"
-        case "string_pattern_mismatch" if fault["loc"][-1] == "contact":
-            return "must be plain ASCII, a URL or mail address"
-        case "string_pattern_mismatch" if fault["loc"][-1] == "dataset":
-            return "must be owner/name, as in https://huggingface.co/datasets/owner/name"
-        case "string_pattern_mismatch" if fault["loc"][-1] == "[key]":
-            return "is no wnid; write e.g. n02109961"
-        case "string_pattern_mismatch":
-            return "must be one line of 1 to 200 characters"
-        case "too_short":
-            return f"must hold at least {context['min_length']}"
-        case "too_long":
-            return f"must hold at most {context['max_length']}"
-    words: str = fault["msg"].removeprefix("Value error, ")
-    return words.replace("Input should be", "must be", 1)
+def _message(fault: Any) -> str:
+    """Word an error of pydantic without its terms."""
+    kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(loc[-1], "must be one line of 1 to 200 characters")
+    if message := _MESSAGES.get(kind):
+        hint = ""
+        if kind == "extra_forbidden":
+            hint = did_you_mean(str(loc[-1]), _keys(loc))
+        elif kind == "union_tag_invalid":
+            hint = did_you_mean(str(context["tag"]), KINDS)
+        return message.format(**context, hint=hint, kinds=f"There are {', '.join(KINDS)}")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "must be", 1)
 
 
 def _keys(loc: Sequence[str | int]) -> list[str]:
-    """The keys there are where `loc` ends: of the file or one of its sections."""
+    """The valid keys where `loc` ends: of the file or one of its sections."""
     fields = Params.model_fields
     if len(loc) == 2 and loc[0] in fields:
         return list(getattr(fields[str(loc[0])].annotation, "model_fields", ()))
@@ -174,16 +179,8 @@ def _keys(loc: Sequence[str | int]) -> list[str]:
     return list(fields) if len(loc) == 1 else []
 
 
-def _did_you_mean(near: Sequence[str]) -> str:
-    return f" Did you mean {near[0]}?" if near else ""
-
-
-def _kinds() -> str:
-    return f"There are {', '.join(KINDS)}"
-
-
 def _given(fault: Any) -> str:
-    if fault["type"] in _SAID_IN_WORDS:
+    if fault["type"] in _WITHOUT_VALUE:
         return ""
     value = "null" if fault["input"] is None else repr(fault["input"])
     return f" (it is {value if len(value) <= 80 else value[:79] + '…'})"
@@ -204,9 +201,3 @@ def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
-
-
-def _close_matches(text: str, known: Iterable[str]) -> list[str]:
-    import difflib  # slow to import, and only mistakes need it
-
-    return difflib.get_close_matches(text, list(known), n=1)

@@ -1,7 +1,4 @@
-"""The schema of params.yaml: what each key means, its default and its bounds.
-
-Not for reading the file or wording its errors: that is paramsfile.py.
-"""
+"""The schema of params.yaml: what each key means, its default and its bounds."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -20,42 +17,50 @@ from allrounder.core.licences import listed
 from allrounder.params.sources import Section, Source
 
 MAX_RESERVE = 10
-"""Of `download.reserve`: eleven photos taken for each that is kept."""
+"""Upper bound of `download.reserve`: eleven photos taken for each one kept."""
 
 
 class Download(Section):
-    """Which photos are taken. A change asks the web again for what was refused."""
+    """Which photos are taken. After a change, refused URLs are asked for again."""
 
     reserve: float = Field(
         0.2,
         ge=0,
         le=MAX_RESERVE,
-        description="take this share more than per_class, for clean to drop",
+        description="take this share more than per_class, because clean drops some",
     )
-    max_bytes: int = Field(20_000_000, ge=1, description="a photo's size in bytes at most")
-    min_side: int = Field(32, ge=1, description="a photo's shorter side in pixels at least")
-    max_pixels: int = Field(100_000_000, ge=1, description="a photo's width x height at most")
+    max_bytes: int = Field(20_000_000, ge=1, description="largest size of a photo in bytes")
+    min_side: int = Field(32, ge=1, description="smallest shorter side of a photo in pixels")
+    max_pixels: int = Field(100_000_000, ge=1, description="largest width x height in pixels")
     honour_opt_out: bool = Field(
-        True, description="leave out photos whose X-Robots-Tag says noai, noindex or the like"
+        True, description="refuse photos whose X-Robots-Tag header says noai, noindex or similar"
     )
 
 
 class Clean(Section):
-    """What a photo must be to enter the dataset."""
+    """Which photos enter the dataset, and how they are stored."""
 
-    min_side: int = Field(32, ge=1, description="the shorter side in pixels at least")
-    max_pixels: int = Field(100_000_000, ge=1, description="width x height at most")
+    min_side: int = Field(32, ge=1, description="smallest shorter side in pixels")
+    max_pixels: int = Field(100_000_000, ge=1, description="largest width x height in pixels")
     near_radius: int = Field(
-        8, ge=0, le=11, description="bits of 64 between perceptual hashes of near-duplicates"
+        8,
+        ge=0,
+        le=11,
+        description="largest distance of near-duplicates: bits of a 64-bit hash",
     )
     group_radius: int = Field(
-        10, ge=0, le=11, description="this many bits apart: kept, but on one side of the split"
+        10,
+        ge=0,
+        le=11,
+        description="photos within this distance stay on one side of the split",
     )
     cross_class: Literal["drop", "first"] = Field(
-        "drop", description="a picture in two classes: drop all of it, or keep the first class's"
+        "drop", description="a picture in two classes: drop every copy, or keep the first class's"
     )
     max_side: int | None = Field(
-        None, ge=16, description="larger photos are shrunk to this longer side in pixels; or null"
+        None,
+        ge=16,
+        description="shrink larger photos to this longer side in pixels; null: never",
     )
     quality: int = Field(
         90, ge=1, le=95, description="JPEG quality of photos that must be converted"
@@ -63,8 +68,8 @@ class Clean(Section):
     licenses: list[str] | None = Field(
         None,
         min_length=1,
-        description="only photos under these: URLs, names such as cc-by-2.0 or cc0-1.0, or "
-        "unknown for photos whose source names no licence; or null: all",
+        description="keep only photos under these: licence URLs, names such as cc-by-2.0 or "
+        "cc0-1.0, or unknown (the source names no licence); null: keep all",
     )
 
     @model_validator(mode="after")
@@ -78,26 +83,29 @@ class Clean(Section):
 
 
 class Split(Section):
-    """How the photos are parted and laid out."""
+    """How the photos are split and laid out."""
 
     ratio: list[float] = Field(
-        [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
+        [0.8, 0.2],
+        min_length=2,
+        max_length=3,
+        description="train, val (and test); sums to 1",
     )
     kfold: int | None = Field(
-        None, ge=2, le=100, description="instead of ratio: so many folds, each once val"
+        None, ge=2, le=100, description="number of folds, each of them val once; replaces ratio"
     )
     seed: int | None = Field(
         None,
-        description="null: by content hash, stable when the dataset grows; or a shuffle's seed",
+        description="seed of a shuffle; null: by content hash, stable when the dataset grows",
     )
     folders: Literal["label", "wnid", "voc"] = Field(
-        "label", description="what class folders are named by; voc: a folder for each VOC label"
+        "label", description="how class folders are named; voc: one folder for each VOC label"
     )
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         if self.kfold is not None and "ratio" in self.model_fields_set:
-            raise ValueError("kfold: stands instead of ratio; remove one of them")
+            raise ValueError("kfold: replaces ratio; remove one of them")
         if not (all(part > 0 for part in self.ratio) and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
                 f"ratio: {self.ratio} must be positive parts that sum to 1, e.g. [0.8, 0.2]"
@@ -106,32 +114,38 @@ class Split(Section):
 
 
 class Network(Section):
-    """How the web is asked: how fast and how patiently, never what. No stage depends on it."""
+    """How fast and how patiently URLs are asked for, never which. No stage depends on it."""
 
-    connections: int = Field(64, ge=1, le=900, description="connections in all")
+    connections: int = Field(64, ge=1, le=900, description="connections in total")
     processes: int = Field(
-        2, ge=1, le=16, description="processes that share the classes and the connections"
+        2,
+        ge=1,
+        le=16,
+        description="processes that share the classes and connections",
     )
     per_host: int = Field(16, ge=1, le=900, description="connections to one host")
     min_interval: float = Field(
-        0, ge=0, le=60, description="seconds between two requests to one host, at least"
+        0, ge=0, le=60, description="smallest time between two requests to one host, in seconds"
     )
-    tries: int = Field(4, ge=1, le=20, description="tries for a fault that may pass")
+    tries: int = Field(4, ge=1, le=20, description="tries for a transient failure")
     backoff: float = Field(
-        0.5, gt=0, le=30, description="seconds; the wait before try n is drawn from 0 to this x 2^n"
+        0.5,
+        gt=0,
+        le=30,
+        description="seconds; the wait before try n is random, up to this x 2^n",
     )
-    connect_timeout: float = Field(15, gt=0, le=300, description="seconds")
-    total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one photo, one try")
+    connect_timeout: float = Field(15, gt=0, le=300, description="seconds to connect")
+    total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one try of one photo")
     low_speed_time: int = Field(
-        20, ge=1, le=300, description="seconds below 1,000 bytes a second that end a try"
+        20, ge=1, le=300, description="a try ends after so many seconds below 1,000 bytes a second"
     )
     retry_after_max: float = Field(
-        120, ge=0, le=3600, description="seconds a Retry-After may ask for at most"
+        120, ge=0, le=3600, description="longest Retry-After that is waited for, in seconds"
     )
     contact: str = Field(
         "",
         pattern=r"^[ -~]*$",
-        description="a URL or mail address for the User-Agent, so that hosts can reach you",
+        description="a URL or mail address in the User-Agent, so that hosts can contact you",
     )
     allow_private: list[str] = Field(
         [], description="hosts that may have private or loopback addresses"
@@ -142,17 +156,17 @@ VocLabel = Annotated[str, Field(json_schema_extra={"enum": list(VOC_LABELS)})]
 
 
 class Params(Section):
-    """params.yaml of imagenet-all-rounder: the whole meaning of a dataset version."""
+    """params.yaml of imagenet-all-rounder: everything that defines a dataset version."""
 
-    sources: list[Source] = Field(min_length=1, description="asked in this order")
+    sources: list[Source] = Field(min_length=1, description="read in this order")
     classes: dict[str, VocLabel | None] = Field(
         min_length=1,
-        description="ImageNet synset (wnid; with + all of ILSVRC's classes below it): the Pascal "
-        "VOC label it stands for, or null. Their order is the class index.",
+        description="ImageNet synset (wnid; with +, all ILSVRC classes below it): the Pascal VOC "
+        "label that it maps to, or null. The order gives the class index.",
         json_schema_extra={"propertyNames": {"pattern": r"^n[0-9]{8}\+?$"}},
     )
-    per_class: int = Field(ge=1, description="photos a class at most")
-    min_per_class: int = Field(ge=1, description="fewer in any class: the build fails")
+    per_class: int = Field(ge=1, description="most photos of a class")
+    min_per_class: int = Field(ge=1, description="the build fails if any class has fewer photos")
     download: Download = Field(default_factory=lambda: Download())
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
@@ -194,7 +208,7 @@ class Params(Section):
                 hint = did_you_mean_wnid(wnid_of(key))
                 raise ValueError(f"classes.{key}: ImageNet has no such synset.{hint}")
             if voc is not None and voc not in VOC_LABELS:
-                raise ValueError(f"classes.{key}: {voc!r} is no VOC label.{did_you_mean_voc(voc)}")
+                raise ValueError(f"classes.{key}: {voc!r} is not a VOC label.{did_you_mean_voc(voc)}")
             if not synsets_of(key):
                 raise ValueError(
                     f"classes.{key}: none of ILSVRC's classes is a {synset.names[0]}; write "
@@ -204,7 +218,7 @@ class Params(Section):
                 if voc is not None and member.voc is not None and voc != member.voc:
                     raise ValueError(
                         f"classes.{key}: {member.names[0]} is no {voc!r}. Did you mean "
-                        f"{member.voc}? (null: it stands for no VOC label)"
+                        f"{member.voc}? (null: no VOC label)"
                     )
         return self
 
@@ -213,7 +227,7 @@ class Params(Section):
         if both := overlapping_classes(self.classes):
             tree, key = both
             raise ValueError(
-                f"classes.{key}: shares photos with {tree}, which holds all below "
+                f"classes.{key}: shares photos with {tree}, which contains all below "
                 f"{wnid_of(tree)}; remove one of them"
             )
         return self
@@ -230,5 +244,5 @@ class Params(Section):
 
     @property
     def quota(self) -> int:
-        """Photos the download takes for each class: per_class and the reserve."""
+        """Photos to take for a class: per_class and the reserve."""
         return int(self.per_class * (1 + self.download.reserve) + 0.5)

@@ -22,18 +22,18 @@ from allrounder.catalogue.synsets import did_you_mean_wnid, find_synset
 from allrounder.core.urls import is_archive, is_url
 
 MAX_FILES = 100_000
-"""Locations at most."""
+"""Largest number of files that braces may expand to."""
 _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
 def expand_braces(text: str) -> list[str]:
-    """All that a text stands for, in order: the first braces change last.
+    """Return every text that braces expand to, in order: the first braces change last.
 
-    Raises ValueError, in words, for braces that hold neither a range nor a list.
+    Raises ValueError for braces that contain neither a range nor a list.
     """
     parts = re.split(r"\{([^{}]*)\}", text)
     if any("{" in plain or "}" in plain for plain in parts[::2]):
-        raise ValueError("a brace has no partner, or braces stand in braces; correct it")
+        raise ValueError("braces are unbalanced or nested; correct it")
     choices = [[part] if n % 2 == 0 else _choices(part) for n, part in enumerate(parts)]
     total = 1
     for some in choices:
@@ -58,13 +58,13 @@ def _choices(inner: str) -> list[str]:
 
 
 def check_location(text: str) -> str:
-    """A path, or a URL without a password."""
+    """Check a path, or a URL without a password."""
     if not text or any(ord(character) < 32 for character in text):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if "://" in text and not text.startswith(("http://", "https://")):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if text.startswith("~"):
-        raise ValueError("begins with ~, which stands for nothing here; write the path out")
+        raise ValueError("starts with ~, which is not expanded; write the full path")
     if "://" in text:
         try:
             parts = urlsplit(text)
@@ -72,68 +72,68 @@ def check_location(text: str) -> str:
         except ValueError:
             named = False
         if not named:
-            raise ValueError("is no URL: it has no host, or a bad host or port; correct it")
+            raise ValueError("is no URL: its host or port is missing or invalid; correct it")
         if "@" in parts.netloc:
-            raise ValueError("must hold no password; put it into ~/.netrc")
+            raise ValueError("must contain no password; put it into ~/.netrc")
     return text.rstrip("/")
 
 
 def check_web_location(text: str) -> str:
-    """A URL."""
+    """Check a URL."""
     if not text.startswith(("http://", "https://")):
         raise ValueError("must be a URL that starts with http:// or https://")
     return check_location(text)
 
 
 def check_sha256(text: str) -> str:
-    """A SHA-256, or nothing."""
+    """Check a SHA-256, or ''."""
     if not re.fullmatch(r"([0-9a-f]{64})?", text):
         raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
     return text
 
 
 def check_wnid(text: str) -> str:
-    """A synset of the catalogue."""
+    """Check a wnid against the catalogue."""
     if not find_synset(text):
         raise ValueError(f"ImageNet has no such synset.{did_you_mean_wnid(text)}")
     return text
 
 
 def check_mid(text: str) -> str:
-    """A class of Open Images."""
+    """Check the id of an Open Images class."""
     if not re.fullmatch(r"mid:/[a-z]/[0-9a-z_]+", text):
         raise ValueError("must be an Open Images class, e.g. mid:/m/0bt9lr")
     return text
 
 
 def check_tar_location(text: str) -> str:
-    """The place of a tar for each class."""
+    """Check the location of one tar a class."""
     if "{wnid}" not in text or not text.endswith(".tar"):
-        raise ValueError("must hold {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
+        raise ValueError("must contain {wnid} and end in .tar, e.g. https://host/{wnid}.tar")
     return check_location(text)
 
 
 def check_path(text: str) -> str:
-    """A path of this machine."""
+    """Check a local path."""
     if is_url(text):
-        raise ValueError("must be a path of this machine, no URL; download it first")
+        raise ValueError("must be a local path, not a URL; download it first")
     return check_location(text)
 
 
 def check_shards(text: str) -> str:
-    """Paths or URLs of plain tars, with braces."""
+    """Check paths or URLs of plain tars, with braces."""
     for shard in expand_braces(text):
         check_location(shard)
         if not is_archive(shard):
             raise ValueError(
-                f"{shard!r} does not end in .tar; a compressed shard cannot be asked for one "
-                "photo: unpack it with gunzip"
+                f"{shard!r} does not end in .tar; single photos cannot be read from a compressed "
+                "shard: unpack it with gunzip"
             )
     return text
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys are refused, values never change."""
+    """A section of params.yaml: unknown keys are refused, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -141,11 +141,11 @@ class Section(BaseModel):
 Sha256 = Annotated[
     str,
     AfterValidator(check_sha256),
-    Field(description="SHA-256 of the list's file; another file is refused before it is used"),
+    Field(description="SHA-256 of the list; a file with another one is refused"),
 ]
 Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$"), AfterValidator(check_wnid)]
 Labels = dict[Wnid, str]
-_LABELS = "wnid: the source's label of it; the others go by wnid, ILSVRC index or WordNet name"
+_LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
 
 
@@ -194,7 +194,7 @@ class BaseSource(Section):
 
 
 class FolderSource(BaseSource):
-    """Files already here: `<location>/<wnid>/*`, in the order of their names."""
+    """Local files, `<location>/<wnid>/*`, sorted by name."""
 
     kind: Literal["folder"]
     location: Annotated[str, AfterValidator(check_path)]
@@ -227,7 +227,7 @@ class UrlListSource(BaseSource):
 
 
 class SynsetTarSource(BaseSource):
-    """One tar of photos a class; `{wnid}` in the location stands for the class."""
+    """One tar of photos a class; `{wnid}` in the location is replaced by the wnid."""
 
     kind: Literal["synset-tar"]
     location: Annotated[str, AfterValidator(check_tar_location)]
@@ -260,7 +260,7 @@ class WebdatasetSource(BaseSource):
     kind: Literal["webdataset"]
     location: Annotated[str, AfterValidator(check_shards)]
     labels: Labels = Field({}, description=_LABELS)
-    label_key: str = Field("label", min_length=1, description="the label's key in a .json")
+    label_key: str = Field("label", min_length=1, description="the key of the label in a .json")
 
     @property
     def shards(self) -> list[str]:
@@ -281,11 +281,11 @@ class HuggingfaceSource(BaseSource):
     )
     config: Name = Field("default", description="the dataset's config (subset)")
     split: Name = Field("train", description="the dataset's own split")
-    label_column: Name = Field("label", description="class labels, strings or whole numbers")
-    image_column: Name = Field("image", description="the photos")
+    label_column: Name = Field("label", description="class labels, strings or integers")
+    image_column: Name = Field("image", description="the column of photos")
     labels: Labels = Field({}, description=_LABELS)
     limit: int = Field(
-        5000, ge=1, le=1_000_000, description="rows of a class listed at most; 100 cost a request"
+        5000, ge=1, le=1_000_000, description="most rows listed for a class; each request lists 100"
     )
     location: Annotated[str, AfterValidator(check_web_location)] = Field(
         "https://datasets-server.huggingface.co", description="the API's address"
@@ -308,15 +308,15 @@ class HuggingfaceSource(BaseSource):
 
 
 class CsvSource(BaseSource):
-    """Any table with a column of URLs and one of classes: CSV, TSV, JSON Lines or Parquet."""
+    """A table with a column of URLs and one of labels: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
     location: Annotated[str, AfterValidator(check_location)]
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
-        None, description="null: by the location's ending"
+        None, description="null: by the ending of the location"
     )
     url: Name = Field("url", description="the column of URLs")
-    label: Name = Field("label", description="the column of classes")
+    label: Name = Field("label", description="the column of labels")
     id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
     license: Name | None = Field(None, description="column; null: `license`, if it is there")
     author: Name | None = Field(None, description="column; null: `author`, if it is there")
@@ -334,7 +334,7 @@ class CsvSource(BaseSource):
 
     @property
     def form(self) -> str:
-        """The format as given, or by the ending of the location's path; '' when neither says."""
+        """The format: as given, or by the ending of the location; '' for an unknown ending."""
         name = self.location.partition("?")[0].partition("#")[0].lower()
         ending = re.sub(r"\.(tar\.gz|tgz|gz|zip)$", "", name).rpartition(".")[2]
         return self.format or _ENDINGS.get(ending, "")
@@ -343,7 +343,7 @@ class CsvSource(BaseSource):
     def _has_a_form(self) -> Self:
         if not self.form:
             raise ValueError(
-                "format: cannot be told from the location; give csv, tsv, jsonl or parquet"
+                "format: unknown ending of the location; give csv, tsv, jsonl or parquet"
             )
         return self
 
@@ -365,17 +365,17 @@ class OpenImagesSource(BaseSource):
     parts: list[Literal["validation", "test", "train"]] = Field(
         ["validation", "test", "train"],
         min_length=1,
-        description="read in this order; CSVs of about 45 MB, 130 MB and 3.4 GB",
+        description="parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB",
     )
     classes: dict[Wnid, Annotated[str, AfterValidator(check_mid)]] = Field(
-        {}, description="wnid: mid:/m/...; before what tables/openimages.csv says"
+        {}, description="wnid: mid:/m/...; overrides the table openimages.csv"
     )
 
     @field_validator("parts")
     @classmethod
     def _each_part_once(cls, parts: list[str]) -> list[str]:
         if len(set(parts)) < len(parts):
-            raise ValueError("names a part twice; remove one")
+            raise ValueError("lists a part twice; remove one")
         return parts
 
 
@@ -400,7 +400,7 @@ _ANY_SOURCE = TypeAdapter[Source](Source)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:
-    """A source as a params file of some time ago has it, with the defaults it leaves out."""
+    """Return a source of an older params file with today's defaults added."""
     try:
         return _ANY_SOURCE.validate_python(source).model_dump()
     except ValidationError:

@@ -19,8 +19,8 @@ from allrounder.core.files import FileHashes, atomic_write, hash_files
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
-from allrounder.core.tars import StoredBytes
 from allrounder.core.tarreader import Member
+from allrounder.core.tars import StoredBytes
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import is_url, parse_slice
 from allrounder.params.schema import Download, Params

@@ -25,17 +25,17 @@ from allrounder.params.sources import CsvSource
 from allrounder.web.lists import ListClient
 
 MAX_LINE = 2**20
-"""Characters of a line at most: what is longer is no list of URLs."""
+"""Longest line in characters: a file with longer ones is no list of URLs."""
 _CHUNK = 2**20
 _BATCH = 8192
 
 Cells = list[str]
 Choose = Callable[[Sequence[str]], Sequence[str]]
-"""Says which of the columns that are there to read. Raises UsageError when one is not there."""
+"""Chooses the columns to read from those of the table. Raises UsageError for a missing one."""
 
 
 def table_rows(file: IO[bytes], form: str, what: str, choose: Choose) -> Iterator[Cells]:
-    """Yield the cells of the chosen columns of each row, as text; '' where there is nothing.
+    """Yield the cells of the chosen columns of each row, as text; '' for an empty cell.
 
     What is not UTF-8 is percent-encoded byte by byte, as `urltext.url_text` does. Raises DataError
     with the line for a row that cannot be read, UsageError when Parquet is not installed.
@@ -54,7 +54,7 @@ def _lines(text: io.TextIOWrapper, what: str) -> Iterator[str]:
     while line := text.readline(MAX_LINE):
         number += 1
         if len(line) == MAX_LINE:
-            raise DataError(f"{what}, line {number}: more than {MAX_LINE:,} characters; no list")
+            raise DataError(f"{what}, line {number}: over {MAX_LINE:,} characters; no list")
         yield line
 
 
@@ -116,7 +116,7 @@ def _parquet(file: IO[bytes], what: str, choose: Choose) -> Iterator[Cells]:
 
 
 def _cell_text(value: Any) -> str:
-    """A cell as text; 7.0, which is how a column with gaps holds 7, is 7."""
+    """A cell as text; 7.0 becomes 7, because a column with gaps stores 7 as 7.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bytes):
@@ -144,7 +144,7 @@ def candidates(
         chosen.extend(_columns(source, there, what))
         return [getattr(source, key) or key for key in chosen]
 
-    others: dict[str, None] = {}  # labels that mean no class, for a hint
+    others: dict[str, None] = {}  # labels of no class, for a hint
     found = without_url = 0
     with open_list(source.location, web, what, source.sha256) as file:
         for cells in table_rows(file, source.form, what, choose):
@@ -158,14 +158,14 @@ def candidates(
             else:
                 without_url += 1
     if without_url:
-        _warn(what, f"{without_url} rows of these classes have no URL and are passed over")
+        _warn(what, f"{without_url} rows of these classes have no URL and are skipped")
     if others and not found + without_url:
         shown = ", ".join(repr(label)[:60] for label in list(others)[:_SHOWN])
-        _warn(what, f"no label of it means one of the classes; it has {shown}; say which in labels")
+        _warn(what, f"its labels match no class; it has {shown}; map them in labels")
 
 
 def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
-    """The keys of the source whose columns to read."""
+    """Return the keys of the source whose columns are read."""
     keys = ["url", "label"]
     keys += [key for key in _OPTIONAL if getattr(source, key) or key in there]
     for key in keys:
@@ -187,10 +187,10 @@ def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
 
 
 def _url(source: CsvSource, text: str) -> str:
-    """A URL of the table; a relative one is resolved where the table came from the web."""
+    """A URL of the table; a relative one is resolved if the table is from the web."""
     text = text.strip()
     if text and source.is_remote and not is_url(text):
-        with contextlib.suppress(ValueError):  # the download says what is wrong with it
+        with contextlib.suppress(ValueError):  # the download reports what is wrong with it
             text = urljoin(source.location, text)
     return percent_encode_unprintable(text)
 

@@ -1,6 +1,6 @@
-"""Source `folder`: files already here, `<location>/<wnid>/*`, ranked by name.
+"""Source `folder`: local files, `<location>/<wnid>/*`, ranked by name.
 
-The embedded default; also an unpacked ILSVRC train folder. Not for files in deeper folders.
+The embedded default; also an unpacked ILSVRC train folder. Deeper folders are not read.
 """
 
 import sys
@@ -19,8 +19,7 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
 
-    Files whose names start with a dot are no photos; folders are passed over with a warning.
-
+    Files whose names start with a dot are skipped; folders are skipped with a warning.
     Raises DataError when the location is no folder or a name is not UTF-8.
     """
     if not Path(source.location).is_dir():
@@ -38,10 +37,10 @@ def files(folder: str, kind: str) -> Iterator[Candidate]:
     """
     entries = [entry for entry in Path(folder).iterdir() if not entry.name.startswith(".")]
     if deeper := sum(entry.is_dir() for entry in entries):
-        print(f"warning: source {kind} {folder}: {deeper} folders passed over", file=sys.stderr)
-    # A link whose target is gone is listed too: its row says what became of it.
+        print(f"warning: source {kind} {folder}: {deeper} folders skipped", file=sys.stderr)
+    # A broken link is listed too: the download reports it in its row.
     for name in sorted(entry.name for entry in entries if not entry.is_dir()):
         url = f"{folder}/{name}"
         if not name.isprintable() or parse_slice(url):
-            raise DataError(f"source {kind} {folder}: rename {name!r}, it is no plain name")
+            raise DataError(f"source {kind} {folder}: rename {name!r}, which is not usable")
         yield Candidate(Path(name).stem, url)

@@ -7,6 +7,7 @@ address, not the photo's signed URL.
 import json
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -28,11 +29,11 @@ _HINTS = {404: "correct its dataset, config or split", 422: "correct its columns
 
 
 class DatasetViewer:
-    """One source's dataset. Answers are checked as far as they are read, else `schema` is said."""
+    """The API calls for one dataset. Replies are checked as far as they are read."""
 
     def __init__(self, source: HuggingfaceSource, web: ListClient):
         self.what = source.name
-        self.partial = False  # whether any answer said so
+        self.partial = False  # whether any reply says that only a part is indexed
         self.revision: str | None = None  # of the dataset, as the rows' pages give it
         self._source, self._web = source, web
         self._token = hub_token()
@@ -78,17 +79,17 @@ class DatasetViewer:
         """Raise DataError: an answer is not as documented."""
         raise DataError(
             f"{self.what}: {self._source.location}{call} answers in another form than documented "
-            "(https://huggingface.co/docs/dataset-viewer); its API has changed, or it is another"
+            "(https://huggingface.co/docs/dataset-viewer); another API, or it has changed"
         )
 
     def _get(self, call: str, **more: object) -> dict[str, Any]:
-        """The JSON object that a call answers.
+        """Return the JSON object that a call answers.
 
-        Raises DataError when it cannot be reached, answers no 200 or something else.
+        Raises DataError when it cannot be reached or answers anything else.
         """
         url = api_url(self._source, call, **more)
         answer = self._web.api_reply(url, self.what, self._token)
-        if self._token:  # nothing of an answer may say it, be it a split's or a column's name
+        if self._token:  # no part of a reply may repeat it, not even a column's name
             answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
             self._refused(url, answer)
@@ -123,7 +124,7 @@ class DatasetViewer:
         raise DataError(f"{self.what}: {url} answered {answer.code} ({reason}); {hint}")
 
     def _plain(self, text: str) -> str:
-        """A stranger's words, for our own messages: short, in one line, without our token."""
+        """A text of the API for our messages: short, on one line, without our token."""
         text = text.replace(self._token, "...") if self._token else text
         return one_line(text)[:200]
 
@@ -152,7 +153,10 @@ def candidates(
             url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
             yield wnid, Candidate(f"{short}_{split}_{row}", url, licence, landing_url=page)
     if viewer.partial:
-        _warn(viewer.what, "the viewer has indexed its first part only (5 GB); no row after it")
+        _warn(
+            viewer.what,
+            "the viewer has indexed only its first 5 GB; later rows are not listed",
+        )
 
 
 def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
@@ -180,45 +184,65 @@ def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: st
 def _values(
     source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], what: str
 ) -> dict[str, list[Value]]:
-    """What stands in the label column for each class that the dataset may know."""
+    """The values of the label column that mean each class; classes without one are left out."""
     meant = label_matcher(wnids, source.labels)
-    found: dict[str, list[Value]] = {wnid: [] for wnid in wnids}
     names, dtype = feature.get("names"), str(feature.get("dtype"))
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
-        indices = _ilsvrc_indices(source, wnids, names)
-        for index, name in enumerate(names):
-            if (wnid := meant.get(normalized_label(str(name)))) and wnid not in indices:
-                found[wnid].append(index)
-        for wnid, index in indices.items():
-            found[wnid] = [index]
+        found = _class_label_values(source, wnids, names, meant)
     elif dtype.startswith(("int", "uint")):
-        for label, wnid in meant.items():
-            if label.isascii() and label.isdigit():
-                found[wnid].append(int(label))
+        found = _integer_values(meant)
     elif dtype in ("string", "large_string"):
-        for wnid in wnids:
-            found[wnid] = [
-                text
-                for text in _spellings(source, wnid)
-                if meant.get(normalized_label(text)) == wnid
-            ]
+        found = _string_values(source, wnids, meant)
     else:
         raise UsageError(
             f"{what}: label_column: {source.label_column!r} holds neither class labels nor "
-            "strings nor whole numbers; name another"
+            "strings nor integers; name another"
         )
-    if not any(found.values()):
+    if not found:
         has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
-        _warn(what, f"no label of it means one of the classes{has}; say which in labels")
-    return {wnid: values for wnid, values in found.items() if values}
+        _warn(what, f"its labels match no class{has}; map them in labels")
+    return {wnid: found[wnid] for wnid in wnids if wnid in found}
+
+
+def _class_label_values(
+    source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object], meant: dict[str, str]
+) -> dict[str, list[Value]]:
+    """The indices of the label names that mean each class."""
+    found: dict[str, list[Value]] = defaultdict(list)
+    indices = _ilsvrc_indices(source, wnids, names)
+    for index, name in enumerate(names):
+        if (wnid := meant.get(normalized_label(str(name)))) and wnid not in indices:
+            found[wnid].append(index)
+    return found | {wnid: [index] for wnid, index in indices.items()}
+
+
+def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
+    """The labels that are numbers."""
+    found: dict[str, list[Value]] = defaultdict(list)
+    for label, wnid in meant.items():
+        if label.isascii() and label.isdigit():
+            found[wnid].append(int(label))
+    return found
+
+
+def _string_values(
+    source: HuggingfaceSource, wnids: Sequence[str], meant: dict[str, str]
+) -> dict[str, list[Value]]:
+    """The spellings of each class that mean no other class."""
+    found: dict[str, list[Value]] = defaultdict(list)
+    for wnid in wnids:
+        for text in _spellings(source, wnid):
+            if meant.get(normalized_label(text)) == wnid:
+                found[wnid].append(text)
+    return found
 
 
 def _ilsvrc_indices(
     source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object]
 ) -> dict[str, int]:
-    """The classes' own indices, where the labels are ILSVRC's thousand in ILSVRC's order.
+    """The classes' ILSVRC indices, if the labels are ILSVRC's 1,000 in ILSVRC's order.
 
-    Two of these thousand are a crane: there the index tells more than the name.
+    Two of them are called crane, so the index says more than the name.
     """
     if len(names) != 1000:
         return {}
@@ -233,7 +257,7 @@ def _ilsvrc_indices(
 
 
 def _spellings(source: HuggingfaceSource, wnid: str) -> list[str]:
-    """How a column of strings may write a class: /filter knows no other likeness than equality."""
+    """How a column of strings may spell a class: /filter compares for equality only."""
     if wnid in source.labels:
         return [source.labels[wnid]]
     synset = find_synset(wnid)
@@ -280,7 +304,7 @@ def _landing_url(source: HuggingfaceSource, row: int) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    """A few of a stranger's names, in one line."""
+    """A few names of the dataset, on one line."""
     shown = [repr(name)[:60] for name in names[:8]]
     return ", ".join([*shown, "..."] if len(names) > 8 else shown) or "none"
 

@@ -1,7 +1,7 @@
-"""Source `ilsvrc`: a copy of ILSVRC2012's training photos on this machine, as people have it.
+"""Source `ilsvrc`: a local copy of ILSVRC2012's training photos, in any of the usual forms.
 
-The tar of tars (1,000 `<wnid>.tar` in one), a folder of those tars, or of folders of photos. A tar
-is never read through or unpacked: its headers say where the photos lie. Not for val or test.
+The tar of tars (1,000 `<wnid>.tar` in one), a folder of those tars, or folders of photos. Only the
+headers of a tar are read: they say where each photo is. Validation and test photos are not listed.
 """
 
 import re
@@ -17,7 +17,7 @@ from allrounder.params.sources import IlsvrcSource
 from allrounder.web.lists import ListClient
 
 OUTER = "ILSVRC2012_img_train.tar"
-"""Its name and what is in it: https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"""
+"""The tar of tars. Source: https://image-net.org/challenges/LSVRC/2012/2012-downloads.php"""
 _BELOW = (
     "",
     "train",
@@ -31,10 +31,10 @@ _WNID = re.compile(r"n[0-9]{8}(\.tar)?")
 def candidates(
     source: IlsvrcSource, wnids: Sequence[str], web: ListClient
 ) -> Iterator[tuple[str, Candidate]]:
-    """Yield the photos of each class: of folders by file name, of tars in their order.
+    """Yield the photos of each class: from folders by file name, from tars in their order.
 
-    Where a class has a tar and a folder, the tar counts: unpacking it may have been cut off.
-    Raises DataError when there is no such copy at the location, or a tar of it is broken.
+    A class with a tar and a folder is read from the tar: unpacking it may have been cut off.
+    Raises DataError when there is no such copy at the location, or one of its tars is broken.
     """
     place = _found(source)
     if Path(place).is_file():
@@ -63,14 +63,14 @@ def _found(source: IlsvrcSource) -> str:
         ):
             return base
     raise DataError(
-        f"{source.name}: nothing of ILSVRC2012 there; looked for {OUTER}, "
+        f"{source.name}: no copy of ILSVRC2012; looked for {OUTER}, "
         "<wnid>.tar and <wnid>/, also below train/ and ILSVRC/Data/CLS-LOC/train/; "
         "correct its location"
     )
 
 
 def _outer(path: str, wanted: frozenset[str]) -> Iterator[tuple[str, Candidate]]:
-    """Yield what is in the wanted members of the tar of tars."""
+    """Yield the photos of the wanted classes from the tar of tars."""
     for member in _entries(path):
         wnid = member.name.rpartition("/")[2].removesuffix(".tar")
         if wnid in wanted:
@@ -79,7 +79,7 @@ def _outer(path: str, wanted: frozenset[str]) -> Iterator[tuple[str, Candidate]]
 
 
 def _entries(path: str, inner: TarEntry | None = None) -> list[TarEntry]:
-    """The files of a tar, or of the tar that lies in it; all of them or DataError."""
+    """Return all files of a tar, or of a tar inside it. Raises DataError."""
     name = f"{path}, {inner.name}" if inner else path
     try:
         with open_tar(Path(path)) as (read, size):

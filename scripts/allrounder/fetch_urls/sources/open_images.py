@@ -1,7 +1,7 @@
 """Source `open-images`: Open Images V7, photos whose labels people have verified.
 
-Two passes over the CSVs of a part (labels, then image metadata), both from the cache
-(webcache.py). Not for its boxes, masks or machine-made labels.
+Two passes over the CSVs of a part (labels, then image metadata), both from the cache.
+Boxes, masks and machine-made labels are not used.
 """
 
 import csv
@@ -37,8 +37,8 @@ IMAGES = {
 }
 """Image metadata, in no order: ImageID,Subset,OriginalURL,OriginalLandingURL,License, ...
 
-Those that V7's download page links to. For train that is the boxable part (1,743,042 images):
-the bucket has the photos of no others, https://github.com/cvdfoundation/open-images-dataset
+The files that V7's download page links to. For train that is the boxable part (1,743,042 images):
+the bucket has no other photos, https://github.com/cvdfoundation/open-images-dataset
 """
 _IMAGE_COLUMNS = ("ImageID", "OriginalLandingURL", "License", "Author", "Title", "Rotation")
 _THERE, _NOT_THERE = (b"1", b"1.0"), (b"0", b"0.0")
@@ -53,8 +53,7 @@ def candidates(
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
     Photos that are not stored upright (`Rotation`) are left out: the labels are of the upright
-    picture, and the stored one has nothing that says how to turn it.
-
+    picture, and the stored one does not say how to turn it.
     Raises DataError when a CSV cannot be read or its form has changed.
     """
     what = source.name
@@ -72,7 +71,7 @@ def candidates(
 def _classes(
     source: OpenImagesSource, wnids: Sequence[str], what: str
 ) -> dict[bytes, tuple[str, ...]]:
-    """The wnids of each MID; says which classes have none."""
+    """Return the wnids of each MID, with a warning for classes without one."""
     known = open_images_mids() | {
         wnid: mid.removeprefix("mid:") for wnid, mid in source.classes.items()
     }
@@ -80,8 +79,8 @@ def _classes(
     for wnid in wnids:
         if (mid := known.get(wnid)) is None:
             print(
-                f"warning: {what}: no class of Open Images is known for {wnid}, passed over; "
-                f'name one if there is one: classes: {{{wnid}: "mid:/m/..."}}',
+                f"warning: {what}: Open Images has no known class for {wnid}, which is skipped; "
+                f'if there is one, name it: classes: {{{wnid}: "mid:/m/..."}}',
                 file=sys.stderr,
             )
         else:
@@ -90,7 +89,7 @@ def _classes(
 
 
 def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[bytes, list[str]]:
-    """The classes that each image is verified to show."""
+    """Return the classes that each image is verified to show."""
     image, label, confidence = labels.places("ImageID", "LabelName", "Confidence")
     shown: dict[bytes, list[str]] = {}
     for line in labels.lines():
@@ -108,14 +107,14 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
 
 
 def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict[bytes, Candidate]:
-    """The photos that are wanted, by ImageID."""
+    """Return the wanted photos by ImageID."""
     image, landing, license, author, title, rotation = images.places(*_IMAGE_COLUMNS)
     if image:
         raise images.changed("ImageID not in the first column")
     found: dict[bytes, Candidate] = {}
     lines = images.lines()
     for line in lines:
-        # Nearly every line is of another image: look at its first bytes only.
+        # Nearly every line belongs to another image: compare its first bytes only.
         image_id = line.partition(b",")[0]
         if image_id not in shown:
             continue
@@ -133,7 +132,7 @@ def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict
 
 
 def _cells(line: bytes) -> list[str]:
-    """The cells of a line; none of one that csv cannot read."""
+    """Return the cells of a line, [] for one that csv cannot read."""
     try:
         return next(csv.reader([_text(line)]))
     except csv.Error:
@@ -160,19 +159,19 @@ class _Table:
         return [self._header.index(name) for name in names]
 
     def lines(self) -> Iterator[bytes]:
-        """The lines after the first; one that is too long for any of theirs comes in pieces."""
+        """Yield the lines after the first; an overlong one comes in pieces."""
         with self._path.open("rb", buffering=2**20) as file:
             next(file, None)
             yield from iter(partial(file.readline, _LONGEST), b"")
 
     def changed(self, words: str) -> DataError:
-        """What to say when the file is not of the form that this module knows."""
+        """The error for a file of another form than expected."""
         return DataError(
             f"{self._what}: {self._url} has {words}: its form has changed; see the download page "
-            "of Open Images, and keep to a source that is known"
+            "of Open Images, and use another source"
         )
 
 
 def _text(line: bytes) -> str:
-    """A line as text in which nothing can end it."""
+    """A line as text without line breaks."""
     return "".join(c if c.isprintable() else " " for c in decode_url(line))

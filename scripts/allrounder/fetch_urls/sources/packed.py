@@ -18,15 +18,15 @@ _BUFFER = 2**20
 BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What reading a packed file may raise that is broken or cut off."""
+"""What reading a broken or cut-off packed file may raise."""
 
 
 @contextmanager
 def open_list(location: str, web: ListClient, what: str, sha256: str = "") -> Iterator[IO[bytes]]:
-    """A binary file to read a list from; what is packed (.gz, .tgz, .zip) is unpacked.
+    """Open a list as a binary file, unpacked if its name ends in .gz, .tgz or .zip.
 
-    One from the web is kept in the cache. Raises DataError that starts with `what` when it cannot
-    be opened, is another than `sha256` pins or is broken, also while the caller reads it.
+    A list from the web is kept in the cache. Raises DataError that starts with `what` when it
+    cannot be opened, differs from `sha256` or is broken, also while the caller reads it.
     """
     path = local_or_cached_list(location, web, what, sha256)
     with ExitStack() as stack:
@@ -63,5 +63,5 @@ def _unzipped(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
         if first is None:
             raise EOFError("no file in the archive")
         return stack.enter_context(archive.open(first))
-    except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
+    except RuntimeError as error:  # encrypted, or an unknown compression
         raise zipfile.BadZipFile(str(error)) from None

@@ -1,4 +1,4 @@
-"""Source `synset-tar`: one tar of photos a class, as ImageNet serves them to account holders.
+"""Source `synset-tar`: one tar of photos a class, as ImageNet serves them.
 
 It only finds the archive; the download streams it and takes its members one by one.
 """
@@ -16,14 +16,14 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the archive of each class: one candidate, whose id is the wnid.
 
-    Raises DataError for an archive on the web that does not answer 200; one that is not on
-    this machine is left out.
+    Raises DataError for an archive on the web that does not answer 200. A local archive
+    that does not exist is left out.
     """
     for wnid in wnids:
         location = source.archive(wnid)
         if source.is_remote:
             with web.stream(location, f"{source.name}: class {wnid}"):
-                pass  # an answer is enough; hang up before the body
+                pass  # the status is enough; close before the body
         elif not Path(location).is_file():
             continue
         yield wnid, Candidate(wnid, location)

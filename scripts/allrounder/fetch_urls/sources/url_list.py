@@ -1,7 +1,7 @@
 """Source `url-list`: a list as ImageNet published it in Fall 2011, `<wnid>_<n><tab><url>` a line.
 
-Read in one pass for all classes, never whole in memory: the real one has 14 million lines. From
-the web it is kept in the cache (webcache.py).
+Read in one pass for all classes, never whole in memory: the real one has 14 million lines. A list
+from the web is kept in the cache.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from allrounder.params.sources import UrlListSource
 from allrounder.web.lists import ListClient
 
 _LONGEST = 2**20
-"""Bytes of a line at most: what is longer comes in pieces, and is no URL that may be asked."""
+"""Longest line in bytes: a longer one comes in pieces, and its URL is too long to be asked for."""
 
 
 def candidates(
@@ -23,15 +23,15 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the lines of the classes, in the list's order.
 
-    Raises DataError when the list cannot be opened, is another than `sha256` pins, is cut off or
-    holds no line of its form.
+    Raises DataError when the list cannot be opened, differs from `sha256`, is cut off or has
+    another form.
     """
     what = source.name
     wanted = {wnid.encode(): wnid for wnid in wnids}
     with open_list(source.location, web, what, source.sha256) as file:
         lines = _checked(iter(partial(file.readline, _LONGEST), b""), what)
         for line in lines:
-            # Nearly every line is of another class: look at its first bytes only.
+            # Nearly every line belongs to another class: compare its first bytes only.
             if (wnid := wanted.get(line[:9])) is not None:
                 image_id, _, url = line.partition(b"\t")
                 if image_id[9:10] == b"_" and url.strip():
@@ -39,7 +39,7 @@ def candidates(
 
 
 def _checked(lines: Iterator[bytes], what: str) -> Iterator[bytes]:
-    """The same lines; DataError for a break in them, or for a first line of another form."""
+    """Yield the same lines. Raises DataError for broken data or a first line of another form."""
     try:
         first = next(lines, b"")
         if b"\t" not in first:

@@ -28,12 +28,12 @@ from allrounder.web.remote_file import open_shard, shard_etag
 
 Photo = tuple[str | None, Candidate]
 """A photo in a shard, and its label if it has one."""
-_FORM = 2  # one more when samples are grouped or read in another way
+_FORM = 2  # raise it when samples are grouped or read in another way
 _END = "null\n"
 
 
 class ShardCache:
-    """The photos of one shard, their labels being under one key."""
+    """Caches the photos of one shard with their labels under one key."""
 
     def __init__(self, shard: str, label_key: str):
         self._head = [_FORM, shard, label_key]
@@ -42,11 +42,11 @@ class ShardCache:
 
     @property
     def exists(self) -> bool:
-        """Whether some version was kept."""
+        """Whether any version of the shard is cached."""
         return self._path.exists()
 
     def photos(self, etag: str | None) -> Iterator[Photo] | None:
-        """The photos of a version (of any if it is None), or None when that was not kept."""
+        """Return the photos of a version (None: of any), or None if that is not cached."""
         try:
             with self._path.open(encoding="utf-8") as file:
                 *head, kept = json.loads(file.readline())
@@ -55,7 +55,7 @@ class ShardCache:
         return self._read() if head == self._head and etag in (None, kept) else None
 
     def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
-        """The same photos; once all have come they are kept, if the ETag tells versions apart."""
+        """Yield the same photos and cache them at the end, if the ETag identifies the version."""
         if not is_strong(etag):
             yield from photos
             return
@@ -86,13 +86,13 @@ def is_strong(etag: str) -> bool:
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _TEXT_MAX = {"cls": 2**12, "json": 2**20}
-"""Extensions that are read, and their size in bytes at most: what is larger is no label."""
+"""Extensions of label files and their largest size in bytes: larger files are no labels."""
 _META = re.compile(r"__[^/]*__($|/)")
 
 
 @dataclass(slots=True)
 class Sample:
-    """Files of one key that stand together: where the first image lies, the label files' bytes."""
+    """Adjacent files of one key: the place of the first image, and the label files' bytes."""
 
     key: str
     image: TarEntry | None = None
@@ -104,8 +104,8 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
-    Raises DataError that names the shard which cannot be read, is no tar, is cut off, or holds
-    no photo with a label; or whose server gives whole files only.
+    Raises DataError that names a shard which cannot be read, is no tar, is cut off or has no
+    photo with a label, or whose server supports no ranges.
     """
     what = source.name
     meant = label_matcher(wnids, source.labels)
@@ -136,7 +136,7 @@ def _listed(
 
 
 def _photos(shard: str, label_key: str, web: ListClient, what: str, first: bool) -> Iterator[Photo]:
-    """The photos of a shard: as they were when this very version was read, or read now."""
+    """Yield the photos of a shard: from the cache for the same version, else read now."""
     kept = ShardCache(shard, label_key)
     if is_url(shard) and (first or kept.exists):
         etag = None if is_offline() and kept.exists else shard_etag(shard, web, what)
@@ -159,10 +159,10 @@ def _walked(shard: str, label_key: str, read: Reader, size: int | None) -> Itera
 
 
 def samples(read: Reader, size: int | None) -> Iterator[Sample]:
-    """Group a shard's files: those that follow each other and have one key are a sample.
+    """Group a shard's files: adjacent files with one key are a sample.
 
     The key is the name up to the first dot after the last slash, the extension is the rest, in
-    lower case; files without a dot and `__meta__` are no part of any. Source: `base_plus_ext` and
+    lower case; files without a dot and `__meta__` are ignored. Source: `base_plus_ext` and
     `group_by_keys` of https://github.com/webdataset/webdataset, src/webdataset/tariterators.py;
     https://huggingface.co/docs/hub/datasets-webdataset
     """
@@ -198,7 +198,7 @@ def _candidate(shard: str, key: str, image: TarEntry, about: dict[str, Any]) -> 
 
 
 def _about(body: bytes) -> dict[str, Any]:
-    """What a .json says; nothing when it is no JSON object."""
+    """The content of a .json; {} when it is no JSON object."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -207,7 +207,7 @@ def _about(body: bytes) -> dict[str, Any]:
 
 
 def _label(cls: bytes | None, given: object) -> str | None:
-    """A sample's label: the .cls, or else what the .json gives, if that is text or a number."""
+    """A sample's label: the .cls, or the text or number that the .json gives, or None."""
     if cls is not None:
         return cls.decode("utf-8", "replace").strip()
     if isinstance(given, str) or type(given) is int:
