@@ -1,4 +1,4 @@
-"""Debian's headless Chromium for tests, and a page that fails a test when anything leaves it."""
+"""Headless Chromium for tests, and a page that fails a test if it sends a request."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def watched(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page; at its end, nothing may have gone wrong on it or been asked of the web."""
+    """Yield a page; then check that it logged no errors and sent no requests."""
     context = browser.new_context(reduced_motion="reduce", **options)
     page = context.new_page()
     said: list[str] = []
@@ -60,7 +60,7 @@ def result(page: Page) -> int:
 
 
 def cards(page: Page) -> int:
-    """How many photos stand in the gallery, when all of them are shown."""
+    """Show all photos of the gallery and return their number."""
     while page.locator("#walls .more").count():
         page.locator("#walls .more").first.click()
     return page.locator("#walls .card").count()

@@ -95,7 +95,7 @@ import json, sys
 from collections import Counter
 from datasets import load_dataset
 
-def told(loaded):
+def summary(loaded):
     return {
         name: [len(part), len(set(map(str, part.to_pandas()["image"].map(lambda i: i["bytes"]
             if i["bytes"] else i["path"])))), Counter(map(part.features["label"].int2str,
@@ -103,7 +103,7 @@ def told(loaded):
         for name, part in loaded.items()
     }
 
-print(json.dumps([told(load_dataset(*args, **kw)) for args, kw in json.loads(sys.argv[1])]))
+print(json.dumps([summary(load_dataset(*args, **kw)) for args, kw in json.loads(sys.argv[1])]))
 """
 
 
@@ -160,8 +160,8 @@ def test_the_cards_figures_are_the_tables_own(dataset: Path) -> None:
     assert origins[1:] == [["folder", "local files", str(len(rows))]]
     data = dataset.parent
     for table, folder, kind in ((raw, "raw", RawRow), (clean, "clean", CleanRow)):
-        fates = Counter(status(data / folder, kind))
-        assert {line[0]: int(line[1]) for line in table[1:]} == fates
+        counts = Counter(status(data / folder, kind))
+        assert {line[0]: int(line[1]) for line in table[1:]} == counts
     told = Counter({line[0]: int(line[1]) for line in licences[1:]})
     assert told == Counter(cell(normal(row.license)) for row in rows)
     assert {"CC BY 2.0", "CC BY-SA 2.0", "unknown"} < set(told)
@@ -346,8 +346,8 @@ def test_no_class_folder_is_taken_for_a_split(tmp_path: Path) -> None:
     ).stdout  # fmt: skip
     found = json.loads(said)
     for split, side in (("train", "train"), ("validation", "val")):
-        here = sorted(str(path) for path in (tmp_path / side).glob("*/*"))
-        assert sorted(found[split]) == here
+        own = sorted(str(path) for path in (tmp_path / side).glob("*/*"))
+        assert sorted(found[split]) == own
 
 
 def test_every_status_has_words() -> None:

@@ -1,4 +1,4 @@
-"""The dataset as others read it, by their own rules: torchvision and Ultralytics weigh gigabytes.
+"""The dataset as other libraries read it, by their rules: torchvision and Ultralytics are too big.
 
 Hugging Face's imagefolder and mlcroissant themselves read it in test_describe.py.
 """
@@ -63,7 +63,7 @@ def test_the_manifest_and_the_folders_agree(built: Project) -> None:
             assert not image.getexif()
 
 
-def test_it_reads_as_an_image_folder_with_the_same_classes_on_every_side(built: Project) -> None:
+def test_it_reads_as_an_image_folder_with_the_same_classes_in_every_split(built: Project) -> None:
     root = built.folder / "data/dataset"
     train, val = image_folder(root / "train"), image_folder(root / "val")
     assert train[0] == val[0] == sorted(row["folder"] for row in table(built))
@@ -139,7 +139,7 @@ def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(pulled: Project
         assert not train & val
 
 
-def test_a_build_says_what_came_of_each_class_and_where_to_look(clone: Project) -> None:
+def test_each_stage_prints_a_summary(clone: Project) -> None:
     clone.stage("fetch_urls")
     said = clone.stage("download")
     assert re.search(r"n02109961 +24 .* Eskimo dog\n", said)

@@ -1,4 +1,4 @@
-"""Licences: one normal form, what params may name, and whom the clean stage drops for one."""
+"""Licences: the normal form, names in the params, and photos removed for their licence."""
 
 import re
 from collections import Counter
@@ -135,32 +135,32 @@ def item(wnid: str, number: int, picture: int, refused: str = "", pixels: int = 
     return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, 1, seen, refused=refused)
 
 
-def verdicts(items: list[Item], **rules: str) -> list[Status]:
+def statuses(items: list[Item], **rules: str) -> list[Status]:
     return [judged.status for judged in curate(items, 10, Clean.model_validate(rules))]
 
 
-def test_a_refused_photo_knocks_out_no_copy_that_may_be_used() -> None:
+def test_a_refused_photo_does_not_remove_an_accepted_duplicate() -> None:
     refused = item("n1", 1, 1, "cc-by-nc-2.0", pixels=900)
     # The refused one is the first of its look, with which alone the others are compared.
     items = [refused, item("n1", 2, 1, pixels=100), item("n1", 3, 1, pixels=400)]
-    assert verdicts(items) == [Status.LICENSE, Status.NEAR_DUPLICATE, Status.KEPT]
-    assert verdicts([replace(one, refused="") for one in items]) == [
+    assert statuses(items) == [Status.LICENSE, Status.NEAR_DUPLICATE, Status.KEPT]
+    assert statuses([replace(one, refused="") for one in items]) == [
         *(Status.KEPT, Status.NEAR_DUPLICATE, Status.NEAR_DUPLICATE)
     ]
 
 
-def test_a_refused_photo_still_tells_that_a_picture_is_in_two_classes() -> None:
+def test_a_refused_photo_still_counts_for_cross_class() -> None:
     items = [item("n1", 1, 1, "unknown"), item("n2", 2, 1), item("n2", 3, 2)]
-    assert verdicts(items) == [Status.CROSS_CLASS, Status.CROSS_CLASS, Status.KEPT]
-    assert verdicts(items, cross_class="first") == [
+    assert statuses(items) == [Status.CROSS_CLASS, Status.CROSS_CLASS, Status.KEPT]
+    assert statuses(items, cross_class="first") == [
         *(Status.LICENSE, Status.CROSS_CLASS, Status.KEPT)
     ]
 
 
-def test_refused_photos_still_tell_a_placeholder() -> None:
+def test_refused_photos_still_count_for_placeholders() -> None:
     flat = replace(item("n1", 1, 1).fingerprint, flat=0.9)
     items = [replace(item(f"n{n}", n, 1, "x" if n else ""), fingerprint=flat) for n in range(3)]
-    assert verdicts(items) == [Status.PLACEHOLDER] * 3
+    assert statuses(items) == [Status.PLACEHOLDER] * 3
 
 
 def test_a_reason_holds_a_bounded_line_whatever_a_licence_says() -> None:
@@ -169,7 +169,7 @@ def test_a_reason_holds_a_bounded_line_whatever_a_licence_says() -> None:
     assert judged.detail.isprintable()
 
 
-def test_of_urls_with_the_same_bytes_one_that_may_be_used_counts(tmp_path: Path) -> None:
+def test_an_accepted_url_of_the_same_bytes_is_preferred(tmp_path: Path) -> None:
     urls, raw = tmp_path / "urls", tmp_path / "raw"
     urls.mkdir()
     raw.mkdir()
@@ -207,8 +207,8 @@ def licensed(clone: Project) -> Project:
     return clone
 
 
-def fates(project: Project) -> dict[str, tuple[str, Status]]:
-    """Licence and fate of each photo of raw, by image id."""
+def licences_and_statuses(project: Project) -> dict[str, tuple[str, Status]]:
+    """Licence and status of each photo of raw, by image id."""
     found = {}
     accepted = licences.accepted(load_params(project.folder / "params.yaml").clean.licenses)
     for path in sorted((project.folder / "data/clean").glob("*.csv")):
@@ -221,7 +221,7 @@ def fates(project: Project) -> dict[str, tuple[str, Status]]:
 
 def test_the_clean_stage_keeps_only_what_may_be_used(licensed: Project) -> None:
     licensed.stage("clean")
-    everything = fates(licensed)
+    everything = licences_and_statuses(licensed)
     assert not any(status is Status.LICENSE for _, status in everything.values())
     for names, kept in (
         (["cc-by-2.0"], {"cc-by-2.0"}),
@@ -229,13 +229,17 @@ def test_the_clean_stage_keeps_only_what_may_be_used(licensed: Project) -> None:
     ):
         licensed.edit(clean={"licenses": names})
         licensed.stage("clean")
-        for image_id, (licence, status) in fates(licensed).items():
+        for image_id, (licence, status) in licences_and_statuses(licensed).items():
             if normal(licence) not in kept:
                 assert status is not Status.KEPT
                 assert (status is Status.LICENSE) == (everything[image_id][1] in _GOOD)
             else:
                 assert status is not Status.LICENSE
-        assert {normal(licence) for licence, s in fates(licensed).values() if s == "kept"} == kept
+        assert {
+            normal(licence)
+            for licence, s in licences_and_statuses(licensed).values()
+            if s == "kept"
+        } == kept
 
 
 _GOOD = {Status.KEPT, Status.SURPLUS, Status.NEAR_DUPLICATE, Status.EXACT_DUPLICATE}
@@ -246,7 +250,9 @@ def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project)
     said = licensed.stage("clean", expect=1)
     words = r"n02109961 keeps 0 of \d+ \(\d+ license.*, 0 unused under your licences.*widen clean\."
     assert re.search(words, said)
-    assert Counter(status for _, status in fates(licensed).values())[Status.KEPT] == 0
+    assert (
+        Counter(status for _, status in licences_and_statuses(licensed).values())[Status.KEPT] == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -262,8 +268,10 @@ def test_how_to_fill_a_class_is_said_if_it_can_be_filled(
 ) -> None:
     """Of 40 candidates 12 were taken and 6 kept, where 10 are wanted; every other one is BY."""
     photos = [Candidate(f"{n}", f"http://h/{n}", "CC BY 2.0" * (n % 2)) for n in range(40)]
-    fates = [Status.OK] * 12 + [Status.UNUSED] * 28
-    raw = [RawRow(one.image_id, one.url, fate) for one, fate in zip(photos, fates, strict=True)]
+    results = [Status.OK] * 12 + [Status.UNUSED] * 28
+    raw = [
+        RawRow(one.image_id, one.url, status) for one, status in zip(photos, results, strict=True)
+    ]
     write_csv(tmp_path / "n1.csv", Candidate, photos)
     (tmp_path / "raw").mkdir()
     write_csv(tmp_path / "raw/n1.csv", RawRow, raw)

@@ -1,4 +1,4 @@
-"""The report in a real browser: its numbers, its filters, its keyboard; nothing leaves it."""
+"""The report in a real browser: numbers, filters, keyboard, and no requests to the web."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ from crowd import crowd
 from faults import COPIES
 from project import Project
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt install chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept", "train", "val")
 
@@ -77,10 +77,10 @@ def wnids(built: Project) -> list[str]:
 
 
 def counted(built: Project, wnid: str) -> tuple[dict[str, int], Counter[str]]:
-    """A class's funnel and losses, counted here from the stages' tables."""
+    """A class's funnel and losses, counted from the stages' tables."""
     raw = Counter(row["status"] for row in table(built.folder / f"data/raw/{wnid}.csv"))
     clean = Counter(row["status"] for row in table(built.folder / f"data/clean/{wnid}.csv"))
-    parted = Counter(row["split"] for row in manifest(built) if row["wnid"] == wnid)
+    by_split = Counter(row["split"] for row in manifest(built) if row["wnid"] == wnid)
     taken, kept = raw["ok"], clean["kept"]
     copies = clean["near_duplicate"] + clean["exact_duplicate"] + clean["cross_class"]
     unique = kept + clean["surplus"]
@@ -88,7 +88,7 @@ def counted(built: Project, wnid: str) -> tuple[dict[str, int], Counter[str]]:
     numbers = (listed, listed - raw["unused"], taken, unique + copies, unique, kept)
     lost = {f"download.{status}": n for status, n in raw.items() if status != "ok"}
     lost |= {f"clean.{status}": n for status, n in clean.items() if status != "kept"}
-    steps = dict(zip(STEPS, (*numbers, parted["train"], parted["val"]), strict=True))
+    steps = dict(zip(STEPS, (*numbers, by_split["train"], by_split["val"]), strict=True))
     return steps, Counter(lost)
 
 
@@ -189,7 +189,7 @@ def test_the_charts_numbers_equal_the_tables(page: Page, built: Project) -> None
 # The gallery
 
 
-def test_the_gallery_parts_classes_and_splits(page: Page, built: Project) -> None:
+def test_the_gallery_is_divided_by_class_and_split(page: Page, built: Project) -> None:
     cards(page)
     parts = Counter((row["wnid"], row["split"]) for row in manifest(built))
     shown = {
@@ -246,7 +246,7 @@ def test_clearing_the_filters_shows_all_at_once(page: Page, built: Project) -> N
           document.querySelector("button[type=reset]").click();
           return document.getElementById("result").textContent;
         }"""
-    )  # in one go: what is shown a moment later is what a quick reader does not see
+    )  # at once: the page must not show the old result first
     everything = len(manifest(built))
     assert said == f"Showing {everything} of 260"
     assert result(page) == cards(page) == everything
@@ -286,8 +286,8 @@ def test_without_the_dataset_beside_it_a_photo_opens_as_its_thumbnail(
     context.close()
 
 
-def retold(path: Path, kind: type[Any], where: str, is_: str, **cells: Any) -> None:
-    """Change cells of a table's rows whose cell `where` is so."""
+def change_cells(path: Path, kind: type[Any], where: str, is_: str, **cells: Any) -> None:
+    """Change cells of the rows of a table whose column `where` is `is_`."""
     rows = [
         replace(row, **cells) if getattr(row, where) == is_ else row for row in read_csv(path, kind)
     ]
@@ -303,11 +303,11 @@ def test_licences_are_the_manifests_and_refused_ones_have_their_place(
     again = next(r for r in table(data / f"raw/{wnid}.csv") if r["status"] == "duplicate")
     first = again["detail"].split()[-1]
     free = {"license": "CC BY 2.0", "author": "Ann"}
-    retold(data / f"urls/{wnid}.csv", Candidate, "url", again["url"], **free)
+    change_cells(data / f"urls/{wnid}.csv", Candidate, "url", again["url"], **free)
     manifest = data / "dataset/manifest.csv"
-    retold(manifest, ManifestRow, "image_id", first, url=again["url"], **free)
+    change_cells(manifest, ManifestRow, "image_id", first, url=again["url"], **free)
     refused = {"status": Status.LICENSE, "detail": "mit"}
-    retold(data / f"clean/{wnid}.csv", CleanRow, "status", "surplus", **refused)
+    change_cells(data / f"clean/{wnid}.csv", CleanRow, "status", "surplus", **refused)
     with watched(browser) as page:
         show(page, make(tmp_path, load_params(built.folder / "params.yaml")))
         step = page.locator(".steps li", has=page.locator("[data-step=unique]"))
@@ -321,7 +321,7 @@ def test_licences_are_the_manifests_and_refused_ones_have_their_place(
             assert words in facts
 
 
-def test_thrown_away_photos_stand_beside_what_they_duplicate(page: Page) -> None:
+def test_removed_photos_stand_beside_the_photo_they_duplicate(page: Page) -> None:
     pairs = page.locator(".pair").all_inner_texts()
     for copy, first in COPIES.items():
         mine = [pair for pair in pairs if Path(copy).stem in pair]
@@ -370,7 +370,9 @@ def test_it_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("#walls .card").nth(1)).to_be_focused()
 
 
-def test_the_keys_of_the_large_view_work_on_at_the_ends_and_beside_a_twin(page: Page) -> None:
+def test_the_keys_of_the_large_view_work_at_the_ends_and_after_following_a_duplicate(
+    page: Page,
+) -> None:
     title, at = page.locator("#large-title"), re.compile(r"Eskimo dog: train, 2 of \d+")
     page.locator("#walls .card").nth(1).focus()
     page.keyboard.press("Enter")
@@ -509,8 +511,8 @@ def test_a_chart_is_valid_xml_with_bars_as_long_as_their_counts(
     lengths = [float(r.get("width" if horizontal else "height", "")) for g in groups for r in g]
     drawn = [count for counts in series for count in counts if count]
     assert len(lengths) == len(drawn)
-    unit = sum(lengths) / sum(drawn)
-    assert all(abs(a - unit * b) < 0.3 for a, b in zip(lengths, drawn, strict=True))
+    unit = max(lengths) / max(drawn)
+    assert all(abs(a - unit * b) < 0.11 for a, b in zip(lengths, drawn, strict=True))  # rounded
 
 
 def test_a_charts_colours_follow_the_pages_or_are_fixed() -> None:
@@ -603,7 +605,7 @@ def test_nothing_from_the_web_runs_or_becomes_markup(browser: Browser, hostile: 
             assert href in ("file:", "http:", "https:")
 
 
-def test_links_to_the_web_tell_it_nothing(browser: Browser, hostile: Path) -> None:
+def test_links_send_no_referrer(browser: Browser, hostile: Path) -> None:
     with watched(browser) as page:
         show(page, hostile)
         rels: list[str] = []
@@ -616,7 +618,7 @@ def test_links_to_the_web_tell_it_nothing(browser: Browser, hostile: Path) -> No
         assert {*rels} == {"noopener noreferrer nofollow"}
 
 
-def test_the_page_could_not_call_anyone_if_it_tried(browser: Browser, built: Project) -> None:
+def test_the_page_cannot_send_requests(browser: Browser, built: Project) -> None:
     context = browser.new_context()
     page = context.new_page()
     show(page, built.folder / "reports")
@@ -643,7 +645,7 @@ def test_the_page_could_not_call_anyone_if_it_tried(browser: Browser, built: Pro
 # The same dataset, the same report
 
 
-def test_it_is_the_same_bytes_elsewhere_and_at_another_time(
+def test_the_report_is_reproducible_in_another_environment(
     built: Project, cloned_once: Path, tmp_path: Path
 ) -> None:
     other = Project.copied(cloned_once, tmp_path / "elsewhere")
@@ -665,8 +667,8 @@ def test_the_version_is_what_dvc_lock_pins_and_what_the_params_mean(
         for out in built.locked(stage)["outs"]
     }
     said = page.locator(".about pre").first.text_content() or ""
-    told = dict(line.split()[::-1] for line in said.strip().splitlines())
-    assert told == {path: md5 for path, md5 in pinned.items() if not path.endswith(".json")}
+    shown = dict(line.split()[::-1] for line in said.strip().splitlines())
+    assert shown == {path: md5 for path, md5 in pinned.items() if not path.endswith(".json")}
     params = load_params(built.folder / "params.yaml")
     digest = page.locator("#params-digest").get_attribute("title")
     assert digest == params_digest(params)
@@ -684,7 +686,7 @@ def test_the_stage_watches_all_params_that_are_in_the_version(built: Project) ->
 # Size and pages
 
 
-def test_a_larger_dataset_goes_on_further_pages(
+def test_a_larger_dataset_has_several_pages(
     browser: Browser, built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(built.folder / "data", tmp_path / "data")
@@ -726,7 +728,7 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
     with watched(browser) as page:
         show(page, reports)
         assert count(page, "#fact-photos") == result(page) == 3000
-        assert page.locator("#walls .card").count() < 1500  # the rest when it is asked for
+        assert page.locator("#walls .card").count() < 1500  # the others on request
         assert page.locator("#walls img").evaluate_all(
             "all => all.filter((one) => one.naturalWidth).length < all.length / 2"
         )  # and pictures only when they come near
@@ -745,7 +747,7 @@ def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) 
     assert rows_each([Funnel({}, kept)] * classes) == each
 
 
-def test_of_many_classes_the_chart_shows_the_smallest() -> None:
+def test_a_chart_of_many_classes_shows_the_smallest() -> None:
     names = {f"n{number}": f"class {number}" for number in range(1000)}
     raw, none = RawRow("1", "http://h/1", Status.OK), Candidate("1", "http://h/1")
     entries = [
@@ -758,7 +760,7 @@ def test_of_many_classes_the_chart_shows_the_smallest() -> None:
     assert "1,000" in bars.note
 
 
-def test_a_class_of_a_whole_subtree_is_found_by_its_own_name(
+def test_a_subtree_is_found_by_its_class_key(
     browser: Browser, built: Project, tmp_path: Path
 ) -> None:
     crowd(ROOT / "data" / "sample", tmp_path / "data", ["n02084071+"], 12, 3, 2)
@@ -774,7 +776,7 @@ def test_a_class_of_a_whole_subtree_is_found_by_its_own_name(
         assert (page.locator("#class").input_value(), result(page)) == ("n02084071+", 3)
 
 
-def test_tables_of_different_builds_are_told_in_a_line(built: Project, tmp_path: Path) -> None:
+def test_tables_of_different_builds_give_a_clear_error(built: Project, tmp_path: Path) -> None:
     shutil.copytree(built.folder / "data", tmp_path / "data")
     path = tmp_path / "data/clean/n02109961.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")

@@ -39,7 +39,7 @@ def parsed(printed: str) -> Any:
     return json.loads(printed[printed.index("{") :])
 
 
-def test_metrics_tell_two_versions_apart(two_versions: Project) -> None:
+def test_metrics_diff_shows_the_changes_between_versions(two_versions: Project) -> None:
     diff = parsed(two_versions.dvc("metrics", "diff", "v1", "v2", "--json"))
     changed = diff["data/metrics.json"]
     assert changed["all.kept"] == {"old": 200, "new": 162, "diff": -38}

@@ -1,4 +1,4 @@
-"""The split: no group on two sides, within one group of the ratio, stable when the set grows."""
+"""The split: no group in two splits, within one group of the ratio, stable when the set grows."""
 
 import hashlib
 import tempfile
@@ -38,7 +38,7 @@ GROUPS = st.lists(st.integers(1, 6), min_size=3, max_size=25)
 
 @settings(max_examples=60, deadline=None)
 @given(sizes=GROUPS, ratio=RATIOS, seed=st.none() | st.integers(0, 3))
-def test_no_group_is_on_two_sides_and_nothing_is_lost(
+def test_no_group_is_in_two_splits_and_nothing_is_lost(
     sizes: list[int], ratio: list[float], seed: int | None
 ) -> None:
     owners = [group for group, size in enumerate(sizes) for _ in range(size)]
@@ -84,7 +84,7 @@ def test_growing_by_a_third_moves_few() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(1, 5), min_size=5, max_size=20), k=st.integers(2, 5))
-def test_folds_are_val_once_each_and_part_no_group(sizes: list[int], k: int) -> None:
+def test_each_photo_is_val_in_one_fold_and_groups_stay_together(sizes: list[int], k: int) -> None:
     owners = [group for group, size in enumerate(sizes) for _ in range(size)]
     groups = {file_name(i): f"group{owner}" for i, owner in enumerate(owners)}
     with tempfile.TemporaryDirectory() as folder:

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from allrounder.core.licences import normal
 from allrounder.core.paths import Stages
 from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import host_of, is_url
+from allrounder.core.urls import is_url
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 
@@ -90,7 +91,10 @@ def _origins(manifest: Sequence[ManifestRow]) -> list[Origin]:
 
 
 def _host(url: str) -> str:
-    return (host_of(url) or "?") if is_url(url) else ""
+    try:
+        return (urlsplit(url).hostname or "?") if is_url(url) else ""
+    except ValueError:
+        return "?"
 
 
 def _status_counts(
@@ -125,7 +129,6 @@ REASONS = {
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
     Status.OPTED_OUT: "the server does not allow this use (X-Robots-Tag)",
-    Status.ARCHIVE: "an archive that was read, which is no photo itself",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
