@@ -1,120 +1,102 @@
-"""Compares the download stage with `curl --parallel` and img2dataset; see README.md.
+"""How fast is the download stage on one fast host, compared with curl and img2dataset?"""
 
-Exits 1 when a target is missed, 2 when the benchmark itself cannot run.
-"""
-
-import argparse
-import json
-import platform
+import contextlib
 import shutil
+import socket
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
+import certifi
+import trustme
 
 import photos
-from contenders import IMG2DATASET, SCRIPTS, install_img2dataset
-from measure import BenchError, allow_many_files
-from nginx import ensure_tools, serving
-from rounds import DELAY, Bench
+from downloaders import IMG2DATASET, Job, curl, img2dataset, ours
+from harness import WNIDS, BenchError, Report, installed, main, ratios, running
 
-PARTS = ("speed", "marginal", "latency", "tls", "dead", "start_up")
-PARAMS = SCRIPTS.parent / "params.yaml"
+CONFIG = """
+daemon off;
+worker_processes 2;
+worker_rlimit_nofile 8192;
+pid {work}/pid;
+error_log {work}/log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  types {{ image/jpeg jpg; }}
+  root {root};
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000;
+  client_body_temp_path {work}/a; proxy_temp_path {work}/b; fastcgi_temp_path {work}/c;
+  uwsgi_temp_path {work}/d; scgi_temp_path {work}/e;
+  server {{ listen 127.0.0.1:{plain} backlog=4096; }}
+  server {{
+    listen 127.0.0.1:{tls} ssl backlog=4096;
+    ssl_certificate {work}/server.pem;
+    ssl_certificate_key {work}/server.pem;
+    keepalive_timeout 0;
+  }}
+}}
+"""
 
 
-def main() -> int:
-    """Set up, compare, report."""
-    options = _options()
-    try:
-        ensure_tools()
-        program = install_img2dataset(options.cache.absolute())
-        allow_many_files()
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=options.out) as name:
-            Path(name).chmod(0o755)  # nginx's workers are another user
-            bench = _run(options, Path(name), program)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(*[""] + [target.line() for target in bench.targets], sep="\n")
-    if options.json:
-        options.json.write_text(json.dumps(_report(options, bench), indent=2) + "\n")
-    missed = [target.name for target in bench.targets if not target.met]
-    if missed:
-        print(f"missed: {'; '.join(missed)}", file=sys.stderr)
-    return 1 if missed else 0
-
-
-def _run(options: argparse.Namespace, folder: Path, program: Path) -> Bench:
-    wnids = list(yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["classes"])[:10]
-    parts = options.only or PARTS
-    per_class = 60 if options.quick else 300
-    needed = per_class * (4 if {"marginal", "latency"} & set(parts) else 1)
-    print(f"making {needed * len(wnids)} photos")
-    made = photos.make(folder / "www", wnids, needed)
-    with serving(folder / "www", folder / "nginx", DELAY) as server:
-        bench = Bench(
-            server, made, folder, program, options.scripts.resolve(), per_class, options.rounds
+def measure(report: Report, folder: Path) -> None:
+    """Fetch the same photos with each: over HTTP, and with a new TLS connection for each photo."""
+    options, run = report.options, folder / "run"
+    if not (shutil.which("nginx") and shutil.which("curl")):
+        raise BenchError("run as root: apt-get install nginx curl")
+    program = installed(options.cache, "img2dataset", IMG2DATASET) / "img2dataset"
+    made = photos.made(options.cache, WNIDS, 60 if options.quick else 300)
+    root = Path(shutil.copytree(made, folder / "www"))
+    with _nginx(root, folder / "nginx") as (plain, tls):
+        job = _job(root, plain, {})
+        mine, by_curl, other = report.turns(
+            "HTTP",
+            lambda: ours(job, run, options.scripts),
+            lambda: curl(job, run),
+            lambda: img2dataset(job, run, program),
         )
-        if not options.quick and {"speed", "marginal", "tls"} & set(parts):
-            bench.choose_settings()
-        for part in parts:
-            getattr(bench, part)()
-        bench.memory()
-    return bench
+        authority = str(folder / "nginx/authority.pem")
+        secure = _job(root, tls, {"SSL_CERT_FILE": authority, "CURL_CA_BUNDLE": authority})
+        mine_tls, other_tls = report.turns(
+            "TLS",
+            lambda: ours(secure, run, options.scripts),
+            lambda: img2dataset(secure, run, program),
+        )
+        one = Job({WNIDS[0]: job.urls[WNIDS[0]][:1]}, 1)
+        starts = [ours(one, run, options.scripts).cpu for _ in range(5)]
+    report.target("HTTP: rate / curl's", ratios(mine, by_curl), 0.7)
+    report.target("HTTP: rate / img2dataset's", ratios(mine, other), 4)
+    report.target("TLS: rate / img2dataset's", ratios(mine_tls, other_tls), 10)
+    report.target("start-up: CPU s for one photo", starts, 0.3, False)
+    peak = max(each.peak_mb for each in (*mine, *mine_tls))
+    report.target("peak MB of the largest process", [peak], 200, False)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    add("--quick", action="store_true", help="600 photos instead of 3,000, one round")
-    add("--rounds", type=int, help="turns of each comparison (default: 5, quick: 1)")
-    add("--only", nargs="+", choices=PARTS, help="these comparisons only")
-    add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where photos go (default: a fresh folder; try /dev/shm)",
-    )
-    add("--cache", type=Path, help="where img2dataset is installed")
-    add("--scripts", type=Path, default=SCRIPTS, help="the scripts folder to measure")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.cache = options.cache or Path.home() / ".cache" / "imagenet-all-rounder-bench"
-    options.out = options.out or Path(tempfile.gettempdir())
-    if "marginal" in (options.only or ()) and "speed" not in options.only:
-        options.only.insert(0, "speed")  # its first photos are what that one measures
-    return options
+def _job(root: Path, base: str, environment: dict[str, str]) -> Job:
+    files = {wnid: sorted((root / wnid).iterdir()) for wnid in WNIDS}
+    urls = {w: [f"{base}/{w}/{path.name}" for path in paths] for w, paths in files.items()}
+    sizes = [path.stat().st_size for paths in files.values() for path in paths]
+    return Job(urls, len(sizes), sum(sizes), environment=environment)
 
 
-def _report(options: argparse.Namespace, bench: Bench) -> dict[str, Any]:
-    return {
-        "machine": machine(),
-        "quick": options.quick,
-        "rounds": options.rounds,
-        "curl": str(shutil.which("curl")),
-        "img2dataset": [IMG2DATASET, str(bench.settings)],
-        "targets": [vars(target) | {"met": target.met} for target in bench.targets],
-        "runs": {name: [run.row() for run in runs] for name, runs in bench.runs.items()},
-        "notes": bench.notes,
-    }
-
-
-def machine() -> dict[str, Any]:
-    """What this machine is."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    models = [
-        line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")
-    ]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": len(models),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+@contextlib.contextmanager
+def _nginx(root: Path, work: Path) -> Iterator[tuple[str, str]]:
+    """Serve a folder over HTTP and HTTPS; yield their base URLs."""
+    work.mkdir()
+    ca = trustme.CA()
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(work / "server.pem")
+    shutil.copyfile(certifi.where(), work / "authority.pem")  # its size counts as for a user
+    ca.cert_pem.write_to_path(work / "authority.pem", append=True)
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
+        plain, tls = one.getsockname()[1], two.getsockname()[1]
+    text = CONFIG.format(work=work, root=root, plain=plain, tls=tls)
+    (work / "nginx.conf").write_text(text, encoding="utf-8")
+    command = ["nginx", "-p", work, "-c", work / "nginx.conf", "-e", work / "log"]
+    with running(command, "127.0.0.1", tls):
+        yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(str(__doc__), measure))

@@ -1,195 +1,170 @@
-"""Measures which altered copies are found, and what is taken for one wrongly; see README.md.
+"""Which altered copies of photos does each method find, and what does it take for a copy wrongly?
 
-Exits 1 when a target is missed, 2 when the benchmark itself cannot run.
+Needs `--photos DIR` with real photos in `DIR/<wnid>/`.
 """
 
-import argparse
-import csv
+import io
 import json
 import random
 import sys
-import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 
-import dup_copies
-import dup_sheet
-from download import machine
-from dup_methods import Finder, Pairs, methods, pair
-from measure import BenchError, Target
+from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
-RECALL = {
-    "re-encoded": 0.98,
-    "half size": 0.98,
-    "3 % cropped in all": 0.95,
-    "3 % cropped a side": 0.95,
-    "brightened": 0.95,
-    "watermarked": 0.95,
+from clean import CLEANVISION
+from harness import PEER, SCRIPTS, BenchError, Report, installed, main, timed
+
+sys.path.insert(0, str(SCRIPTS))
+from allrounder.clean.near import near_pairs
+
+from allrounder.clean.curate import SAME
+from allrounder.clean.decode import normalize
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.params.schema import Clean
+
+Alter = Callable[[Image.Image], Image.Image]
+Pairs = set[tuple[Path, Path]]  # the smaller path first
+Finder = Callable[[Sequence[Path]], Pairs]
+SMALLEST = 64  # pixels of the shorter side of a photo that is copied
+CLEAN = Clean()  # type: ignore[call-arg]
+
+
+def _cropped(left: float, right: float, image: Image.Image) -> Image.Image:
+    """The picture without these shares of both its sides, from the left and top and the others."""
+    width, height = image.size
+    box = (width * left, height * left, width * (1 - right), height * (1 - right))
+    return image.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
+
+
+def _watermarked(image: Image.Image) -> Image.Image:
+    """White half-transparent letters, a third of the picture's width, in the lower right corner."""
+    font = ImageFont.load_default(size=100)
+    left, top, right, bottom = font.getbbox("© example.org")
+    mask = Image.new("L", (int(right - left), int(bottom - top)))
+    ImageDraw.Draw(mask).text((-left, -top), "© example.org", fill=128, font=font)
+    width = image.width // 3
+    mask = mask.resize((width, max(1, mask.height * width // mask.width)), Image.Resampling.LANCZOS)
+    marked = image.copy()
+    place = (image.width - mask.width - 5, image.height - mask.height - 5)
+    marked.paste((255, 255, 255), place, mask)
+    return marked
+
+
+KINDS: dict[str, tuple[Alter, float]] = {  # and the share that must be found
+    "re-encoded": (lambda image: image, 0.98),
+    "half size": (lambda image: ImageOps.scale(image, 0.5, Image.Resampling.LANCZOS), 0.98),
+    "3 % cropped in all": (partial(_cropped, 0.015, 0.015), 0.95),
+    "3 % cropped a side": (partial(_cropped, 0.03, 0.03), 0.95),
+    "3 % cropped left, top": (partial(_cropped, 0.03, 0), 0),
+    "brightened": (lambda image: ImageEnhance.Brightness(image).enhance(1.25), 0.95),
+    "watermarked": (_watermarked, 0.95),
+    "mirrored": (ImageOps.mirror, 0),
 }
-PRECISION = 0.99
-SAMPLE = 60  # pairs of another method that come on its sheet
-Verdicts = dict[tuple[Path, Path], bool]
-Figures = dict[str, dict[str, float]]
 
 
-def main() -> int:
-    """Copy, search, report."""
-    options = _options()
-    try:
-        recall, real = _search(options)
-        verdicts = _verdicts(options.verdicts, options.photos) if options.verdicts else {}
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    judged = {name: _judged(pairs, verdicts) for name, pairs in real.items()}
-    print(_table(recall, real, judged))
-    if options.sheet:
-        _sheets(real, options.photos, options.sheet)
-    targets = _targets(recall, judged["ours"], bool(verdicts))
-    print(*[""] + [target.line() for target in targets], sep="\n")
-    if options.json:
-        _write(options, recall, real, judged, targets)
-    missed = [target.name for target in targets if not target.met]
-    if missed:
-        print(f"missed: {'; '.join(missed)}", file=sys.stderr)
-    return 1 if missed else 0
+def measure(report: Report, folder: Path) -> None:
+    """Recall for each kind of copy; the pairs among the photos themselves."""
+    root = report.options.photos.absolute()
+    real = sorted(path for path in root.glob("n*/*") if path.is_file())
+    originals, copies = _write(real, report.options.count, folder / "photos")
+    if not originals:
+        raise BenchError(f"{root}/<wnid> holds no photos")
+    everything = [*real, *originals, *(path for paths in copies.values() for path in paths)]
+    (folder / "run").mkdir()
+    finders = _finders(report.options.cache, folder, everything, (root, folder / "photos"))
+    for kind, paths in copies.items():
+        recall = {name: _recall(find, originals, paths) for name, find in finders.items()}
+        report.figure(f"recall, {kind}", recall)
+        if KINDS[kind][1]:
+            report.target(f"recall, {kind}", [recall["ours"]], KINDS[kind][1])
+    found = {name: find(real) for name, find in finders.items()}
+    report.figure("pairs among the photos", {name: len(pairs) for name, pairs in found.items()})
+    named = sorted([str(path.relative_to(root)) for path in each] for each in found["ours"])
+    report.figure("pairs of ours", named)
 
 
-def _search(options: argparse.Namespace) -> tuple[Figures, dict[str, Pairs]]:
-    """Recall of each method for each kind of copy, and its pairs among the real photos."""
-    real = dup_copies.photos(options.photos)
-    chosen = dup_copies.choose(options.photos, options.count)
-    if not chosen:
-        raise BenchError(f"{options.photos}/<wnid> holds no photos")
-    print(f"{len(real)} photos, {len(chosen)} of them copied in {len(dup_copies.KINDS)} ways")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        work = Path(name) / "work"
-        originals, copies = _make(chosen, Path(name) / "photos")
-        work.mkdir()
-        everything = [*real, *originals, *(path for paths in copies.values() for path in paths)]
-        folders = [options.photos, Path(name) / "photos"]
-        finders = methods(options.cache, work, everything, folders)
-        recall = {
-            kind: {name: _recall(find, originals, paths) for name, find in finders.items()}
-            for kind, paths in copies.items()
-        }
-        return recall, {name: find(real) for name, find in finders.items()}
-
-
-def _make(chosen: list[Path], folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
-    """Write originals and copies into folders of their own."""
-    (folder / "original").mkdir(parents=True)
-    originals = []
-    for number, path in enumerate(chosen):
-        originals.append(folder / "original" / f"{number}.jpg")
-        originals[-1].write_bytes(path.read_bytes())
-    copies = {}
+def _write(real: list[Path], count: int, folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """Write a random choice of the photos and an altered copy of each kind, by kind."""
+    random.Random(20120914).shuffle(chosen := list(real))
+    originals: list[Path] = []
+    copies: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    sets = [originals, *copies.values()]
     with ProcessPoolExecutor() as pool:
-        for place, kind in enumerate(dup_copies.KINDS):
-            (folder / f"copy{place}").mkdir()
-            made = pool.map(dup_copies.copy, chosen, repeat(kind), chunksize=50)
-            copies[kind] = [folder / f"copy{place}" / path.name for path in originals]
-            for path, body in zip(copies[kind], made, strict=True):
-                path.write_bytes(body)
+        for bodies in pool.map(_copies, chosen[: 2 * count], chunksize=20):
+            if not bodies or len(originals) == count:
+                continue
+            for place, (paths, body) in enumerate(zip(sets, bodies, strict=True)):
+                target = folder / f"set{place}" / f"{len(paths)}.jpg"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(body)
+                paths.append(target)
     return originals, copies
 
 
-def _recall(find: Finder, originals: list[Path], copies: list[Path]) -> float:
-    """The share of copies that are found to be one of their own original."""
-    found = find([*originals, *copies])
-    wanted = [pair(one, two) for one, two in zip(originals, copies, strict=True)]
-    return sum(each in found for each in wanted) / len(wanted)
-
-
-def _verdicts(path: Path, photos: Path) -> Verdicts:
-    """What somebody says of pairs: columns a, b (`<wnid>/<file>`), duplicate (1 or 0)."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+def _copies(path: Path) -> list[bytes]:
+    """The photo's bytes and those of its copies; none of a photo that is broken or too small."""
     try:
-        return {pair(photos / r["a"], photos / r["b"]): r["duplicate"] == "1" for r in rows}
-    except KeyError as error:
-        raise BenchError(f"{path}: no column {error}") from None
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except Exception:
+        return []
+    found = [path.read_bytes()]
+    for kind, (alter, _) in KINDS.items():
+        out = io.BytesIO()
+        alter(upright).save(out, "JPEG", quality=60 if kind == "re-encoded" else 90)
+        found.append(out.getvalue())
+    return found if min(upright.size) >= SMALLEST else []
 
 
-def _judged(pairs: Pairs, verdicts: Verdicts) -> dict[str, int]:
-    """How many of the pairs are right and wrong, and how many of those that are right it misses."""
-    right = {each for each, duplicate in verdicts.items() if duplicate}
+def _finders(
+    cache: Path, work: Path, paths: Sequence[Path], folders: Sequence[Path]
+) -> dict[str, Finder]:
+    """All methods, ours first; each has seen all photos."""
+    python = installed(cache, "cleanvision", *CLEANVISION) / "python"
+    with ProcessPoolExecutor() as pool:
+        fingerprints = dict(zip(paths, pool.map(_fingerprint, paths, chunksize=50), strict=True))
+    groups: list[list[str]] = []
+    for folder in folders:
+        timed("cleanvision", 0, [python, PEER, work / "found.json", folder], work / "run")
+        seen = json.loads((work / "found.json").read_text(encoding="utf-8"))
+        groups += seen["exact_duplicates"] + seen["near_duplicates"]
+    sets = {_pair(Path(a), Path(b)) for group in groups for a, b in combinations(group, 2)}
     return {
-        "right": len(pairs & right),
-        "wrong": len(pairs & (verdicts.keys() - right)),
-        "unjudged": len(pairs - verdicts.keys()),
-        "missed": len(right - pairs),
+        "ours": partial(_near, fingerprints, SAME),
+        "hashes alone": partial(_near, fingerprints, -1),
+        "cleanvision": lambda paths: {pair for pair in sets if {*pair} <= {*paths}},
     }
 
 
-def _table(recall: Figures, real: dict[str, Pairs], judged: dict[str, dict[str, int]]) -> str:
-    lines = [f"{'':<22}" + "".join(f"{name:>13}" for name in real)]
-    for kind, row in recall.items():
-        lines.append(f"{kind:<22}" + "".join(f"{row[name]:>13.3f}" for name in real))
-    counts = "".join(f"{len(pairs):>13}" for pairs in real.values())
-    lines.append(f"{'pairs of real photos':<22}{counts}")
-    for word in ("right", "wrong", "unjudged", "missed"):
-        lines.append(f"  {word:<20}" + "".join(f"{judged[name][word]:>13}" for name in real))
-    return "\n".join(lines)
+def _fingerprint(path: Path) -> Fingerprint | None:
+    return normalize(path.read_bytes(), CLEAN).fingerprint
 
 
-def _sheets(real: dict[str, Pairs], photos: Path, sheet: Path) -> None:
-    """All pairs of ours on one sheet, and of each other method a random sample, numbered."""
-    for number, (name, pairs) in enumerate(real.items()):
-        shown = sorted(pairs)
-        if number and len(shown) > SAMPLE:
-            shown = sorted(random.Random(number).sample(shown, SAMPLE))
-        out = sheet if not number else sheet.with_stem(f"{sheet.stem}-{number}")
-        names = [tuple(str(path.relative_to(photos)) for path in each) for each in shown]
-        dup_sheet.draw(names, photos, out)  # type: ignore[arg-type]
-        print(f"{out}: {len(shown)} of {len(pairs)} pairs of {name}")
+def _near(
+    fingerprints: dict[Path, Fingerprint | None], similarity: float, paths: Sequence[Path]
+) -> Pairs:
+    """The clean stage's search with default params; -1 confirms all whose hashes are close."""
+    seen = [(path, each) for path in paths if (each := fingerprints[path]) is not None]
+    near = near_pairs([each for _, each in seen], CLEAN.near_radius, similarity)
+    return {_pair(seen[i][0], seen[j][0]) for i, j in near}
 
 
-def _targets(recall: Figures, judged: dict[str, int], has_verdicts: bool) -> list[Target]:
-    targets = [Target(f"recall: {kind}", recall[kind]["ours"], RECALL[kind]) for kind in RECALL]
-    if has_verdicts:
-        seen = judged["right"] + judged["wrong"]
-        share = judged["right"] / seen if seen else 1.0
-        targets.append(Target(f"precision of {seen} pairs judged", share, PRECISION))
-        targets.append(Target("pairs that nobody has judged", judged["unjudged"], 0, False))
-    return targets
+def _recall(find: Finder, originals: Sequence[Path], copies: Sequence[Path]) -> float:
+    """The share of the copies that are paired with their original."""
+    found = find([*originals, *copies])
+    wanted = [_pair(one, two) for one, two in zip(originals, copies, strict=True)]
+    return round(sum(each in found for each in wanted) / len(wanted), 3)
 
 
-def _write(
-    options: argparse.Namespace,
-    recall: Figures,
-    real: dict[str, Pairs],
-    judged: dict[str, dict[str, int]],
-    targets: list[Target],
-) -> None:
-    report = {
-        "machine": machine(),
-        "recall": recall,
-        "judged": judged,
-        "pairs": {
-            name: sorted([str(path.relative_to(options.photos)) for path in each] for each in pairs)
-            for name, pairs in real.items()
-        },
-        "targets": [vars(target) | {"met": target.met} for target in targets],
-    }
-    options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    cache = Path.home() / ".cache" / "imagenet-all-rounder-bench"
-    add("--photos", type=Path, required=True, metavar="DIR", help="DIR/<wnid>/* are photos")
-    add("--count", type=int, default=1000, help="how many of them are copied (default: 1000)")
-    add("--sheet", type=Path, metavar="FILE", help="write a PNG of the pairs among DIR's photos")
-    add("--verdicts", type=Path, metavar="CSV", help="what is right: columns a, b, duplicate")
-    add("--json", type=Path, metavar="FILE", help="write all figures and pairs to FILE")
-    add("--cache", type=Path, default=cache, help="where the others are installed")
-    options = parser.parse_args()
-    options.cache, options.photos = options.cache.absolute(), options.photos.absolute()
-    return options
+def _pair(one: Path, two: Path) -> tuple[Path, Path]:
+    return (one, two) if one < two else (two, one)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    folder = {"type": Path, "required": True, "metavar": "DIR", "help": "DIR/<wnid>/* are photos"}
+    count = {"type": int, "default": 1000, "help": "photos that are copied (default: 1000)"}
+    sys.exit(main(str(__doc__), measure, photos=folder, count=count))

@@ -1,59 +1,65 @@
-"""Makes the photos that are served: distinct JPEGs of 93 to 100 KB, the same ones every time."""
+"""Makes the photos of the benchmarks: photo-like JPEGs of 500x375, the same on every run."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-SIDE = (375, 500)  # height, width
-_SMALLEST, _LARGEST = 93_000, 100_000
-_QUALITY = 85
-_PICTURES = 300
-"""Pictures that are encoded; each serves many times, under a comment segment of its own."""
+SIZE = (500, 375)
+_OCTAVES = ((4, 70), (9, 40), (24, 25), (70, 14))  # (cells in a row, contrast)
+_NOISE = 14
 
 
-def make(root: Path, wnids: list[str], per_class: int) -> dict[str, list[Path]]:
-    """Write `per_class` photos for each class below `root`; returns them by class.
+def picture(seed: tuple[int, ...]) -> Image.Image:
+    """Smooth colours at several scales, and grain."""
+    rng = np.random.default_rng((20120914, *seed))
+    width, height = SIZE
+    pixels = np.full((height, width, 3), 120, np.float32)
+    for cells, contrast in _OCTAVES:
+        coarse = rng.standard_normal((cells * 3 // 4, cells, 3), dtype=np.float32) * contrast
+        for channel in range(3):
+            plane = Image.fromarray(coarse[:, :, channel])
+            pixels[:, :, channel] += plane.resize(SIZE, Image.Resampling.BICUBIC)
+    pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
-    All are distinct, also between classes. What is there already stays.
+
+def encoded(image: Image.Image, quality: int = 90, metadata: bool = False) -> bytes:
+    """The picture as JPEG of about 90 KB, with or without EXIF and a comment."""
+    exif, out = Image.Exif(), io.BytesIO()
+    if metadata:
+        exif[0x010F] = "Example"
+    image.save(out, "JPEG", quality=quality, exif=exif, comment=b"seen" if metadata else b"")
+    return out.getvalue()
+
+
+def made(cache: Path, wnids: Sequence[str], per_class: int, copies: bool = False) -> Path:
+    """A folder `<wnid>/<wnid>_<number>.jpg` of distinct photos, every other one with metadata.
+
+    With `copies`, the last two photos of a class repeat its first two: one byte for byte, the other
+    encoded anew.
     """
-    made: dict[str, list[Path]] = {}
-    bodies = list(_bodies())
-    for place, wnid in enumerate(wnids):
-        folder = root / wnid
-        folder.mkdir(parents=True, exist_ok=True)
-        made[wnid] = [folder / f"{wnid}_{number}.jpg" for number in range(per_class)]
-        for number, path in enumerate(made[wnid]):
-            if not path.exists():
-                body = bodies[(place * per_class + number) % len(bodies)]
-                path.write_bytes(_commented(body, path.name))
-    return made
+    root = cache / f"photos-{len(wnids)}x{per_class}{'-copies' if copies else ''}"
+    if not root.exists():
+        print(f"making {len(wnids) * per_class} photos", flush=True)
+        part = root.with_name(root.name + ".part")
+        with ProcessPoolExecutor() as pool:
+            write = partial(_class, part, per_class=per_class, copies=copies)
+            list(pool.map(write, range(len(wnids)), wnids))
+        part.rename(root)
+    return root
 
 
-def tiny(path: Path) -> Path:
-    """Write a photo of a few hundred bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (64, 64), (200, 120, 40)).save(path, quality=80)
-    return path
-
-
-def _bodies() -> Iterator[bytes]:
-    rng = np.random.default_rng(20120914)
-    height, width = SIDE
-    slope = np.linspace(0, 127, width)[None, :, None] + np.linspace(0, 60, height)[:, None, None]
-    for _ in range(_PICTURES):
-        noise = rng.integers(0, rng.integers(102, 114), (height, width, 3))
-        picture = Image.fromarray((slope + noise).clip(0, 255).astype(np.uint8))
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=_QUALITY)
-        body = buffer.getvalue()
-        assert _SMALLEST < len(body) < _LARGEST, len(body)
-        yield body
-
-
-def _commented(body: bytes, comment: str) -> bytes:
-    """The JPEG with a COM segment behind its start marker (ITU-T T.81, B.2.4.5)."""
-    text = comment.encode()
-    return body[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2) + text + body[2:]
+def _class(root: Path, place: int, wnid: str, per_class: int, copies: bool) -> None:
+    (root / wnid).mkdir(parents=True, exist_ok=True)
+    distinct = per_class - 2 * copies
+    for number in range(per_class):
+        again = number - distinct  # 0 and 1 for the copies
+        image = picture((place, again if again >= 0 else number))
+        metadata = again == 0 or (again < 0 and number % 2 == 0)
+        body = encoded(image, 70 if again == 1 else 90, metadata)
+        (root / wnid / f"{wnid}_{number}.jpg").write_bytes(body)
