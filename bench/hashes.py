@@ -32,7 +32,7 @@ def measure(report: Report, folder: Path) -> None:
 
 def search(count: int) -> dict[str, float]:
     """Search random 64-bit hashes; return seconds and the share of the planted pairs found."""
-    from allrounder.clean.near import close_pairs
+    from allrounder.clean.fingerprints import close_pairs
 
     rng = np.random.default_rng(count)
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
