@@ -22,12 +22,12 @@ def main() -> None:
     params = load_params()
     with stage_lock("fetch_urls"):  # this protects the cache too
         pinned = pinned_candidates(params)
-        new = [wnid for wnid in params.classes if wnid not in pinned]
-        known, files = dict(pinned), local_states(params.sources, params.classes)
+        new = [key for key in params.classes if key not in pinned]
+        classes, files = dict(pinned), local_states(params.sources, params.classes)
         if new:
             web = ListClient(params.network, params.sources)
-            known |= listing.list_classes(params.sources, new, web, known=len(pinned))
-        listing.write_classes(URLS, {wnid: known[wnid] for wnid in params.classes})
+            classes |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
+        listing.write_classes(URLS, {key: classes[key] for key in params.classes})
         if not pinned:
             remember_states(files)
 

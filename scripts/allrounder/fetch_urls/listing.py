@@ -21,22 +21,22 @@ OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
 
 
 def list_classes(
-    asked: Sequence[Source], keys: Sequence[str], web: ListClient, known: int = 0
+    selected: Sequence[Source], keys: Sequence[str], web: ListClient, pinned: int = 0
 ) -> dict[str, list[Candidate]]:
     """Read the sources one after the other; a class's candidates follow the sources' order.
 
-    For a subtree, each source's candidates come from its synsets in turn. `known` is the number
+    For a subtree, each source's candidates come from its synsets in turn. `pinned` is the number
     of other classes, which are pinned. Raises DataError when a source cannot be read or lists
     none of the classes, and when a class has no candidate.
     """
     found: dict[str, list[Candidate]] = {key: [] for key in keys}
     wanted = {key: synsets_of(key) for key in keys}
     wnids = [wnid for part in wanted.values() for wnid in part]
-    for source in asked:
+    for source in selected:
         listed: dict[str, list[Candidate]] = {wnid: [] for wnid in wnids}
         for wnid, candidate in sources.candidates(source, wnids, web):
             listed[wnid].append(replace(candidate, source=source.kind))
-        if not any(listed.values()) and not known:
+        if not any(listed.values()) and not pinned:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
@@ -45,7 +45,7 @@ def list_classes(
         for key in keys:
             found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
     if missing := [key for key, candidates in found.items() if not candidates]:
-        names = "; ".join(source.name for source in asked)
+        names = "; ".join(source.name for source in selected)
         raise DataError(
             f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
         )
@@ -68,7 +68,7 @@ def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     first = {}
     for candidate in candidates:
         if len(candidate.url) > MAX_URL_LENGTH and not parse_slice(candidate.url):
-            # Never asked for: it stays too long, but fits into every table.
+            # Never selected for: it stays too long, but fits into every table.
             candidate = replace(candidate, url=candidate.url[: MAX_URL_LENGTH + 1])
         if (photo := photo_key(candidate.url)) not in first:
             image_id = ids.make(candidate.image_id, candidate.url)

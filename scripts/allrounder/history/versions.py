@@ -96,17 +96,17 @@ def folder_list(repo: Any, out: Output) -> dict[str, str]:
 
     Raises DataError if neither has an intact list, UsageError if there is no remote.
     """
-    if (known := cached_list(repo, out)) is not None:
-        return known
+    if (files := cached_list(repo, out)) is not None:
+        return files
     odb = remote_store(repo, out)
     try:
         with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
-            known = parse_folder_object(file.read(), out)
+            files = parse_folder_object(file.read(), out)
     except Exception as error:  # remotes raise nearly anything
         raise DataError(_missing(out.path, "dvc.lock", error)) from None
-    if known is None:
+    if files is None:
         raise DataError(f"{out.path}: its list of files is damaged on the remote; see --remote")
-    return known
+    return files
 
 
 def remote_store(repo: Any, out: Output) -> Any:

@@ -143,7 +143,7 @@ REASONS = {
 """The meaning of each status."""
 
 LIMITS = (
-    "Labels come from the sources; nobody has checked every photo of this dataset.",
+    "Labels come from the sources; not every photo of this dataset was checked by a person.",
     "Duplicates are found by visual similarity: strong crops, mirror images and other views of one "
     "scene may remain.",
     "Photos that are still available are not a random sample of those that were listed, nor of the "

@@ -94,7 +94,7 @@ class ArchiveDownload:
             while (chunk := file.read(_CHUNK)) and self.feed(chunk):
                 pass
 
-    def decide(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
+    def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request for the archive ended."""
         if reply.code in (200, 206) and (self._enough or self._parser.ended or self.broken):
             return Decision(self.result())
@@ -109,7 +109,7 @@ class ArchiveDownload:
         if reply.code in (200, 206):
             return Decision(self.result())
         if reply.code in TRANSIENT_CODES or 300 <= reply.code < 400:
-            return decide(reply, asked, bounds, honour_opt_out=False)
+            return decide(reply, requested, bounds, honour_opt_out=False)
         return http_error(reply.code)
 
     def result(self) -> Result:

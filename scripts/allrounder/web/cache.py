@@ -175,7 +175,7 @@ def _fetch(
             _write(cached, reply, start, what, most)
             _, total = content_range(reply.headers) or (start, None)
             if total and cached.part.stat().st_size < total:  # allowed: RFC 9110, section 15.3.7
-                raise BrokenBodyError(f"{what}: {cached.url} gives less than asked for")
+                raise BrokenBodyError(f"{what}: {cached.url} gives less than requested")
         elif reply.code == 200:
             tag = reply.headers.get("ETag", "")
             cached.begin(CacheEntry(cached.url, tag, reply.headers.get("Last-Modified", "")))

@@ -57,7 +57,7 @@ def checked_revision(value: str) -> str:
 
 
 class DatasetRows:
-    """Knows the rows of the params' sources; no other URL is taken for one, nor gets the token."""
+    """The rows of the params' sources. Only their URLs are requested as rows, with the token."""
 
     def __init__(self, sources: Sequence[Source] = (), allow_private: Collection[str] = ()):
         self._sources = [rows for source in sources if (rows := source.row_pages)]
@@ -66,7 +66,7 @@ class DatasetRows:
         self._said: set[str] = set()
 
     def job(self, url: str) -> "DatasetRowDownload | None":
-        """The job of fetching a row, or None for a URL that is of none."""
+        """The download of a row, or None for the URL of another photo."""
         for source, head in zip(self._sources, self._heads, strict=True):
             if url.startswith(head) and (found := _ROW.fullmatch(url[len(head) :])):
                 row, column, revision = int(found[1]), unquote(found[2]), found[3] or ""
@@ -80,14 +80,14 @@ class DatasetRows:
         return ()
 
     def warn(self, words: str) -> None:
-        """Say something once, however many rows it is true of."""
+        """Print a warning once, even if it holds for many rows."""
         if words not in self._said:
             self._said.add(words)
             print(f"warning: {words}", file=sys.stderr)
 
 
 class DatasetRowDownload:
-    """A row on its way: first its page, then the photo; a URL that has expired is renewed once."""
+    """The state of one row: first its page, then its photo. An expired URL is renewed once."""
 
     def __init__(
         self, pages: DatasetRows, source: HuggingfaceSource, row: int, column: str, revision: str
@@ -103,27 +103,27 @@ class DatasetRowDownload:
         return Request(url, bounds.max_bytes)
 
     def decide(
-        self, reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool
+        self, reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool
     ) -> Decision:
         """Decide on a reply, as `decisions.decide` does."""
         if self._at_page:
-            return self._decide_page(reply, asked, bounds)
+            return self._decide_page(reply, requested, bounds)
         if reply.code in _GONE and not self._renewed:
             # Signatures last an hour (huggingface/dataset-viewer, pull request 2315), and the
             # viewer empties its cache of photos at times (its documentation, page rows).
             self._renewed = self._at_page = True
-            page = asked[0]
-            asked.clear()
+            page = requested[0]
+            requested.clear()
             return Decision(Result(Status.OK), redirect=page)
-        return decide(reply, asked, bounds, honour_opt_out)
+        return decide(reply, requested, bounds, honour_opt_out)
 
-    def _decide_page(self, reply: Reply, asked: list[str], bounds: Bounds) -> Decision:
+    def _decide_page(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):
             return _bad_page(f"has more than {MAX_PAGE} bytes")
         if failed := transport_failure(reply, bounds):
             return failed
         if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), asked)
+            return decide_redirect(decode_url(targets[-1]), requested)
         if self._is_refusal(reply):
             name = self._source.dataset
             self._pages.warn(f"dataset {name} answered {reply.code}: {access_advice(name)}")
@@ -141,7 +141,7 @@ class DatasetRowDownload:
         if src is None:
             return _bad_page("names no photo")
         self._at_page = False
-        return decide_redirect(src, asked)
+        return decide_redirect(src, requested)
 
     def _is_refusal(self, reply: Reply) -> bool:
         if reply.code == 404:

@@ -51,28 +51,28 @@ class Decision:
     redirect: str = ""
 
 
-def decide(reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool) -> Decision:
+def decide(reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool) -> Decision:
     """Decide on the reply for a whole photo.
 
-    `asked` are the URLs requested so far for this photo, the last one last.
+    `requested` are the URLs requested so far for this photo, the last one last.
     """
     if failed := transport_failure(reply, bounds):
         return failed
     if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-        return decide_redirect(decode_url(targets[-1]), asked)
+        return decide_redirect(decode_url(targets[-1]), requested)
     if reply.code != 200:
         return http_error(reply.code)
     return decide_body(reply, bounds, honour_opt_out)
 
 
 def decide_slice(
-    reply: Reply, asked: list[str], bounds: Bounds, honour_opt_out: bool, part: Slice
+    reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool, part: Slice
 ) -> Decision:
     """Decide on the reply for a slice. The rest of the file is never read."""
     if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
         return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
     if reply.code != 206:
-        return decide(reply, asked, bounds, honour_opt_out)
+        return decide(reply, requested, bounds, honour_opt_out)
     longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
     if longer or not _is_requested_range(reply, part):
         return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
@@ -125,10 +125,10 @@ def http_error(code: int) -> Decision:
     return Decision(Result(status, str(code), http_status=code), code in TRANSIENT_CODES)
 
 
-def decide_redirect(target: str, asked: list[str]) -> Decision:
-    """The redirect to `target` from the last URL asked, or the reason why it is not followed."""
+def decide_redirect(target: str, requested: list[str]) -> Decision:
+    """The redirect to `target` from the last URL, or the reason why it is not followed."""
     try:
-        url = next_hop(target, asked)
+        url = next_hop(target, requested)
     except RedirectError as error:
         return Decision(Result(Status.REDIRECT_ERROR, str(error)))
     if host := placeholder_host("redirect", url.partition("://")[2]):

@@ -26,7 +26,7 @@ class _Job:
     """A URL until it has a result: what was requested for it so far, and how to decide."""
 
     token: Any
-    asked: list[str]
+    requested: list[str]
     archive: ArchiveDownload | None = None
     part: Slice | None = None
     row: DatasetRowDownload | None = None
@@ -92,13 +92,13 @@ class Fetcher:
         self.load += 1
         part = parse_slice(url)
         try:
-            asked = [request_url(part.file if part else url)]
+            requested = [request_url(part.file if part else url)]
         except BadUrlError as error:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        job = _Job(token, asked, archive, part, row, headers=headers or {})
-        self._hosts.add(host_of(asked[0]), job)
+        job = _Job(token, requested, archive, part, row, headers=headers or {})
+        self._hosts.add(host_of(requested[0]), job)
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -119,11 +119,11 @@ class Fetcher:
         self._transfers.close()
 
     def _request(self, job: _Job) -> Request:
-        url = job.asked[-1]
+        url = job.requested[-1]
         if job.row:
             return job.row.request(url, self.bounds)
         headers = job.headers.get(url, ())
-        if login := self._policy.login(url, job.asked[0]):
+        if login := self._policy.login(url, job.requested[0]):
             headers = (*headers, f"Authorization: {login}")
         if job.archive:
             job.archive.begin()
@@ -135,7 +135,7 @@ class Fetcher:
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
-        now, host = self._clock(), host_of(job.asked[-1])
+        now, host = self._clock(), host_of(job.requested[-1])
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
         self._hosts.end(host, now, reply.code, asked_wait)
         self.traffic.answers += reply.code != 0
@@ -143,7 +143,7 @@ class Fetcher:
         decision = self._decide(job, reply)
         job.failures += decision.retry
         if decision.redirect:
-            job.asked.append(decision.redirect)
+            job.requested.append(decision.redirect)
             self._hosts.add_later(host_of(decision.redirect), job, now)
         elif decision.retry and not self._policy.is_last_try(job.failures):
             wait = self._policy.backoff(job.failures, self._rng)
@@ -153,15 +153,15 @@ class Fetcher:
 
     def _decide(self, job: _Job, reply: Reply) -> Decision:
         if job.archive:
-            decision = job.archive.decide(reply, job.asked, self.bounds)
+            decision = job.archive.decide(reply, job.requested, self.bounds)
             if job.archive.progressed():
                 job.failures = 0
             return decision
         if job.part:
-            return decide_slice(reply, job.asked, self.bounds, self._honour, job.part)
+            return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
         if job.row:
-            return job.row.decide(reply, job.asked, self.bounds, self._honour)
-        return decide(reply, job.asked, self.bounds, self._honour)
+            return job.row.decide(reply, job.requested, self.bounds, self._honour)
+        return decide(reply, job.requested, self.bounds, self._honour)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if not reply.code:
@@ -178,9 +178,9 @@ def _final_url(job: _Job) -> str:
 
     The photo of a dataset's row has a signed URL, and files are often redirected to one.
     """
-    if job.row or len(job.asked) == 1:
-        return job.asked[0]
-    return job.asked[-1].partition("?")[0]
+    if job.row or len(job.requested) == 1:
+        return job.requested[0]
+    return job.requested[-1].partition("?")[0]
 
 
 POLL = 0.2  # seconds

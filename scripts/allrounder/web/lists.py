@@ -137,7 +137,7 @@ class ListClient:
             return ApiReply(response.status_code, response.headers, bytes(body))
 
     def pause(self, failures: int, asked_wait: float | None = None) -> None:
-        """Wait after failure number `failures` (from 1 on), at least as long as was asked."""
+        """Wait after failure number `failures` (from 1 on), at least as long as was requested."""
         self._sleep(max(self.policy.backoff(failures, self._rng), asked_wait or 0.0))
 
     @contextmanager
@@ -163,12 +163,12 @@ class ListClient:
         self, url: str, authorization: Callable[[str], str], headers: Mapping[str, str]
     ) -> requests.Response:
         """The response after redirects and tries; its body is not read."""
-        asked, failures = [request_url(url)], 0
+        requested, failures = [request_url(url)], 0
         while True:
             asked_wait = None
             failures += 1
             try:
-                response = self._send(asked, authorization, headers)
+                response = self._send(requested, authorization, headers)
             except (requests.ConnectionError, requests.Timeout):
                 if self.policy.is_last_try(failures):
                     raise
@@ -176,7 +176,7 @@ class ListClient:
                 targets = _header_values(response, "location")
                 if response.status_code in REDIRECTS and targets:
                     response.close()  # its body is not read
-                    asked.append(_next_hop(targets[-1], asked))
+                    requested.append(_next_hop(targets[-1], requested))
                     failures -= 1
                     continue
                 code = response.status_code
@@ -187,10 +187,13 @@ class ListClient:
             self.pause(failures, asked_wait)
 
     def _send(
-        self, asked: Sequence[str], authorization: Callable[[str], str], headers: Mapping[str, str]
+        self,
+        requested: Sequence[str],
+        authorization: Callable[[str], str],
+        headers: Mapping[str, str],
     ) -> requests.Response:
-        url, network = asked[-1], self.policy.network
-        named = host_of(url) == host_of(asked[0])  # by the params, not only by a redirect
+        url, network = requested[-1], self.policy.network
+        named = host_of(url) == host_of(requested[0])  # by the params, not only by a redirect
         login, proxy = authorization(url), self.policy.proxy(url)
         return (self._named if named else self._guarded).get(
             url,
@@ -281,9 +284,9 @@ def _header_values(response: requests.Response, name: str) -> list[bytes]:
     return [value.encode("latin-1") for value in response.raw.headers.getlist(name)]
 
 
-def _next_hop(target: bytes, asked: Sequence[str]) -> str:
+def _next_hop(target: bytes, requested: Sequence[str]) -> str:
     try:
-        return next_hop(decode_url(target), asked)
+        return next_hop(decode_url(target), requested)
     except RedirectError as error:
         raise RedirectError(f"its redirect is not followed: {error}") from None
 

@@ -126,20 +126,20 @@ class NetworkPolicy:
         return min(wait, self.network.retry_after_max)
 
 
-def next_hop(target: str, asked: Sequence[str]) -> str:
-    """Return the URL that a redirect from the last URL of `asked` leads to.
+def next_hop(target: str, requested: Sequence[str]) -> str:
+    """Return the URL that a redirect from the last URL of `requested` leads to.
 
-    Raises RedirectError when there were too many, for a loop, and for what is not asked.
+    Raises RedirectError when there were too many, for a loop, and for what is not requested.
     """
-    if len(asked) > MAX_REDIRECTS:
+    if len(requested) > MAX_REDIRECTS:
         raise RedirectError(f"more than {MAX_REDIRECTS} redirects")
     try:
-        url = request_url(urljoin(asked[-1], target))
+        url = request_url(urljoin(requested[-1], target))
     except BadUrlError as error:
         raise RedirectError(f"to a bad URL: {error}") from None
     except ValueError:
         raise RedirectError("to a bad URL: malformed") from None
-    if url in asked:
+    if url in requested:
         raise RedirectError("loop")
     return url
 
@@ -225,7 +225,7 @@ _DEFAULT_PROXY_PORT = 1080  # curl's manual page, option --proxy
 
 
 def _proxies() -> tuple[dict[str, str], str]:
-    """The proxies by scheme, and the hosts that are asked without one.
+    """The proxies by scheme, and the hosts that are requested without one.
 
     The standard library reads the variables: lower case comes first, and HTTP_PROXY in capitals
     is ignored where REQUEST_METHOD is set, since a CGI client could set it (CVE-2016-1000110).

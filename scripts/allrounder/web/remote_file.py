@@ -71,7 +71,7 @@ class _RemoteReader:
             with contextlib.suppress(BrokenBodyError):
                 self._rest = next(self._chunks, b"")
                 self._breaks *= not self._rest  # progress sets the count back
-                # A server may give less than asked for (RFC 9110, section 15.3.7).
+                # A server may give less than requested (RFC 9110, section 15.3.7).
                 if self._rest or self.size in (None, self._position):
                     return bool(self._rest)
             self._breaks += 1
