@@ -1,6 +1,5 @@
 """The downloaders that are compared: how each is called, and whether it fetched everything."""
 
-import shutil
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import BenchError, Run, project, timed
+from harness import BenchError, Run, emptied, project, timed
 
 IMG2DATASET = "img2dataset==1.47.0"
 
@@ -47,22 +46,17 @@ def ours(job: Job, folder: Path, scripts: Path) -> Run:
     (folder / "data/urls").mkdir(parents=True)
     (folder / "photos").mkdir()
     for wnid, urls in job.urls.items():
-        rows = [f"{wnid}_{number},{url}\n" for number, url in enumerate(urls)]
-        text = "image_id,url\n" + "".join(rows)
-        (folder / f"data/urls/{wnid}.csv").write_text(text, encoding="utf-8")
-    run = timed(
-        "ours", job.photos, [sys.executable, "scripts/download.py"], folder, job.environment
-    )
-    sizes = []
-    for path in folder.glob("data/raw/*.tar"):
-        with tarfile.open(path) as tar:
-            sizes += [info.size for info in tar]
-    return job.check(run, sizes)
+        rows = ["image_id,url", *(f"{wnid}_{number},{url}" for number, url in enumerate(urls)), ""]
+        (folder / f"data/urls/{wnid}.csv").write_text("\n".join(rows), encoding="utf-8")
+    command = [sys.executable, "scripts/download.py"]
+    run = timed("ours", job.photos, command, folder, job.environment)
+    tars = [tarfile.open(path).getmembers() for path in folder.glob("data/raw/*.tar")]  # noqa: SIM115
+    return job.check(run, [member.size for members in tars for member in members])
 
 
 def curl(job: Job, folder: Path) -> Run:
     """`curl --parallel` with one config file of all URLs."""
-    folder = _empty(folder)
+    emptied(folder)
     parts = [f'url = "{u}"\noutput = "photos/{n}.jpg"\n' for n, u in enumerate(job.listed)]
     (folder / "urls.conf").write_text("".join(parts), encoding="utf-8")
     (folder / "photos").mkdir()
@@ -74,22 +68,15 @@ def curl(job: Job, folder: Path) -> Run:
 
 def img2dataset(job: Job, folder: Path, program: Path, timeout: int = 60, retries: int = 0) -> Run:
     """img2dataset as lean as it goes: no decoding, no hash, no EXIF; two processes, plain files."""
-    folder = _empty(folder)
+    emptied(folder)
     (folder / "urls.txt").write_text("\n".join(job.listed) + "\n", encoding="utf-8")
     shard = min(-(-len(job.listed) // 4), 1000)
     command: list[str | Path] = [program, "--url_list", "urls.txt", "--output_folder", "photos"]
     command += ["--processes_count", "2", "--thread_count", "32"]
-    command += ["--number_sample_per_shard", str(shard)]
-    command += ["--timeout", str(timeout), "--retries", str(retries)]
-    command += ["--output_format", "files", "--resize_mode", "no"]
+    command += ["--number_sample_per_shard", str(shard), "--output_format", "files"]
+    command += ["--timeout", str(timeout), "--retries", str(retries), "--resize_mode", "no"]
     command += ["--disable_all_reencoding", "True", "--compute_hash", "None"]
     command += ["--extract_exif", "False", "--enable_wandb", "False"]
     environment = {"NO_ALBUMENTATIONS_UPDATE": "1", **job.environment}
     run = timed("img2dataset", job.photos, command, folder, environment)
     return job.check(run, [path.stat().st_size for path in folder.glob("photos/*/*.jpg")])
-
-
-def _empty(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

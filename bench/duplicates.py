@@ -57,7 +57,7 @@ KINDS: dict[str, tuple[Alter, float]] = {  # and the share that must be found
     "half size": (lambda image: ImageOps.scale(image, 0.5, Image.Resampling.LANCZOS), 0.98),
     "3 % cropped in all": (partial(_cropped, 0.015, 0.015), 0.95),
     "3 % cropped a side": (partial(_cropped, 0.03, 0.03), 0.95),
-    "3 % cropped left, top": (partial(_cropped, 0.03, 0), 0),
+    "3 % cropped left, top": (partial(_cropped, 0.03, 0), 0),  # no target, as for the last one
     "brightened": (lambda image: ImageEnhance.Brightness(image).enhance(1.25), 0.95),
     "watermarked": (_watermarked, 0.95),
     "mirrored": (ImageOps.mirror, 0),

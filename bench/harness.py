@@ -99,7 +99,8 @@ class Report:
     def end(self) -> int:
         """Write the JSON file; return the exit code."""
         if self.options.json:
-            found = {"machine": _machine(), "quick": self.options.quick, "figures": self._figures}
+            machine = {"cores": os.cpu_count(), "system": platform.platform()}
+            found = {"machine": machine, "quick": self.options.quick, "figures": self._figures}
             found["runs"] = [asdict(run) | {"rate": run.rate} for run in self._runs]
             self.options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         return 1 if self._missed else 0
@@ -160,18 +161,14 @@ def ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> list[float]:
 def table(runs: Sequence[Run]) -> str:
     """The runs as text, one line each."""
     head = f"{'':<16} {'photos':>7} {'seconds':>8} {'photos/s':>9} {'CPU s':>7} {'peak MB':>8}"
-    lines = [
-        f"{run.name:<16} {run.photos:>7} {run.seconds:>8.2f} {run.rate:>9.0f} "
-        f"{run.cpu:>7.2f} {run.peak_mb:>8.0f}"
-        for run in runs
-    ]
-    return "\n".join([head, *lines])
+    form = "{:<16} {:>7} {:>8.2f} {:>9.0f} {:>7.2f} {:>8.0f}"
+    rows = [(r.name, r.photos, r.seconds, r.rate, r.cpu, r.peak_mb) for r in runs]
+    return "\n".join([head, *(form.format(*row) for row in rows)])
 
 
 def project(folder: Path, scripts: Path, **params: Any) -> Path:
     """Make a project folder anew, with params.yaml and a link to the scripts."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    emptied(folder)
     (folder / "scripts").symlink_to(scripts)
     defaults = {
         "sources": [{"kind": "folder", "location": "photos"}],
@@ -180,6 +177,13 @@ def project(folder: Path, scripts: Path, **params: Any) -> Path:
     }  # fmt: skip
     text = yaml.safe_dump(defaults | params, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     return folder
 
 
@@ -218,12 +222,3 @@ def _accepts(host: str, port: int) -> bool:
         socket.create_connection((host, port), 1).close()
         return True
     return False
-
-
-def _machine() -> dict[str, Any]:
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    models = [line.partition(": ")[2] for line in text.splitlines() if "model name" in line]
-    return {
-        "cpu": models[0] if models else platform.processor(), "cores": len(models),
-        "system": platform.platform(), "python": platform.python_version(),
-    }  # fmt: skip

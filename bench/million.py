@@ -25,10 +25,8 @@ def measure(report: Report, folder: Path) -> None:
         report.figure(f"{few.name}: peak MB for a million", round(memory))
         seconds += million
     report.figure("all stages: hours for a million", seconds / 3600)
-    for name in ("data", "reports"):
-        used = [_bytes(folder / f"build{size}" / name) for size in sizes]
-        gigabytes = _at_million(small, used[0], large, used[1]) / 1e9
-        report.figure(f"{name}: GB for a million", round(gigabytes, 1))
+    used = [_bytes(folder / f"build{size}/data") for size in sizes]
+    report.figure("data: GB for a million", _at_million(small, used[0], large, used[1]) / 1e9)
 
 
 def _build(report: Report, folder: Path, source: Path, per_class: int) -> list[Run]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import BenchError, Report, Run, main, project, ratios, timed
+from harness import BenchError, Report, main, project, ratios, timed
 
 PHOTO_BYTES = 100_000
 SHARE = 1.0  # of the rate of the two tools, whose hashes verify.py compares
@@ -24,13 +24,11 @@ def measure(report: Report, folder: Path) -> None:
     find = "find data/dataset -type f -print0 | xargs -0 -P 2 -n 500"
     tools = f"{find} md5sum > /dev/null && {find} sha256sum > /dev/null"
 
-    def ours() -> Run:
-        return timed("verify", count, [sys.executable, "scripts/verify.py"], place)
-
-    def theirs() -> Run:
-        return timed("md5sum, sha256sum", count, ["sh", "-c", tools], place)
-
-    mine, other = report.turns("verify", ours, theirs)
+    mine, other = report.turns(
+        "verify",
+        lambda: timed("verify", count, [sys.executable, "scripts/verify.py"], place),
+        lambda: timed("md5sum, sha256sum", count, ["sh", "-c", tools], place),
+    )
     report.target("verify: rate / md5sum and sha256sum", ratios(mine, other), SHARE)
 
 

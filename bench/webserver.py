@@ -5,6 +5,7 @@ Each host has a latency of its own. What a path starts with says what happens: `
 """
 
 import asyncio
+import contextlib
 import random
 import sys
 from pathlib import Path
@@ -12,44 +13,37 @@ from pathlib import Path
 LATENCY = (-2.3, 0.8)  # of a lognormal distribution, in seconds: median 0.1, one of 40 above 0.5
 
 
-class Hosts:
-    """Answers for all hosts."""
+async def serve(photo: bytes, hosts: list[str], port: int) -> None:
+    """Serve until the process is ended."""
+    flaky: set[str] = set()
 
-    def __init__(self, photo: bytes):
-        self._photo, self._flaky = photo, set[str]()
-
-    async def serve(self, hosts: list[str], port: int) -> None:
-        """Serve until the process is ended."""
-        for host in hosts:
-            delay = min(2.0, random.Random(host).lognormvariate(*LATENCY))
-            await asyncio.start_server(lambda r, w, d=delay: self._connection(r, w, d), host, port)
-        await asyncio.Event().wait()
-
-    async def _connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
-    ) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                path = head.split(b" ", 2)[1].decode()
-                await asyncio.sleep(delay if "/silent" not in path else 3600)
-                status, body = self._answer(path)
-                length = f"Content-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(f"HTTP/1.1 {status}\r\n{length}".encode() + body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    def _answer(self, path: str) -> tuple[str, bytes]:
+    def answer(path: str) -> tuple[str, bytes]:
         if path.startswith("/gone"):
             return "404 Not Found", b"gone"
-        if path.startswith("/flaky") and path not in self._flaky:
-            self._flaky.add(path)
+        if path.startswith("/flaky") and path not in flaky:
+            flaky.add(path)
             return "503 Service Unavailable", b"later"
         comment = b"\xff\xfe" + (len(path) + 2).to_bytes(2) + path.encode()  # ITU-T T.81, B.2.4.5
-        return "200 OK", self._photo[:2] + comment + self._photo[2:]
+        return "200 OK", photo[:2] + comment + photo[2:]
+
+    async def connection(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
+    ) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                path = head.split(b" ", 2)[1].decode()
+                await asyncio.sleep(3600 if path.startswith("/silent") else delay)
+                status, body = answer(path)
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+                writer.write(body)
+                await writer.drain()
+        writer.close()
+
+    for host in hosts:
+        delay = min(2.0, random.Random(host).lognormvariate(*LATENCY))
+        await asyncio.start_server(lambda r, w, d=delay: connection(r, w, d), host, port)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(Hosts(Path(sys.argv[1]).read_bytes()).serve(sys.argv[3:], int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]).read_bytes(), sys.argv[3:], int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Makes the stages' folders of a dataset of any size, of a few pictures as busy as photos are."""
+"""Makes the folders of all stages for a dataset of any size, from a few grainy pictures."""
 
 import hashlib
 import io
@@ -68,7 +68,7 @@ def _one_class(
 
 
 def _busy(path: Path, seed: int) -> bytes:
-    """A drawn picture, of a photo's size and with a photo's grain."""
+    """A cartoon with the size and the grain of a photo."""
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB").resize((320, 240)), np.int16)
     grain = np.random.default_rng(seed).normal(0, 12, (60, 80, 3)).repeat(4, 0).repeat(4, 1)

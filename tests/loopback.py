@@ -1,6 +1,6 @@
-"""What the tests' web servers on loopback share: their threads, and handlers that keep quiet.
+"""Shared by the tests' web servers on loopback: threads, and handlers without a log.
 
-Not for what they answer, nor for answers of which every byte may be wrong (webfaults/server.py).
+webfaults/server.py serves answers of which every byte may be wrong.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""A web server on loopback that lists and serves photos the way ImageNet did; well-behaved.
+"""A web server on loopback that lists and serves photos the way ImageNet did.
 
-Not for what the web does wrong: that is webfaults/.
+Faults of the web are in webfaults/.
 """
 
 import gzip

@@ -99,14 +99,14 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(
     killed = project(tmp_path / "killed", server)
     chance, kills = random.Random(seed), 0
     for _ in range(5):
-        known, before = paths(killed.journaled(), server), Counter(server.requests)
+        fetched, before = paths(killed.journaled(), server), Counter(server.requests)
         kills += stopped_at(server, killed, chance.randint(1, 14), signal.SIGKILL)[0] == -9
         asked = {path for path, count in server.requests.items() if count > before[path]}
-        assert not known & asked
-    known, before = paths(killed.journaled(), server), Counter(server.requests)
+        assert not fetched & asked
+    fetched, before = paths(killed.journaled(), server), Counter(server.requests)
     code, said = killed.run()
     assert code == 0, said
-    assert not known & {path for path, count in server.requests.items() if count > before[path]}
+    assert not fetched & {path for path, count in server.requests.items() if count > before[path]}
     assert kills >= 3
     killed.check_accounts()
     assert killed.result() == straight.result()
@@ -182,7 +182,7 @@ def test_the_lock_of_a_killed_run_does_not_hold(tmp_path: Path, server: Server) 
     assert one.run()[0] == 0
 
 
-# The spool's tails
+# The ends of the journal's files
 
 
 def noted(folder: Path, *urls: str) -> None:
@@ -200,15 +200,15 @@ def _good(url: str) -> Result:
 
 
 def remembered(folder: Path, *urls: str) -> list[str]:
-    """Those of the URLs whose photo is in the spool, whole."""
+    """The URLs whose complete photo is in the journal."""
     kept = Journal(folder, "key", fresh=False)
     try:
         found = {url: kept.get(url) for url in urls}
-        for url, outcome in found.items():
-            if outcome:
-                assert outcome.stored
-                assert outcome.stored.read() == url.encode()
-        return [url for url, outcome in found.items() if outcome]
+        for url, entry in found.items():
+            if entry:
+                assert entry.stored
+                assert entry.stored.read() == url.encode()
+        return [url for url, entry in found.items() if entry]
     finally:
         kept.close()
 
@@ -270,7 +270,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     size = "size=160k"
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", place], capture_output=True)
     if made.returncode:
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("no right to mount a small disk")
     try:
         yield place
     finally:
@@ -287,11 +287,11 @@ def test_a_full_disk_is_said_in_one_line_and_a_rerun_goes_on(
     assert code == 1
     assert said.startswith("error: disk full")
     assert said.count("\n") == 1
-    known, before = paths(full.journaled(), server), Counter(server.requests)
-    assert known
+    fetched, before = paths(full.journaled(), server), Counter(server.requests)
+    assert fetched
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     assert full.run()[0] == 0
-    assert not known & {path for path, count in server.requests.items() if count > before[path]}
+    assert not fetched & {path for path, count in server.requests.items() if count > before[path]}
     assert full.result() == straight.result()
 
 
@@ -302,7 +302,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_full_disk_under_the_spool_is_said_in_one_line(
+def test_a_full_disk_under_the_journal_is_said_in_one_line(
     tmp_path: Path,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -315,11 +315,11 @@ def test_a_full_disk_under_the_spool_is_said_in_one_line(
         patch.setattr(os, "write", Disk(10_000).write)
         assert run(lambda: _ignore(small.crawl())) == 1
     assert capsys.readouterr().err == "error: disk full; make room and run it again to go on\n"
-    known, before = paths(small.journaled(), server), Counter(server.requests)
-    assert known
+    fetched, before = paths(small.journaled(), server), Counter(server.requests)
+    assert fetched
     small.crawl()
     small.check_accounts()
-    assert not known & {path for path, count in server.requests.items() if count > before[path]}
+    assert not fetched & {path for path, count in server.requests.items() if count > before[path]}
 
 
 class Disk:

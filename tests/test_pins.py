@@ -51,15 +51,15 @@ def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kin
     assert all(PLANE in path or "/urls/" in path for path in server.asked)
     assert of_class(clone.files("data/raw"), f"{HUSKY}|{CAT}") == before
 
-    # What came beyond the quota was discarded as `unused`, so it is no part of what is here.
-    here = {row.url.removeprefix(server.base) for row in tried(clone, THREE)}
+    # Photos beyond the quota were discarded as `unused`.
+    taken = {row.url.removeprefix(server.base) for row in tried(clone, THREE)}
     server.asked.clear()
     server.ranges.clear()
     use(clone, server, kind, classes=THREE, per_class=12)
     clone.repro("download")
-    assert not here & set(server.photos_asked)
+    assert not taken & set(server.photos_asked)
     if kind == "synset-tar":
-        assert len(server.ranges) == 3  # each archive is read on where it was left
+        assert len(server.ranges) == 3  # each archive is read on from where the first run stopped
     more = clone.files("data/raw")
 
     server.asked.clear()

@@ -236,7 +236,7 @@ def project(folder: Path, urls: list[str], **sections: object) -> Project:
     return Project(folder, {"n02109961": urls}, **sections)
 
 
-def fates(rows: list[RawRow]) -> list[tuple[str, str]]:
+def results(rows: list[RawRow]) -> list[tuple[str, str]]:
     return [(row.status, row.detail) for row in rows]
 
 
@@ -272,7 +272,7 @@ def test_slices_of_files_here_are_read(tmp_path: Path) -> None:
     parts += [Slice(str(path.parent / "gone.tar"), "1", 9, 9).url, Slice("a\0", "1", 9, 9).url]
     parts += [f"{path.parent}/../outside.tar#x,bytes=9-99"]
     other = project(tmp_path / "q", parts, sources=sources, per_class=20)
-    assert fates(other.crawl_here()) == [
+    assert results(other.crawl_here()) == [
         *[("bad_url", "not a URL, and not in a folder of the sources")] * 6,
         ("truncated", "file cut off"),
         ("empty", ""),
@@ -288,7 +288,7 @@ def test_a_server_without_ranges_is_hung_up_on(tmp_path: Path, server: ShardServ
     server.files["/a.tar"] = FILE + bytes(50_000_000)
     server.ranges = False
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    assert fates(made.crawl_here()) == [("http_error", "no ranges")] * 6
+    assert results(made.crawl_here()) == [("http_error", "no ranges")] * 6
     assert len(server.log) == 6
 
 
@@ -296,16 +296,16 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     urls = slices(f"{server.base}/a.tar")
     server.shift = 1
     wrong = ("truncated", "another range than requested")
-    assert fates(project(tmp_path / "p", urls).crawl_here()) == [wrong] * 6
+    assert results(project(tmp_path / "p", urls).crawl_here()) == [wrong] * 6
     server.shift = 0
     server.files["/a.tar"] = FILE[:-9]
-    assert fates(project(tmp_path / "q", urls).crawl_here())[-2:] == [("ok", ""), wrong]
+    assert results(project(tmp_path / "q", urls).crawl_here())[-2:] == [("ok", ""), wrong]
     server.files["/a.tar"] = FILE[:9]
-    assert fates(project(tmp_path / "r", urls).crawl_here()) == [("http_error", "416")] * 6
+    assert results(project(tmp_path / "r", urls).crawl_here()) == [("http_error", "416")] * 6
 
 
 @pytest.mark.parametrize(
-    ("codes", "fate", "asked"),
+    ("codes", "result", "asked"),
     [
         ([404], ("http_error", "404"), 1),
         ([401], ("no_access", "401"), 1),
@@ -314,22 +314,22 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
         ([503, 503], ("http_error", "503"), 2),
     ],
 )
-def test_refusals_of_slices_are_told_as_those_of_photos(
-    tmp_path: Path, server: ShardServer, codes: list[int], fate: tuple[str, str], asked: int
+def test_refusals_of_slices_are_handled_like_those_of_photos(
+    tmp_path: Path, server: ShardServer, codes: list[int], result: tuple[str, str], asked: int
 ) -> None:
     server.codes["/a.tar"] = codes
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
-    assert fates(made.crawl_here()) == [fate]
+    assert results(made.crawl_here()) == [result]
     assert len(server.log) == asked
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(tmp_path: Path, server: ShardServer) -> None:
     server.cut["/a.tar"] = [CUT]
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
-    assert fates(made.crawl_here()) == [("ok", "")]
+    assert results(made.crawl_here()) == [("ok", "")]
     server.cut["/a.tar"] = [CUT] * NETWORK["tries"]  # type: ignore[operator]
     other = project(tmp_path / "q", slices(f"{server.base}/a.tar")[:1])
-    assert fates(other.crawl_here()) == [("truncated", "body cut off")]
+    assert results(other.crawl_here()) == [("truncated", "body cut off")]
 
 
 def test_a_moved_file_keeps_its_address_and_no_signature(
@@ -347,14 +347,14 @@ def test_a_moved_file_keeps_its_address_and_no_signature(
 def test_opting_out_holds_for_slices(tmp_path: Path, server: ShardServer) -> None:
     server.headers["X-Robots-Tag"] = "noai"
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    assert fates(made.crawl_here()) == [("opted_out", "noai")] * 6
+    assert results(made.crawl_here()) == [("opted_out", "noai")] * 6
 
 
 def test_slices_of_the_web_are_bounded_unasked(tmp_path: Path, server: ShardServer) -> None:
     file = f"{server.base}/a.tar"
     urls = [Slice(file, "none", 9, 0).url, Slice(file, "huge", 9, 2**40).url]
     made = project(tmp_path / "p", urls)
-    assert fates(made.crawl_here()) == [("empty", ""), ("too_large", "more than 1000000 bytes")]
+    assert results(made.crawl_here()) == [("empty", ""), ("too_large", "more than 1000000 bytes")]
     assert not server.log
 
 

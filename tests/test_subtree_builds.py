@@ -20,7 +20,7 @@ SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 
 
 FOLDERS = {MALAMUTE: "n02109961", HUSKY: "n02917067", PLANE: PLANE}
-"""Whose drawn photos stand for which class's."""
+"""The class of the cartoon sample whose pictures stand for each class."""
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_a_subtree_is_taken_evenly(clone: Project, photos: Path, kind: str) -> N
         use(clone, {"kind": kind, "location": location}, per_class=9, download={"reserve": 0})
         clone.repro("download")
         assert taken(clone) == {MALAMUTE: 5, HUSKY: 4}
-        # More are asked for: each archive is read on where it was left.
+        # More are asked for: each archive is read on from where the first run stopped.
         rows = read_csv(clone.folder / f"data/raw/{SLED_DOGS}.csv", RawRow)
-        here = {row.url for row in rows if row.status not in (Status.UNUSED, Status.ARCHIVE)}
+        before = {row.url for row in rows if row.status not in (Status.UNUSED, Status.ARCHIVE)}
         server.asked.clear()
         use(clone, {"kind": kind, "location": location}, per_class=13, download={"reserve": 0})
         clone.repro("download")
         assert taken(clone) == {MALAMUTE: 7, HUSKY: 6}
-        assert not here & {server.base + path for path in server.asked}
+        assert not before & {server.base + path for path in server.asked}
 
 
 @pytest.mark.parametrize("kind", ["imagenet-api", "synset-tar"])

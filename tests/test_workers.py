@@ -17,7 +17,7 @@ from allrounder.download import processes as workers
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.download.processes import crawl, shares
-from allrounder.history import journal as spool
+from allrounder.history import journal
 from allrounder.history.journal import _write_all
 from allrounder.params.schema import Params
 from allrounder.web.fetcher import Traffic
@@ -68,7 +68,9 @@ def test_processes_change_nothing_of_what_is_downloaded(tmp_path: Path, server: 
     assert len(list(three.work.glob("journal*.jsonl"))) == 3
 
 
-def test_what_one_process_has_fetched_every_process_knows(tmp_path: Path, server: Server) -> None:
+def test_what_one_process_has_fetched_no_process_requests_again(
+    tmp_path: Path, server: Server
+) -> None:
     again = project(tmp_path / "1", server, 3)
     again.crawl_here()
     server.requests.clear()
@@ -100,7 +102,7 @@ def test_a_small_job_is_done_by_one_process(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(shares(Params.model_validate(make_params([WNID, OTHER])))) == 1
 
 
-def test_an_error_of_another_process_is_raised_here(
+def test_an_error_of_another_process_is_raised(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, write = os.getpid(), _write_all
@@ -110,7 +112,7 @@ def test_an_error_of_another_process_is_raised_here(
             raise OSError(errno.ENOSPC, "No space left on device")
         write(descriptor, data)
 
-    monkeypatch.setattr(spool, "_write_all", full)
+    monkeypatch.setattr(journal, "_write_all", full)
     with pytest.raises(OSError, match="No space left"):
         project(tmp_path / "full", server, 2).crawl_here()
 

@@ -47,7 +47,7 @@ def retry_absurd(exchange: Exchange) -> None:
 
 @behaviour
 def retry_nonsense(exchange: Exchange) -> None:
-    """429 that asks to wait until nobody knows when."""
+    """429 whose Retry-After cannot be parsed."""
     exchange.reply(code=429, headers=[("Retry-After", "Thu, 99 Foo -1 99:99:99 GMT\x80")])
 
 

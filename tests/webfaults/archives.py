@@ -63,7 +63,7 @@ def _ranged(
 
 @behaviour
 def tar(exchange: Exchange) -> None:
-    """The archive, from where it is asked for."""
+    """The archive, from the requested byte on."""
     _ranged(exchange, *_stored(exchange))
 
 
@@ -81,7 +81,7 @@ def tar_after_503(exchange: Exchange) -> None:
 
 @behaviour
 def tar_in_pieces(exchange: Exchange) -> None:
-    """At most 20,000 bytes of the archive, from where it is asked for, then a cut."""
+    """At most 20,000 bytes of the archive, from the requested byte on, then a cut."""
     _ranged(exchange, *_stored(exchange), sent=20_000)
 
 

@@ -77,7 +77,7 @@ def placeholder(exchange: Exchange) -> None:
 
 @behaviour
 def placeholder_etag(exchange: Exchange) -> None:
-    """A photo with the ETag of a known placeholder."""
+    """A photo with the ETag of a listed placeholder."""
     exchange.reply(photo(), headers=[("ETag", 'W/"a7cb396d0db6af2e63870985cb086fa1"')])
 
 

@@ -7,7 +7,7 @@ STATUS = Path("/proc/self/status")
 
 
 def peak() -> int:
-    """Bytes; Linux's own figure where there is one, as getrusage's is inherited from the parent."""
+    """Peak memory in bytes; from /proc if possible, as getrusage's includes the parent's."""
     if STATUS.exists():
         lines = STATUS.read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

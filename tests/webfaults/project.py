@@ -1,4 +1,4 @@
-"""A dataset project in a folder of its own: its params, its lists, a run, and what came of it."""
+"""A dataset project in a folder of its own: its params, its lists, a run, and its results."""
 
 import contextlib
 import csv
@@ -69,18 +69,18 @@ class Project:
         params = Params.model_validate(self.params)
         self.raw.mkdir(exist_ok=True)
         with stage_lock("download") as work:
-            spool = Journal(work, rules_key(params), fresh=False)
+            journal = Journal(work, rules_key(params), fresh=False)
             folders = Folders(Path("data/urls"), Path("data/raw"), work)
 
             def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
-                own = spool.of_process(number) if number else spool
+                own = journal.of_process(number) if number else journal
                 return Crawl(params, wnids, share, folders, own)
 
             try:
                 crawl(params, make)
-                spool.complete()
+                journal.complete()
             finally:
-                spool.close()
+                journal.close()
         return self.rows()
 
     def crawl_here(self) -> list[RawRow]:
@@ -90,12 +90,12 @@ class Project:
 
     @property
     def raw(self) -> Path:
-        """Where the photos and the tables are."""
+        """The folder of the photos and tables."""
         return self.folder / "data" / "raw"
 
     @property
     def work(self) -> Path:
-        """Where the stage keeps its spool."""
+        """The folder of the journal."""
         return self.folder / ".allrounder" / "download"
 
     def rows(self, wnid: str = "") -> list[RawRow]:
@@ -109,7 +109,7 @@ class Project:
             return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
 
     def journaled(self) -> set[str]:
-        """The URLs whose fate is in the journal, in lines that are whole."""
+        """The URLs whose result is in a complete line of the journal."""
         path = self.work / "journal.jsonl"
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         return {json.loads(line)["url"] for line in lines if line.endswith(b"\n")}

@@ -1,4 +1,4 @@
-"""Behaviours: redirects to where one should not follow."""
+"""Behaviours: redirects that must not be followed."""
 
 from urllib.parse import parse_qs, urlsplit
 

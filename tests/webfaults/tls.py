@@ -35,7 +35,7 @@ def trust_folder(folder: Path) -> str:
 
 
 def stranger_authority() -> trustme.CA:
-    """An authority that issued none of the certificates here."""
+    """An authority that issued none of the certificates of these tests."""
     return trustme.CA()
 
 
@@ -62,7 +62,7 @@ def expired() -> ssl.SSLContext:
 
 
 def stranger() -> ssl.SSLContext:
-    """A certificate of an authority that nobody trusts."""
+    """A certificate of an untrusted authority."""
     return _context(trustme.CA().issue_cert("127.0.0.1"))
 
 
