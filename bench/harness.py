@@ -89,11 +89,10 @@ class Report:
     ) -> None:
         """Compare the median of some values with a bound."""
         value = statistics.median(values)
-        met = value >= bound if at_least else value <= bound
-        word = "at least" if at_least else "at most"
+        met, sign = (value >= bound, ">=") if at_least else (value <= bound, "<=")
         self._figures[name] = {"values": list(values), "bound": bound, "met": met}
         spread = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-        print(f"{'ok    ' if met else 'MISSED'} {name}: {value:.2f}{spread}, {word} {bound:g}")
+        print(f"{'ok    ' if met else 'MISSED'} {name}: {value:.2f}{spread}, {sign} {bound:g}")
         self._missed += [] if met else [name]
 
     def end(self) -> int:

@@ -11,7 +11,6 @@ from PIL import Image
 
 SIZE = (500, 375)
 _OCTAVES = ((4, 70), (9, 40), (24, 25), (70, 14))  # (cells in a row, contrast)
-_NOISE = 14
 
 
 def picture(seed: tuple[int, ...]) -> Image.Image:
@@ -24,7 +23,7 @@ def picture(seed: tuple[int, ...]) -> Image.Image:
         for channel in range(3):
             plane = Image.fromarray(coarse[:, :, channel])
             pixels[:, :, channel] += plane.resize(SIZE, Image.Resampling.BICUBIC)
-    pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * _NOISE
+    pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * 14
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
