@@ -54,7 +54,7 @@ def candidate_lookup(path: Path) -> Callable[[str], Candidate]:
 
 
 def photo_origins(
-    urls: Path, raw: Path, wnid: str, accepted: Collection[str] | None = None
+    urls: Path, raw: Path, key: str, accepted: Collection[str] | None = None
 ) -> dict[str, tuple[str, Candidate]]:
     """URL and candidate of each photo in a class's raw archive, by image id.
 
@@ -62,10 +62,10 @@ def photo_origins(
     first one counts, or the first whose licence is among the `accepted` normal forms.
     Raises DataError as `read_csv` does.
     """
-    origin = candidate_lookup(urls / f"{wnid}.csv")
+    origin = candidate_lookup(urls / f"{key}.csv")
     found: dict[str, tuple[str, Candidate]] = {}
     ids: dict[str, str] = {}  # image id by SHA-256
-    for row in read_csv(raw / f"{wnid}.csv", RawRow):
+    for row in read_csv(raw / f"{key}.csv", RawRow):
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
             found[row.image_id] = (row.url, origin(row.url))

@@ -6,8 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,37 +17,6 @@ from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
 from allrounder.web.fetcher import Traffic
 from allrounder.web.hosts import WAITS
-
-
-class Progress:
-    """A bar of the photos taken, with MB/s and the share of URLs that gave no photo."""
-
-    def __init__(self, total: int):
-        self._bar = tqdm(total=total, unit=" photos", disable=None, dynamic_ncols=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._bar.close()
-
-    def show(self, processes: Sequence[Counts]) -> None:
-        """Update the bar with the counts of all processes."""
-        if self._bar.disable:
-            return
-        taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
-        seconds = self._bar.format_dict["elapsed"] or 1
-        failed = 1 - taken / tried if tried else 0
-        self._bar.set_postfix_str(
-            f"{received / seconds / 1e6:.1f} MB/s, {failed:.0%} failed", refresh=False
-        )
-        self._bar.update(taken - self._bar.n)
-
 
 MIN_SHARE = 500
 """Photos below which another process costs more than it saves."""
@@ -97,12 +65,12 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
     ]
-    with Interrupts() as interrupts, Progress(params.quota * len(params.classes)) as progress:
+    with Interrupts() as interrupts, _progress_bar(params) as bar:
         try:
 
             def show(counts: Counts) -> None:
                 interrupts.check_parent()
-                progress.show([counts, *(other.counts() for other in others)])
+                _show(bar, [counts, *(other.counts() for other in others)])
 
             first = make(0, parts[0], share)
             ended = [_Ended(first.run(interrupts, show), first.traffic)]
@@ -115,6 +83,22 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
                 other.stop()
     results = {result.key: result for part in ended for result in part.results}
     return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
+
+
+def _progress_bar(params: Params) -> "tqdm[Any]":
+    wanted = params.quota * len(params.classes)
+    return tqdm(total=wanted, unit=" photos", disable=None, dynamic_ncols=True)
+
+
+def _show(bar: "tqdm[Any]", processes: Sequence[Counts]) -> None:
+    """Update the bar: photos taken, MB/s and the share of tried URLs that gave no photo."""
+    if bar.disable:
+        return
+    taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
+    seconds = bar.format_dict["elapsed"] or 1
+    failed = 1 - taken / tried if tried else 0
+    bar.set_postfix_str(f"{received / seconds / 1e6:.1f} MB/s, {failed:.0%} failed", refresh=False)
+    bar.update(taken - bar.n)
 
 
 class _Process:

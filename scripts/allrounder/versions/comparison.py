@@ -153,8 +153,8 @@ def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
 
     after = before + added - removed + relabelled here - relabelled away.
     """
-    wnids = sorted({photo.wnid for photo in (*comparison.before, *comparison.after)})
-    counts = {wnid: Counter[str]() for wnid in wnids}
+    keys = sorted({photo.wnid for photo in (*comparison.before, *comparison.after)})
+    counts = {key: Counter[str]() for key in keys}
     for photo in comparison.before:
         counts[photo.wnid]["before"] += 1
     for photo in comparison.after:
@@ -174,13 +174,13 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
     `most` photos of each class and kind of change are listed; None: all.
     """
     counts = by_class(comparison)
-    changed = {wnid: row for wnid, row in counts.items() if any(row[name] for name in _COLUMNS)}
+    changed = {key: row for key, row in counts.items() if any(row[name] for name in _COLUMNS)}
     before, after = comparison.names
     if changed:
         total = sum(counts.values(), Counter[str]())
         columns = [name for name in _COLUMNS if total[name]]
         labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
-        rows = [(f"{wnid} {labels[wnid]}", row) for wnid, row in changed.items()]
+        rows = [(f"{key} {labels[key]}", row) for key, row in changed.items()]
         rows.append(("all classes", total))
         yield from text_table(
             [
@@ -191,9 +191,9 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
                 ),
             ]
         )
-    for wnid, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
+    for key, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
         yield ""
-        yield printable(f"{wnid} {labels[wnid]}")
+        yield printable(f"{key} {labels[key]}")
         for change, same_change in groupby(group, key=lambda one: one.change):
             ones = list(same_change)
             for one in ones[:most]:
@@ -223,8 +223,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "before": {"version": comparison.names[0], "photos": len(comparison.before)},
         "after": {"version": comparison.names[1], "photos": len(comparison.after)},
         "classes": {
-            wnid: {name.replace(" ", "_"): row[name] for name in names}
-            for wnid, row in by_class(comparison).items()
+            key: {name.replace(" ", "_"): row[name] for name in names}
+            for key, row in by_class(comparison).items()
         },
         "changes": [
             {
