@@ -235,7 +235,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _voc_folders_have_labels(self) -> Self:
-        nameless = [wnid for wnid, voc in self.classes.items() if voc is None]
+        nameless = [key for key, voc in self.classes.items() if voc is None]
         if self.split.folders == "voc" and nameless:
             raise ValueError(
                 f"split.folders: voc needs a VOC label for every class, and {nameless[0]} has "

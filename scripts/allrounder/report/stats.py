@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from allrounder.core.funnel import raw_step
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_url
+from allrounder.core.urls import host_of, is_url
 from allrounder.report.entries import KEPT, Entry
 
 _ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
@@ -56,10 +55,10 @@ def host(url: str) -> str:
     """Return a URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
     if not is_url(url):
         return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else LOCAL
+    name = host_of(url)
     try:
-        name = urlsplit(url).hostname or ""
         name = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except ValueError:  # UnicodeError is one
+    except UnicodeError:
         return MALFORMED
     return name if _HOST.fullmatch(name) else MALFORMED
 

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from allrounder.core.licences import normal
 from allrounder.core.paths import Stages
 from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import is_url
+from allrounder.core.urls import host_of, is_url
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 
@@ -91,10 +90,7 @@ def _origins(manifest: Sequence[ManifestRow]) -> list[Origin]:
 
 
 def _host(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "?") if is_url(url) else ""
-    except ValueError:
-        return "?"
+    return (host_of(url) or "?") if is_url(url) else ""
 
 
 def _status_counts(
