@@ -57,9 +57,9 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://host/\t1.jpg", "control character"),
         ("http://ho\0st/", "control character"),
         ("http://host/\x85", "control character"),
-        ("http:///1.jpg", "bad host"),
+        ("http://", "bad host"),
         ("http://ho st/", "bad host"),
-        ("http://host\\@evil/", "userinfo"),
+        ("http://user@evil\\@host/", "userinfo"),
         ("http://ho%73t/", "bad host"),
         ("http://a..b/", "bad host"),
         ("http://-a/", "bad host"),
@@ -92,6 +92,9 @@ def test_a_url_that_is_never_asked(url: str, words: str) -> None:
         ("http://host_1.example/", "http://host_1.example/"),
         ("http://\uff48ost/", "http://host/"),
         ("http://[2001:DB8::0:1]:8080/", "http://[2001:db8::1]:8080/"),
+        ("http:///host/1.jpg", "http://host/1.jpg"),
+        ("http:\\\\host\\a\\1.jpg?b\\c", "http://host/a/1.jpg?b%5Cc"),
+        ("http://host\\@evil/", "http://host/@evil/"),
     ],
 )
 def test_a_url_as_it_is_asked(url: str, asked: str) -> None:
@@ -119,7 +122,8 @@ def test_a_url_is_asked_or_refused_and_stays_as_it_is(url: str) -> None:
         *("::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8"),
         *("2002:7f00:1::", "2002:808:808::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
         *("64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2001:db8::1", "100::1"),
-        *("fec0::1", "2001:2::1", "2001:10::1"),
+        *("fec0::1", "2001:2::1", "2001:10::1", "3fff::1", "5f00::1", "::ffff:0:808:808"),
+        *("192.0.0.9", "192.0.0.170", "100:0:0:1::1", "4000::1"),
     ],
 )
 def test_an_address_that_is_not_public(address: str) -> None:
@@ -168,6 +172,23 @@ def test_a_path_in_a_folder_of_the_sources_is_read(tmp_path: Path) -> None:
     rows = project.crawl()
     project.check_accounts()
     assert [row.status for row in rows] == [OK, OK, OK, Status.ARCHIVE, Status.CONNECTION_ERROR]
+
+
+def test_only_regular_files_within_the_bounds_are_opened(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    os.mkfifo(photos / "pipe.jpg")
+    os.mkfifo(photos / "pipe.tar")
+    (photos / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "folder.jpg").mkdir()
+    with (photos / "video.jpg").open("wb") as file:
+        file.truncate(6 * 2**30)
+    (photos / "1.jpg").write_bytes(photo())
+    names = ["pipe.jpg", "zero.jpg", "folder.jpg", "pipe.jpg#x,bytes=512-600", "pipe.tar"]
+    names += ["video.jpg", "1.jpg"]
+    rows = Project(tmp_path, {WNID: [f"photos/{name}" for name in names]}).crawl()
+    assert {(row.status, row.detail) for row in rows[:5]} == {(BAD_URL, "not a regular file")}
+    assert [row.status for row in rows[5:]] == [Status.TOO_LARGE, OK]
 
 
 @pytest.mark.parametrize("name", ["a\0b.jpg", 300 * "a"], ids=["NUL", "too long"])

@@ -5,6 +5,7 @@ a local file, the web. Offline, URLs that would have to be requested are only co
 """
 
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
@@ -294,12 +295,12 @@ class LocalPhotos:
         if refused := self.refused(path):
             return refused
         try:
-            if part:
-                stored = StoredBytes(Path(path), part.offset, part.size)
-                body = stored.read()
-            else:
-                body = Path(path).read_bytes()
-                stored = StoredBytes(Path(path), 0, len(body))
+            whole = Path(path).stat().st_size
+            offset, size = (part.offset, part.size) if part else (0, whole)
+            if fault := judge_length(size, self._bounds):
+                return replace(fault, bytes=size)
+            stored = StoredBytes(Path(path), offset, size)
+            body = stored.read()
         except OSError as error:
             return Result(Status.CONNECTION_ERROR, f"file: {error.strerror}")
         except ValueError:
@@ -310,11 +311,18 @@ class LocalPhotos:
         return replace(result, stored=stored) if result.status is Status.OK else result
 
     def refused(self, path: str) -> Result | None:
-        """The result of a path outside the sources' files and folders, or None."""
+        """The result of a path outside the sources' files and folders, or None.
+
+        Only regular files are opened: opening a named pipe would wait for a writer.
+        """
         place = Path(os.path.abspath(path))
-        if any(place.is_relative_to(root) for root in self._roots):
-            return None
-        return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
+        if not any(place.is_relative_to(root) for root in self._roots):
+            return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
+        try:
+            regular = stat.S_ISREG(Path(path).stat().st_mode)
+        except (OSError, ValueError):
+            return None  # reading it says why
+        return None if regular else Result(Status.BAD_URL, "not a regular file")
 
 
 def _without_url(result: Result) -> Result:

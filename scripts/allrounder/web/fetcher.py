@@ -15,9 +15,9 @@ from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
 from allrounder.web.dataset_rows import DatasetRowDownload, DatasetRows
-from allrounder.web.decisions import Decision, decide, decide_slice
+from allrounder.web.decisions import WHOLE, Decision, decide, decide_slice, is_unknown_encoding
 from allrounder.web.hosts import Hosts
-from allrounder.web.policy import NetworkPolicy
+from allrounder.web.policy import Cookies, NetworkPolicy
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -31,6 +31,8 @@ class _Job:
     part: Slice | None = None
     row: DatasetRowDownload | None = None
     failures: int = 0
+    decode: bool = True
+    cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -125,13 +127,15 @@ class Fetcher:
         headers = job.headers.get(url, ())
         if login := self._policy.login(url, job.requested[0]):
             headers = (*headers, f"Authorization: {login}")
+        if cookies := job.cookies.header(url):
+            headers = (*headers, f"Cookie: {cookies}")
         if job.archive:
             job.archive.begin()
             offset = job.archive.request_from
             return Request(url, 0, job.archive.sink, offset, headers=headers)
         if part := job.part:
             return Request(url, part.size, None, part.offset, part.size, headers)
-        return Request(url, self.bounds.max_bytes, headers=headers)
+        return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
@@ -161,12 +165,17 @@ class Fetcher:
             return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
         if job.row:
             return job.row.decide(reply, job.requested, self.bounds, self._honour)
-        return decide(reply, job.requested, self.bounds, self._honour)
+        new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))
+        if job.decode and is_unknown_encoding(reply):
+            job.decode = False  # one more request, which takes the body as it is
+            return Decision(Result(Status.OK), redirect=job.requested.pop())
+        return decide(reply, job.requested, self.bounds, self._honour, new_cookie)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
-        whole = reply.code == (206 if job.part else 200) and not reply.error and not job.archive
+        codes = (206,) if job.part else WHOLE
+        whole = reply.code in codes and not reply.error and not job.archive
         size = reply.size if whole else None
         self._ended.append(
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)

@@ -59,17 +59,19 @@ class Request:
     offset: int = 0
     size: int = 0
     headers: tuple[str, ...] = ()
+    decode: bool = True  # undo the body's Content-Encoding
 
     def kind(self, proxy: str) -> tuple[object, ...]:
         """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
-        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers, proxy
+        whole = self.sink is None
+        return whole, self.max_bytes, self.offset, self.size, self.headers, self.decode, proxy
 
 
 _BUFFER = 256 * 2**10
 _HEADERS = frozenset(
     (
         *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified"),
-        *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
+        *(b"content-range", b"content-encoding", b"set-cookie", b"x-revision", b"x-error-code"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
@@ -125,6 +127,7 @@ class _Handle:
         self.curl.setopt(pycurl.TIMEOUT_MS, timeout if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
+        self.curl.setopt(pycurl.HTTP_CONTENT_DECODING, int(request.decode))
         if request.offset or request.size:
             last = request.offset + request.size - 1 if request.size else ""
             self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
