@@ -41,7 +41,7 @@ class _Job:
     failures: int = 0
     timeouts: int = 0
     started: float = 0.0
-    refused_at: float | None = None  # when a host first answered 403
+    refused: bool = False  # the host answered 403
     decode: bool = True
     cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -183,8 +183,10 @@ class Fetcher:
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
-        if reply.code == 403 and self._hosts.is_throttle(host, job.refused_at):
-            job.refused_at = job.refused_at or now
+        if job.refused and reply.code in WHOLE:
+            self._hosts.end_refused(host, served=True)
+        if reply.code == 403 and self._hosts.is_throttle(host):
+            job.refused = True
             decision = replace(decision, retry=True)
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
@@ -204,6 +206,8 @@ class Fetcher:
         elif not reply.code and not reply.refused:
             self._settle(self._outage.hold((job, decision.result, reply)))
         else:
+            if job.refused and reply.code == 403:
+                self._hosts.end_refused(host, served=False)
             self._end(job, decision.result, reply)
 
     def _is_last_try(self, job: _Job) -> bool:

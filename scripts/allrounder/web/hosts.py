@@ -18,7 +18,7 @@ WAITS = 4096
 """Entries of a table of waits. Hosts that share an entry by chance wait for each other."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 _SOME_REFUSALS, _MANY_REFUSALS = 4, 8
-_OWN_REFUSALS = 3
+_FINAL_REFUSALS = 3
 BUSY_PATIENCE = 30.0
 """Seconds, beyond the longest Retry-After, that a host may be busy before its first answer."""
 BUSY_LATER = 300.0
@@ -36,7 +36,8 @@ class _Host(Generic[Job]):
         self.good = self.silent = 0  # answers other than refusals; failures without any answer
         self.good_at = self.slowed_at = -1.0  # times of the last one
         self.busy_since: float | None = None  # no good answer since then
-        self.refusals = self.own_refusals = 0  # 403 in a row; URLs that stayed at 403
+        self.refusals = self.final_refusals = 0  # 403 in a row; URLs that stayed at 403
+        self.lifts = 0  # URLs that were served after a 403
         self.given_up = False
 
 
@@ -145,19 +146,22 @@ class Hosts(Generic[Job]):
         state = self._host(host)
         return None if state.good or state.busy_since is not None else state.silent
 
-    def is_throttle(self, host: str, refused_at: float | None) -> bool:
-        """Whether a 403 for a URL may mean "too many requests"; `refused_at`: its first 403.
+    def is_throttle(self, host: str) -> bool:
+        """Whether a 403 may mean "too many requests": the host has served photos before.
 
-        It may if the host has served photos before and none since. A host where URLs stay at 403
-        while others are served means it (object stores answer so for what does not exist).
+        Object stores answer 403 for what does not exist. So where URLs stayed at 403 in all their
+        tries and none was served after one, only a long row of 403 is taken for a throttle.
         """
         state = self._host(host)
         if not state.good or state.given_up:
             return False
-        if refused_at is not None and state.good_at > refused_at:
-            state.own_refusals += 1
-            return False
-        return state.own_refusals < _OWN_REFUSALS or state.refusals >= _MANY_REFUSALS
+        unproven = state.final_refusals < _FINAL_REFUSALS or state.refusals >= _MANY_REFUSALS
+        return state.lifts > 0 or unproven
+
+    def end_refused(self, host: str, served: bool) -> None:
+        """Note that a URL that got a 403 was served later, or stayed at 403 in all its tries."""
+        self._host(host).lifts += served
+        self._host(host).final_refusals += not served
 
     def is_given_up(self, host: str) -> bool:
         """Whether the host has been busy for too long."""
