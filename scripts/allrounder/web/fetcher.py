@@ -183,35 +183,42 @@ class Fetcher:
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
-        if job.refused and reply.code in WHOLE:
-            self._hosts.end_refused(host, served=True)
-        if reply.code == 403 and self._hosts.is_throttle(host):
-            job.refused = True
-            decision = replace(decision, retry=True)
-        job.failures += decision.retry
-        job.timeouts += decision.result.status is Status.TIMEOUT
-        busy = reply.code in (*BUSY_CODES, 403)
         if decision.redirect:
             job.requested.append(decision.redirect)
             self._hosts.add_later(host_of(decision.redirect), job, now)
-        elif busy and self._hosts.is_given_up(host):
+            return
+        if reply.code in WHOLE and job.refused:
+            self._hosts.end_refused(host, served=True)
+        if reply.code == 403 and self._hosts.is_throttle(host):
+            job.refused, decision = True, replace(decision, retry=True)
+        job.failures += decision.retry
+        job.timeouts += decision.result.status is Status.TIMEOUT
+        busy = reply.code in (*BUSY_CODES, 403)
+        if busy and self._hosts.is_given_up(host):
             self._end(job, decision.result, reply)
             for other in self._hosts.drain(host):
                 self._end_busy(other)
-        elif decision.retry and not self._is_last_try(job):
+        elif decision.retry and not self._is_last_try(job, host):
             wait = self._policy.backoff(job.failures, self._rng)
             self._hosts.add_later(host, job, now + wait, last=busy)
-        elif not reply.code and job.started < self._outage.back_at:
-            self._try_again(job)  # the outage may be what broke it
-        elif not reply.code and not reply.refused:
-            self._settle(self._outage.hold((job, decision.result, reply)))
         else:
-            if job.refused and reply.code == 403:
-                self._hosts.end_refused(host, served=False)
-            self._end(job, decision.result, reply)
+            self._end_or_hold(job, decision.result, reply)
 
-    def _is_last_try(self, job: _Job) -> bool:
-        return self._policy.is_last_try(job.failures) or job.timeouts >= MAX_TIMEOUTS
+    def _is_last_try(self, job: _Job, host: str) -> bool:
+        throttled = job.refused and self._hosts.is_lifted(host)
+        failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
+        return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
+
+    def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
+        """End a job; a failure without any answer only once the network is known to work."""
+        if reply.code or reply.refused:
+            if job.refused and reply.code == 403:
+                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+            self._end(job, result, reply)
+        elif job.started < self._outage.back_at:
+            self._try_again(job)  # the outage may be what broke it
+        else:
+            self._settle(self._outage.hold((job, result, reply)))
 
     def _settle(self, settled: Settled[tuple[_Job, Result, Reply]]) -> None:
         for job, result, reply in settled.failed:
@@ -281,6 +288,8 @@ MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 8.0, 4.0, 2.0
 _MANY_SILENCES = 8
+_TRIES_OF_REFUSED = 3
+"""Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512
 """After so many URLs without a single reply the network is down, and not the URLs dead."""
 

@@ -163,6 +163,10 @@ class Hosts(Generic[Job]):
         self._host(host).lifts += served
         self._host(host).final_refusals += not served
 
+    def is_lifted(self, host: str) -> bool:
+        """Whether the host served a URL that it had refused by 403."""
+        return self._host(host).lifts > 0
+
     def is_given_up(self, host: str) -> bool:
         """Whether the host has been busy for too long."""
         return self._host(host).given_up
