@@ -134,7 +134,8 @@ class Crawl:
         pins = PinnedResults(key, self._params, folders.work / key)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
         retry = not self._offline and not pins.fill(candidates, quota)
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window)
+        doubtful = self._fetcher.doubtful
+        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful)
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
         return run
 
@@ -147,8 +148,7 @@ class Crawl:
     def _advance(self, run: ClassRun) -> None:
         """Request all that a class may request now, and write what is final."""
         prior = self._active[run]
-        run.settle()
-        while slot := run.quota.next_slot():
+        while (slot := run.settled_next()) is not None:
             url = slot.candidate.url
             if slot.archive:
                 self._start_archive(run, slot)
@@ -158,7 +158,6 @@ class Crawl:
                 self._request(run, slot)
             else:
                 run.quota.record(slot, self._local.result(url))
-            run.settle()
 
     def _slice_fault(self, url: str) -> Result | None:
         """The reason against a slice by its size alone, or None."""
