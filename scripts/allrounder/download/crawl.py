@@ -32,8 +32,6 @@ from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, noth
 from allrounder.web.policy import is_offline
 
 _UNTRIED = (Status.UNUSED, Status.ARCHIVE)
-MAX_ACTIVE = 32
-"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,12 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, and the waits of hosts that all processes share."""
+    """A process's part of the network, the waits of hosts that all processes share, and the most
+    classes under way at once."""
 
     network: Network
     waits: MutableSequence[float]
+    active: int
 
 
 class Counts(NamedTuple):
@@ -68,11 +68,8 @@ class Crawl:
         self, params: Params, keys: Sequence[str], share: Share, folders: Folders, journal: Journal
     ):
         self._params, self._keys, self._folders = params, keys, folders
-        self._window, self._journal, self._offline = (
-            share.network.connections,
-            journal,
-            is_offline(),
-        )
+        self._window, self._active_most = share.network.connections, share.active
+        self._journal, self._offline = journal, is_offline()
         self._fetcher = Fetcher(
             share.network,
             params.download,
@@ -126,7 +123,7 @@ class Crawl:
         return self._done
 
     def _may_open(self, waiting: deque[str]) -> bool:
-        return bool(waiting) and len(self._active) < MAX_ACTIVE and self._fetcher.hungry
+        return bool(waiting) and len(self._active) < self._active_most and self._fetcher.hungry
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""

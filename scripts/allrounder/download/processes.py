@@ -1,7 +1,9 @@
 """Spreads a download over processes, and shows its progress. The result does not depend on it."""
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,10 @@ from allrounder.web.hosts import WAITS
 MIN_SHARE = 500
 """Photos below which another process costs more than it saves."""
 _MIN_CONNECTIONS = 8
+MAX_ACTIVE = 32
+"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
+_FILES_A_CLASS = 4  # list, table, tar and a photo that is copied
+_OTHER_FILES = 40  # of Python, libcurl, the journal and the pipes
 _WAIT = 0.2  # seconds
 
 MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
@@ -60,7 +66,8 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     parts = shares(params)
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
-    share = Share(_network(params.network, len(parts)), waits)
+    network, active = fit_open_files(_network(params.network, len(parts)))
+    share = Share(network, waits, active)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
@@ -83,6 +90,34 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
                 other.stop()
     results = {result.key: result for part in ended for result in part.results}
     return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
+
+
+def fit_open_files(network: Network) -> tuple[Network, int]:
+    """The network with as many connections as a process may have, and the classes it may open.
+
+    The soft limit on open files is raised as far as it may be; macOS starts with 256.
+    """
+    if os.name == "nt":
+        return network, MAX_ACTIVE
+    import resource  # POSIX only
+
+    wanted = _OTHER_FILES + MAX_ACTIVE * _FILES_A_CLASS + 2 * network.connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    spare = max(0, (wanted if soft == resource.RLIM_INFINITY else soft) - _OTHER_FILES)
+    active = max(1, min(MAX_ACTIVE, spare // (4 * _FILES_A_CLASS)))
+    connections = max(1, min(network.connections, (spare - active * _FILES_A_CLASS) // 2))
+    if connections < network.connections:
+        print(
+            f"warning: {soft} open files are allowed, so {connections} connections instead of "
+            f"{network.connections}; ulimit -n raises it",
+            file=sys.stderr,
+        )
+    return network.model_copy(update={"connections": connections}), active
 
 
 def _progress_bar(params: Params) -> "tqdm[Any]":

@@ -116,7 +116,7 @@ class Split(Section):
 class Network(Section):
     """How fast and how patiently URLs are asked for, never which. No stage depends on it."""
 
-    connections: int = Field(64, ge=1, le=900, description="connections in total")
+    connections: int = Field(256, ge=1, le=900, description="connections in total")
     processes: int = Field(
         2,
         ge=1,

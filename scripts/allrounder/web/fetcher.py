@@ -199,8 +199,9 @@ class Fetcher:
             for other in self._hosts.drain(host):
                 self._end_busy(other)
         elif decision.retry and not self._is_last_try(job, host):
-            wait = self._policy.backoff(job.failures, self._rng)
-            self._hosts.add_later(host, job, now + wait, last=busy)
+            timed_out = decision.result.status is Status.TIMEOUT  # enough time has passed
+            wait = 0.0 if timed_out else self._policy.backoff(job.failures, self._rng)
+            self._hosts.add_later(host, job, now + wait, last=busy or timed_out)
         else:
             self._end_or_hold(job, decision.result, reply)
 
@@ -286,7 +287,7 @@ def _final_url(job: _Job) -> str:
 POLL = 0.2  # seconds
 MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
-FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 8.0, 4.0, 2.0
+FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
 _MANY_SILENCES = 8
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
