@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
@@ -55,7 +55,7 @@ def _locked(stage: str) -> dict[str, Any]:
         return {}
     try:
         stages = _stages(LOCK.read_bytes())
-    except (yaml.YAMLError, ValueError) as error:
+    except (YAMLError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
     return stages.get(stage) or {}
