@@ -504,7 +504,7 @@ def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: Ph
     assert drifts(web(built, expect=1), server) == {changed: "changed"}
 
     path = built.folder / ".allrounder/verify/validators.json"
-    path.write_text(path.read_text().replace('\\"', '\\"\\r\\nX: y', 1))
+    path.write_text(path.read_text().replace('\\"', '\\"\\r\\nX: y'))
     assert web(built, expect=1)["unmodified"] == 0  # a damaged memory is none
     assert built.git("status", "--porcelain", "--ignored", ".allrounder").startswith("!!")
 
@@ -641,6 +641,13 @@ def test_only_proper_validators_are_remembered(
     kept.keep("u", "c", "http://f/", {b"etag": [etag], b"last-modified": [modified]})
     kept.save()
     again = Validators(tmp_path / "v.json")
-    known = again.get("u", "c")
-    assert (known.headers if known else None) == (lines and {"http://f/": lines})
-    assert again.get("u", "other bytes") is None
+    assert again.headers("u", "c") == (lines and {"http://f/": lines})
+    assert again.headers("u", "other bytes") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "{}", '{"u": 1}', '{"u": ["c", "f", ["X: y"]]}', '{"u": {"content": "c"}}']
+)
+def test_damaged_validators_are_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "v.json").write_text(text)
+    assert Validators(tmp_path / "v.json").headers("u", "c") is None
