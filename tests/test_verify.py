@@ -154,9 +154,49 @@ def test_without_a_cache_the_folder_is_hashed_and_the_manifest_names_photos(
     verify(pulled, expect=0)
     (pulled.folder / PHOTO).unlink()
     found = verify(pulled, expect=1)
+    assert problems(found) == {PHOTO: "missing"}  # by the remote's list
+    shutil.move(pulled.folder / "store", pulled.folder / "away")
+    found = verify(pulled, expect=1)
     assert problems(found) == {"data/dataset": "bad", PHOTO: "missing"}
+    shutil.move(pulled.folder / "away", pulled.folder / "store")
     follow(pulled, found["problems"][1]["fix"])
     verify(pulled, expect=0)
+
+
+def test_a_list_of_the_remote_that_is_not_the_version_s_is_blamed_on_the_remote(
+    clone: Project,
+) -> None:
+    place = listing(clone, "split")
+    entries = json.loads(place.read_text())
+    cats = next(one for one in entries if CAT in one["relpath"])
+    next(one for one in entries if one["relpath"] in PHOTO)["md5"] = cats["md5"]
+    place.unlink()
+    place.write_text(json.dumps(entries))
+    (one,) = verify(clone, "--remote", expect=1)["problems"]
+    assert (one["path"], one["kind"]) == (str(place), "bad")
+    assert "not the list that dvc.lock names" in one["detail"]
+    clone.dvc("pull")
+    one, photo = verify(clone, expect=1)["problems"]
+    assert (one["path"], photo["path"]) == ("data/dataset", PHOTO)
+    assert f"the remote's list of data/dataset ({place}) is not the one" in one["detail"]
+    shutil.rmtree(clone.folder / "data/dataset")
+    said = clone.script("diff", "HEAD", expect=1)
+    assert "is not the one that revision HEAD names" in said
+
+
+def test_an_empty_folder_is_extra(pulled: Project) -> None:
+    (pulled.folder / "data/dataset/train/new class/inner").mkdir(parents=True)
+    (pulled.folder / "data/raw/photos").mkdir()
+    assert problems(verify(pulled, expect=1)) == {
+        "data/dataset/train/new class": "extra",
+        "data/raw/photos": "extra",
+    }
+    shutil.rmtree(pulled.folder / "data/dataset/train/eskimo_dog")
+    found = problems(verify(pulled, expect=1))
+    assert "data/dataset/train" not in found
+    assert found[PHOTO] == "missing"
+    (pulled.folder / "data/dataset/train/eskimo_dog").mkdir()
+    assert problems(verify(pulled, expect=1)) == found
 
 
 def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from allrounder.core.errors import DataError, UsageError
@@ -105,7 +105,11 @@ def folder_list(repo: Any, out: Output) -> dict[str, str]:
     except Exception as error:  # remotes raise nearly anything
         raise DataError(_missing(out.path, "dvc.lock", error)) from None
     if files is None:
-        raise DataError(f"{out.path}: its list of files is damaged on the remote; see --remote")
+        place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
+        raise DataError(
+            f"the remote's list of {out.path} ({place}) is not the one that dvc.lock names; remove "
+            f"it there, then dvc push {out.path} in a clone where verify.py finds no problem"
+        )
     return files
 
 
@@ -148,6 +152,7 @@ class VersionFiles:
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
         try:
+            check_list(self._files, str(PurePosixPath(path).parent), self._where)
             pinned = (self._files.info(path).get("dvc_info") or {}).get("md5")
             with self._files.open(path, "rb") as file:
                 body = bytes(file.read())
@@ -155,11 +160,36 @@ class VersionFiles:
             if not self._files.exists(path):
                 raise DataError(f"{self._where} names no {path}: it was not built") from None
             raise DataError(_missing(path, self._where, rev=self._rev)) from None
+        except DataError:
+            raise
         except Exception as error:  # DVC and its remotes raise nearly anything
             raise DataError(_missing(path, self._where, error, self._rev)) from None
         if pinned and hashlib.md5(body, usedforsecurity=False).hexdigest() != pinned:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
+
+
+def check_list(files: Any, folder: str, where: str) -> None:
+    """Check the list of a folder's files, which DVC trusts as its cache or remote gives it.
+
+    `files` is a DVCFileSystem. Raises DataError if the list is not the one that dvc.lock names.
+    """
+    pinned = (files.info(folder).get("dvc_info") or {}).get("md5") or ""
+    if not pinned.endswith(".dir"):
+        return
+    found = files.find(folder, detail=True, dvc_only=True)
+    prefix = folder.strip("/") + "/"
+    listed = {
+        path.lstrip("/").removeprefix(prefix): str(info["dvc_info"]["md5"])
+        for path, info in found.items()
+    }
+    if folder_md5(listed) != pinned:
+        cached = Path(files.repo.cache.local.oid_to_path(pinned))
+        place = os.path.relpath(cached) if cached.exists() else "the remote, see verify.py --remote"
+        raise DataError(
+            f"{folder}: the list of its files is not the one that {where} names ({place}); remove "
+            f"it there, then dvc push {folder} in a clone where verify.py finds no problem"
+        )
 
 
 def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:

@@ -16,7 +16,7 @@ from allrounder.core.errors import UsageError
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
-from allrounder.params.sources import KINDS
+from allrounder.params.sources import KINDS, PATTERNS
 
 WATCHED = ("download", "clean", "split")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
@@ -122,19 +122,13 @@ _MESSAGES = {
     "union_tag_invalid": "{tag!r} is no kind of source.{hint} {kinds}",
 }
 """What is wrong and what to do, by pydantic's type of error."""
-_PATTERNS = {
-    "contact": "must be plain ASCII, a URL or mail address",
-    "dataset": "must be owner/name, as in https://huggingface.co/datasets/owner/name",
-    "[key]": "is no wnid; write e.g. n02109961",
-}
-"""The same for a text that does not match the pattern of its key."""
 
 
 def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(loc[-1], "must be one line of 1 to 200 characters")
+        return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
         hint = ""
         if kind == "extra_forbidden":
