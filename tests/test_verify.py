@@ -178,7 +178,7 @@ def test_a_list_of_the_remote_that_is_not_the_version_s_is_blamed_on_the_remote(
     clone.dvc("pull")
     one, photo = verify(clone, expect=1)["problems"]
     assert (one["path"], photo["path"]) == ("data/dataset", PHOTO)
-    assert f"the remote's list of data/dataset ({place}) is not the one" in one["detail"]
+    assert f"its files (the remote's, {place}) is not the one that dvc.lock names" in one["detail"]
     shutil.rmtree(clone.folder / "data/dataset")
     said = clone.script("diff", "HEAD", expect=1)
     assert "is not the one that revision HEAD names" in said
