@@ -9,13 +9,14 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import read_csv
+from allrounder.history.versions import check_list
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import with_defaults
@@ -55,7 +56,7 @@ def _locked(stage: str) -> dict[str, Any]:
         return {}
     try:
         stages = _stages(LOCK.read_bytes())
-    except (yaml.YAMLError, ValueError) as error:
+    except (YAMLError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
     return stages.get(stage) or {}
@@ -110,8 +111,11 @@ def pinned_file(path: str, folder: Path) -> Path:
     copy = folder / "pinned" / Path(path).name
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
+        _check_list(Path(path).parent.as_posix())
         _dvc().get_file(path, str(copy))
         pinned = (_dvc().info(path).get("dvc_info") or {}).get("md5")
+    except DataError as error:
+        raise DataError(f"{error}; or ask the web again with {PINS_SWITCH}=ignore") from None
     except Exception as error:  # DVC and its remotes raise nearly anything
         raise DataError(
             f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
@@ -119,11 +123,19 @@ def pinned_file(path: str, folder: Path) -> Path:
             f"with {PINS_SWITCH}=ignore"
         ) from None
     if pinned and pinned != file_md5(copy):
+        cached = Path(_dvc().repo.cache.local.oid_to_path(pinned))
+        mend = f"remove {os.path.relpath(cached)} and run dvc pull"
         raise DataError(
-            f"{path}: DVC's copy ({pinned}) is damaged; remove it from .dvc/cache and run "
-            f"dvc pull, or ask the web again with {PINS_SWITCH}=ignore"
+            f"{path}: DVC's copy ({pinned}) is damaged; "
+            f"{mend if cached.exists() else 'see verify.py --remote'}, "
+            f"or ask the web again with {PINS_SWITCH}=ignore"
         )
     return copy
+
+
+@cache
+def _check_list(folder: str) -> None:
+    check_list(_dvc(), folder, "dvc.lock")
 
 
 @cache

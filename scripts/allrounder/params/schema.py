@@ -14,8 +14,10 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.core.licences import listed
-from allrounder.params.sources import Section, Source
+from allrounder.params.sources import PATTERNS, Section, Source
 
+CONTACT = r"^[ -~]*$"
+PATTERNS[CONTACT] = "must be plain ASCII, a URL or mail address"
 MAX_RESERVE = 10
 """Upper bound of `download.reserve`: eleven photos taken for each one kept."""
 
@@ -43,24 +45,16 @@ class Clean(Section):
     min_side: int = Field(32, ge=1, description="smallest shorter side in pixels")
     max_pixels: int = Field(100_000_000, ge=1, description="largest width x height in pixels")
     near_radius: int = Field(
-        8,
-        ge=0,
-        le=11,
-        description="largest distance of near-duplicates: bits of a 64-bit hash",
+        8, ge=0, le=11, description="largest distance of near-duplicates: bits of a 64-bit hash"
     )
     group_radius: int = Field(
-        10,
-        ge=0,
-        le=11,
-        description="photos within this distance stay on one side of the split",
+        10, ge=0, le=11, description="photos within this distance stay on one side of the split"
     )
     cross_class: Literal["drop", "first"] = Field(
         "drop", description="a picture in two classes: drop every copy, or keep the first class's"
     )
     max_side: int | None = Field(
-        None,
-        ge=16,
-        description="shrink larger photos to this longer side in pixels; null: never",
+        None, ge=16, description="shrink larger photos to this longer side in pixels; null: never"
     )
     quality: int = Field(
         90, ge=1, le=95, description="JPEG quality of photos that must be converted"
@@ -86,17 +80,13 @@ class Split(Section):
     """How the photos are split and laid out."""
 
     ratio: list[float] = Field(
-        [0.8, 0.2],
-        min_length=2,
-        max_length=3,
-        description="train, val (and test); sums to 1",
+        [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
     )
     kfold: int | None = Field(
         None, ge=2, le=100, description="number of folds, each of them val once; replaces ratio"
     )
     seed: int | None = Field(
-        None,
-        description="seed of a shuffle; null: by content hash, stable when the dataset grows",
+        None, description="seed of a shuffle; null: by content hash, stable when the dataset grows"
     )
     folders: Literal["label", "wnid", "voc"] = Field(
         "label", description="how class folders are named; voc: one folder for each VOC label"
@@ -118,10 +108,7 @@ class Network(Section):
 
     connections: int = Field(256, ge=1, le=900, description="connections in total")
     processes: int = Field(
-        2,
-        ge=1,
-        le=16,
-        description="processes that share the classes and connections",
+        2, ge=1, le=16, description="processes that share the classes and connections"
     )
     per_host: int = Field(16, ge=1, le=900, description="connections to one host")
     min_interval: float = Field(
@@ -129,10 +116,7 @@ class Network(Section):
     )
     tries: int = Field(4, ge=1, le=20, description="tries for a transient failure")
     backoff: float = Field(
-        0.5,
-        gt=0,
-        le=30,
-        description="seconds; the wait before try n is random, up to this x 2^n",
+        0.5, gt=0, le=30, description="seconds; the wait before try n is random, up to this x 2^n"
     )
     connect_timeout: float = Field(15, gt=0, le=300, description="seconds to connect")
     total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one try of one photo")
@@ -144,7 +128,7 @@ class Network(Section):
     )
     contact: str = Field(
         "",
-        pattern=r"^[ -~]*$",
+        pattern=CONTACT,
         description="a URL or mail address in the User-Agent, so that hosts can contact you",
     )
     allow_private: list[str] = Field(

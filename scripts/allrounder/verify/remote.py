@@ -116,7 +116,9 @@ def _problems(
         answer, place = answers[md5], _place(odb, md5)
         kind, words = answer.failed, answer.words
         if kind is None and answer.md5 != md5:
-            kind, words = Kind.BAD, "damaged on the remote"
+            of_list = md5 == out.md5 and out.is_folder
+            words = "not the list that dvc.lock names" if of_list else "damaged on the remote"
+            kind = Kind.BAD
         if kind is None:
             continue
         if kind is Kind.UNREADABLE:
