@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
+from allrounder.core.workers import cores
 
 _PATIENCE = 5.0
 """Seconds that the other processes of a killed run have to end."""
@@ -117,7 +118,7 @@ def hash_files(
 ) -> Iterator[FileHashes]:
     """Hash files in parallel; yields in their order. `show` gets the size of each."""
     batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
-    workers = min(32, 4 * (os.cpu_count() or 1))
+    workers = min(32, 4 * cores())
     for batch in in_threads(lambda batch: [hash_file(path) for path in batch], batches, workers):
         for one in batch:
             show(one.size)
