@@ -122,6 +122,11 @@ def is_archive(url: str) -> bool:
     return path.lower().endswith(".tar")
 
 
+def is_packed(url: str) -> bool:
+    """Whether the URL or path names a compressed file, by its ending."""
+    return url.partition("?")[0].lower().endswith((".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst"))
+
+
 MAX_URL_LENGTH = 8_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST_FORM = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")

@@ -1,4 +1,4 @@
-"""The network policy: one set of rules for photos (libcurl) and lists (requests).
+"""The network policy: one set of rules for photos and lists.
 
 It reads the params and the environment; transfer.py and lists.py only carry it out.
 """

@@ -102,7 +102,7 @@ class DatasetViewer:
             self.schema(f"/{call}")
         self.partial |= content.get("partial") is True
         if call == "filter":
-            revision = checked_revision(answer.headers.get("X-Revision", ""))
+            revision = checked_revision(answer.headers.get("x-revision", ""))
             if self.revision not in (None, revision):
                 raise DataError(f"{self.what}: it was changed while it was listed; run it again")
             self.revision = revision
@@ -110,7 +110,7 @@ class DatasetViewer:
 
     def _refused(self, url: str, answer: ApiReply) -> NoReturn:
         """Raise DataError with what the API says, and what to do."""
-        code = answer.headers.get("X-Error-Code", "")
+        code = answer.headers.get("x-error-code", "")
         if answer.code in (401, 403) or code == NO_ACCESS_CODE:
             words = access_advice(self._source.dataset)
             raise DataError(f"{self.what}: {url} answered {answer.code}; {words}")

@@ -4,79 +4,66 @@ Each shard is read once for its labels and the position of each photo. The downl
 single photos as slices.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tqdm import tqdm
 
 from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
-from allrounder.core.files import atomic_write
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
 from allrounder.core.text import one_line
 from allrounder.core.urls import Slice, is_url
 from allrounder.params.sources import WebdatasetSource
-from allrounder.web.cache import CACHE
+from allrounder.web.cache import CACHE, CachedFile, CacheEntry
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import is_offline
 from allrounder.web.remote_file import open_shard, shard_etag
 
 Photo = tuple[str | None, Candidate]
 """A photo in a shard, and its label if it has one."""
-_FORM = 2  # raise it when samples are grouped or read in another way
-_END = "null\n"
+_FORM = 3  # raise it when samples are grouped or read in another way
 
 
 class ShardCache:
     """Caches the photos of one shard with their labels under one key."""
 
     def __init__(self, shard: str, label_key: str):
-        self._head = [_FORM, shard, label_key]
-        name = hashlib.sha256(json.dumps(self._head).encode()).hexdigest()[:32]
-        self._path = CACHE / f"{name}.walk"
+        self._key = json.dumps([_FORM, shard, label_key])
+        CACHE.mkdir(parents=True, exist_ok=True)
+        self._file = CachedFile(CACHE, self._key)
+        self._entry = self._file.whole()
 
     @property
     def exists(self) -> bool:
         """Whether any version of the shard is cached."""
-        return self._path.exists()
+        return self._entry is not None
 
     def photos(self, etag: str | None) -> Iterator[Photo] | None:
         """Return the photos of a version (None: of any), or None if that is not cached."""
-        try:
-            with self._path.open(encoding="utf-8") as file:
-                *head, kept = json.loads(file.readline())
-        except (OSError, ValueError, TypeError):
-            return None
-        return self._read() if head == self._head and etag in (None, kept) else None
+        return self._read() if self._entry and etag in (None, self._entry.etag) else None
 
     def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
         """Yield the same photos and cache them at the end, if the ETag identifies the version."""
         if not is_strong(etag):
             yield from photos
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path) as file:
-            file.write(json.dumps([*self._head, etag]) + "\n")
+        self._file.begin(CacheEntry(self._key, etag))
+        with self._file.part.open("w", encoding="utf-8") as file:
             for label, one in photos:
-                texts = one.image_id, one.url, one.license, one.author, one.landing_url, one.title
-                file.write(json.dumps([label, *texts]) + "\n")
+                file.write(json.dumps([label, asdict(one)]) + "\n")
                 yield label, one
-            file.write(_END)
+        self._file.complete()
 
     def _read(self) -> Iterator[Photo]:
-        with self._path.open(encoding="utf-8") as file:
-            next(file)
-            try:
-                while (line := next(file, "")) != _END:
-                    label, image_id, url, license, author, landing, title = json.loads(line)
-                    yield label, Candidate(image_id, url, license, author, landing, title=title)
-            except (ValueError, TypeError):
-                raise DataError(f"{self._path} is damaged; remove it and run this again") from None
+        with self._file.body.open(encoding="utf-8") as file:
+            for line in file:
+                label, one = json.loads(line)
+                yield label, Candidate(**one)
 
 
 def is_strong(etag: str) -> bool:
