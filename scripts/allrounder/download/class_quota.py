@@ -309,6 +309,9 @@ class ClassResult:
 
     key: str
     counts: Counter[Status]
+    codes: Counter[int]  # HTTP codes of failures
+    transient: int = 0  # failures that a later try may not have
+    first_requests: int = 0  # URLs requested that no version before has a result of
     unasked: tuple[str, ...] = ()  # offline: URLs that would have to be requested
 
     @property
@@ -337,6 +340,8 @@ class ClassRun:
         self.key = key
         self.quota = ClassQuota(read_csv(urls / f"{key}.csv", Candidate), quota, window, doubtful)
         self.counts: Counter[Status] = Counter()
+        self.codes: Counter[int] = Counter()
+        self.transient = self.first_requests = 0
         self.finished = False
         self.unasked: list[str] = []
         self._archives_left = _archives(urls / f"{key}.csv") if is_subtree(key) else 0
@@ -385,14 +390,18 @@ class ClassRun:
             self.counts[Status.CONNECTION_ERROR] -= len(self.unasked)  # these have no result
             part_of(self._tar_path).unlink()
             part_of(self._table_path).unlink()
-            return ClassResult(self.key, self.counts, tuple(self.unasked))
+            return self._class_result()
         for candidate in self.quota.unused():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
         part_of(self._tar_path).replace(self._tar_path)
         part_of(self._table_path).replace(self._table_path)
         self.finished = True
-        return ClassResult(self.key, self.counts)
+        return self._class_result()
+
+    def _class_result(self) -> ClassResult:
+        numbers = self.transient, self.first_requests
+        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unasked))
 
     def close(self) -> None:
         """Close the two files."""
@@ -406,6 +415,9 @@ class ClassRun:
             image_id = self._ids.make(image_id, candidate.url)
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
         self.counts[result.status] += 1
+        self.transient += result.transient
+        if result.http_status:
+            self.codes[result.http_status] += 1
         self._rows.write(
             RawRow(
                 image_id,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.interrupts import Interrupts
+from allrounder.core.progress import progress
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
@@ -122,13 +123,11 @@ def fit_open_files(network: Network) -> tuple[Network, int]:
 
 def _progress_bar(params: Params) -> "tqdm[Any]":
     wanted = params.quota * len(params.classes)
-    return tqdm(total=wanted, unit=" photos", disable=None, dynamic_ncols=True)
+    return progress(total=wanted, unit=" photos")
 
 
 def _show(bar: "tqdm[Any]", processes: Sequence[Counts]) -> None:
     """Update the bar: photos taken, MB/s and the share of tried URLs that gave no photo."""
-    if bar.disable:
-        return
     taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
     seconds = bar.format_dict["elapsed"] or 1
     failed = 1 - taken / tried if tried else 0
