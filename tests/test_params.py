@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from allrounder.core.errors import UsageError
 from allrounder.history.local_files import changed_files, local_states, remember_states
+from allrounder.history.lock import pinned_params
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import CsvSource, Source
@@ -232,6 +233,35 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     assert "order of the classes differs from dvc.lock" in clone.script("check_params")
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
     assert clone.script("check_params") == ""  # DVC notices that
+
+
+@pytest.mark.parametrize(
+    "lock",
+    ["- a", "stages: [a]", "stages: {split: [a]}", "stages: {split: {params: [a]}}", "a: \t1", "1"],
+)
+def test_a_lock_that_dvc_did_not_write_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(lock)
+    with pytest.raises(UsageError, match=r"dvc\.lock: not .*; git checkout dvc\.lock"):
+        pinned_params("split")
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(DEFAULT.replace("per_class: 20", "per_class: 024"), encoding="utf-8")
+    assert load_params(file).per_class == 24  # 20 in YAML 1.1
+    for old, new, words in (
+        ("seed: null", "seed: 1:30", r"seed: must be .*integer.*'1:30'"),  # 90 in YAML 1.1
+        ("per_class: 20", "per_class:\t20", r"line 20: not valid YAML: .*not tabs"),
+        ("per_class: 20", "per_class: 20\t# photos", r"line 20: not valid YAML: .*not tabs"),
+        ("honour_opt_out: true", "honour_opt_out: yes", r"must be true or false.*'yes'"),
+    ):
+        assert old in DEFAULT
+        file.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(UsageError, match=words):
+            load_params(file)
 
 
 def test_a_local_file_that_changes_while_it_is_read_has_changed(
