@@ -22,10 +22,8 @@ def main() -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     parser.add_argument("--markdown", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
-    if args.schema:
-        sys.stdout.write(json_schema())
-    elif args.markdown:
-        sys.stdout.write(markdown())
+    if args.schema or args.markdown:  # they are files, whatever the console's encoding
+        sys.stdout.buffer.write((json_schema() if args.schema else markdown()).encode())
     else:
         params = load_params(args.file)
         _check_locations(args.file, params)

@@ -1,8 +1,11 @@
 """Bad params: one line with file, line, key and what to do; exit 2; nothing built."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -268,6 +271,33 @@ def test_shipped_params_are_valid_also_by_the_schema(file: str) -> None:
     load_params(path)
     published = json.loads((ROOT / "params.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), published)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("check_params --markdown", 0),
+        ("check_params --schema", 0),
+        ("check_params 中文.yaml", 2),
+        ("classes search Pelé", 0),
+        ("classes add 犬", 2),
+        ("classes tree dog --json", 0),
+        ("diff 犬", 2),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_cannot_show_all_letters(
+    clone: Project, encoding: str, command: str, code: int
+) -> None:
+    script, *arguments = command.split()
+    line = [sys.executable, f"scripts/{script}.py", *arguments]
+    said = subprocess.run(
+        line, cwd=clone.folder, env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (said.returncode, b"Traceback" in said.stderr) == (code, False), said.stderr
+    if command == "check_params --markdown":
+        assert said.stdout == (ROOT / "docs/params.md").read_bytes()
 
 
 def test_the_published_schema_is_the_models() -> None:
