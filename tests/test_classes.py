@@ -113,6 +113,12 @@ def test_any_text_may_be_asked(text: str) -> None:
         assert find_synset(match.synset.wnid) == match.synset
 
 
+def test_a_synset_without_an_ilsvrc_index_is_not_called_none() -> None:
+    assert not any(match.rank is Rank.EXACT for match in search("None"))
+    with pytest.raises(UsageError, match="no synset 'None'"):
+        resolve("None")
+
+
 def test_a_text_that_no_name_is_like_is_not_compared_with_all_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

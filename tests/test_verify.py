@@ -184,6 +184,23 @@ def test_a_list_of_the_remote_that_is_not_the_version_s_is_blamed_on_the_remote(
     assert "is not the one that revision HEAD names" in said
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+
+def test_a_pointer_or_page_in_place_of_a_file_is_named(pulled: Project) -> None:
+    remote = stored(pulled, PHOTO)
+    remote.unlink()
+    remote.write_bytes(LFS)
+    for name, body in ((PHOTO, LFS), ("data/raw/n02109961.tar", b"<!doctype html>")):
+        (pulled.folder / name).unlink()
+        (pulled.folder / name).write_bytes(body)
+    (one,) = verify(pulled, "--remote", expect=1)["problems"]
+    assert one["detail"].startswith("damaged on the remote: a Git LFS pointer")
+    found = {one["path"]: one["detail"] for one in verify(pulled, expect=1)["problems"]}
+    assert "(it is a Git LFS pointer; git lfs pull" in found[PHOTO]
+    assert "(it is a web page (HTML)" in found["data/raw/n02109961.tar"]
+
+
 def test_an_empty_folder_is_extra(pulled: Project) -> None:
     (pulled.folder / "data/dataset/train/new class/inner").mkdir(parents=True)
     (pulled.folder / "data/raw/photos").mkdir()

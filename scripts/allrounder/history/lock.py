@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
@@ -49,30 +50,40 @@ def only_the_order_changed(classes: Iterable[str]) -> bool:
 
 
 def _locked_params(stage: str) -> dict[str, Any]:
-    return dict((_locked(stage).get("params") or {}).get("params.yaml") or {})
+    return dict(_locked(stage).params.get("params.yaml") or {})
 
 
-def _locked(stage: str) -> dict[str, Any]:
+class _Stage(BaseModel):
+    params: dict[str, dict[str, Any]] = {}
+    outs: list[dict[str, Any]] = []
+
+
+class _Lock(BaseModel):
+    stages: dict[str, _Stage] = {}
+
+
+def _locked(stage: str) -> _Stage:
     if not LOCK.exists():
-        return {}
+        return _Stage()
     try:
         stages = _stages(LOCK.read_bytes())
-    except (YAMLError, ValueError) as error:
+    except ValidationError:
+        raise UsageError(f"{LOCK}: not as DVC writes it; git checkout {LOCK}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
         words = str(error).splitlines()[0]
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
-    return stages.get(stage) or {}
+    return stages.get(stage, _Stage())
 
 
 @lru_cache(1)
-def _stages(lock: bytes) -> dict[str, Any]:
+def _stages(lock: bytes) -> dict[str, _Stage]:
     """The stages of a lock file. Cached, since every class asks for them."""
-    text = lock.decode("utf-8")
-    return dict((read_yaml(text) or {}).get("stages") or {})
+    return _Lock.model_validate(read_yaml(lock.decode("utf-8")) or {}).stages
 
 
 def locked_output(stage: str) -> str:
     """The hash in dvc.lock of a stage's output, or ''."""
-    return str((_locked(stage).get("outs") or [{}])[0].get("md5") or "")
+    return str(next(iter(_locked(stage).outs), {}).get("md5") or "")
 
 
 def output_is_cached(stage: str) -> bool:

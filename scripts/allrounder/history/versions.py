@@ -149,16 +149,15 @@ class VersionFiles:
         self._where = "dvc.lock" if rev is None else f"revision {rev}"
         try:
             lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
-            stages = read_yaml(lock.decode("utf-8"))["stages"]
+            stages = read_yaml(lock.decode("utf-8"))["stages"].values()
+            pinned = {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
         except FileNotFoundError:
-            stages = {}
-        except (YAMLError, ValueError, LookupError, TypeError):
-            raise UsageError(f"{self._where}: {LOCK} is damaged; git checkout {LOCK}") from None
+            pinned = {}
+        except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
+            raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
         remotes = {out.path: out.remote for out in _outputs(repo)}
         self._outs = {
-            out["path"]: Output(out["path"], out["md5"], 0, True, remotes.get(out["path"]))
-            for stage in stages.values()
-            for out in stage.get("outs", ())
+            path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
         }
 
     def read(self, path: str) -> bytes:

@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from allrounder.core.errors import UsageError
+from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
@@ -39,6 +40,8 @@ def load_params(path: Path = PARAMS) -> Params:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
     try:
+        if what := disguise(text[:512].encode()):
+            raise UsageError(f"{path}: is {what}")
         values = read_yaml(text)
     except (YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}{_syntax_fault(text, error)}") from None
@@ -108,14 +111,18 @@ _WITHOUT_VALUE = (
     "missing", "value_error", "extra_forbidden", "union_tag_invalid", "union_tag_not_found",
 )  # fmt: skip
 """Errors whose message needs no value, or already names it."""
-_NO_MAPPING = "must be keys with values, `key: value`"
+_NO_MAPPING = "must be keys with values, `key: value`.{hint}"
 _MESSAGES = {
     "missing": "missing; add it (see presets/imagenet.yaml)",
     "union_tag_not_found": "has no kind; write e.g. {{kind: folder, location: path}}. {kinds}",
     "dict_type": _NO_MAPPING,
     "model_type": _NO_MAPPING,
     "model_attributes_type": _NO_MAPPING,
-    "list_type": "must be a list, e.g. [one, another]",
+    "list_type": "must be a list, e.g. {example}",
+    "int_type": "must be an integer{hint}",
+    "float_type": "must be a number{hint}",
+    "bool_type": "must be true or false{hint}",
+    "string_type": "must be a text{hint}",
     "too_short": "must have at least {min_length}",
     "too_long": "must have at most {max_length}",
     "extra_forbidden": "unknown key.{hint} Remove it or correct its name",
@@ -124,18 +131,47 @@ _MESSAGES = {
 """What is wrong and what to do, by pydantic's type of error."""
 
 
+_EXAMPLES = {
+    "ratio": "[0.8, 0.2]",
+    "sources": "[{kind: folder, location: photos}]",
+    "licenses": "[cc-by-2.0, cc0-1.0]",
+    "parts": "[validation, test]",
+    "allow_private": "[localhost]",
+}
+
+
+def _hint(kind: str, loc: Sequence[str | int], value: Any) -> str:
+    """What to write in place of a value of the wrong type, if that can be guessed."""
+    text = str(value).strip().lower()
+    if kind == "dict_type" and loc[-1] == "classes":
+        return " One class a line: `n02109961: dog`, or `n02109961: null` without a VOC label"
+    if kind == "string_type":
+        return ", or null for no VOC label" if loc[0] == "classes" else "; put it into quotes"
+    if kind == "bool_type" and (found := re.fullmatch("(yes|on|true|1)|no|off|false|0", text)):
+        return f"; write {'true' if found[1] else 'false'}"
+    if text in ("none", "null", "~", "no", "nil"):
+        return "; write null"
+    number = re.sub(r"(?<=\d)[,_' ](?=\d{3}\b)", "", text)  # 20,000
+    if kind in ("int_type", "float_type") and re.fullmatch(r"-?\d+(\.\d+)?", number):
+        whole = number.removesuffix(".0")
+        return f"; write {whole}{' without quotes' if isinstance(value, str) else ''}"
+    return ""
+
+
 def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
-        hint = ""
+        hint = _hint(kind, loc, fault["input"])
         if kind == "extra_forbidden":
             hint = did_you_mean(str(loc[-1]), _keys(loc))
         elif kind == "union_tag_invalid":
             hint = did_you_mean(str(context["tag"]), KINDS)
-        return message.format(**context, hint=hint, kinds=f"There are {', '.join(KINDS)}")
+        example = _EXAMPLES.get(loc[-1], "[one, another]")
+        kinds = f"There are {', '.join(KINDS)}"
+        return message.format(**context, hint=hint, kinds=kinds, example=example)
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be", "must be", 1)
 
@@ -159,7 +195,7 @@ def _given(fault: Any) -> str:
 
 def _line(node: Node, loc: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `loc` that is written in the file."""
-    line = node.start_mark.line + 1
+    line: int = node.start_mark.line + 1
     for part in loc:
         if isinstance(node, MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(part)), None)

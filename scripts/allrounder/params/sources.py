@@ -119,7 +119,9 @@ def check_shards(text: str) -> str:
 
 WNID, SHA256, MID = r"^n[0-9]{8}$", r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
+CONTACT = r"^[ -~]*$"
 PATTERNS = {
+    CONTACT: "must be plain ASCII, a URL or mail address",
     WNID: "is no wnid; write e.g. n02109961",
     SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
     MID: "must be an Open Images class, e.g. mid:/m/0bt9lr",

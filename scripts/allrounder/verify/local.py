@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import FileHashes, hash_files
+from allrounder.core.files import FileHashes, file_disguise, hash_files
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history.versions import (
@@ -105,7 +105,10 @@ def _file_by_file(listed: Mapping[str, str], found: Found) -> Iterator[Problem]:
         elif found[path].error:
             yield Problem(Kind.UNREADABLE, path, found[path].error)
         elif found[path].md5 != listed[path]:
-            yield Problem(Kind.BAD, path, "its bytes do not match dvc.lock")
+            what = file_disguise(Path(path))
+            what = "" if what == "a tar" and path.endswith(".tar") else what
+            words = f" (it is {what})" if what else ""
+            yield Problem(Kind.BAD, path, f"its bytes do not match dvc.lock{words}")
 
 
 def _against_manifest(

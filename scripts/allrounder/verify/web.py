@@ -183,7 +183,10 @@ def check(
         if not is_url(tar.url):
             answers += tar.read_local()
             show(len(tar.answers))
-    jobs = [*forms[Form.PAGE], *(tar for tar in tars if is_url(tar.url))]
+    jobs: list[TakenPhoto | TarCheck] = [
+        *forms[Form.PAGE],
+        *(tar for tar in tars if is_url(tar.url)),
+    ]
     try:
         answers += _request(fetcher, jobs, validators, download.honour_opt_out, show)
     finally:
