@@ -14,8 +14,6 @@ import yaml
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
-from allrounder.core.rows import Candidate
-from allrounder.core.tables import read_csv
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import with_defaults
@@ -73,8 +71,8 @@ def locked_output(stage: str) -> str:
     return str((_locked(stage).get("outs") or [{}])[0].get("md5") or "")
 
 
-def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
-    """The candidates of the classes whose list is pinned, by class key.
+def pinned_lists(params: Params) -> dict[str, Path]:
+    """A copy of the list of each class whose list is pinned, by class key.
 
     None if the sources have changed, or are all on this machine: reading them again is cheap.
     """
@@ -86,9 +84,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     return {
-        key: list(read_csv(pinned_file(f"data/urls/{key}.csv", folder), Candidate))
-        for key in params.classes
-        if key in built
+        key: pinned_file(f"data/urls/{key}.csv", folder) for key in params.classes if key in built
     }
 
 
