@@ -108,7 +108,10 @@ def listed(
     source = OpenImagesSource(
         kind="open-images", location=bucket.base, photos=f"{bucket.base}/photos", **more
     )
-    return listing.list_classes([source], wnids, ListClient(NETWORK))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+    }
 
 
 def ids(candidates: list[Candidate]) -> list[str]:

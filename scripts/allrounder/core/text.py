@@ -10,6 +10,14 @@ MAX_TEXT = 1_000
 """Characters of a licence, an author and the like; longer texts are cut."""
 
 
+def decode_text(raw: bytes) -> str:
+    """Decode a text of unknown encoding: UTF-8, else Windows-1252, which contains Latin-1."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
 def printable(text: str, substitute: str = "?") -> str:
     """Replace characters that are not printable, such as terminal control characters."""
     return "".join(character if character.isprintable() else substitute for character in text)

@@ -252,6 +252,7 @@ def is_public_address(address: str) -> bool:
 
 
 _NUMBER = r"(0|[1-9][0-9]{0,18})"
+_MAX_FILE = 2**63 - 1  # bytes, for every system
 _FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.DOTALL)
 
 
@@ -280,7 +281,7 @@ def parse_slice(url: str) -> Slice | None:
     if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
         return None
     offset, last = int(found[3]), int(found[4])
-    if not offset or last < offset - 1:
+    if not offset or last < offset - 1 or last > _MAX_FILE:
         return None
     return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
 

@@ -16,8 +16,6 @@ from ruamel.yaml.error import YAMLError
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
-from allrounder.core.rows import Candidate
-from allrounder.core.tables import read_csv
 from allrounder.history.versions import check_list
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
@@ -88,7 +86,7 @@ def locked_output(stage: str) -> str:
 
 def output_is_cached(stage: str) -> bool:
     """Whether DVC's cache has all that dvc.lock records for a stage's outputs."""
-    outs = _locked(stage).get("outs") or []
+    outs = _locked(stage).outs
     return bool(outs) and all(_is_cached(out["path"], out.get("md5") or "") for out in outs)
 
 
@@ -106,8 +104,8 @@ def _is_cached(path: str, md5: str) -> bool:
         return all(cache.exists(entry["md5"]) for entry in entries)
 
 
-def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
-    """The candidates of the classes whose list is pinned, by class key.
+def pinned_lists(params: Params) -> dict[str, Path]:
+    """A copy of the list of each class whose list is pinned, by class key.
 
     None if the sources have changed, or are all on this machine: reading them again is cheap.
     """
@@ -119,9 +117,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     return {
-        key: list(read_csv(pinned_file(f"data/urls/{key}.csv", folder), Candidate))
-        for key in params.classes
-        if key in built
+        key: pinned_file(f"data/urls/{key}.csv", folder) for key in params.classes if key in built
     }
 
 

@@ -141,6 +141,9 @@ Sha256 = Annotated[
     Field(pattern=SHA256, description="SHA-256 of the list; a file with another one is refused"),
 ]
 Wnid = Annotated[str, Field(pattern=WNID), AfterValidator(check_wnid)]
+Archives = Annotated[
+    bool, Field(description="whether URLs that end in .tar are archives of photos; else unused")
+]
 Labels = dict[Wnid, str]
 _LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
@@ -181,6 +184,11 @@ class BaseSource(Section):
         return self.local_roots()
 
     @property
+    def reads_archives(self) -> bool:
+        """Whether a URL that ends in .tar is an archive of photos, and no photo."""
+        return bool(getattr(self, "archives", False))
+
+    @property
     def row_pages(self) -> "HuggingfaceSource | None":
         """The source whose rows are photos behind a page each, or None: URLs lead to photos."""
         return None
@@ -213,6 +221,7 @@ class UrlListSource(BaseSource):
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
+    archives: Archives = False
 
 
 class SynsetTarSource(BaseSource):
@@ -220,6 +229,11 @@ class SynsetTarSource(BaseSource):
 
     kind: Literal["synset-tar"]
     location: Annotated[str, AfterValidator(check_tar_location)]
+
+    @property
+    def reads_archives(self) -> bool:
+        """Each location is an archive."""
+        return True
 
     def archive(self, wnid: str) -> str:
         """The path or URL of a synset's tar."""
@@ -313,6 +327,11 @@ class CsvSource(BaseSource):
     title: Name | None = Field(None, description="column; null: `title`, if it is there")
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
+    archives: Archives = False
+    quotes: bool | None = Field(
+        None,
+        description="whether cells may be quoted; null: in csv, in tsv if its first line is",
+    )
 
     @property
     def module(self) -> str:

@@ -16,8 +16,9 @@ from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
-from allrounder.core.text import one_line
+from allrounder.core.text import decode_text, one_line
 from allrounder.core.urls import Slice, is_url
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import WebdatasetSource
 from allrounder.web.cache import CACHE, CachedFile, CacheEntry
 from allrounder.web.lists import ListClient
@@ -87,7 +88,7 @@ class Sample:
 
 
 def candidates(
-    source: WebdatasetSource, wnids: Sequence[str], web: ListClient
+    source: WebdatasetSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
@@ -102,22 +103,25 @@ def candidates(
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, f"{what}: {shard}")
+            yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
 
 
 def _listed(
-    photos: Iterable[Photo], label_key: str, meant: dict[str, str], what: str
+    photos: Iterable[Photo], label_key: str, meant: dict[str, str], shard: str, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
         number, labelled = number + 1, labelled + (label is not None)
-        if label is not None and (wnid := meant.get(normalized_label(label))):
+        tally.read += 1
+        if label is None:
+            tally.pass_over("no label", candidate.url)
+        elif wnid := meant.get(normalized_label(label)):
             yield wnid, candidate
     if not labelled:
         raise DataError(
-            f"{what}: {number} photos, none with a label (<key>.cls, "
+            f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "
             f"or {label_key!r} in <key>.json: see label_key)"
         )
 
@@ -152,6 +156,8 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
     lower case; files without a dot and `__meta__` are ignored. Source: `base_plus_ext` and
     `group_by_keys` of https://github.com/webdataset/webdataset, src/webdataset/tariterators.py;
     https://huggingface.co/docs/hub/datasets-webdataset
+    Many shards have keys with dots nevertheless: there the extension starts at the last dot, unless
+    the sample before has the key up to the first one (`1.seg.png` after `1.jpg`).
     """
     sample = None
     for entry in tar_entries(read, 0, size):
@@ -160,6 +166,9 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
         if not stem or not dot or _META.match(entry.name):
             continue
         key, extension = folder + slash + stem, extension.lower()
+        if "." in extension and not (sample and sample.key == key):
+            longer, _, extension = extension.rpartition(".")
+            key = entry.name[: len(key) + 1 + len(longer)]
         if sample is None or sample.key != key:
             if sample:
                 yield sample
@@ -187,7 +196,7 @@ def _candidate(shard: str, key: str, image: TarEntry, about: dict[str, Any]) -> 
 def _about(body: bytes) -> dict[str, Any]:
     """The content of a .json; {} when it is no JSON object."""
     try:
-        found = json.loads(body)
+        found = json.loads(decode_text(body))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -196,7 +205,7 @@ def _about(body: bytes) -> dict[str, Any]:
 def _label(cls: bytes | None, given: object) -> str | None:
     """A sample's label: the .cls, or the text or number that the .json gives, or None."""
     if cls is not None:
-        return cls.decode("utf-8", "replace").strip()
+        return decode_text(cls).strip()
     if isinstance(given, str) or type(given) is int:
         return str(given)
     return None
