@@ -171,8 +171,12 @@ def _kept(items: Sequence[Item]) -> list[int]:
 
 
 def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
-    """The near-duplicate pairs among some items, as positions in `indices`."""
-    return list(near_pairs([items[index].fingerprint for index in indices], radius, SAME))
+    """The pairs of copies among some items, as positions in `indices`.
+
+    Flat pictures are not like each other, but may be the same bytes after conversion.
+    """
+    near = near_pairs([items[index].fingerprint for index in indices], radius, SAME)
+    return [*near, *same_text([items[index].sha256 for index in indices])]
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
