@@ -17,7 +17,7 @@ from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
-from allrounder.params.sources import KINDS, PATTERNS
+from allrounder.params.sources import KINDS, PATTERNS, WNID
 
 WATCHED = ("download", "clean", "split")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
@@ -161,6 +161,8 @@ def _hint(kind: str, loc: Sequence[str | int], value: Any) -> str:
 def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
+    if kind == "string_type" and loc[-1] == "[key]":
+        return PATTERNS[WNID]
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
