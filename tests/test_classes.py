@@ -227,7 +227,7 @@ def test_columns_are_aligned_and_only_elastic_ones_cut() -> None:
         "    1  a name that…  yes",
         "   22  short",
     ]
-    wide = table(titles, rows, Screen(0, 4, colour=False), last="end")
+    wide = table(titles, rows, Screen(0, 1, colour=False), last="end")
     assert wide[1:] == ["    1  a name that is long  yes", "… 1 more; --all shows them  end"]
 
 

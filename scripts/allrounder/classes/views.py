@@ -106,16 +106,11 @@ _ELASTIC = {"synset", "names", "a kind of", "which"}
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """The size and colours of the screen. A width or height of 0 means no limit."""
+    """A screen. A width or a number of rows of 0 means no limit."""
 
     width: int
-    height: int
+    rows: int  # that fit beside the header, a last line and the prompt
     colour: bool
-
-    @property
-    def rows(self) -> int:
-        """Table rows that fit beside the header, a last line and the prompt; 0 means no limit."""
-        return max(1, self.height - 3) if self.height else 0
 
 
 def screen(out: TextIO | None, everything: bool) -> Screen:
@@ -124,7 +119,7 @@ def screen(out: TextIO | None, everything: bool) -> Screen:
     terminal = out is not None and out.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = 0 if everything and not terminal else size.columns
-    return Screen(width, 0 if everything else size.lines, colour)
+    return Screen(width, 0 if everything else max(1, size.lines - 3), colour)
 
 
 def table(

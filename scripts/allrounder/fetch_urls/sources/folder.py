@@ -26,7 +26,7 @@ def candidates(
         raise DataError(f"{source.name}: no such folder; correct its location")
     for wnid in wnids:
         if Path(source.location, wnid).is_dir():
-            for candidate in files(f"{source.location}/{wnid}", "folder"):
+            for candidate in files(f"{source.location.rstrip('/')}/{wnid}", "folder"):
                 yield wnid, candidate
 
 
