@@ -27,7 +27,7 @@ def candidates(
         raise DataError(f"{source.name}: no such folder; correct its location")
     for wnid in wnids:
         if Path(source.location, wnid).is_dir():
-            for candidate in files(f"{source.location}/{wnid}", tally):
+            for candidate in files(f"{source.location.rstrip('/')}/{wnid}", tally):
                 yield wnid, candidate
 
 
