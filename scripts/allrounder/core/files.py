@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -73,6 +74,29 @@ def remove_other_classes(folder: Path, keys: Collection[str]) -> None:
     for path in folder.iterdir():
         if path.name.partition(".")[0] not in keys or path.suffix == ".part":
             path.unlink()
+
+
+def disguise(head: bytes) -> str:
+    """What the first bytes of a photo, list or object are instead; '' if nothing is known of them.
+
+    `head` should have at least 262 bytes, as far as the file has.
+    """
+    if head.startswith(b"version https://git-lfs.github.com/"):
+        return "a Git LFS pointer; git lfs pull fetches the file"
+    if re.match(rb"\s*<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE):
+        return "a web page (HTML), not the file"
+    return "a tar" if head[257:262] == b"ustar" else ""
+
+
+def file_disguise(path: Path) -> str:
+    """The same for a file. Only regular files are opened."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return disguise(file.read(512))
+    except OSError:
+        return ""
 
 
 Item = TypeVar("Item")
