@@ -54,11 +54,11 @@ def to(server: Server, url: str) -> str:
     return server.url(f"to/1.jpg?url={quote(url, safe='')}")
 
 
-ANSWERS = [
+ANSWERS: list[tuple[str, Status, str, int | None]] = [
     # behaviour, status, detail, requests
     ("status/404", HTTP, "404", 1),
     ("status/410", HTTP, "410", 1),
-    ("status/403", HTTP, "403", 1),
+    ("status/403", HTTP, "403", None),  # asked again if the host has served a photo before
     ("status/401", Status.NO_ACCESS, "401", 1),
     ("status/451", HTTP, "451", 1),
     ("status/204", HTTP, "204", 1),

@@ -1,10 +1,8 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import metadata
 from math import ceil
@@ -23,6 +21,7 @@ from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
+from allrounder.core.workers import worker_pool
 from allrounder.params.schema import MAX_RESERVE, Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
@@ -67,7 +66,7 @@ def clean(
     keys = list(params.classes)
     accepted = licences.accepted(params.clean.licenses)
     candidates = _candidates(params, accepted, urls, raw)
-    with ProcessPoolExecutor(min(len(keys), os.cpu_count() or 1)) as pool:
+    with worker_pool(len(keys)) as pool:
         jobs = [(key, raw, work, params.clean) for key in keys]
         decoded = tqdm(
             pool.map(_decode_class, jobs), total=len(keys), unit=" classes", disable=None

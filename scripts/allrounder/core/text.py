@@ -1,6 +1,5 @@
 """Text for people: printable lines, aligned tables, printing, hints for misspellings."""
 
-import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,9 +38,7 @@ def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on stdout, also on a terminal that cannot show all letters."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    """Print lines on stdout."""
     for line in lines:
         print(line)
     sys.stdout.flush()

@@ -22,9 +22,9 @@ WRONG_RANGE = "another range than requested"
 _ERRORS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
     pycurl.E_URL_MALFORMAT: (Status.BAD_URL, "malformed", False),
-    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", False),
-    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", False),
-    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", False),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", True),
+    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", True),
+    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", True),
     8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
     pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
     pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),

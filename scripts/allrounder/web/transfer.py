@@ -4,6 +4,7 @@ One request is one hop. Every option of libcurl that the network policy decides 
 that libcurl reads nothing from the environment. fetcher.py decides on redirects and retries.
 """
 
+import math
 import os
 import socket
 import time
@@ -61,12 +62,13 @@ class Request:
     size: int = 0
     headers: tuple[str, ...] = ()
     decode: bool = True  # undo the body's Content-Encoding
+    patience: float = 0.0  # seconds for the answer to begin; 0: as the params say
     named: bool = False  # the params name its host, which may then be at a private address
 
     def kind(self, proxy: str) -> tuple[object, ...]:
         """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
-        whole = self.sink is None
-        return whole, self.max_bytes, self.offset, self.size, self.headers, self.decode, proxy
+        part = self.offset, self.size, self.headers, self.decode, self.patience
+        return self.sink is None, self.max_bytes, *part, proxy
 
 
 _BUFFER = 256 * 2**10
@@ -88,7 +90,7 @@ class _Handle:
         self.reply = Reply()
         self.token: Any = None
         self._set_up_for: tuple[object, ...] = ()
-        self._policy, self._proxy, network = policy, "", policy.network
+        self._policy, self._proxy = policy, ""
         self.curl = curl = pycurl.Curl()
         ca_file, is_folder = os.fsencode(policy.ca_file), Path(policy.ca_file).is_dir()
         if is_folder:  # or libcurl's own file would hold as well
@@ -99,9 +101,7 @@ class _Handle:
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.BUFFERSIZE, buffer),
-            (pycurl.CONNECTTIMEOUT_MS, int(1000 * network.connect_timeout)),
             (pycurl.LOW_SPEED_LIMIT, LOW_SPEED),
-            (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, policy.user_agent),
             (pycurl.CAPATH if is_folder else pycurl.CAINFO, ca_file),
             (pycurl.PROXY_CAPATH if is_folder else pycurl.PROXY_CAINFO, ca_file),
@@ -124,7 +124,12 @@ class _Handle:
 
     def _set_up(self, request: Request) -> None:
         whole, plain = request.sink is None, request.sink is None and not request.size
-        timeout = int(1000 * self._policy.network.total_timeout)
+        network = self._policy.network
+        timeout = int(1000 * network.total_timeout)
+        patience = request.patience or math.inf
+        connecting = min(network.connect_timeout, patience)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * connecting))
+        self.curl.setopt(pycurl.LOW_SPEED_TIME, int(min(network.low_speed_time, patience)))
         self.curl.setopt(pycurl.PROXY, self._proxy)  # "": none
         self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, timeout if whole else 0)
