@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test classes lock store
+.PHONY: repro test classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -28,6 +28,10 @@ store: $(VENV)/ready
 	dvc push
 	git rm -r -q --cached --ignore-unmatch store
 	git add -f store
+
+# Lists that the web can give again. The next fetch_urls fetches what it needs.
+clean-cache:
+	rm -rf .allrounder/cache
 
 # Write the pins anew from pyproject.toml, for all platforms.
 lock: $(VENV)/ready-dev

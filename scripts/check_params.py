@@ -4,12 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import run
+from allrounder.core.errors import UsageError, run
+from allrounder.core.files import file_disguise
 from allrounder.core.paths import PARAMS
 from allrounder.history.local_files import changed_files
-from allrounder.history.lock import only_the_order_changed, relist_command
+from allrounder.history.lock import only_the_order_changed, pinned_params, relist_command
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.reference import markdown
+from allrounder.params.schema import Params
+from allrounder.params.sources import BaseSource, with_defaults
 
 
 def main() -> None:
@@ -19,12 +22,11 @@ def main() -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     parser.add_argument("--markdown", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
-    if args.schema:
-        sys.stdout.write(json_schema())
-    elif args.markdown:
-        sys.stdout.write(markdown())
+    if args.schema or args.markdown:  # they are files, whatever the console's encoding
+        sys.stdout.buffer.write((json_schema() if args.schema else markdown()).encode())
     else:
         params = load_params(args.file)
+        _check_locations(args.file, params)
         if only_the_order_changed(params.classes):
             print(
                 f"warning: {args.file}: the order of the classes differs from dvc.lock, so their "
@@ -38,6 +40,34 @@ def main() -> None:
                 f"that: run {relist_command(params)}",
                 file=sys.stderr,
             )
+
+
+def _check_locations(path: Path, params: Params) -> None:
+    """Report missing local files. An error, unless dvc.lock was built from the same lists."""
+    faults = [
+        f"sources.{number}.location: {root}: {words}"
+        for number, source in enumerate(params.sources)
+        for root in source.local_roots()
+        if (words := _fault(source, Path(root)))
+    ]
+    if not faults:
+        return
+    words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
+    pinned = pinned_params("fetch_urls")
+    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
+    asked = [source.model_dump() for source in params.sources]
+    if (listed, pinned.get("classes")) != (asked, params.classes):
+        raise UsageError(f"{words}; correct it before dvc repro removes outputs")
+    print(f"warning: {words}; a class that is built anew will need it", file=sys.stderr)
+
+
+def _fault(source: BaseSource, root: Path) -> str:
+    if not root.exists():
+        return "no such file or folder"
+    if source.kind == "folder" and not root.is_dir():
+        return f"is no folder{(what := file_disguise(root)) and f' but {what}'}"
+    what = file_disguise(root)
+    return f"is {what}" if what and (what != "a tar" or source.kind in ("csv", "url-list")) else ""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from allrounder.core.errors import run
 from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
 from allrounder.core.paths import CLEAN, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
-from allrounder.history.lock import locked_output
+from allrounder.history.lock import locked_output, output_is_cached
 from allrounder.params.loading import load_params
 
 
@@ -23,7 +23,8 @@ def main() -> None:
     for warning in check_decoders():
         print(warning, file=sys.stderr)
     CLEAN.mkdir(parents=True, exist_ok=True)
-    discard_committed(WORK / "download", locked_output("download"))
+    pinned = locked_output("download")
+    discard_committed(WORK / "download", pinned, lambda: output_is_cached("download"))
     with stage_lock("clean") as folder:
         work = folder / "work"
         work.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ by their bytes. Manifests come from DVC's cache or remote, and nothing is checke
 
 import argparse
 import sys
+from typing import Any
 
 from allrounder.core import paths
 from allrounder.core.errors import run
@@ -41,8 +42,8 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
-    with repository():
-        before, after = (_photos(rev) for rev in (args.v1, args.v2))
+    with repository() as repo:
+        before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
     comparison = Comparison(
         (args.v1, args.v2 or WORK_TREE), before, after, differences(before, after)
     )
@@ -52,8 +53,8 @@ def main() -> None:
         print_lines(comparison_lines(comparison, None if args.all else MOST))
 
 
-def _photos(rev: str | None) -> list[Photo]:
-    manifest = VersionFiles(rev).read(MANIFEST)
+def _photos(repo: Any, rev: str | None) -> list[Photo]:
+    manifest = VersionFiles(repo, rev).read(MANIFEST)
     return parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
 
 

@@ -4,13 +4,14 @@ Classes that dvc.lock pins with the same sources keep their list; see docs/repro
 """
 
 import sys
+from pathlib import Path
 
 from allrounder.core.errors import run
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
 from allrounder.history.local_files import local_states, remember_states
-from allrounder.history.lock import pinned_candidates
+from allrounder.history.lock import pinned_lists
 from allrounder.params.loading import load_params
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import parse_stage_args
@@ -21,13 +22,14 @@ def main() -> None:
     parse_stage_args(__doc__)
     params = load_params()
     with stage_lock("fetch_urls"):  # this protects the cache too
-        pinned = pinned_candidates(params)
+        pinned = pinned_lists(params)
         new = [key for key in params.classes if key not in pinned]
-        classes, files = dict(pinned), local_states(params.sources, params.classes)
+        lists: dict[str, listing.Listed | Path] = {**pinned}
+        files = local_states(params.sources, params.classes)
         if new:
             web = ListClient(params.network, params.sources)
-            classes |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
-        listing.write_classes(URLS, {key: classes[key] for key in params.classes})
+            lists |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
+        listing.write_classes(URLS, {key: lists[key] for key in params.classes})
         if not pinned:
             remember_states(files)
 

@@ -8,7 +8,9 @@ import sys
 
 from allrounder.core.errors import run
 from allrounder.core.files import remove_tree, stage_lock
+from allrounder.core.funnel import funnels
 from allrounder.core.paths import DATASET, METRICS, Stages
+from allrounder.params.dataset import split_names
 from allrounder.params.loading import load_params
 from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset, summary_line, write_metrics
@@ -18,17 +20,14 @@ def main() -> None:
     """Parse, split, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     params, stages = load_params(), Stages()
-    remove_tree(DATASET)
-    DATASET.mkdir(parents=True)
     with stage_lock("split") as folder:
-        work = folder / "work"
-        remove_tree(work)
-        try:
-            manifest = build_dataset(params, stages, DATASET, work)
-        finally:
-            remove_tree(work)
-    describe(params, stages, DATASET, manifest)
-    write_metrics(METRICS, params, stages, manifest)
+        remove_tree(DATASET)
+        DATASET.mkdir(parents=True)
+        manifest = build_dataset(params, stages, DATASET, folder / "work")
+        splits = split_names(params.split)
+        by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits)
+        describe(params, by_class, DATASET, manifest)
+        write_metrics(METRICS, by_class)
     print(summary_line(manifest), file=sys.stderr)
 
 

@@ -333,6 +333,55 @@ def test_copies_look_alike_and_other_pictures_do_not(kind: str) -> None:
     assert found == {(n, n + 8) for n in range(8)}
 
 
+def sky(seed: int) -> Image.Image:
+    """A smooth picture with a small cross somewhere."""
+    random = np.random.default_rng(seed)
+    down, across = np.mgrid[0:1:225j, -1:1:300j]
+    grey = 90 + 90 * down + random.uniform(-20, 20) * across + random.normal(0, 3, down.shape)
+    image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+    x, y = random.integers(20, 280), random.integers(20, 205)
+    image.paste(20, (int(x) - 14, int(y) - 3, int(x) + 14, int(y) + 3))
+    image.paste(20, (int(x) - 3, int(y) - 10, int(x) + 3, int(y) + 10))
+    return image
+
+
+def test_a_small_thing_before_a_smooth_background_tells_pictures_apart() -> None:
+    skies = [sky(seed) for seed in range(12)]
+    looks = [replace(fingerprint(image), hash=0, inner=0) for image in skies]
+    assert list(near_pairs(looks, RULES.near_radius, 0.988)) == []
+    for kind in ("re-encoded", "half", "cropped"):
+        copies = [Image.open(io.BytesIO(encoded(COPIES[kind](im), "JPEG"))) for im in skies]
+        looks[12:] = [replace(fingerprint(image), hash=0, inner=0) for image in copies]
+        found = set(near_pairs(looks, RULES.near_radius, 0.988))
+        assert found == {(n, n + 12) for n in range(12)}, kind
+
+
+def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
+    random = np.random.default_rng(8)
+    plain = np.frombuffer(look_of(8).thumb, np.uint8).astype(np.int16)
+    changes = random.integers(-3, 4, (400, THUMB**2))
+    copies = [
+        Fingerprint(number % 3, 0, (plain + change).clip(0, 255).astype(np.uint8).tobytes(), 0.1)
+        for number, change in enumerate(changes)
+    ]
+    others = [replace(look_of(seed), hash=0, inner=0) for seed in range(9, 129)]
+    compared = 0
+    of = Similarity.of
+
+    def counted(self: Similarity, one: int, two: int) -> float:
+        nonlocal compared
+        compared += 1
+        return of(self, one, two)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Similarity, "of", counted)
+        assert len(list(near_pairs(copies, 8, 0.988))) == 399
+        assert compared == 399
+        twin = replace(others[0], thumb=bytes([others[0].thumb[0] ^ 1]) + others[0].thumb[1:])
+        assert list(near_pairs([*others, twin], 8, 0.988)) == [(0, 120)]
+        assert compared < 399 + 121 * 50
+
+
 def test_photos_of_one_upload_share_a_group() -> None:
     uploads = ["x", "y", "x", ""]
     items = [replace(item("a", n, look_of(n)), upload=upload) for n, upload in enumerate(uploads)]

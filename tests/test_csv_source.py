@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.tables import read_csv
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.fetch_urls import listing
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Network
@@ -70,7 +71,12 @@ def listed(
     source = TypeAdapter[Source](Source).validate_python(
         {"kind": "csv", "location": str(location)} | more
     )
-    return listing.list_classes([source], wnids, ListClient(Network(tries=2, total_timeout=30)))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes(
+            [source], wnids, ListClient(Network(tries=2, total_timeout=30))
+        ).items()
+    }
 
 
 def written(tmp_path: Path, name: str, body: bytes | str) -> Path:
@@ -127,9 +133,9 @@ def test_every_format_gives_the_same_candidates(
     folder = tmp_path_factory.mktemp("lists")
     found = [listed(written(folder, f"list.{form}", packed(rows, form))) for form in FORMS]
     assert found[1:] == found[:1] * 3
-    listing.write_classes(folder / "urls", found[0])  # and the stages' own files can hold them
-    for wnid, candidates in found[0].items():
-        assert list(read_csv(folder / f"urls/{wnid}.csv", Candidate)) == candidates
+    for wnid, candidates in found[0].items():  # and the stages' own files can hold them
+        write_csv(folder / f"{wnid}.csv", Candidate, candidates)
+        assert list(read_csv(folder / f"{wnid}.csv", Candidate)) == candidates
 
 
 def test_bom_crlf_blank_lines_and_quoted_newlines(tmp_path: Path) -> None:
@@ -142,6 +148,40 @@ def test_bom_crlf_blank_lines_and_quoted_newlines(tmp_path: Path) -> None:
 def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
     body = f"url,label\nhttp://h/caf\xe9.jpg,{CAT}\n".encode("latin-1")
     assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].url == "http://h/caf%E9.jpg"
+
+
+def test_texts_may_be_latin_1(tmp_path: Path) -> None:
+    body = f"url,label,author\nhttp://h/1,{CAT},Jos\xe9 N\xfa\xf1ez\n".encode("latin-1")
+    assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].author == "José Núñez"
+
+
+def test_tsv_has_quotes_only_if_it_is_asked_for(tmp_path: Path) -> None:
+    body = f'url\tlabel\ttitle\nhttp://h/1\t{CAT}\t"Rex" in the park\n'
+    path = written(tmp_path, "l.tsv", body)
+    assert listed(path, [CAT])[CAT][0].title == '"Rex" in the park'
+    with pytest.raises(DataError, match="line 2: "):
+        listed(path, [CAT], quotes=True)
+    plain = written(tmp_path, "l.csv", body.replace("\t", ","))
+    assert listed(plain, [CAT], quotes=False)[CAT][0].title == '"Rex" in the park'
+
+
+def test_parquet_bombs_take_no_memory(tmp_path: Path) -> None:
+    rows = 2_000
+    texts = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0] * rows, pyarrow.int32()), ["http://h/" + "a" * 10**6]
+    )
+    table = pyarrow.table({"url": texts, "label": pyarrow.array([CAT] * rows)})
+    parquet.write_table(table, tmp_path / "l.parquet")
+    tracemalloc.start()
+    try:
+        assert len(listed(tmp_path / "l.parquet", [CAT])[CAT]) == 1
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+    plain = pyarrow.table({"url": ["a" * 10**6, "b" * 10**6], "label": [CAT, CAT]})
+    parquet.write_table(plain, tmp_path / "p.parquet", use_dictionary=False)
+    with pytest.raises(DataError, match=r"column 'url' has 2,0.* bytes in 2 cells"):
+        listed(tmp_path / "p.parquet", [CAT])
 
 
 def test_what_would_break_a_list_is_percent_encoded(tmp_path: Path) -> None:
@@ -209,9 +249,11 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
     ("l.jsonl", '["url", "label"]\n', DataError, "line 1: no JSON object"),
     ("l.jsonl", "[" * 100_000 + "\n", DataError, "line 1: no JSON object"),
     ("l.csv.gz", gzip.compress(packed(ROWS * 99, "csv"))[:-20], DataError, "broken or cut off"),
-    ("l.csv.gz", b"no gzip", DataError, "broken or cut off"),
-    ("l.csv.tgz", b"no gzip", DataError, "broken or cut off"),
-    ("l.csv.zip", b"no zip", DataError, "broken or cut off"),
+    ("l.csv.gz", b"\x1f\x8b no gzip", DataError, "broken or cut off"),
+    ("l.csv.tgz", b"no gzip", UsageError, "no column 'url', but 'no gzip'"),
+    ("l.csv.zip", b"PK\3\4 no zip", DataError, "broken or cut off"),
+    ("l.csv", ",".join(("url", "label")).encode("utf-16"), DataError, "is UTF-16"),
+    ("l.csv", "url,label\n".encode("utf-16-le"), DataError, "is UTF-16"),
     ("l.csv.zip", changed_zip(encrypted=1), DataError, "is encrypted"),
     ("l.csv.zip", changed_zip(method=99), DataError, "compression method is not supported"),
     ("l.csv.zip", changed_zip(zipfile.ZIP_LZMA, body=b"\xff" * 40), DataError, "broken or cut off"),
@@ -249,7 +291,7 @@ def test_a_named_column_must_be_there(tmp_path: Path) -> None:
 def test_nothing_is_lost_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "l.csv", f"url,label\n,{CAT}\nhttp://h/1,{CAT}\n")
     assert len(listed(path, [CAT])[CAT]) == 1
-    assert "1 rows of these classes have no URL and are skipped" in capsys.readouterr().err
+    assert "1 passed over: no URL (the first: row 1)" in capsys.readouterr().err
     with pytest.raises(DataError, match="lists no photo for any class"):
         listed(path, [HUSKY])
     said = capsys.readouterr().err

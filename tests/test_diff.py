@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -112,6 +114,8 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     for version, code, words in (
         ("v9", 2, "error: v9: no such git revision"),
         ("", 2, "error: an empty git revision"),
+        ("HEAD:dvc.yaml", 2, "error: HEAD:dvc.yaml: no such git revision"),
+        ("HEAD^{tree}", 2, "error: HEAD^{tree}: no such git revision"),
         ("unbuilt", 1, "error: revision unbuilt names no data/dataset/manifest.csv: it was not"),
     ):
         said = clone.script("diff", "whole", version, expect=code)
@@ -132,6 +136,23 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     assert len(said.splitlines()) == 1
     assert "neither DVC's cache nor its remote gives it" in said
     assert "git checkout whole && dvc fetch" in said
+
+
+def test_a_project_in_a_subfolder_of_a_repository(clone: Project) -> None:
+    outer = clone.folder.parent
+    shutil.rmtree(clone.folder / ".git")
+    clone.run("git", "init", "-q", "-b", "main", str(outer))
+    clone.git("add", "-f", ".")
+    clone.commit("in a subfolder")
+    said = clone.script("diff", "HEAD")
+    assert said == "HEAD and work tree hold the same 200 photos, in the same places\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown needs root")
+def test_a_checkout_of_another_user(clone: Project) -> None:
+    for path in (clone.folder, clone.folder / ".git"):
+        os.chown(path, 12345, 12345)
+    assert "hold the same 200 photos" in clone.script("diff", "HEAD")
 
 
 ROW = "file,split,wnid,label,voc,url,sha256\na/b.jpg,train,n1,l,v,u,s\n"

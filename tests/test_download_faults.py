@@ -54,11 +54,11 @@ def to(server: Server, url: str) -> str:
     return server.url(f"to/1.jpg?url={quote(url, safe='')}")
 
 
-ANSWERS = [
+ANSWERS: list[tuple[str, Status, str, int | None]] = [
     # behaviour, status, detail, requests
     ("status/404", HTTP, "404", 1),
     ("status/410", HTTP, "410", 1),
-    ("status/403", HTTP, "403", 1),
+    ("status/403", HTTP, "403", None),  # asked again if the host has served a photo before
     ("status/401", Status.NO_ACCESS, "401", 1),
     ("status/451", HTTP, "451", 1),
     ("status/204", HTTP, "204", 1),
@@ -81,6 +81,12 @@ ANSWERS = [
     ("error_gzip", HTTP, "404", 1),
     ("early_hints", OK, "", 1),
     ("good/1.jpg", OK, "", 1),
+    ("code_of_a_photo/201", OK, "", 1),
+    ("code_of_a_photo/203", OK, "", 1),
+    ("code_of_a_photo/202", HTTP, "202", 1),
+    ("encoded/utf-8", OK, "", 2),
+    ("encoded/none", OK, "", 1),
+    ("encoded/br", TRUNCATED, "broken content encoding", 1),
 ]
 
 BODIES = [
@@ -135,6 +141,9 @@ REDIRECTS = [
     ("hops/5", OK, "", 1),
     ("hops/6", REDIRECT, "more than 5 redirects", 1),
     ("loop/a", REDIRECT, "loop", 1),
+    ("cookie_wall", OK, "", 2),
+    ("cookie_loop", REDIRECT, "loop", 2),
+    ("backslashes", OK, "", 1),
     ("nowhere", HTTP, "302", 1),
     ("hop_reset", OK, "", 1),
     ("not_ascii", OK, "", 1),
@@ -152,6 +161,14 @@ def test_one_row_for_each_behaviour(
     assert (row.status, row.detail) == (status, detail)
     if requests is not None:
         assert server.asked(path) == requests
+
+
+def test_a_cookie_is_sent_within_its_chain_of_redirects_only(
+    tmp_path: Path, server: Server
+) -> None:
+    paths = ["cookie_wall/1", "cookie_leak/1", "cookie_wall/2"]
+    rows = Project(tmp_path, {WNID: [server.url(path) for path in paths]}).crawl()
+    assert [row.status for row in rows] == [OK, Status.DUPLICATE, Status.DUPLICATE]
 
 
 @pytest.mark.parametrize("path", ["silent", "silent_in_body", "drip", "drip_headers"])

@@ -15,7 +15,7 @@ import pytest
 
 from allrounder.core.errors import run
 from allrounder.core.rows import Result, Status
-from allrounder.history.journal import Journal
+from allrounder.history.journal import Journal, discard_committed
 from webfaults.archives import ARCHIVES, photos_tar
 from webfaults.project import OTHER, THIRD, WNID, Project, kill
 from webfaults.server import Exchange, Server
@@ -216,6 +216,41 @@ def remembered(folder: Path, *urls: str) -> list[str]:
 def cut(path: Path, count: int) -> None:
     """Take bytes off a file's end."""
     os.truncate(path, path.stat().st_size - count)
+
+
+@pytest.mark.parametrize(("killed", "found"), [(True, Status.TIMEOUT), (False, None)])
+def test_a_failure_that_may_pass_holds_until_its_run_has_ended(
+    tmp_path: Path, killed: bool, found: Status | None
+) -> None:
+    kept = Journal(tmp_path, "key", fresh=False)
+    kept.add("http://host/1", Result(Status.TIMEOUT))
+    kept.add("http://host/2", Result(Status.EMPTY))
+    kept.close(killed)
+    kept = Journal(tmp_path, "key", fresh=False)
+    results = kept.get("http://host/1"), kept.get("http://host/2")
+    kept.close()
+    assert [result and result.status for result in results] == [found, Status.EMPTY]
+
+
+@pytest.mark.parametrize(
+    ("complete", "pinned", "cached", "left"),
+    [
+        (True, "new", True, False),
+        (True, "new", False, True),  # DVC wrote the lock and could not fill its cache
+        (True, "old", True, True),
+        (False, "new", True, True),
+    ],
+)
+def test_the_journal_stays_until_its_output_is_in_the_cache(
+    tmp_path: Path, complete: bool, pinned: str, cached: bool, left: bool
+) -> None:
+    kept = Journal(tmp_path, "key", fresh=False, pinned="old")
+    kept.add("one", _good("one"), b"one")
+    if complete:
+        kept.complete()
+    kept.close()
+    discard_committed(tmp_path, pinned, lambda: cached)
+    assert bool(remembered(tmp_path, "one")) is left
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.urls import BadUrlError, is_public_address, request_url
-from allrounder.download.class_quota import SLACK, ClassQuota, Slot
+from allrounder.download.class_quota import MANY_SILENT, PROBES, SLACK, ClassQuota, Slot
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -57,9 +58,9 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://host/\t1.jpg", "control character"),
         ("http://ho\0st/", "control character"),
         ("http://host/\x85", "control character"),
-        ("http:///1.jpg", "bad host"),
+        ("http://", "bad host"),
         ("http://ho st/", "bad host"),
-        ("http://host\\@evil/", "userinfo"),
+        ("http://user@evil\\@host/", "userinfo"),
         ("http://ho%73t/", "bad host"),
         ("http://a..b/", "bad host"),
         ("http://-a/", "bad host"),
@@ -92,6 +93,9 @@ def test_a_url_that_is_never_asked(url: str, words: str) -> None:
         ("http://host_1.example/", "http://host_1.example/"),
         ("http://\uff48ost/", "http://host/"),
         ("http://[2001:DB8::0:1]:8080/", "http://[2001:db8::1]:8080/"),
+        ("http:///host/1.jpg", "http://host/1.jpg"),
+        ("http:\\\\host\\a\\1.jpg?b\\c", "http://host/a/1.jpg?b%5Cc"),
+        ("http://host\\@evil/", "http://host/@evil/"),
     ],
 )
 def test_a_url_as_it_is_asked(url: str, asked: str) -> None:
@@ -119,7 +123,8 @@ def test_a_url_is_asked_or_refused_and_stays_as_it_is(url: str) -> None:
         *("::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8"),
         *("2002:7f00:1::", "2002:808:808::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
         *("64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2001:db8::1", "100::1"),
-        *("fec0::1", "2001:2::1", "2001:10::1"),
+        *("fec0::1", "2001:2::1", "2001:10::1", "3fff::1", "5f00::1", "::ffff:0:808:808"),
+        *("192.0.0.9", "192.0.0.170", "100:0:0:1::1", "4000::1"),
     ],
 )
 def test_an_address_that_is_not_public(address: str) -> None:
@@ -168,6 +173,23 @@ def test_a_path_in_a_folder_of_the_sources_is_read(tmp_path: Path) -> None:
     rows = project.crawl()
     project.check_accounts()
     assert [row.status for row in rows] == [OK, OK, OK, Status.ARCHIVE, Status.CONNECTION_ERROR]
+
+
+def test_only_regular_files_within_the_bounds_are_opened(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    os.mkfifo(photos / "pipe.jpg")
+    os.mkfifo(photos / "pipe.tar")
+    (photos / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "folder.jpg").mkdir()
+    with (photos / "video.jpg").open("wb") as file:
+        file.truncate(6 * 2**30)
+    (photos / "1.jpg").write_bytes(photo())
+    names = ["pipe.jpg", "zero.jpg", "folder.jpg", "pipe.jpg#x,bytes=512-600", "pipe.tar"]
+    names += ["video.jpg", "1.jpg"]
+    rows = Project(tmp_path, {WNID: [f"photos/{name}" for name in names]}).crawl()
+    assert {(row.status, row.detail) for row in rows[:5]} == {(BAD_URL, "not a regular file")}
+    assert [row.status for row in rows[5:]] == [Status.TOO_LARGE, OK]
 
 
 @pytest.mark.parametrize("name", ["a\0b.jpg", 300 * "a"], ids=["NUL", "too long"])
@@ -602,103 +624,192 @@ def test_an_oversize_member_takes_no_memory(tmp_path: Path) -> None:
 # Quota
 
 
+class Answer(NamedTuple):
+    """What a URL answers; `host` is the host that it is on."""
+
+    status: Status
+    sha256: str = ""
+    host: str = "a"
+
+
+Row = tuple[str, Status, bool]
+_answers = st.builds(
+    Answer,
+    st.sampled_from([OK, OK, OK, Status.HTTP_ERROR, *[Status.TIMEOUT] * 3, BAD_URL]),
+    st.sampled_from("abcdefghij"),
+    st.sampled_from("abc"),
+)
+_members = st.builds(Answer, st.sampled_from([OK, Status.NOT_IMAGE]), st.sampled_from("abcdefghij"))
+_classes = st.lists(_answers | st.lists(_members, max_size=4), max_size=60)
+"""Candidates in rank order: an answer is a photo's, a list of them is an archive's."""
+
+
 class Sequential:
-    """The rows as one asking at a time would write them."""
+    """The rows as one request at a time would write them."""
 
     def __init__(self, quota: int):
         self._quota, self._taken = quota, set[str]()
-        self.rows: list[tuple[str, Status]] = []
+        self._silent: dict[str, list[int]] = {}  # by host: rows without an answer, in a row
+        self._answered, self._given_up = set[str](), set[str]()
+        self.rows: list[Row] = []
 
     @property
     def full(self) -> bool:
         return len(self._taken) >= self._quota
 
-    def note(self, url: str, status: Status, sha256: str) -> None:
-        if status is OK and sha256 in self._taken:
+    def photo(self, url: str, answer: Answer) -> None:
+        host = answer.host
+        if host in self._given_up:
+            self.rows.append((url, Status.TIMEOUT, True))
+            return
+        self.note(url, answer)
+        silent = self._silent.setdefault(host, [])
+        if answer.status is Status.TIMEOUT:
+            silent.append(len(self.rows) - 1)
+        elif answer.status is not BAD_URL:
+            self._answered.add(host)
+            silent.clear()
+        if len(silent) == (MANY_SILENT if host in self._answered else PROBES):
+            self._given_up.add(host)
+            for row in silent:
+                self.rows[row] = (self.rows[row][0], Status.TIMEOUT, True)
+
+    def archive(self, url: str, members: list[Answer]) -> None:
+        self._silent.clear()
+        for number, answer in enumerate(members):
+            if not self.full:
+                self.note(f"{url}#{number}", answer)
+        self.rows.append((url, Status.UNUSED, False))
+
+    def note(self, url: str, answer: Answer) -> None:
+        status = answer.status
+        if status is OK and answer.sha256 in self._taken:
             status = Status.DUPLICATE
         elif status is OK:
-            self._taken.add(sha256)
-        self.rows.append((url, status))
+            self._taken.add(answer.sha256)
+        self.rows.append((url, status, False))
 
 
-Answer = tuple[Status, str]
-_answers = st.tuples(
-    st.sampled_from([OK, OK, OK, Status.HTTP_ERROR]), st.sampled_from("abcdefghij")
-)
-_classes = st.lists(_answers | st.lists(_answers, max_size=4), max_size=40)
-"""Candidates in rank order: an answer is a photo's, a list of them is an archive's."""
-
-
-def expected(listed: list[Answer | list[Answer]], quota: int) -> list[tuple[str, Status]]:
-    """What a run that asks one thing at a time writes."""
+def expected(listed: list[Answer | list[Answer]], quota: int) -> list[Row]:
+    """What a run that requests one thing at a time writes."""
     run = Sequential(quota)
     for number, answer in enumerate(listed):
+        url = _url(number, answer)
         if run.full:
-            run.rows.append((_url(number, answer), Status.UNUSED))
-        elif isinstance(answer, list):
-            for member, (status, sha256) in enumerate(answer):
-                if not run.full:
-                    run.note(f"{_url(number, answer)}#{member}", status, sha256)
-            run.rows.append((_url(number, answer), Status.UNUSED))
+            run.rows.append((url, Status.UNUSED, False))
+        elif isinstance(answer, Answer):
+            run.photo(url, answer)
         else:
-            run.note(_url(number, answer), *answer)
+            run.archive(url, answer)
     return run.rows
 
 
 def _url(number: int, answer: Answer | list[Answer]) -> str:
-    return f"http://host/{number}.{'tar' if isinstance(answer, list) else 'jpg'}"
+    if isinstance(answer, Answer):
+        return f"http://{answer.host}/{number}.jpg"
+    return f"http://host/{number}.tar"
 
 
-@given(_classes, st.integers(1, 12), st.integers(1, 8), st.randoms(use_true_random=False))
-def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
-    listed: list[Answer | list[Answer]], quota: int, window: int, chance: random.Random
-) -> None:
-    candidates = [Candidate(str(n), _url(n, answer)) for n, answer in enumerate(listed)]
-    state = ClassQuota(candidates, quota, window)
-    rows: list[tuple[str, Status]] = []
-    in_flight: list[Slot] = []
-    good_asked = 0
+class Simulation:
+    """A class whose requests are answered in random order, without any network."""
 
-    def settle() -> None:
-        rows.extend((candidate.url, outcome.status) for candidate, outcome in state.settle())
+    def __init__(self, listed: list[Answer | list[Answer]], quota: int, window: int, doubts: bool):
+        candidates = [Candidate(str(n), _url(n, answer)) for n, answer in enumerate(listed)]
+        self._listed, self._window, self._doubts = listed, window, doubts
+        self._doubtful: set[str] = set()
+        self._quota = ClassQuota(candidates, quota, window, self._doubtful)
+        self._in_flight: list[Slot] = []
+        self.rows: list[Row] = []
+        self.good_asked = 0
 
-    while not state.done:
-        while slot := state.next_slot():
-            in_flight.append(slot)
-        assert in_flight, "neither done nor waiting for anything"
-        assert len(in_flight) <= window
-        slot = in_flight.pop(chance.randrange(len(in_flight)))
-        answer = listed[int(slot.candidate.image_id)]
-        if isinstance(answer, list):
-            for member, (status, sha256) in enumerate(answer):
-                candidate = Candidate("", f"{slot.candidate.url}#{member}")
-                rows.append((candidate.url, state.take(candidate, _outcome(status, sha256)).status))
-                if state.full:
-                    break
-            state.end_archive()
-            rows.append((slot.candidate.url, Status.UNUSED))
-        else:
-            state.record(slot, _outcome(*answer))
-            good_asked += answer[0] is OK
-        settle()
-    good_asked += sum(listed[int(slot.candidate.image_id)][0] is OK for slot in in_flight)
-    rows.extend((candidate.url, Status.UNUSED) for candidate in state.unused())
-    assert rows == expected(listed, quota)
-    used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s in rows)
-    assert good_asked - used <= SLACK
+    def run(self, chance: random.Random) -> None:
+        """Request, answer and write until the class is done."""
+        while not self._progress():
+            assert self._in_flight, "neither done nor waiting for anything"
+            assert len(self._in_flight) <= self._window
+            self._answer(self._in_flight.pop(chance.randrange(len(self._in_flight))), chance)
+        for candidate in self._quota.unused():
+            self._write(candidate, Result(Status.UNUSED))
+
+    def _progress(self) -> bool:
+        """Write what is final and request what may be requested; returns whether all is done."""
+        while True:
+            for candidate, result in self._quota.settle():
+                self._write(candidate, result)
+            if slot := self._quota.next_slot():
+                answer = self._listed[int(slot.candidate.image_id)]
+                self.good_asked += isinstance(answer, Answer) and answer.status is OK
+                self._in_flight.append(slot)
+            elif not self._quota.can_settle:
+                return self._quota.done
+
+    def _answer(self, slot: Slot, chance: random.Random) -> None:
+        answer = self._listed[int(slot.candidate.image_id)]
+        if isinstance(answer, Answer):
+            if self._doubts:
+                change = self._doubtful.discard if chance.random() < 0.5 else self._doubtful.add
+                change(answer.host)
+            self._quota.record(slot, _outcome(answer.status, answer.sha256))
+            return
+        for number, (status, sha256, _) in enumerate(answer):
+            candidate = Candidate("", f"{slot.candidate.url}#{number}")
+            self._write(candidate, self._quota.take(candidate, _outcome(status, sha256)))
+            if self._quota.full:
+                break
+        self._quota.end_archive()
+        self._write(slot.candidate, Result(Status.UNUSED))
+
+    def _write(self, candidate: Candidate, result: Result) -> None:
+        self.rows.append((candidate.url, result.status, "given up" in result.detail))
 
 
 def _outcome(status: Status, sha256: str) -> Result:
     return Result(status, sha256=sha256 if status is OK else "")
 
 
+@given(
+    _classes,
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
+    listed: list[Answer | list[Answer]],
+    quota: int,
+    window: int,
+    doubts: bool,
+    chance: random.Random,
+) -> None:
+    run = Simulation(listed, quota, window, doubts)
+    run.run(chance)
+    assert run.rows == expected(listed, quota)
+    used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s, _ in run.rows)
+    if not doubts and not any(given_up for _, _, given_up in run.rows):
+        assert run.good_asked - used <= SLACK
+
+
+def test_a_host_without_an_answer_gets_few_requests_and_others_go_on() -> None:
+    listed: list[Answer | list[Answer]] = []
+    for number in range(600):
+        listed += [Answer(OK, str(number), "live"), Answer(Status.TIMEOUT, host="dead")]
+    run = Simulation(listed, 300, 50, doubts=False)
+    run.run(random.Random(1))
+    dead = [row for row in run.rows if "//dead/" in row[0] and row[1] is not Status.UNUSED]
+    assert {row[1:] for row in dead} == {(Status.TIMEOUT, True)}
+    assert len(dead) == 299
+
+
 def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:
     state = ClassQuota((Candidate(str(n), f"http://host/{n}") for n in range(100)), 3, 64)
-    slots = []
+    first = state.next_slot()
+    assert first
+    state.record(first, _outcome(OK, "a"))
+    slots = [first]
     while slot := state.next_slot():
         slots.append(slot)
     assert len(slots) == 3 + SLACK
-    state.record(slots[1], _outcome(OK, "a"))
+    state.record(slots[1], _outcome(OK, "b"))
     assert state.next_slot() is None
 
 

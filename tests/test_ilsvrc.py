@@ -83,7 +83,10 @@ FORMS: dict[str, Callable[[Path], Path]] = {
 
 def listed(location: Path, wnids: tuple[str, ...] = WNIDS) -> dict[str, list[Candidate]]:
     source = IlsvrcSource(kind="ilsvrc", location=str(location))
-    return listing.list_classes([source], wnids, ListClient(Network()))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes([source], wnids, ListClient(Network())).items()
+    }
 
 
 TREES = {"tree", "train", *(form for form in FORMS if form.startswith("kaggle"))}
@@ -94,7 +97,8 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     location = FORMS[form](tmp_path / "copy")
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
-    expected = listing.list_classes([folder], WNIDS, ListClient(Network()))
+    lists = listing.list_classes([folder], WNIDS, ListClient(Network()))
+    expected = {key: list(candidates) for key, candidates in lists.items()}
     here = LocalPhotos(
         [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)
     )

@@ -108,7 +108,10 @@ def listed(
     source = OpenImagesSource(
         kind="open-images", location=bucket.base, photos=f"{bucket.base}/photos", **more
     )
-    return listing.list_classes([source], wnids, ListClient(NETWORK))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+    }
 
 
 def ids(candidates: list[Candidate]) -> list[str]:
@@ -253,7 +256,7 @@ HTML = b"<!DOCTYPE html><html><p>Sign in to go on"
         ),
         (Fault(416), "answered 416"),
         (Fault(206, {"Content-Range": "bytes 7-9/10"}), "answered 206"),
-        (Fault(200, cut=0), r"cannot be read: .*0 bytes read.*; run it again to go on"),
+        (Fault(200, cut=0), r"cannot be read: .*bytes missing; run it again to go on"),
         (Fault(200, body=b""), "is empty"),
         (Fault(200, body=HTML), "no column .* in its first line b'<!DOCTYPE.*form has changed"),
         (Fault(200, body=b"ImageID,Source\n1,2\n"), "no column .*form has changed"),

@@ -1,8 +1,15 @@
 """Bad params: one line with file, line, key and what to do; exit 2; nothing built."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -11,6 +18,7 @@ from pydantic import TypeAdapter
 
 from allrounder.core.errors import UsageError
 from allrounder.history.local_files import changed_files, local_states, remember_states
+from allrounder.history.lock import pinned_params
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import CsvSource, Source
@@ -89,6 +97,23 @@ FAULTS = {
         "{kind: csv, location: l.csv, url: ''}",
         r"sources.0.url: must be one line of 1 to 200 characters \(it is ''\)",
     ),
+    "quoted number": ("per_class: 20", 'per_class: "20"', "must be an integer; write 20 without q"),
+    "thousands": ("per_class: 20", "per_class: 20,000", "per_class: .*write 20000 without quotes"),
+    "whole float": ("per_class: 20", "per_class: 20.0", r"integer; write 20 \(it is 20.0\)"),
+    "quoted float": ("reserve: 0.2", "reserve: '0.2'", "must be a number; write 0.2 without"),
+    "None": ("seed: null", "seed: None", "split.seed: must be an integer; write null"),
+    "on": ("honour_opt_out: true", "honour_opt_out: on", "opt_out: .*true or false; write true"),
+    "percent": ("[0.8, 0.2]", "80/20", r"split.ratio: must be a list, e.g. \[0.8, 0.2\] .*80/20"),
+    "label no": (": dog", ": no", "n02109961: 'no' is not a VOC label. Write null for none"),
+    "label false": (": dog", ": false", "n02109961: must be a text, or null for no VOC label"),
+    "label of a number": (": dog", ": 12", "n02109961: must be a text, or null for no VOC label"),
+    "huge bytes": (
+        "max_bytes: 20000000",
+        f"max_bytes: {2**63}",
+        "max_bytes: .*equal to 10{9} ",
+    ),
+    "huge seed": ("seed: null", f"seed: {2**64}", "split.seed: must be less than or equal to"),
+    "huge count": ("per_class: 20", f"per_class: {2**63}", "per_class: must be less than or equ"),
     "not a number": ("[0.8, 0.2]", "[.nan, 0.2]", "split.ratio: .*positive"),
     "no YAML": ("classes:", "classes: [", "not valid YAML.*above.*bracket"),
     "no colon": ("per_class: 20", "per_class 20", "not valid YAML.*above.*colon"),
@@ -112,6 +137,68 @@ def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -
         changed = DEFAULT[: DEFAULT.index(old)].count("\n") + 1
         key_above = name in ("ratio of one", "number for wnid")
         assert line == changed or key_above
+
+
+@pytest.mark.parametrize("text", ["[n02109961, n02123394]", "\n- n02109961: dog\n", "n02109961"])
+def test_classes_that_are_no_mapping_are_shown_one(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "params.yaml"
+    start, end = DEFAULT.index("classes:"), DEFAULT.index("per_class:")
+    file.write_text(f"{DEFAULT[:start]}classes: {text}\n{DEFAULT[end:]}", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"classes: must be keys .*One class a line: `n02109961: "):
+        load_params(file)
+
+
+def test_every_integer_has_an_upper_bound() -> None:
+    def nodes(node: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(node, dict):
+            yield node
+        for value in node.values() if isinstance(node, dict) else node:
+            if isinstance(value, dict | list):
+                yield from nodes(value)
+
+    integers = [n for n in nodes(json.loads(json_schema())) if n.get("type") == "integer"]
+    assert len(integers) > 10
+    assert all("maximum" in node for node in integers)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(LFS, "a Git LFS pointer"), ("\n<!DOCTYPE html><p>", "a web page")],
+)
+def test_what_is_given_in_place_of_the_params_is_named(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UsageError, match=f"params.yaml: is {words}"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_local_location_is_looked_at_before_anything_is_removed(clone: Project) -> None:
+    folder = clone.folder
+
+    def said(source: dict[str, str], expect: int = 2) -> str:
+        clone.edit(sources=[source])
+        return clone.script("check_params", expect=expect)
+
+    gone = said({"kind": "folder", "location": "data/gone"})
+    assert "error: params.yaml: sources.0.location: data/gone: no such file or folder" in gone
+    assert "no such file" in said({"kind": "webdataset", "location": "{a,b}.tar"})
+    (folder / "list.csv").write_text(LFS)
+    assert "is a Git LFS pointer" in said({"kind": "csv", "location": "list.csv"})
+    (folder / "list.txt").write_text("<html>")
+    assert "is a web page" in said({"kind": "url-list", "location": "list.txt"})
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        tar.add(folder / "list.txt", "list.txt")
+    assert "is no folder but a tar" in said({"kind": "folder", "location": "a.tar"})
+    assert "is a tar" in said({"kind": "url-list", "location": "a.tar"})
+    assert said({"kind": "synset-tar", "location": "{wnid}.tar"}, expect=0) == ""
+    assert said({"kind": "folder", "location": "data/sample"}, expect=0) == ""
+    shutil.rmtree(folder / "data/sample")  # the same lists as in dvc.lock: only a warning
+    warning = said({"kind": "folder", "location": "data/sample"}, expect=0)
+    assert warning.startswith("warning: params.yaml: sources.0.location: data/sample: no such")
 
 
 def test_a_missing_key_is_named_without_a_line(tmp_path: Path) -> None:
@@ -146,10 +233,16 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         load_params(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["sources: &a [*a]\n", "a: " + "[" * 3000 + "]" * 3000])
-def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sources: &a [*a]\n", r"sources\.0: must be keys with values"),
+        ("a: " + "[" * 3000 + "]" * 3000, "not valid YAML: nested too deeply"),
+    ],
+)
+def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"params.yaml, line 1: not valid YAML: \w+ too deeply"):
+    with pytest.raises(UsageError, match=f"params.yaml, line 1: {words}"):
         load_params(tmp_path / "params.yaml")
 
 
@@ -178,6 +271,33 @@ def test_shipped_params_are_valid_also_by_the_schema(file: str) -> None:
     load_params(path)
     published = json.loads((ROOT / "params.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), published)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("check_params --markdown", 0),
+        ("check_params --schema", 0),
+        ("check_params 中文.yaml", 2),
+        ("classes search Pelé", 0),
+        ("classes add 犬", 2),
+        ("classes tree dog --json", 0),
+        ("diff 犬", 2),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_cannot_show_all_letters(
+    clone: Project, encoding: str, command: str, code: int
+) -> None:
+    script, *arguments = command.split()
+    line = [sys.executable, f"scripts/{script}.py", *arguments]
+    said = subprocess.run(
+        line, cwd=clone.folder, env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (said.returncode, b"Traceback" in said.stderr) == (code, False), said.stderr
+    if command == "check_params --markdown":
+        assert said.stdout == (ROOT / "docs/params.md").read_bytes()
 
 
 def test_the_published_schema_is_the_models() -> None:
@@ -228,6 +348,35 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     assert clone.script("check_params") == ""  # DVC notices that
 
 
+@pytest.mark.parametrize(
+    "lock",
+    ["- a", "stages: [a]", "stages: {split: [a]}", "stages: {split: {params: [a]}}", "a: \t1", "1"],
+)
+def test_a_lock_that_dvc_did_not_write_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.lock").write_text(lock)
+    with pytest.raises(UsageError, match=r"dvc\.lock: not .*; git checkout dvc\.lock"):
+        pinned_params("split")
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(DEFAULT.replace("per_class: 20", "per_class: 024"), encoding="utf-8")
+    assert load_params(file).per_class == 24  # 20 in YAML 1.1
+    for old, new, words in (
+        ("seed: null", "seed: 1:30", r"seed: must be .*integer.*'1:30'"),  # 90 in YAML 1.1
+        ("per_class: 20", "per_class:\t20", r"line 20: not valid YAML: .*not tabs"),
+        ("per_class: 20", "per_class: 20\t# photos", r"line 20: not valid YAML: .*not tabs"),
+        ("honour_opt_out: true", "honour_opt_out: yes", r"must be true or false.*'yes'"),
+    ):
+        assert old in DEFAULT
+        file.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(UsageError, match=words):
+            load_params(file)
+
+
 def test_a_local_file_that_changes_while_it_is_read_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +396,7 @@ WNID = "n02109961"
     ("source", "roots", "watched"),
     [
         ({"kind": "folder", "location": "p"}, ["p"], [f"p/{WNID}"]),
+        ({"kind": "folder", "location": "/"}, ["/"], [f"/{WNID}"]),
         ({"kind": "synset-tar", "location": "p/x-{wnid}.tar"}, ["p"], [f"p/x-{WNID}.tar"]),
         ({"kind": "synset-tar", "location": "{wnid}/{wnid}.tar"}, ["."], [f"{WNID}/{WNID}.tar"]),
         ({"kind": "synset-tar", "location": "https://h/{wnid}.tar"}, [], []),
@@ -278,7 +428,7 @@ def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: P
     said = clone.script("check_params")
     assert said.startswith("warning: photos/n02109961 changed since it was listed")
     assert said.endswith("run dvc repro --force\n")
-    table.unlink()
+    table.write_text("url,label\n")
     assert "warning: l.csv and 1 more changed" in clone.script("check_params")
     web = {"kind": "url-list", "location": "http://h.example/l.txt"}
     clone.edit(sources=[*sources, web])

@@ -1,4 +1,4 @@
-"""One network policy: each setting holds for photos (libcurl) and for lists (requests) alike."""
+"""One network policy: each setting holds for photos and for lists alike."""
 
 import random
 import socket
@@ -19,7 +19,7 @@ from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web import policy
 from allrounder.web.fetcher import Fetcher
-from allrounder.web.lists import ListClient
+from allrounder.web.lists import ListClient, Pace
 from allrounder.web.policy import NetworkPolicy, login_places
 from loopback import Handler, Loopback
 from webfaults import tls
@@ -526,6 +526,52 @@ def test_an_error_page_is_not_read_to_its_end(ask: Ask, server: Server) -> None:
     assert ListClient(network()).api_reply(server.url("huge_error"), "source").code == 404
 
 
+@behaviour
+def endless_continue(exchange: Exchange) -> None:
+    """An interim response after the other, and never the final one."""
+    while True:
+        exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 200)
+
+
+@behaviour
+def endless_body(exchange: Exchange) -> None:
+    """The code of the path and a body without end."""
+    exchange.head(int(exchange.argument), [("Location", "/good/1")])
+    while True:
+        exchange.send(b"x" * 2**16)
+
+
+@behaviour
+def headers_only(exchange: Exchange) -> None:
+    """A redirect that states a body and never sends it."""
+    exchange.head(302, [("Location", "/good/1"), ("Content-Length", "9")])
+    exchange.gone(None)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("endless_continue", "headers"),
+        ("endless_body/302", "ok"),
+        ("endless_body/404", "404"),
+        ("endless_body/503", "503"),
+        ("headers_only", "ok"),
+    ],
+)
+def test_a_list_reads_no_more_than_it_needs(server: Server, path: str, said: str) -> None:
+    assert said in ask_list(server.url(path), network(tries=2, total_timeout=30))
+
+
+def test_a_body_that_is_too_slow_on_the_whole_ends() -> None:
+    clock = Clock()
+    pace = Pace(ListClient(network(), clock=clock), "the list")
+    clock.now = 400
+    pace.check(2**22)
+    clock.now = 4000
+    with pytest.raises(DataError, match="the list cannot be read: too slow"):
+        pace.check(2**22)
+
+
 # Timeouts
 
 
@@ -534,6 +580,7 @@ def test_an_error_page_is_not_read_to_its_end(ask: Ask, server: Server) -> None:
     [
         ("silent", {"total_timeout": 0.5}),
         ("drip", {"low_speed_time": 1}),
+        ("drip_headers", {"total_timeout": 0.5}),
     ],
 )
 def test_timeouts(ask: Ask, server: Server, path: str, limit: dict[str, float]) -> None:

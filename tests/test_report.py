@@ -743,16 +743,15 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
 @pytest.mark.parametrize(("classes", "reasons", "each"), [(1, 1, 300), (10, 5, 60), (1000, 5, 30)])
 def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) -> None:
     dead = [*Status][3 : 3 + reasons]
-    kept = {"kept": {Status.SURPLUS: 9}, "taken": dict.fromkeys(dead, 9000)}
-    assert rows_each([Funnel({}, kept)] * classes) == each
+    one = Funnel(Counter(dict.fromkeys(dead, 9000)), Counter({Status.SURPLUS: 9}), {})
+    assert rows_each([one] * classes) == each
 
 
 def test_a_chart_of_many_classes_shows_the_smallest() -> None:
     names = {f"n{number}": f"class {number}" for number in range(1000)}
     raw, none = RawRow("1", "http://h/1", Status.OK), Candidate("1", "http://h/1")
     entries = [
-        Entry(wnid, "kept", "val", raw, None, none, wnid, "1.jpg", 1, None, None)
-        for wnid in [*names][:970]
+        Entry(wnid, "kept", raw, None, none, split="val", file="1.jpg") for wnid in [*names][:970]
     ]
     bars = stats.distributions(entries, names, ["train", "val"], Counter())[0]
     assert bars.labels == [f"class {number}" for number in [*range(970, 1000), *range(10)]]

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import socketserver
+import tarfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 
 from allrounder.core.errors import NOT_GOOD_ENOUGH, DataError, run
 from allrounder.core.rows import Candidate
-from allrounder.core.tables import read_csv
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.urls import BadUrlError, photo_key, request_url
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.imagenet_api import _candidate
@@ -45,7 +46,10 @@ def listed(
     source = TypeAdapter[Source](Source).validate_python(
         {"kind": kind, "location": str(location)} | more
     )
-    return listing.list_classes([source], wnids, ListClient(NETWORK))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+    }
 
 
 def test_folder_lists_files_by_name() -> None:
@@ -62,7 +66,7 @@ def test_a_folder_loses_nothing_in_silence(
     (tmp_path / CAT / "gone.jpg").symlink_to("nowhere")
     found = listed("folder", tmp_path, [CAT])[CAT]
     assert [Path(c.url).name for c in found] == ["gone.jpg", "photo 1.JPG"]
-    assert f"{CAT}: 1 folders skipped" in capsys.readouterr().err
+    assert "1 passed over: a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["urls", "mapping"])
@@ -88,6 +92,92 @@ def test_a_url_list_is_read_in_every_form(
     assert found[CAT][0].image_id == f"{CAT}_001"
 
 
+def test_no_line_of_a_url_list_is_lost_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        f"\ufeff{CAT}_1\thttp://h/1",
+        f"{CAT}_2  http://h/a b",
+        "",
+        "# a remark",
+        f"{CAT}_3\t",
+        f"{HUSKY}_4\thttp://h/4",
+        f"{CAT}_5\thttp://h/photos.tar",
+        f"{CAT}_6\thttp://h/{'a' * 2**21}",
+        f"{CAT}_7\thttp://h/7",
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(lines), encoding="utf-8")
+    found = listed("url-list", tmp_path / "list.txt", [CAT])[CAT]
+    assert [c.url for c in found] == ["http://h/1", "http://h/a b", "http://h/7"]
+    said = capsys.readouterr().err
+    assert "list.txt: 8 read, 3 used, 1 of other classes, 4 passed over" in said
+    for reason in (
+        "1 passed over: no line of the form '<wnid>_<n><tab><url>' (the first: # a remark)",
+        f"1 passed over: no URL (the first: {CAT}_3)",
+        "1 passed over: names a tar, and the source does not say archives: true",
+        "1 passed over: a line of more than 1,048,576 bytes (the first: line 7)",
+    ):
+        assert f"warning: source url-list {tmp_path}/list.txt: {reason}" in said
+
+
+def test_a_tar_is_an_archive_where_the_params_say_so(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{CAT}_1\thttp://h/photos.tar\n")
+    found = listed("url-list", tmp_path / "list.txt", [CAT], archives=True)[CAT]
+    assert [c.url for c in found] == ["http://h/photos.tar"]
+    with pytest.raises(DataError, match="lists no photo"):
+        listed("url-list", tmp_path / "list.txt", [CAT])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_list_of_wide_characters_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "list.txt").write_text(f"{CAT}_1\thttp://h/1\n", encoding=encoding)
+    with pytest.raises(DataError, match="is UTF-16 or no text; save it as UTF-8"):
+        listed("url-list", tmp_path / "list.txt", [CAT])
+
+
+def test_a_list_is_unpacked_by_what_it_is(tmp_path: Path) -> None:
+    body = f"{CAT}_1\thttp://h/1\n".encode()
+    packed_twice = gzip.compress(gzip.compress(body))
+    for name, packed_body in (("l.gz", body), ("l.txt", gzip.compress(body)), ("l", packed_twice)):
+        (tmp_path / name).write_bytes(packed_body)
+        assert listed("url-list", tmp_path / name, [CAT])[CAT][0].url == "http://h/1"
+    (tmp_path / "deep.gz").write_bytes(gzip.compress(gzip.compress(gzip.compress(packed_twice))))
+    with pytest.raises(DataError, match="packed more than 4 times"):
+        listed("url-list", tmp_path / "deep.gz", [CAT])
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ([("L", 1, b"a")] * 2000, "1,000 headers without a file"),
+        ([("x", 6 * 2**30, b"")], "an extra header of 6442450944 bytes"),
+        ([("5", 0, b"")] * 2000, "1,000 headers without a file"),
+    ],
+)
+def test_a_hostile_tar_of_a_list_is_one_line(
+    tmp_path: Path, headers: list[tuple[str, int, bytes]], words: str
+) -> None:
+    blocks = []
+    for kind, size, body in headers:
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind.encode(), size
+        blocks += [info.tobuf(tarfile.GNU_FORMAT), body.ljust(-(-len(body) // 512) * 512, b"\0")]
+    (tmp_path / "list.tgz").write_bytes(gzip.compress(b"".join(blocks)))
+    with pytest.raises(DataError, match=f"broken or cut off: {words}"):
+        listed("url-list", tmp_path / "list.tgz", [CAT])
+
+
+@pytest.mark.parametrize("letter", ["\u202f", "\xa0", "\u200d", "\ufeff"])
+def test_any_space_may_be_in_a_files_name(tmp_path: Path, letter: str) -> None:
+    (tmp_path / CAT).mkdir()
+    (tmp_path / CAT / f"at 3.41.12{letter}PM.jpg").touch()
+    (found,) = listed("folder", tmp_path, [CAT])[CAT]
+    assert found.url == f"{tmp_path}/{CAT}/at 3.41.12{letter}PM.jpg"
+    (tmp_path / CAT / "a\u2028b.jpg").touch()
+    with pytest.raises(DataError, match=r"rename 'a\\u2028b.jpg'"):
+        listed("folder", tmp_path, [CAT])
+
+
 def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(f"{CAT}_1\thttp://h.example/caf".encode() + b"\xe9.jpg\n")
     found = listed("url-list", tmp_path / "list.txt", [CAT])
@@ -109,8 +199,8 @@ def test_no_line_of_a_list_breaks_a_table(
     )
     found = listed("url-list", folder / "list.txt", [CAT])
     found[CAT].append(replace(_candidate(CAT, url, "urls"), image_id="other"))
-    listing.write_classes(folder / "urls", found)
-    assert list(read_csv(folder / f"urls/{CAT}.csv", Candidate)) == found[CAT]
+    write_csv(folder / "table.csv", Candidate, found[CAT])
+    assert list(read_csv(folder / "table.csv", Candidate)) == found[CAT]
 
 
 def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
@@ -125,8 +215,8 @@ def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
         url = "http://h/" + "a" * length
         row = json.dumps({"url": url, "label": CAT, "author": "b" * 140_000 * (length < 2**19)})
         (tmp_path / name).write_text(row if kind == "csv" else f"{CAT}_1\t{url}\n")
-        listing.write_classes(tmp_path, listed(kind, tmp_path / name, [CAT]))
-        (found,) = read_csv(tmp_path / f"{CAT}.csv", Candidate)
+        write_csv(tmp_path / "table.csv", Candidate, listed(kind, tmp_path / name, [CAT])[CAT])
+        (found,) = read_csv(tmp_path / "table.csv", Candidate)
         with pytest.raises(BadUrlError, match="too long"):
             request_url(found.url)
 
@@ -197,9 +287,22 @@ def test_a_class_without_candidates_is_an_error(server: PhotoServer) -> None:
         listed("imagenet-api", server.base, [HUSKY, UNKNOWN])
 
 
-def test_an_archive_that_is_not_there_is_an_error(server: PhotoServer) -> None:
-    with pytest.raises(DataError, match=f"class {UNKNOWN}: .*{UNKNOWN}.tar answered 404"):
-        listed("synset-tar", server.base + "/tars/{wnid}.tar", [HUSKY, UNKNOWN])
+def test_an_archive_that_is_not_there_is_left_to_other_sources(
+    server: PhotoServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tar = {"kind": "synset-tar", "location": server.base + "/tars/{wnid}.tar"}
+    with pytest.raises(DataError, match=f"class {UNKNOWN}: no candidate from source synset-tar"):
+        listed("synset-tar", tar["location"], [HUSKY, UNKNOWN])
+    assert (
+        f"no such archive (the first: {server.base}/tars/{UNKNOWN}.tar)" in capsys.readouterr().err
+    )
+    (tmp_path / UNKNOWN).mkdir()
+    (tmp_path / UNKNOWN / "1.jpg").touch()
+    both = [tar, {"kind": "folder", "location": str(tmp_path)}]
+    selected = TypeAdapter(list[Source]).validate_python(both)
+    found = listing.list_classes(selected, [UNKNOWN, HUSKY], ListClient(NETWORK))
+    assert [c.source for c in found[UNKNOWN]] == ["folder"]
+    assert [c.source for c in found[HUSKY]] == ["synset-tar"]
 
 
 ANSWERS = {
@@ -207,8 +310,8 @@ ANSWERS = {
     "/html": (200, b"<!DOCTYPE html><p>We have moved"),
     "/empty": (200, b""),
     "/cut.txt.gz": (200, gzip.compress(b"n02109961_1\thttp://h/a\n" * 9999)[:500]),
-    "/no.zip": (200, b"PK no zip at all"),
-    "/no.tgz": (200, b"no tar at all"),
+    "/no.zip": (200, b"PK\3\4 no zip at all"),
+    "/no.tgz": (200, b"\x1f\x8b no tar at all"),
 }
 
 
@@ -262,7 +365,7 @@ def test_a_list_that_is_moved_into_this_network_is_not_followed(
         assert not server.asked
         source = UrlListSource(kind="url-list", location=f"{moved.base}/list.txt")
         web = ListClient(Network(tries=1, allow_private=[target.strip("[]")]))
-        assert listing.list_classes([source], [CAT], web)[CAT]
+        assert list(listing.list_classes([source], [CAT], web)[CAT])
 
 
 def test_an_unreachable_source_is_named() -> None:

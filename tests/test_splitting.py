@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.core.errors import DataError
-from allrounder.params.dataset import SPLITS, split_names
+from allrounder.params.dataset import split_names
 from allrounder.params.schema import Split
 from allrounder.split.splitting import group_ratio, split_class
 
@@ -19,17 +19,19 @@ def file_name(number: int) -> str:
     return f"n00000001_{hashlib.sha256(str(number).encode()).hexdigest()[:16]}.jpg"
 
 
+KEY = "n00000001"
+
+
+def places(names: list[str], groups: dict[str, str], rules: Split) -> dict[str, list[str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        grouped = {name: groups.get(name, "") for name in names}
+        return split_class(KEY, grouped, rules, Path(folder, "work"))
+
+
 def split(names: list[str], groups: dict[str, str], rules: Split) -> dict[str, str]:
     """The side of each file."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "in", "n00000001")
-        source.mkdir(parents=True)
-        for name in names:
-            (source / name).touch()
-        split_class(source, Path(folder, "out"), groups, rules)
-        return {
-            file.name: side for side in SPLITS for file in Path(folder, "out", side).glob("*/*")
-        }
+    divided = places(names, groups, rules)
+    return {name: side for side, files in divided.items() for name in files}
 
 
 RATIOS = st.sampled_from([[0.8, 0.2], [0.5, 0.5], [0.9, 0.1], [0.7, 0.15, 0.15], [0.6, 0.2, 0.2]])
@@ -87,19 +89,13 @@ def test_growing_by_a_third_moves_few() -> None:
 def test_each_photo_is_val_in_one_fold_and_groups_stay_together(sizes: list[int], k: int) -> None:
     owners = [group for group, size in enumerate(sizes) for _ in range(size)]
     groups = {file_name(i): f"group{owner}" for i, owner in enumerate(owners)}
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "in", "n00000001"), Path(folder, "out")
-        source.mkdir(parents=True)
-        for name in groups:
-            (source / name).touch()
-        rules = Split(kfold=k)
-        split_class(source, out, groups, rules)
-        val = {f.name: fold for fold in split_names(rules) for f in out.glob(f"{fold}/val/*/*")}
-        assert val.keys() == groups.keys()
-        assert len({(groups[name], fold) for name, fold in val.items()}) == len(sizes)
-        for fold in split_names(rules):
-            train = {file.name for file in out.glob(f"{fold}/train/*/*")}
-            assert train == {name for name in val if val[name] != fold}
+    rules = Split(kfold=k)
+    divided = places(list(groups), groups, rules)
+    val = {name: fold for fold in split_names(rules) for name in divided[f"{fold}/val"]}
+    assert val.keys() == groups.keys()
+    assert len({(groups[name], fold) for name, fold in val.items()}) == len(sizes)
+    for fold in split_names(rules):
+        assert set(divided[f"{fold}/train"]) == {name for name in val if val[name] != fold}
 
 
 def test_the_order_of_files_moves_no_photo() -> None:

@@ -100,5 +100,5 @@ def test_a_photo_that_two_sources_list_is_one_candidate(tmp_path: Path) -> None:
         lines = [f"{PLANE}_{number}{n}\t{url}\n" for n, url in enumerate(urls)]
         (tmp_path / f"{number}.txt").write_text("".join(lines))
         asked.append(UrlListSource(kind="url-list", location=str(tmp_path / f"{number}.txt")))
-    found = list_classes(asked, [PLANE], ListClient(Network()))[PLANE]
+    found = list(list_classes(asked, [PLANE], ListClient(Network()))[PLANE])
     assert [one.url for one in found] == [*lists[0], lists[1][2]]

@@ -49,6 +49,13 @@ def test_a_subtree_without_ilsvrc_classes_is_empty() -> None:
     assert synsets_of("n99999999+") == []
 
 
+def test_no_label_is_taken_for_a_missing_value() -> None:
+    """pandas' `na_values`, in any case; Synset n07684289 is nan, naan."""
+    missing = {"", "na", "nan", "null", "none", "n_a", "nil"}
+    assert not missing & {synset.label for synset in all_synsets().values()}
+    assert class_labels(["n07684289"]) == {"n07684289": "naan"}
+
+
 def test_a_subtrees_label_is_its_synsets() -> None:
     assert class_labels(["n02084071+", "n02109961"]) == {
         "n02084071+": "dog",

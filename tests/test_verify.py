@@ -154,9 +154,66 @@ def test_without_a_cache_the_folder_is_hashed_and_the_manifest_names_photos(
     verify(pulled, expect=0)
     (pulled.folder / PHOTO).unlink()
     found = verify(pulled, expect=1)
+    assert problems(found) == {PHOTO: "missing"}  # by the remote's list
+    shutil.move(pulled.folder / "store", pulled.folder / "away")
+    found = verify(pulled, expect=1)
     assert problems(found) == {"data/dataset": "bad", PHOTO: "missing"}
+    shutil.move(pulled.folder / "away", pulled.folder / "store")
     follow(pulled, found["problems"][1]["fix"])
     verify(pulled, expect=0)
+
+
+def test_a_list_of_the_remote_that_is_not_the_version_s_is_blamed_on_the_remote(
+    clone: Project,
+) -> None:
+    place = listing(clone, "split")
+    entries = json.loads(place.read_text())
+    cats = next(one for one in entries if CAT in one["relpath"])
+    next(one for one in entries if one["relpath"] in PHOTO)["md5"] = cats["md5"]
+    place.unlink()
+    place.write_text(json.dumps(entries))
+    (one,) = verify(clone, "--remote", expect=1)["problems"]
+    assert (one["path"], one["kind"]) == (str(place), "bad")
+    assert "not the list that dvc.lock names" in one["detail"]
+    clone.dvc("pull")
+    one, photo = verify(clone, expect=1)["problems"]
+    assert (one["path"], photo["path"]) == ("data/dataset", PHOTO)
+    assert f"its files (the remote's, {place}) is not the one that dvc.lock names" in one["detail"]
+    shutil.rmtree(clone.folder / "data/dataset")
+    said = clone.script("diff", "HEAD", expect=1)
+    assert "is not the one that revision HEAD names" in said
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+
+def test_a_pointer_or_page_in_place_of_a_file_is_named(pulled: Project) -> None:
+    remote = stored(pulled, PHOTO)
+    remote.unlink()
+    remote.write_bytes(LFS)
+    for name, body in ((PHOTO, LFS), ("data/raw/n02109961.tar", b"<!doctype html>")):
+        (pulled.folder / name).unlink()
+        (pulled.folder / name).write_bytes(body)
+    (one,) = verify(pulled, "--remote", expect=1)["problems"]
+    assert one["detail"].startswith("damaged on the remote: a Git LFS pointer")
+    found = {one["path"]: one["detail"] for one in verify(pulled, expect=1)["problems"]}
+    assert "(it is a Git LFS pointer; git lfs pull" in found[PHOTO]
+    assert "(it is a web page (HTML)" in found["data/raw/n02109961.tar"]
+
+
+def test_an_empty_folder_is_extra(pulled: Project) -> None:
+    (pulled.folder / "data/dataset/train/new class/inner").mkdir(parents=True)
+    (pulled.folder / "data/raw/photos").mkdir()
+    assert problems(verify(pulled, expect=1)) == {
+        "data/dataset/train/new class": "extra",
+        "data/raw/photos": "extra",
+    }
+    shutil.rmtree(pulled.folder / "data/dataset/train/eskimo_dog")
+    found = problems(verify(pulled, expect=1))
+    assert "data/dataset/train" not in found
+    assert found[PHOTO] == "missing"
+    (pulled.folder / "data/dataset/train/eskimo_dog").mkdir()
+    assert problems(verify(pulled, expect=1)) == found
 
 
 def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) -> None:
@@ -504,7 +561,7 @@ def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: Ph
     assert drifts(web(built, expect=1), server) == {changed: "changed"}
 
     path = built.folder / ".allrounder/verify/validators.json"
-    path.write_text(path.read_text().replace('\\"', '\\"\\r\\nX: y', 1))
+    path.write_text(path.read_text().replace('\\"', '\\"\\r\\nX: y'))
     assert web(built, expect=1)["unmodified"] == 0  # a damaged memory is none
     assert built.git("status", "--porcelain", "--ignored", ".allrounder").startswith("!!")
 
@@ -641,6 +698,13 @@ def test_only_proper_validators_are_remembered(
     kept.keep("u", "c", "http://f/", {b"etag": [etag], b"last-modified": [modified]})
     kept.save()
     again = Validators(tmp_path / "v.json")
-    known = again.get("u", "c")
-    assert (known.headers if known else None) == (lines and {"http://f/": lines})
-    assert again.get("u", "other bytes") is None
+    assert again.headers("u", "c") == (lines and {"http://f/": lines})
+    assert again.headers("u", "other bytes") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "{}", '{"u": 1}', '{"u": ["c", "f", ["X: y"]]}', '{"u": {"content": "c"}}']
+)
+def test_damaged_validators_are_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "v.json").write_text(text)
+    assert Validators(tmp_path / "v.json").headers("u", "c") is None

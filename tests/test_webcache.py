@@ -1,6 +1,8 @@
 """Listings of the web are transferred once, whole and as pinned; offline nothing is asked."""
 
+import gzip
 import hashlib
+import os
 import random
 import subprocess
 from collections.abc import Iterator
@@ -15,10 +17,10 @@ from allrounder.core.errors import DataError, UsageError
 from allrounder.fetch_urls import listing
 from allrounder.params.schema import Network
 from allrounder.params.sources import UrlListSource
-from allrounder.web.cache import CACHE, cached_file
+from allrounder.web.cache import CACHE, cached_file, trim
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import OFFLINE_SWITCH, is_offline
-from bucket import Bucket
+from bucket import Bucket, Fault
 from photoserver import PhotoServer
 from project import Project
 
@@ -84,10 +86,34 @@ def test_a_damaged_cache_is_not_used(bucket: Bucket) -> None:
     (body,) = CACHE.glob("*.body")
     body.write_bytes(BODY[:-1])
     assert got(bucket) == BODY
+    body.write_bytes(BODY.replace(b"1.jpg", b"2.jpg"))
+    assert got(bucket) == BODY
     (kept,) = CACHE.glob("*.json")
     kept.write_text("{", encoding="utf-8")
     assert got(bucket) == BODY
-    assert bucket.answered == {200: 3}
+    assert bucket.answered == {200: 4}
+
+
+def test_what_was_used_longest_ago_leaves_the_cache_first(tmp_path: Path) -> None:
+    for number, name in enumerate("abcd"):
+        (tmp_path / f"{name}.body").write_bytes(bytes(10))
+        (tmp_path / f"{name}.body.json").write_text("{}", encoding="utf-8")
+        os.utime(tmp_path / f"{name}.body", (number, number))
+    trim(tmp_path, tmp_path / "a.body", most=25)
+    assert sorted(path.name for path in tmp_path.glob("*.body")) == ["a.body", "d.body"]
+    assert sorted(path.name[0] for path in tmp_path.glob("*.json")) == ["a", "d"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
+@pytest.mark.parametrize("name", ["list.txt.gz", "list.tgz", "list.csv.gz"])
+def test_a_packed_file_is_kept_as_it_is(bucket: Bucket, name: str, encoding: str) -> None:
+    packed = gzip.compress(BODY)
+    headers = {"Content-Encoding": encoding}
+    bucket.faults[f"/{name}"] = Fault(200, headers, packed)
+    web, url = ListClient(NETWORK), f"{bucket.base}/{name}"
+    assert cached_file(web, url, "the list", sha256(packed)).read_bytes() == packed
+    bucket.faults["/list.txt"] = Fault(200, headers, packed)
+    assert got(bucket) == BODY  # a plain file that the server sends compressed
 
 
 def test_a_file_that_is_too_large_is_refused_and_not_kept(bucket: Bucket) -> None:
@@ -117,7 +143,7 @@ def test_another_file_than_pinned_is_refused_before_it_is_used(
 
     def listed(pin: str) -> int:
         source = UrlListSource(kind="url-list", location=location, sha256=pin)
-        return len(listing.list_classes([source], [HUSKY], ListClient(NETWORK))[HUSKY])
+        return len(list(listing.list_classes([source], [HUSKY], ListClient(NETWORK))[HUSKY]))
 
     assert listed(sha256(BODY)) == 1
     bucket.files["/list.txt"] = b"no list at all"

@@ -67,7 +67,10 @@ def listed(
     location: object, wnids: Sequence[str] = (HUSKY, CAT), **more: Any
 ) -> dict[str, list[Candidate]]:
     source = WebdatasetSource(kind="webdataset", location=str(location), **more)
-    return listing.list_classes([source], wnids, ListClient(NETWORK))
+    return {
+        key: list(found)
+        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+    }
 
 
 def here(folder: Path, *bodies: bytes) -> str:
@@ -158,6 +161,16 @@ def test_samples_are_grouped_by_webdatasets_rule() -> None:
         ("1", "", {"cls"}),
         ("./1", "./1.jpeg", {"cls"}),
         ("a.b/1", "", {"cls"}),
+    ]
+
+
+def test_keys_may_have_dots() -> None:
+    names = ["IMG.2020.jpg", "IMG.2020.cls", "IMG.2021.cls", "IMG.2021.jpg", "1.depth.png", "1.jpg"]
+    assert grouped([(name, b"{}") for name in names]) == [
+        ("IMG.2020", "IMG.2020.jpg", {"cls"}),
+        ("IMG.2021", "IMG.2021.jpg", {"cls"}),
+        ("1.depth", "1.depth.png", set()),
+        ("1", "1.jpg", set()),
     ]
 
 

@@ -188,7 +188,7 @@ class Writer:
             self.waits[3] = 7.5
         while self.waits[3] != 7.5:
             show(Counts())
-        return [ClassResult(wnid, Counter()) for wnid in self.wnids]
+        return [ClassResult(wnid, Counter(), Counter()) for wnid in self.wnids]
 
 
 def test_the_processes_of_a_run_share_one_board() -> None:

@@ -89,3 +89,15 @@ def error_huge(exchange: Exchange) -> None:
 def error_gzip(exchange: Exchange) -> None:
     """404 whose page says it is gzip and is not."""
     exchange.reply(b"not found", 404, [("Content-Encoding", "gzip")])
+
+
+@behaviour
+def code_of_a_photo(exchange: Exchange) -> None:
+    """The photo, with the code that the path names."""
+    exchange.reply(photo(), int(exchange.argument))
+
+
+@behaviour
+def encoded(exchange: Exchange) -> None:
+    """The photo as it is, with the Content-Encoding that the path names."""
+    exchange.reply(photo(), headers=[("Content-Encoding", exchange.argument)])

@@ -63,3 +63,31 @@ def far(exchange: Exchange) -> None:
 def signed(exchange: Exchange) -> None:
     """A redirect to a photo at a signed URL, another one at each asking."""
     exchange.reply(code=302, headers=[("Location", f"/good/1.jpg?expires={exchange.nth}&sig=abc")])
+
+
+@behaviour
+def cookie_wall(exchange: Exchange) -> None:
+    """A redirect to itself that sets a cookie; with the cookie the photo."""
+    if "seen=1" in exchange.headers.get("cookie", ""):
+        return exchange.reply(photo())
+    exchange.reply(
+        code=302, headers=[("Set-Cookie", "seen=1; Path=/"), ("Location", exchange.path)]
+    )
+
+
+@behaviour
+def cookie_loop(exchange: Exchange) -> None:
+    """A redirect to itself that sets the same cookie each time."""
+    exchange.reply(code=302, headers=[("Set-Cookie", "seen=1"), ("Location", exchange.path)])
+
+
+@behaviour
+def cookie_leak(exchange: Exchange) -> None:
+    """A photo without a cookie in the request, 400 with one."""
+    exchange.reply(photo(), 400 if "cookie" in exchange.headers else 200)
+
+
+@behaviour
+def backslashes(exchange: Exchange) -> None:
+    """A redirect whose target has backslashes."""
+    exchange.reply(code=302, headers=[("Location", "\\good\\1.jpg")])

@@ -22,6 +22,12 @@ VOC_LABELS = tuple(
 """Pascal VOC's 20 labels in their usual (alphabetical) order."""
 
 
+NO_LABELS = frozenset(
+    ["", "na", "n_a", "nan", "none", "null", "nil", "inf", "infinity", "true", "false"]
+)
+"""Labels that readers of tables take for a missing value or a number (pandas' `na_values`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Synset:
     """A row of the table."""
@@ -36,8 +42,9 @@ class Synset:
 
     @property
     def label(self) -> str:
-        """The first name as a folder name: `Eskimo dog` is `eskimo_dog`."""
-        return re.sub(r"[^a-z0-9]+", "_", self.names[0].lower()).strip("_") or self.wnid
+        """The first usable name as a folder name: `Eskimo dog` is `eskimo_dog`, `nan` is `naan`."""
+        labels = (re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in self.names)
+        return next((label for label in labels if label not in NO_LABELS), self.wnid)
 
 
 def find_synset(wnid: str) -> Synset | None:

@@ -1,13 +1,11 @@
-"""Adds a class to params.yaml or removes one, and predicts what `dvc repro` will do then.
+"""Adds a class to params.yaml or removes one, and says what `dvc repro` will fetch then.
 
 The edit changes one line and keeps every other byte. ruamel.yaml finds the line; the edit is one of
 text, since YAML libraries rewrite what they read.
 """
 
-import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +26,12 @@ from allrounder.catalogue.synsets import (
 from allrounder.classes.search import is_named, resolve
 from allrounder.core.errors import UsageError
 from allrounder.core.files import part_of
-from allrounder.core.paths import METRICS, PARAMS
-from allrounder.history.lock import pinned_params
+from allrounder.core.paths import DATASET, PARAMS
+from allrounder.history.lock import only_the_order_changed, pinned_params
 from allrounder.params.loading import load_params, read_yaml
 from allrounder.params.schema import Params
 
-_TOO_CLEVER = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
+_NOT_LINES = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) ->
         part.write_bytes(text.encode())
         shutil.copymode(path, part)
         if list(load_params(part).classes.items()) != list(classes.items()):
-            raise UsageError(_TOO_CLEVER)
+            raise UsageError(_NOT_LINES)
         part.replace(path)
     except UsageError as error:
         reason = str(error).replace(str(part), path.name)
@@ -107,14 +105,11 @@ def _places(text: str) -> dict[str, Place]:
     try:
         classes: Any = YAML().load(text)["classes"]
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        words = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"not valid YAML 1.2{where}: {words}; correct it first") from None
+        raise UsageError(f"not valid YAML: {str(error).splitlines()[0]}; correct it") from None
     if not isinstance(classes, CommentedMap) or classes.fa.flow_style():
-        raise UsageError(_TOO_CLEVER)
+        raise UsageError(_NOT_LINES)
     if set(classes) != set(classes.lc.data or {}):
-        raise UsageError(_TOO_CLEVER)  # some come from an anchor
+        raise UsageError(_NOT_LINES)  # some come from an anchor
     return {key: _place(classes, key) for key in classes}
 
 
@@ -172,16 +167,22 @@ def add(path: Path, query: str, voc: str = "") -> Change:
             "there; remove that first"
         )
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
-    inside = ""
-    if is_subtree(key):
-        inside = f" ({_count_classes(len(synsets_of(key)), 'ILSVRC ')})"
-    text = _text(path)
-    lock = _locked(text)
-    with _in_file(path):
-        text = added(text, key, label, name + inside)
+    count = len(synsets_of(key))
+    inside = f" ({count} ILSVRC class{'es' * (count != 1)})" if is_subtree(key) else ""
+    built = pinned_params("split").get("classes") or {}
+    text = _edited(path, added, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load_params(path)
-    follows = _follow(path, before, after, _after_adding(key, after, lock))
+    if key in built:
+        own = "dvc.lock still pins its photos: dvc repro fetches none of them again"
+    else:
+        own = f"dvc repro fetches up to {after.quota} photos of it, keeps up to {after.per_class}"
+        own += f", evenly from {count} ILSVRC classes" if count > 1 else ""
+    follows = _consequences(path, own, before, after)
+    listed = sum(one.listed_urls for one in map(find_synset, synsets_of(key)) if one)
+    if listed < after.min_per_class:
+        least = after.min_per_class
+        follows.append(f"ImageNet listed only {listed} photos of it, min_per_class is {least}")
     if label is None and not voc:
         follows.append(f"the catalogue has no VOC label for a {name}; give one with --voc")
     return Change("added", key, name, label, len(before.classes), tuple(follows))
@@ -197,15 +198,22 @@ def remove(path: Path, query: str) -> Change:
     if len(before.classes) == 1:
         raise UsageError(f"{path}: {key} ({class_name(key)}) is the only class; add another first")
     index = list(before.classes).index(key)
-    text = _text(path)
-    lock = _locked(text)
-    with _in_file(path):
-        text = removed(text, key)
-    replace_checked(path, text, {one: v for one, v in before.classes.items() if one != key})
-    after = load_params(path)
-    sentences = _after_removing(key, index, after, lock)
-    follows = _follow(path, before, after, sentences)
+    built = pinned_params("split").get("classes") or {}
+    classes = {one: voc for one, voc in before.classes.items() if one != key}
+    replace_checked(path, _edited(path, removed, key), classes)
+    own = "dvc repro drops its photos" if key in built else "dvc.lock has no photos of it"
+    follows = _consequences(path, own, before, load_params(path))
+    if later := len(classes) - index:
+        follows.append(f"{later} class{'es' * (later != 1)} after it: index one lower")
     return Change("removed", key, class_name(key), before.classes[key], index, tuple(follows))
+
+
+def _edited(path: Path, edit: Callable[..., str], *arguments: Any) -> str:
+    """The edited text of a file. An error names the file."""
+    try:
+        return edit(path.read_bytes().decode("utf-8"), *arguments)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
@@ -233,162 +241,31 @@ def _is_like(key: str, voc: str | None, text: str) -> bool:
     return text == voc or any(text in name.casefold() for name in names)
 
 
-def _follow(path: Path, before: Params, after: Params, sentences: list[str]) -> list[str]:
-    """The consequences for the dataset. Only the project's own params are built."""
+def _consequences(path: Path, own: str, before: Params, after: Params) -> list[str]:
+    """What is fetched or dropped (`own`) and what stays. Only the project's own params are built.
+
+    The lock's params are compared as DVC does, without defaults.
+    """
     if path.resolve() != PARAMS.resolve():
         return [f"dvc repro reads {PARAMS}: copy {path} there to build it"]
-    if after.split.folders != "label":
-        return sentences
-    old, new = class_labels(before.classes), class_labels(after.classes)
-    renamed = [f"{old[key]} to {new[key]}" for key in old if new.get(key, old[key]) != old[key]]
-    return [*sentences, *(f"its namesake's folder changes from {one}" for one in renamed)]
-
-
-@contextmanager
-def _in_file(path: Path) -> Iterator[None]:
-    """Add the file's name to errors about its text."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def _text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class Locked:
-    """The params with which dvc.lock was built."""
-
-    classes: tuple[tuple[str, str | None], ...]
-    changed: tuple[str, ...]  # keys, classes aside, that the params now have otherwise
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The class keys."""
-        return frozenset(key for key, _ in self.classes)
-
-
-def _locked(text: str) -> Locked:
-    """Compare a params file's text with dvc.lock as DVC does, without defaults.
-
-    ALLROUNDER_PINS=ignore makes it an empty lock.
-    """
-    written = read_yaml(text)
-    held: dict[str, Any] = {}
-    for stage in ("fetch_urls", "download", "clean", "split"):
-        held |= pinned_params(stage)
-    classes = held.pop("classes", None) or {}
-    changed = [key for key, value in held.items() if written.get(key) != value]
-    return Locked(tuple(classes.items()), tuple(sorted(changed)))
-
-
-def _after_adding(key: str, params: Params, lock: Locked) -> list[str]:
-    """Sentences on the consequences of a new class."""
-    if not lock.classes:
-        return [
-            f"dvc repro will build {_count_classes(len(params.classes))}: dvc.lock holds none yet"
-        ]
-    if same := _nothing_to_do(params, lock):
-        return same
-    if fault := _fault(key, params):
-        return [fault]
-    if key in lock.keys and "sources" not in lock.changed:
-        own = "dvc.lock still pins its photos: dvc repro will fetch none of them again"
-    else:
-        own = _new(key, params)
-    return [own, *_others(key, params, lock), *_few(key, params)]
-
-
-def _after_removing(key: str, index: int, params: Params, lock: Locked) -> list[str]:
-    """Sentences on the consequences of removing a class; `index` was its class index."""
-    later = len(params.classes) - index
-    moved = [f"{_count_classes(later)} after it: index one lower"] if later else []
-    if not lock.classes:
-        return [f"dvc repro will build {_count_classes(len(params.classes))}", *moved]
-    if same := _nothing_to_do(params, lock):
-        return [*same, *moved]
-    kept = _kept(key)
-    its = f"its {kept} photos" if kept else "its photos"
-    own = f"dvc repro will drop {its}" if key in lock.keys else "it was never built"
-    return [own, *_others(key, params, lock), *moved]
-
-
-def _new(key: str, params: Params) -> str:
-    """Where the photos of a new class come from."""
-    wnids = synsets_of(key)
-    spread = f", evenly from {len(wnids)} ILSVRC classes" if len(wnids) > 1 else ""
-    if not _all_folders(key, params):
-        return f"dvc repro will list and fetch about {params.quota} photos of it{spread}"
-    there = _there(key, params)
-    some = str(there[0]) if len(there) == 1 else f"{len(there)} folders"
-    return f"dvc repro will take at most {params.quota} photos of it from {some}{spread}"
-
-
-def _fault(key: str, params: Params) -> str:
-    """Why a build will fail because a class has no photos, as far as local files show; or ''."""
-    if not _all_folders(key, params) or _there(key, params):
-        return ""
-    names, wnid = ", ".join(source.name for source in params.sources), synsets_of(key)[0]
-    return f"dvc repro will fail: {names} has no folder {wnid}; add a source that has, or remove it"
-
-
-def _all_folders(key: str, params: Params) -> bool:
-    """Whether all sources are local class folders."""
-    return all(source.class_folder(synsets_of(key)[0]) for source in params.sources)
-
-
-def _there(key: str, params: Params) -> list[Path]:
-    """The local folders with a class's photos."""
-    paths = [source.class_folder(wnid) for source in params.sources for wnid in synsets_of(key)]
-    return [path for path in paths if path and path.is_dir()]
-
-
-def _others(key: str, params: Params, lock: Locked) -> list[str]:
-    others = [other for other in params.classes if other != key]
-    new = [other for other in others if other not in lock.keys]
-    parts = []
-    if lock.changed:
-        parts = [f"all classes follow the edits of {', '.join(lock.changed)}"]
-    elif count := len(others) - len(new):
-        keep = "keeps its" if count == 1 else "keep their"
-        parts = [
-            f"{_count_classes(count, 'other ')} {keep} bytes (unless they share pictures with it)"
-        ]
-    if new:
-        parts.append(f"{len(new)} more to be built: {', '.join(new[:5])}")
-    return ["; ".join(parts)] if parts else []
-
-
-def _nothing_to_do(params: Params, lock: Locked) -> list[str]:
-    if lock.changed or dict(params.classes) != dict(lock.classes):
-        return []
-    if tuple(params.classes.items()) == lock.classes:
-        return ["the params are as dvc.lock has them: dvc repro has nothing to do"]
-    return [
-        "only the order of the classes differs from dvc.lock, which DVC does not notice: "
-        "run dvc repro --force for their new indices"
-    ]
-
-
-def _few(key: str, params: Params) -> list[str]:
-    """A warning if ImageNet listed fewer photos than min_per_class."""
-    listed = sum(synset.listed_urls for wnid in synsets_of(key) if (synset := find_synset(wnid)))
-    if listed >= params.min_per_class:
-        return []
-    return [f"ImageNet listed only {listed} photos of it, min_per_class is {params.min_per_class}"]
-
-
-def _kept(key: str) -> int:
-    """The number of a class's photos in the last build, or 0."""
-    try:
-        classes = json.loads(METRICS.read_text(encoding="utf-8"))["classes"]
-        return int(classes[key]["kept"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-
-
-def _count_classes(count: int, which: str = "") -> str:
-    """`1 class`, `2 classes`. `which` is an adjective with a space behind it."""
-    return f"{count} {which}class{'' if count == 1 else 'es'}"
+    pinned = pinned_params("download") | pinned_params("clean") | pinned_params("split")
+    built = pinned.pop("classes", None) or {}
+    written = read_yaml(path.read_text(encoding="utf-8"))
+    changed = ", ".join(sorted(key for key, value in pinned.items() if written.get(key) != value))
+    if not built:
+        return [f"dvc.lock holds no dataset: dvc repro builds all {len(after.classes)} classes"]
+    if not changed and dict(after.classes) == built:
+        if only_the_order_changed(after.classes):
+            order = "only the order of the classes differs from dvc.lock, which DVC does not notice"
+            return [f"{order}: run dvc repro --force for their new indices"]
+        get = "nothing changes" if DATASET.is_dir() else "dvc pull gets the dataset"
+        return [f"the params are those of dvc.lock: {get}"]
+    stay = "the other classes keep their photos, except pictures that are in both"
+    if changed:
+        stay = f"all classes follow the edits of {changed}"
+    follows = [own, stay]
+    if after.split.folders == "label":
+        old, new = class_labels(before.classes), class_labels(after.classes)
+        renamed = [f"{old[key]} to {new[key]}" for key in old if new.get(key, old[key]) != old[key]]
+        follows += [f"its namesake's folder changes from {one}" for one in renamed]
+    return follows

@@ -113,7 +113,8 @@ def _order(match: Match) -> tuple[int, float, bool, bool, int, str]:
 
 
 def _rank(synset: Synset, query: str, words: tuple[str, ...]) -> Rank | None:
-    if query == synset.wnid or query == str(synset.ilsvrc_index):
+    index = synset.ilsvrc_index
+    if query == synset.wnid or (index is not None and query == str(index)):
         return Rank.EXACT
     ranks = (_name_rank(name, words) for name in synset.names)
     return min((rank for rank in ranks if rank is not None), default=None)

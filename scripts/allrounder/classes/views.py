@@ -1,12 +1,17 @@
 """Shows synsets as tables for people and as plain values for programs."""
 
+import io
 import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from allrounder.catalogue.labels import coco_labels, coco_of
 from allrounder.catalogue.synsets import (
@@ -22,6 +27,9 @@ from allrounder.catalogue.synsets import (
 )
 from allrounder.classes.search import Match
 from allrounder.core.errors import UsageError
+
+_NO_LIMIT = 100_000
+"""Characters of a line that no terminal cuts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +98,6 @@ def _counts() -> tuple[Counter[str], Counter[str]]:
     return below, ilsvrc_below
 
 
-_COLOURS = {"": "", "bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
-_GAP = "  "
-_NARROWEST = 8
-
-
 @dataclass(frozen=True, slots=True)
 class Column:
     """The layout of a column. Elastic columns are cut if the screen is too narrow."""
@@ -136,45 +139,24 @@ def table(
     more: int = 0,
 ) -> list[str]:
     """The lines of a table and a `last` line; `more` rows were left out before."""
-    shown = rows if not on.rows or len(rows) <= on.rows else rows[: on.rows]
+    shown = rows[: on.rows] if on.rows else rows
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        side: Literal["left", "right"] = "right" if column.right else "left"
+        grid.add_column(column.title, style=column.colour, justify=side, no_wrap=not column.elastic)
+    for row in shown:
+        grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+    out = io.StringIO()
+    Console(
+        file=out, width=on.width or _NO_LIMIT, force_terminal=on.colour,
+        color_system="standard" if on.colour else None, legacy_windows=False,
+    ).print(grid)  # fmt: skip
     hidden = more + len(rows) - len(shown)
-    widths = _widths(columns, shown, on.width)
-    titles = [Column(column.title, "dim", column.right) for column in columns]
-    lines = [_line(titles, [column.title for column in columns], widths, on)]
-    lines += [_line(columns, row, widths, on) for row in shown]
-    ends = [f"… {hidden} more; --all shows them"] if hidden else []
-    ends += [last] if last else []
-    return [*lines, *([_cut("  ".join(ends), on.width)] if ends else [])]
-
-
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    titles = [column.title for column in columns]
-    widths = [max(map(len, cells)) for cells in zip(titles, *rows, strict=True)]
-    elastic = [place for place, column in enumerate(columns) if column.elastic]
-    while width and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        widest = max(elastic, key=lambda place: widths[place])
-        if widths[widest] <= _NARROWEST:
-            break
-        widths[widest] -= 1
-    return widths
-
-
-def _line(
-    columns: Sequence[Column], cells: Sequence[str], widths: Sequence[int], on: Screen
-) -> str:
-    parts = []
-    for column, cell, width in zip(columns, cells, widths, strict=True):
-        text = _cut(cell, width)
-        padded = text.rjust(width) if column.right else text.ljust(width)
-        code = _COLOURS[column.colour] if on.colour else ""
-        parts.append(
-            padded.replace(text, f"\x1b[{code}m{text}\x1b[0m") if code and text else padded
-        )
-    return _GAP.join(parts).rstrip()
-
-
-def _cut(text: str, width: int) -> str:
-    return text if not width or len(text) <= width else text[: width - 1] + "…"
+    ends = [f"… {hidden} more; --all shows them"] * bool(hidden) + [last] * bool(last)
+    return [
+        *(line.rstrip() for line in out.getvalue().splitlines()),
+        *(["  ".join(ends)[: on.width or None]] if ends else []),
+    ]
 
 
 _SYNSET = (

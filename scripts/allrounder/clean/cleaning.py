@@ -1,10 +1,9 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,8 +11,6 @@ from importlib import metadata
 from itertools import islice
 from math import ceil
 from pathlib import Path
-
-from tqdm import tqdm
 
 from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.alone import decode, decode_alone
@@ -23,10 +20,12 @@ from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup, photo_origins
 from allrounder.core.errors import DataError
+from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
+from allrounder.core.workers import killed, worker_pool
 from allrounder.params.schema import MAX_RESERVE, Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
@@ -76,22 +75,11 @@ def clean(
     decisions = {(item.key, item.image_id): item for item in items}
     rows = {key: _rows(key, photos[key], decisions) for key in keys}
     kept = [(key, _kept(photos[key], rows[key]), out) for key in keys]
-    with _pool(len(keys)) as pool:
-        try:
-            list(pool.map(_write_photos, kept))
-        except BrokenProcessPool:
-            raise _ended() from None
+    with worker_pool(len(keys)) as pool:
+        list(pool.map(_write_photos, kept))
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
     return rows
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(min(jobs, os.cpu_count() or 1))
-
-
-def _ended() -> DataError:
-    return DataError("a process of this stage was ended from outside; run it again")
 
 
 def _candidates(
@@ -116,9 +104,9 @@ def _decode(
     """
     done: dict[str, list[DecodedPhoto]] = {}
     alone: dict[str, dict[str, Photo]] = {key: {} for key in keys}
-    with tqdm(total=len(keys), unit=" classes", disable=None) as bar:
+    with progress(total=len(keys), unit=" classes") as bar:
         while left := [key for key in keys if key not in done]:
-            with _pool(len(left)) as pool:
+            with worker_pool(len(left)) as pool:
                 jobs = {
                     pool.submit(_decode_class, key, raw, work, rules, alone[key]): key
                     for key in left
@@ -133,7 +121,7 @@ def _decode(
             unfinished = [key for key in left if key not in done]
             suspects = {key: _noted(work / f"{key}.at") for key in unfinished}
             if unfinished and not any(suspects.values()):
-                raise _ended()
+                raise killed()
             for key, note in suspects.items():
                 if note:
                     name, stored = next(islice(tar_members(raw / f"{key}.tar"), int(note), None))

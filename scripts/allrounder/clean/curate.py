@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.clean.fingerprints import Fingerprint, near_pairs
+from allrounder.clean.fingerprints import Components, Fingerprint, near_pairs
 from allrounder.core.rows import Status
 from allrounder.params.schema import Clean
 
@@ -181,18 +181,10 @@ def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tu
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """The connected components of `count` nodes, each in ascending order, by their first node."""
-    parent = list(range(count))
-
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
+    parts = Components(count)
     for i, j in pairs:
-        low, high = sorted((root(i), root(j)))
-        parent[high] = low
+        parts.join(i, j)
     found: dict[int, list[int]] = {}
     for node in range(count):
-        found.setdefault(root(node), []).append(node)
+        found.setdefault(parts.root(node), []).append(node)
     return list(found.values())

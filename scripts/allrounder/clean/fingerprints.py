@@ -5,6 +5,7 @@ Close hashes make two photos candidates; the similarity of their thumbnails conf
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -15,10 +16,26 @@ THUMB = 64
 INNER = 0.03
 """Share of each side that the inner hash leaves out. It matches a copy cropped by about as much."""
 
+Matrix = NDArray[np.float64]
+Window = tuple[Matrix, Matrix]
+"""What averages the rows of a part of a thumbnail to cells, and its columns."""
+
 _CELLS = 16
 _SPARED = 0.06
 _GAIN = 0.7
 _DARK, _BRIGHT = 8, 245
+_ALIKE = 0.9
+"""Below this similarity the details need no look: no threshold is lower."""
+_FINE_CELLS = 48
+_NOISE, _BUSY = 2, 0.3
+"""Grey levels of a cell's detail at most in a plain place; share of other places in a busy picture.
+
+Of 3,000 photos of ten classes 3 in 1,000 are smooth.
+"""
+_MOST = 50
+"""Pictures that one is compared with; of 3,000 photos none has more than 20 with close hashes."""
+_DETAIL_APART = 0.11
+"""Details of two smooth pictures that differ more are not the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +74,35 @@ def _hash(grey: Image.Image, box: tuple[float, float, float, float]) -> int:
     return int.from_bytes(np.packbits(cells[:, :-1] < cells[:, 1:]).tobytes(), "big")
 
 
-def _window(low: float, high: float) -> NDArray[np.float64]:
-    """A matrix that averages the part of a thumbnail's axis between two places to _CELLS cells."""
-    edges = (low + (high - low) * np.arange(_CELLS + 1) / _CELLS) * THUMB
+def _window(low: float, high: float, cells: int) -> Matrix:
+    """A matrix that averages the part of a thumbnail's axis between two places to cells."""
+    edges = (low + (high - low) * np.arange(cells + 1) / cells) * THUMB
     pixels = np.arange(THUMB)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     weights = np.clip(covered, 0, None)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _windows() -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _windows(cells: int) -> list[Window]:
     """The whole picture, then crops of up to 3 % a side, from the middle and from the corners."""
-    whole = _window(0, 1)
+    whole = _window(0, 1, cells)
     found = [(whole, whole)]
     for crop in (0.015, 0.03):
-        axes = [_window(crop, 1 - crop), _window(crop, 1), _window(0, 1 - crop)]
+        bounds = ((crop, 1 - crop), (crop, 1), (0, 1 - crop))
+        axes = [_window(low, high, cells) for low, high in bounds]
         found += [(rows, columns) for rows in axes for columns in axes]
     return found
 
 
-_WINDOWS = _windows()
+def _blur(cells: int, reach: int) -> Matrix:
+    """A matrix that averages each cell of an axis with those up to `reach` cells away."""
+    near = np.abs(np.subtract.outer(np.arange(cells), np.arange(cells))) <= reach
+    return np.asarray(near / near.sum(axis=1, keepdims=True))
+
+
+_WINDOWS = _windows(_CELLS)
+_FINE_WINDOWS = _windows(_FINE_CELLS)
+_SMOOTH = _blur(_FINE_CELLS, 3)
 
 
 class Similarity:
@@ -84,32 +110,96 @@ class Similarity:
 
     def __init__(self, fingerprints: Sequence[Fingerprint]):
         self._fingerprints = fingerprints
-        self._views: dict[int, NDArray[np.float64]] = {}
+        self._views: dict[int, Matrix] = {}
+        self._details: dict[int, Matrix] = {}
+        self._shares: dict[int, float] = {}
 
     def of(self, i: int, j: int) -> float:
         """The similarity of two pictures, -1 to 1: 1 for the same, above 0.988 for copies.
 
         It is the best correlation of coarse grey thumbnails over small crops of either picture
         and over exposures, without the 6 % of cells that differ most (a watermark). It is 0 for
-        very different contrasts, since a white and a black sofa in one pose correlate well.
+        very different contrasts, since a white and a black sofa in one pose correlate well, and for
+        two smooth pictures with different details, such as aeroplanes in a plain sky.
         """
         one, two = self._view(i), self._view(j)
         left = np.concatenate([one, np.repeat(one[:1], len(two), 0), [_exposed(one[0], two[0])]])
         right = np.concatenate([np.repeat(two[:1], len(one), 0), two, two[:1]])
         left = np.concatenate([left, one[:1]])
         right = np.concatenate([right, [_exposed(two[0], one[0])]])
-        return float(_trimmed_correlation(left, right).max())
+        found = float(_trimmed_correlation(left, right).max())
+        return 0.0 if found >= _ALIKE and self._differ_in_detail(i, j) else found
 
-    def _view(self, index: int) -> NDArray[np.float64]:
+    def most_alike(self, index: int, others: list[int]) -> list[int]:
+        """Up to _MOST others, those that correlate best with a picture if there are more."""
+        if len(others) <= _MOST:
+            return others
+        chosen = self._coarse[others].astype(np.int64)  # whole numbers: the same on every machine
+        products = chosen @ self._coarse[index].astype(np.int64)
+        sizes = np.sqrt(np.maximum((chosen**2).sum(axis=1), 1))
+        order = np.argsort(-products / sizes, kind="stable")
+        return [others[at] for at in sorted(order[:_MOST].tolist())]
+
+    @cached_property
+    def _coarse(self) -> NDArray[np.int16]:
+        """All pictures as 8 x 8 cells around their mean."""
+        shape = (8, THUMB // 8, 8, THUMB // 8)
+        rows = np.empty((len(self._fingerprints), 64), np.int16)
+        for row, picture in zip(rows, self._fingerprints, strict=True):
+            cells = np.frombuffer(picture.thumb, np.uint8).reshape(shape).mean(axis=(1, 3)).ravel()
+            row[:] = np.rint(8 * (cells - cells.mean()))
+        return rows
+
+    def _differ_in_detail(self, i: int, j: int) -> bool:
+        """Whether both pictures are smooth, and neither's few details are in the other."""
+        busy = [self._busy(index) for index in (i, j)]
+        if max(busy) > _BUSY or not any(busy):
+            return False
+        one, two = self._detail(i), self._detail(j)
+        return min(_apart(one, two[:1]), _apart(one[:1], two)) > _DETAIL_APART
+
+    def _view(self, index: int) -> Matrix:
         if index not in self._views:
-            grey = np.frombuffer(self._fingerprints[index].thumb, np.uint8).reshape(THUMB, THUMB)
-            self._views[index] = np.stack(
-                [(rows @ grey @ columns.T).ravel() for rows, columns in _WINDOWS]
-            )
+            self._views[index] = self._seen(index, _WINDOWS).reshape(len(_WINDOWS), -1)
         return self._views[index]
 
+    def _busy(self, index: int) -> float:
+        """The share of a picture's cells that have detail."""
+        if index not in self._shares:
+            details = np.abs(self._without_background(index, _FINE_WINDOWS[:1]))
+            self._shares[index] = float((details > _NOISE).mean())
+        return self._shares[index]
 
-def _exposed(dark: NDArray[np.float64], bright: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _detail(self, index: int) -> Matrix:
+        if index not in self._details:
+            self._details[index] = self._without_background(index, _FINE_WINDOWS)
+        return self._details[index]
+
+    def _without_background(self, index: int, windows: Sequence[Window]) -> Matrix:
+        """What remains of a picture without its smooth background, a row for each window."""
+        seen = self._seen(index, windows)
+        return np.asarray((seen - _SMOOTH @ seen @ _SMOOTH.T).reshape(len(windows), -1))
+
+    def _seen(self, index: int, windows: Sequence[Window]) -> Matrix:
+        grey = np.frombuffer(self._fingerprints[index].thumb, np.uint8).reshape(THUMB, THUMB)
+        return np.stack([rows @ grey @ columns.T for rows, columns in windows])
+
+
+def _apart(left: Matrix, right: Matrix) -> float:
+    """How much the details of the plainer picture differ in the other, in the best of the windows.
+
+    0: they are all there, 1: none is. The strongest details count most, and what the other
+    has besides (a watermark) does not count.
+    """
+    left, right = np.broadcast_arrays(left, right)
+    swap = (left**2).sum(axis=1) > (right**2).sum(axis=1)
+    plain, other = np.where(swap[:, None], right, left), np.where(swap[:, None], left, right)
+    weights = plain**2
+    missing = (weights * (plain - other) ** 2).sum(axis=1)
+    return float((missing / np.maximum((weights * plain**2).sum(axis=1), 1e-9)).min())
+
+
+def _exposed(dark: Matrix, bright: Matrix) -> Matrix:
     """The first picture made as bright as the second; highlights are clipped as in such a copy."""
     usable = (bright < _BRIGHT) & (dark > _DARK)
     if usable.sum() < _CELLS:
@@ -118,15 +208,13 @@ def _exposed(dark: NDArray[np.float64], bright: NDArray[np.float64]) -> NDArray[
     return np.minimum(dark * gain, 255) if 1 < gain < 1 / _GAIN else dark
 
 
-def _centred(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centred(rows: Matrix) -> tuple[Matrix, Matrix]:
     """Rows minus their mean, and their norms as a column."""
     rows = rows - rows.mean(axis=1, keepdims=True)
     return rows, np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def _trimmed_correlation(
-    left: NDArray[np.float64], right: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _trimmed_correlation(left: Matrix, right: Matrix) -> Matrix:
     """The correlation of each row, without the cells that differ most."""
     (left, left_size), (right, right_size) = _centred(left), _centred(right)
     apart = np.abs(left / left_size - right / right_size)
@@ -214,6 +302,26 @@ def _matches(
     return np.stack([rows[close], columns[close]], axis=1)
 
 
+class Components:
+    """The connected components of `count` nodes."""
+
+    def __init__(self, count: int):
+        self._parent = list(range(count))
+
+    def root(self, node: int) -> int:
+        """The first node of a node's component."""
+        parent = self._parent
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    def join(self, one: int, two: int) -> None:
+        """Connect two nodes."""
+        low, high = sorted((self.root(one), self.root(two)))
+        self._parent[high] = low
+
+
 def near_pairs(
     fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
@@ -222,19 +330,39 @@ def near_pairs(
     Candidates are pairs in which two of their hashes, whole or inner, differ in at most `radius`
     bits. Those with at least this similarity are confirmed, since products on white backgrounds
     share hashes without being the same picture. Of pictures with equal thumbnails only the first
-    is compared with others.
+    is compared with others, and pictures that are connected already are not compared.
     """
     first: dict[bytes, int] = {}
     for index, picture in enumerate(fingerprints):
         if first.setdefault(picture.thumb, index) != index:
             yield first[picture.thumb], index
     distinct = list(first.values())
-    whole = np.array([fingerprints[index].hash for index in distinct], dtype=np.uint64)
-    inner = np.array([fingerprints[index].inner for index in distinct], dtype=np.uint64)
+    looks = [fingerprints[index] for index in distinct]
+    compare, parts = Similarity(looks), Components(len(looks))
+    for two, earlier in _candidates(looks, radius):
+        for one in compare.most_alike(two, earlier):
+            if parts.root(one) != parts.root(two) and compare.of(one, two) >= similarity:
+                parts.join(one, two)
+                yield distinct[one], distinct[two]
+
+
+def _candidates(looks: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield pictures with the earlier pictures whose hashes are close.
+
+    Pictures with the same hashes share their neighbours, or a hash that thousands of pictures have
+    would take memory for millions of pairs.
+    """
+    hashes = np.array([(look.hash, look.inner) for look in looks], np.uint64).reshape(-1, 2)
+    kinds, kind_of = np.unique(hashes, axis=0, return_inverse=True)
+    whole, inner = kinds[:, 0].copy(), kinds[:, 1].copy()
     sides = ((whole, whole), (inner, whole), (inner, inner))
-    found = np.concatenate([close_pairs(left, right, radius) for left, right in sides])
-    found = np.unique(np.sort(found, axis=1), axis=0)
-    compare = Similarity(fingerprints)
-    for one, two in found[found[:, 0] < found[:, 1]].tolist():
-        if compare.of(distinct[one], distinct[two]) >= similarity:
-            yield distinct[one], distinct[two]
+    close = np.concatenate([close_pairs(left, right, radius) for left, right in sides])
+    close = np.unique(np.concatenate([close, close[:, ::-1]]), axis=0)
+    starts = np.searchsorted(close[:, 0], np.arange(len(kinds) + 1))
+    members: list[list[int]] = [[] for _ in kinds]  # the earlier pictures with these hashes
+    for index, kind in enumerate(kind_of.ravel().tolist()):
+        near = close[starts[kind] : starts[kind + 1], 1].tolist()
+        earlier = [other for one in near for other in members[one]]
+        if earlier:
+            yield index, sorted(earlier)
+        members[kind].append(index)

@@ -24,26 +24,35 @@ def url_id(wnid: str, url: str) -> str:
 class IdMaker:
     """Makes a unique id for each photo of one class, in rank order."""
 
-    def __init__(self, wnid: str):
-        self._wnid = wnid
-        self._used: set[str] = set()
+    def __init__(self, wnid: str, is_new: Callable[[str], bool] | None = None):
+        """`is_new` adds a text to a set and says whether it was new; the default is in memory."""
+        self._wnid, self._used = wnid, set[str]()
+        self._is_new = is_new or self._add
 
     def make(self, proposed: str, url: str) -> str:
         """`proposed` if it is safe and new (ignoring case), else an id made from the URL."""
         image_id = proposed if _SAFE.fullmatch(proposed) else url_id(self._wnid, url)
-        if image_id.lower() in self._used:
-            image_id = url_id(self._wnid, f"{proposed} {url}")
         number = 1
-        while image_id.lower() in self._used:
-            number += 1
-            image_id = url_id(self._wnid, f"{proposed} {url} {number}")
-        self._used.add(image_id.lower())
+        while not self._is_new(image_id.lower()):
+            text = f"{proposed} {url}" if number == 1 else f"{proposed} {url} {number}"
+            image_id, number = url_id(self._wnid, text), number + 1
         return image_id
 
+    def _add(self, text: str) -> bool:
+        size = len(self._used)
+        self._used.add(text)
+        return len(self._used) > size
 
-def candidate_lookup(path: Path) -> Callable[[str], Candidate]:
-    """A function that finds the candidate of a URL; for a member of an archive, the archive's."""
-    listed = {candidate.url: candidate for candidate in read_csv(path, Candidate)}
+
+def candidate_lookup(path: Path, urls: Collection[str] | None = None) -> Callable[[str], Candidate]:
+    """A function that finds the candidate of a URL; for a member of an archive, the archive's.
+
+    Only candidates of `urls` are kept in memory, if they are given.
+    """
+    rows = (row for row in read_csv(path, Candidate))
+    listed = {
+        row.url: row for row in rows if urls is None or row.url in urls or is_archive(row.url)
+    }
     archives = [candidate for url, candidate in listed.items() if is_archive(url)]
 
     def origin(url: str) -> Candidate:
@@ -62,10 +71,13 @@ def photo_origins(
     first one counts, or the first whose licence is among the `accepted` normal forms.
     Raises DataError as `read_csv` does.
     """
-    origin = candidate_lookup(urls / f"{key}.csv")
+    results = raw / f"{key}.csv"
+    photos = (Status.OK, Status.DUPLICATE)
+    wanted = {row.url for row in read_csv(results, RawRow) if row.status in photos}
+    origin = candidate_lookup(urls / f"{key}.csv", wanted)
     found: dict[str, tuple[str, Candidate]] = {}
     ids: dict[str, str] = {}  # image id by SHA-256
-    for row in read_csv(raw / f"{key}.csv", RawRow):
+    for row in read_csv(results, RawRow):
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
             found[row.image_id] = (row.url, origin(row.url))

@@ -4,6 +4,7 @@ A problem of a single photo is a `Status`, never an exception.
 """
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +23,12 @@ class DataError(Exception):
 
 
 def run(main: Callable[[], None]) -> int:
-    """Run a script's main function; returns its exit code and prints one line for a known error."""
+    """Run a script's main function; returns its exit code and prints one line for a known error.
+
+    Letters that the console cannot show are replaced.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         main()
     except UsageError as error:

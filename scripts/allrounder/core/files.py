@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
+from allrounder.core.workers import cores
 
 _PATIENCE = 5.0
 """Seconds that the other processes of a killed run have to end."""
@@ -74,6 +76,29 @@ def remove_other_classes(folder: Path, keys: Collection[str]) -> None:
             path.unlink()
 
 
+def disguise(head: bytes) -> str:
+    """What the first bytes of a photo, list or object are instead; '' if nothing is known of them.
+
+    `head` should have at least 262 bytes, as far as the file has.
+    """
+    if head.startswith(b"version https://git-lfs.github.com/"):
+        return "a Git LFS pointer; git lfs pull fetches the file"
+    if re.match(rb"\s*<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE):
+        return "a web page (HTML), not the file"
+    return "a tar" if head[257:262] == b"ustar" else ""
+
+
+def file_disguise(path: Path) -> str:
+    """The same for a file. Only regular files are opened."""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return disguise(file.read(512))
+    except OSError:
+        return ""
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -117,7 +142,7 @@ def hash_files(
 ) -> Iterator[FileHashes]:
     """Hash files in parallel; yields in their order. `show` gets the size of each."""
     batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
-    workers = min(32, 4 * (os.cpu_count() or 1))
+    workers = min(32, 4 * cores())
     for batch in in_threads(lambda batch: [hash_file(path) for path in batch], batches, workers):
         for one in batch:
             show(one.size)

@@ -1,8 +1,9 @@
 """Counts how many photos of a class reached each step, and why the others did not."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,33 @@ in the dataset. The splits, which divide the kept photos, follow.
 _UNIQUE = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Funnel:
-    """Counts by step and split; the losses by the step that was not reached, and by status."""
+    """Counts by status and split, of a class or of all."""
 
-    steps: dict[str, int]
-    lost: dict[str, dict[Status, int]]
+    raw: Counter[Status]  # without archives' own rows
+    clean: Counter[Status]
+    splits: dict[str, int]
+
+    @cached_property
+    def lost(self) -> dict[str, dict[Status, int]]:
+        """The losses by the step that was not reached, and by status."""
+        lost: dict[str, dict[Status, int]] = {step: {} for step in STEPS}
+        for status in Status:
+            for step, counts in ((raw_step(status), self.raw), (clean_step(status), self.clean)):
+                if step and counts[status]:
+                    lost[step][status] = counts[status]
+        return {step: reasons for step, reasons in lost.items() if reasons}
+
+    @cached_property
+    def steps(self) -> dict[str, int]:
+        """The photos that reached each step and split."""
+        steps, count = {}, self.raw.total()
+        for step in STEPS:
+            count = self.clean.total() if step == "valid" else count
+            count -= sum(self.lost.get(step, {}).values())
+            steps[step] = count
+        return steps | self.splits
 
     def as_metrics(self) -> dict[str, Any]:
         """Return the counts as data/metrics.json has them."""
@@ -56,37 +78,19 @@ def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
     """Return the funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts: Counter[Status] = Counter(row.status for row in raw)
+    raw_counts = Counter(row.status for row in raw)
     del raw_counts[Status.ARCHIVE]
-    clean_counts = Counter(row.status for row in clean)
-    lost: dict[str, dict[Status, int]] = {}
-    for status in Status:
-        for step, count in (
-            (raw_step(status), raw_counts[status]),
-            (clean_step(status), clean_counts[status]),
-        ):
-            if step and count:
-                lost.setdefault(step, {})[status] = count
-    steps = {STEPS[0]: raw_counts.total()}
-    for step in STEPS[1:]:
-        before = clean_counts.total() if step == "valid" else [*steps.values()][-1]
-        steps[step] = before - sum(lost.get(step, {}).values())
-    return Funnel(steps | dict(by_split), _in_order(lost))
+    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split))
 
 
-def total_funnel(parts: Sequence[Funnel]) -> Funnel:
+def total_funnel(parts: Collection[Funnel]) -> Funnel:
     """Return the funnel of all classes together."""
-    steps: Counter[str] = Counter()
-    lost: dict[str, Counter[Status]] = {}
+    raw, clean, splits = Counter[Status](), Counter[Status](), Counter[str]()
     for part in parts:
-        steps.update(part.steps)
-        for step, reasons in part.lost.items():
-            lost.setdefault(step, Counter()).update(reasons)
-    named = {
-        step: {status: reasons[status] for status in Status if reasons[status]}
-        for step, reasons in lost.items()
-    }
-    return Funnel(dict(steps), _in_order(named))
+        raw.update(part.raw)
+        clean.update(part.clean)
+        splits.update(part.splits)
+    return Funnel(raw, clean, dict(splits))
 
 
 def funnels(
@@ -108,5 +112,7 @@ def funnels(
     }
 
 
-def _in_order(lost: Mapping[str, dict[Status, int]]) -> dict[str, dict[Status, int]]:
-    return {step: lost[step] for step in STEPS if step in lost}
+def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:
+    """Return the `most` frequent, by falling count, then by name; and the sum of the others."""
+    everything = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return everything[:most], sum(count for _, count in everything[most:])

@@ -18,6 +18,8 @@ OVERSIZE = 64
 """A member that states more than this many times the size of the largest photo is an error."""
 _NAME_MAX = 4096  # PATH_MAX on Linux
 _RECORDS_MAX = 2**20
+_EMPTY_MAX = 1_000
+"""Headers in a row without a byte of a file behind them; more are an attack, or no photos."""
 _EXTENDED = 482  # the byte of an old GNU sparse header that announces another header block
 _RECORDS = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTRA = (*_RECORDS, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -55,6 +57,7 @@ class _HeaderDecoder:
 
     def __init__(self) -> None:
         self._given = _Given()
+        self._empty = 0  # headers since the last file with a body
 
     def decode(self, block: bytes, at: int) -> _Header | None:
         """Decode the header block at byte `at`; None for the end mark. Raises BrokenTarError.
@@ -69,6 +72,9 @@ class _HeaderDecoder:
             raise BrokenTarError(f"broken header at byte {at} ({error})") from None
         if info.size < 0:
             raise BrokenTarError(f"a member of {info.size} bytes at byte {at}")
+        self._empty = 0 if info.isreg() and (self._given.size or info.size) else self._empty + 1
+        if self._empty > _EMPTY_MAX:
+            raise BrokenTarError(f"{_EMPTY_MAX:,} headers without a file before byte {at}")
         if info.type in _EXTRA:
             return _extra_header(info, at)
         given, self._given = self._given, _Given()

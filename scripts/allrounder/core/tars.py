@@ -31,7 +31,7 @@ class StoredBytes:
         """The bytes; fewer if the file was cut off."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
-            return file.read(self.size)
+            return file.read(min(self.size, os.fstat(file.fileno()).st_size))
 
 
 class TarWriter:

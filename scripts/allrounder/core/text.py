@@ -1,6 +1,5 @@
 """Text for people: printable lines, aligned tables, printing, hints for misspellings."""
 
-import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +8,14 @@ PROJECT = "imagenet-all-rounder"
 """The project's name: in the User-Agent, the report and the dataset card."""
 MAX_TEXT = 1_000
 """Characters of a licence, an author and the like; longer texts are cut."""
+
+
+def decode_text(raw: bytes) -> str:
+    """Decode a text of unknown encoding: UTF-8, else Windows-1252, which contains Latin-1."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
 
 
 def printable(text: str, substitute: str = "?") -> str:
@@ -31,9 +38,7 @@ def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines on stdout, also on a terminal that cannot show all letters."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+    """Print lines on stdout."""
     for line in lines:
         print(line)
     sys.stdout.flush()

@@ -122,6 +122,11 @@ def is_archive(url: str) -> bool:
     return path.lower().endswith(".tar")
 
 
+def is_packed(url: str) -> bool:
+    """Whether the URL or path names a compressed file, by its ending."""
+    return url.partition("?")[0].lower().endswith((".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst"))
+
+
 MAX_URL_LENGTH = 8_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST_FORM = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
@@ -131,21 +136,36 @@ _PLAIN = re.compile(
 )
 """An ordinary URL, which needs no changes."""
 _KEPT = "!$%&'()*+,-./:;=?@[]_~"
+_SURPLUS_SLASHES = re.compile(r"^(https?:)/{3,}", re.IGNORECASE)
 
-_REFUSED = tuple(
+_SPECIAL = tuple(
     ipaddress.ip_network(network)
     for network in (
+        "0.0.0.0/8",  # this network, RFC 791
+        "10.0.0.0/8",  # private, RFC 1918
         "100.64.0.0/10",  # CGNAT, RFC 6598
+        "127.0.0.0/8",  # loopback, RFC 1122
+        "169.254.0.0/16",  # link-local, RFC 3927
+        "172.16.0.0/12",  # private, RFC 1918
+        "192.0.0.0/24",  # protocol assignments, RFC 6890
+        "192.0.2.0/24",  # documentation, RFC 5737
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
-        "::ffff:0:0/96",  # IPv4-mapped, RFC 4291
-        "::/96",  # IPv4-compatible, RFC 4291
-        "64:ff9b::/96",  # NAT64, RFC 6052
-        "64:ff9b:1::/48",  # NAT64, RFC 8215
-        "fec0::/10",  # site-local, RFC 3879
-        "2001::/32",  # Teredo, RFC 4380
+        "192.168.0.0/16",  # private, RFC 1918
+        "198.18.0.0/15",  # benchmarks, RFC 2544
+        "198.51.100.0/24",  # documentation, RFC 5737
+        "203.0.113.0/24",  # documentation, RFC 5737
+        "224.0.0.0/4",  # multicast, RFC 5771
+        "240.0.0.0/4",  # reserved and broadcast, RFC 1112
+        "2001::/23",  # protocol assignments with Teredo and ORCHID, RFC 2928
+        "2001:db8::/32",  # documentation, RFC 3849
         "2002::/16",  # 6to4, RFC 3056
+        "3fff::/20",  # documentation, RFC 9637
     )
 )
+"""IANA's special-purpose addresses that a public host cannot have. Python's own table depends on
+its version. Source: IANA's IPv4 and IPv6 special-purpose registries as of RFC 9780 (2025)."""
+_IPV6_UNICAST = ipaddress.ip_network("2000::/3")
+"""All IPv6 addresses that IANA gives to public hosts (RFC 4291, section 2.4)."""
 
 
 class BadUrlError(ValueError):
@@ -154,6 +174,8 @@ class BadUrlError(ValueError):
 
 def request_url(url: str) -> str:
     """The URL to request: IDNA host, spaces and non-ASCII percent-encoded, no fragment.
+
+    Backslashes and surplus slashes are read as browsers do (WHATWG URL Standard, section 4.4).
 
     Raises BadUrlError for other schemes than http and https, for userinfo, control characters,
     impossible hosts and ports, and overlong URLs.
@@ -165,7 +187,7 @@ def request_url(url: str) -> str:
     if _CONTROL.search(url):
         raise BadUrlError("control character")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(_SURPLUS_SLASHES.sub(r"\1//", slashes(url)))
         port = parts.port
     except ValueError:
         raise BadUrlError("malformed") from None
@@ -180,6 +202,12 @@ def request_url(url: str) -> str:
     netloc = _ascii_host(parts.hostname or "") + (f":{port}" if port else "")
     path = quote(parts.path or "/", safe=_KEPT)
     return urlunsplit((parts.scheme, netloc, path, quote(parts.query, safe=_KEPT), ""))
+
+
+def slashes(url: str) -> str:
+    """The URL with slashes for the backslashes in front of its query and fragment."""
+    end = next((place for place, letter in enumerate(url) if letter in "?#"), len(url))
+    return url[:end].replace("\\", "/") + url[end:] if "\\" in url else url
 
 
 @lru_cache(4096)
@@ -212,18 +240,19 @@ def is_public_address(address: str) -> bool:
     """Whether an IP address belongs to the public internet.
 
     Private, loopback, link-local, multicast, reserved, CGNAT, IPv4-mapped, 6to4, Teredo and NAT64
-    addresses do not (IANA's special-purpose registries, RFC 6890).
+    addresses do not.
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if ip.is_multicast or not ip.is_global:
+    if ip.version == 6 and ip not in _IPV6_UNICAST:
         return False
-    return not any(ip in network for network in _REFUSED if network.version == ip.version)
+    return not any(ip in network for network in _SPECIAL if network.version == ip.version)
 
 
 _NUMBER = r"(0|[1-9][0-9]{0,18})"
+_MAX_FILE = 2**63 - 1  # bytes, for every system
 _FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.DOTALL)
 
 
@@ -252,7 +281,7 @@ def parse_slice(url: str) -> Slice | None:
     if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
         return None
     offset, last = int(found[3]), int(found[4])
-    if not offset or last < offset - 1:
+    if not offset or last < offset - 1 or last > _MAX_FILE:
         return None
     return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
 

@@ -5,9 +5,10 @@ always the first N good ones in rank order. Rows and photos are written as soon 
 so memory stays flat for lists of any length.
 """
 
+import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, wnid_of
@@ -17,32 +18,85 @@ from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import is_archive
+from allrounder.core.urls import container_of, host_of, is_archive, is_url
 from allrounder.web.archives import new_member
+from allrounder.web.policy import BUSY_CODES
 
 SLACK = 4
 """Photos requested beyond those still needed: the most that a class fetches without need."""
+PROBES = 2
+"""URLs of a host without an answer after which it is given up, if it has not answered before."""
+MANY_SILENT = 16
+"""The same, in a row, for a host that has answered before."""
+_LONGEST_WAIT = 1_000
+"""Rows that wait for a host to be given up, so that memory stays flat."""
+_SILENT = (Status.TIMEOUT, Status.CONNECTION_ERROR)
+_NEUTRAL = (Status.BAD_URL, Status.BLOCKED)
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A candidate that was requested, and its result once there is one."""
+    """A candidate under way, and its result once there is one. `host` is '' for local files."""
 
     candidate: Candidate
+    rank: int
+    host: str = ""
     result: Result | None = None
     archive: bool = False
 
 
-class ClassQuota:
-    """Pure bookkeeping for one class: its next candidate, requests in flight, photos taken."""
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A settled row. It waits to be written while its host may still be given up."""
 
-    def __init__(self, candidates: Iterable[Candidate], quota: int, window: int):
+    candidate: Candidate
+    result: Result
+    waits: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Host:
+    """A host in the list of one class."""
+
+    answered: bool = False  # it may get any number of requests
+    in_flight: int = 0
+    silent: int = 0  # results without an answer, before any answer
+    parked: deque[Slot] = field(default_factory=deque)
+    settled_answer: bool = False  # the next three follow the rank order
+    row_of_silent: list[_Row] = field(default_factory=list)
+    given_up: Result | None = None
+
+    @property
+    def may_be_requested(self) -> bool:
+        """Whether another of its URLs may be requested now."""
+        return self.answered or self.in_flight + self.silent < PROBES
+
+
+class ClassQuota:
+    """Pure bookkeeping for one class: its next candidate, requests in flight, photos taken.
+
+    A host whose first PROBES URLs in rank order got no answer is given up: its other URLs in this
+    class are not requested and all get the same result. So is one that answered before and leaves
+    MANY_SILENT in a row without an answer. This depends on nothing but the list and the answers.
+    `doubtful` are hosts that fail at the moment: the class does not wait for their URLs.
+    """
+
+    def __init__(
+        self,
+        candidates: Iterable[Candidate],
+        quota: int,
+        window: int,
+        doubtful: Set[str] = frozenset(),
+    ):
         self._rest = iter(candidates)
         self._next: Candidate | None = next(self._rest, None)
-        self._slots: deque[Slot] = deque()  # requested and not settled, in rank order
+        self._slots: deque[Slot] = deque()  # listed and not settled, in rank order
+        self._ready: list[tuple[int, Slot]] = []  # a heap: parked before, may be requested now
+        self._rows: deque[_Row] = deque()  # settled and not yielded, in rank order
+        self._hosts: dict[str, _Host] = {}
         self._taken: dict[str, str] = {}  # sha256: image_id
-        self._quota, self._window = quota, window
-        self._in_flight = self._good_ahead = 0
+        self._quota, self._window, self._doubtful = quota, window, doubtful
+        self._in_flight = self._good_ahead = self._waiting = self._rank = 0
 
     @property
     def taken(self) -> int:
@@ -68,34 +122,61 @@ class ClassQuota:
 
     def next_slot(self) -> Slot | None:
         """The next candidate to request, or None while nothing more should be requested."""
-        if self._next is None or self.full or len(self._slots) >= 4 * self._window:
-            return None
-        if self._in_flight >= self._window:
-            return None
-        if self.taken + self._good_ahead + self._in_flight >= self._quota + SLACK:
-            return None
-        archive = is_archive(self._next.url)
-        if self._slots and (archive or self._slots[0].archive):
-            return None  # an archive may hold any number of photos, so it is read alone
-        slot = Slot(self._next, archive=archive)
-        self._slots.append(slot)
-        self._in_flight += 1
-        self._next = next(self._rest, None)
-        return slot
+        while not self.full and self._in_flight < self._window and self._needs_more():
+            slot = heapq.heappop(self._ready)[1] if self._ready else self._list_next()
+            if slot is None:
+                return None
+            host = self._host(slot)
+            if host is None or host.may_be_requested:
+                self._waiting -= 1
+                self._in_flight += 1
+                if host:
+                    host.in_flight += 1
+                return slot
+            host.parked.append(slot)
+        return None
 
     def record(self, slot: Slot, result: Result) -> None:
-        """Record the result of a slot."""
-        assert slot.result is None
-        slot.result = result
+        """Record the result of a slot. It is ignored if the slot's host was given up before."""
         self._in_flight -= 1
-        self._good_ahead += result.status is Status.OK
+        if host := self._host(slot):
+            host.in_flight -= 1
+            if _is_silent(slot, result):
+                host.silent += 1
+            elif result.status not in _NEUTRAL:
+                host.answered = True
+            self._unpark(host)
+        if slot.result is None:
+            slot.result = result
+            self._good_ahead += result.status is Status.OK
+
+    @property
+    def can_settle(self) -> bool:
+        """Whether `settle` makes progress."""
+        if self.full or not self._slots:
+            return False
+        host = self._host(slot := self._slots[0])
+        return slot.result is not None or bool(host and host.given_up)
 
     def settle(self) -> Iterator[tuple[Candidate, Result]]:
         """Yield the results that are final by now, in rank order, each candidate once."""
-        while not self.full and self._slots and (result := self._slots[0].result):
+        while self.can_settle:
             slot = self._slots.popleft()
-            self._good_ahead -= result.status is Status.OK
-            yield slot.candidate, self.take(slot.candidate, result)
+            self._override(slot)
+            assert slot.result
+            self._good_ahead -= slot.result.status is Status.OK
+            self._rows.append(self._row(slot, slot.result))
+        if self.done:
+            for row in self._rows:
+                row.waits = False
+        elif not self._slots and self._next and is_archive(self._next.url):
+            for row in [row for row in self._rows if row.waits]:
+                self._forget(row)  # an archive's rows come next
+        while self._rows and (not self._rows[0].waits or len(self._rows) > _LONGEST_WAIT):
+            row = self._rows.popleft()
+            if row.waits:
+                self._forget(row)
+            yield row.candidate, row.result
 
     def take(self, candidate: Candidate, result: Result) -> Result:
         """Count a photo in rank order, unless its bytes were taken before: then a duplicate."""
@@ -121,6 +202,106 @@ class ClassQuota:
             yield self._next
         yield from self._rest
 
+    def _needs_more(self) -> bool:
+        """Whether the requests under way may leave the quota unmet."""
+        wanted = self._quota + SLACK - self.taken - self._good_ahead
+        under_way = self._in_flight + self._waiting
+        if self._ready or under_way < wanted:
+            return True
+        doubtful = [self._hosts[host] for host in self._hosts.keys() & self._doubtful]
+        return under_way - sum(host.in_flight + len(host.parked) for host in doubtful) < wanted
+
+    def _list_next(self) -> Slot | None:
+        """A slot for the next candidate in rank order, or None if it has to wait."""
+        if self._next is None or len(self._slots) >= 4 * self._window:
+            return None
+        url = self._next.url
+        archive = is_archive(url)
+        if (self._slots or self._rows) and archive:
+            return None  # an archive may hold any number of photos, so it is read alone
+        if self._slots and self._slots[0].archive:
+            return None
+        host = host_of(container_of(url)) if is_url(url) and not archive else ""
+        slot = Slot(self._next, self._rank, host, archive=archive)
+        self._slots.append(slot)
+        self._waiting += 1
+        self._rank += 1
+        self._next = next(self._rest, None)
+        return slot
+
+    def _host(self, slot: Slot) -> _Host | None:
+        return self._hosts.setdefault(slot.host, _Host()) if slot.host else None
+
+    def _unpark(self, host: _Host) -> None:
+        """Make parked slots ready, as many as may be requested."""
+        count = len(host.parked) if host.answered else PROBES - host.in_flight - host.silent
+        for _ in range(min(count, len(host.parked))):
+            slot = host.parked.popleft()
+            heapq.heappush(self._ready, (slot.rank, slot))
+
+    def _override(self, slot: Slot) -> None:
+        """Give a slot the result of its host if that was given up, whatever its own."""
+        host = self._host(slot)
+        if host and host.given_up:
+            if slot.result is None and self._remove_waiting(host, slot):
+                self._waiting -= 1
+            self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
+            slot.result = host.given_up
+
+    def _remove_waiting(self, host: _Host, slot: Slot) -> bool:
+        """Remove a slot that was not requested; False if it was."""
+        if slot in host.parked:
+            host.parked.remove(slot)
+            return True
+        entry = (slot.rank, slot)
+        if entry not in self._ready:
+            return False
+        self._ready.remove(entry)
+        heapq.heapify(self._ready)
+        return True
+
+    def _row(self, slot: Slot, result: Result) -> _Row:
+        """The row of a slot in rank order; decides whether its host is given up."""
+        host, row = self._host(slot), _Row(slot.candidate, self.take(slot.candidate, result))
+        if host is None or host.given_up or result.status in _NEUTRAL:
+            return row
+        if not _is_silent(slot, result):
+            host.settled_answer = True
+            for silent in host.row_of_silent:
+                silent.waits = False
+            host.row_of_silent.clear()
+            return row
+        row.waits = True
+        host.row_of_silent.append(row)
+        bound = MANY_SILENT if host.settled_answer else PROBES
+        if len(host.row_of_silent) >= bound:
+            host.given_up = _given_up(host.row_of_silent[0].result, bound)
+            for silent in host.row_of_silent:
+                silent.result, silent.waits = host.given_up, False
+        return row
+
+    def _forget(self, row: _Row) -> None:
+        """Stop waiting for a row's host to be given up, after _LONGEST_WAIT other rows."""
+        for host in self._hosts.values():
+            if row in host.row_of_silent:
+                host.silent -= len(host.row_of_silent)
+                for silent in host.row_of_silent:
+                    silent.waits = False
+                host.row_of_silent.clear()
+                self._unpark(host)
+
+
+def _is_silent(slot: Slot, result: Result) -> bool:
+    """Whether the candidate's own host gave no answer, or 429 or 503 to the end."""
+    if host_of(result.final_url or slot.candidate.url) != slot.host:
+        return False  # it answered with a redirect
+    return result.status in _SILENT or result.http_status in BUSY_CODES
+
+
+def _given_up(first: Result, count: int) -> Result:
+    detail = f"no answer to {count} URLs: host given up"
+    return Result(first.status, detail, first.http_status)
+
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
@@ -128,6 +309,9 @@ class ClassResult:
 
     key: str
     counts: Counter[Status]
+    codes: Counter[int]  # HTTP codes of failures
+    transient: int = 0  # failures that a later try may not have
+    first_requests: int = 0  # URLs requested that no version before has a result of
     unasked: tuple[str, ...] = ()  # offline: URLs that would have to be requested
 
     @property
@@ -144,10 +328,20 @@ class ClassResult:
 class ClassRun:
     """Writes `<key>.csv` and `<key>.tar` while the class's results arrive."""
 
-    def __init__(self, key: str, urls: Path, raw: Path, quota: int, window: int):
+    def __init__(
+        self,
+        key: str,
+        urls: Path,
+        raw: Path,
+        quota: int,
+        window: int,
+        doubtful: Set[str] = frozenset(),
+    ):
         self.key = key
-        self.quota = ClassQuota(read_csv(urls / f"{key}.csv", Candidate), quota, window)
+        self.quota = ClassQuota(read_csv(urls / f"{key}.csv", Candidate), quota, window, doubtful)
         self.counts: Counter[Status] = Counter()
+        self.codes: Counter[int] = Counter()
+        self.transient = self.first_requests = 0
         self.finished = False
         self.unasked: list[str] = []
         self._archives_left = _archives(urls / f"{key}.csv") if is_subtree(key) else 0
@@ -159,10 +353,14 @@ class ClassRun:
         self._rows = CsvWriter(self._file, columns(RawRow))
         self._tar = TarWriter(part_of(self._tar_path))
 
-    def settle(self) -> None:
-        """Write the results that are final by now."""
-        for candidate, result in self.quota.settle():
-            self._write(candidate, result)
+    def settled_next(self) -> Slot | None:
+        """Write the results that are final by now; returns the next candidate to request."""
+        while True:
+            for candidate, result in self.quota.settle():
+                self._write(candidate, result)
+            slot = self.quota.next_slot()
+            if slot is not None or not self.quota.can_settle:
+                return slot
 
     def begin_archive(self) -> None:
         """Start an archive. Each archive of a subtree gives an even share of the photos."""
@@ -192,14 +390,18 @@ class ClassRun:
             self.counts[Status.CONNECTION_ERROR] -= len(self.unasked)  # these have no result
             part_of(self._tar_path).unlink()
             part_of(self._table_path).unlink()
-            return ClassResult(self.key, self.counts, tuple(self.unasked))
+            return self._class_result()
         for candidate in self.quota.unused():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
         part_of(self._tar_path).replace(self._tar_path)
         part_of(self._table_path).replace(self._table_path)
         self.finished = True
-        return ClassResult(self.key, self.counts)
+        return self._class_result()
+
+    def _class_result(self) -> ClassResult:
+        numbers = self.transient, self.first_requests
+        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unasked))
 
     def close(self) -> None:
         """Close the two files."""
@@ -213,6 +415,9 @@ class ClassRun:
             image_id = self._ids.make(image_id, candidate.url)
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
         self.counts[result.status] += 1
+        self.transient += result.transient
+        if result.http_status:
+            self.codes[result.http_status] += 1
         self._rows.write(
             RawRow(
                 image_id,

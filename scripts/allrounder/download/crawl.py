@@ -5,6 +5,7 @@ a local file, the web. Offline, URLs that would have to be requested are only co
 """
 
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
@@ -31,8 +32,6 @@ from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, noth
 from allrounder.web.policy import is_offline
 
 _UNTRIED = (Status.UNUSED, Status.ARCHIVE)
-MAX_ACTIVE = 32
-"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,12 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, and the waits of hosts that all processes share."""
+    """A process's part of the network, the waits of hosts that all processes share, and the most
+    classes under way at once."""
 
     network: Network
     waits: MutableSequence[float]
+    active: int
 
 
 class Counts(NamedTuple):
@@ -64,14 +65,18 @@ class Crawl:
     """One run over some classes."""
 
     def __init__(
-        self, params: Params, keys: Sequence[str], share: Share, folders: Folders, journal: Journal
+        self,
+        params: Params,
+        keys: Sequence[str],
+        share: Share,
+        folders: Folders,
+        journal: Journal,
+        retry: bool = True,
     ):
         self._params, self._keys, self._folders = params, keys, folders
-        self._window, self._journal, self._offline = (
-            share.network.connections,
-            journal,
-            is_offline(),
-        )
+        self._window, self._active_most = share.network.connections, share.active
+        self._journal, self._offline = journal, is_offline()
+        self._retry = retry and not self._offline  # pinned failures that a later try may not have
         self._fetcher = Fetcher(
             share.network,
             params.download,
@@ -125,15 +130,17 @@ class Crawl:
         return self._done
 
     def _may_open(self, waiting: deque[str]) -> bool:
-        return bool(waiting) and len(self._active) < MAX_ACTIVE and self._fetcher.hungry
+        return bool(waiting) and len(self._active) < self._active_most and self._fetcher.hungry
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
         folders, quota = self._folders, self._params.quota
-        pins = PinnedResults(key, self._params, folders.work / key)
+        uncommitted = self._journal.uncommitted
+        pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
-        retry = not self._offline and not pins.fill(candidates, quota)
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window)
+        retry = self._retry and not pins.fill(candidates, quota)
+        doubtful = self._fetcher.doubtful
+        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful)
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
         return run
 
@@ -146,8 +153,7 @@ class Crawl:
     def _advance(self, run: ClassRun) -> None:
         """Request all that a class may request now, and write what is final."""
         prior = self._active[run]
-        run.settle()
-        while slot := run.quota.next_slot():
+        while (slot := run.settled_next()) is not None:
             url = slot.candidate.url
             if slot.archive:
                 self._start_archive(run, slot)
@@ -157,7 +163,6 @@ class Crawl:
                 self._request(run, slot)
             else:
                 run.quota.record(slot, self._local.result(url))
-            run.settle()
 
     def _slice_fault(self, url: str) -> Result | None:
         """The reason against a slice by its size alone, or None."""
@@ -168,6 +173,7 @@ class Crawl:
     def _request(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
         """Request a photo or an archive from the web; offline, only record its URL."""
         if not self._offline:
+            run.first_requests += self._active[run].is_new(slot.candidate.url)
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
             return
         # This is not a result: ClassRun.finish publishes no class with such a URL.
@@ -179,18 +185,17 @@ class Crawl:
             run.quota.record(slot, result)
 
     def _record(self, run: ClassRun, slot: Slot, result: Result, body: bytes) -> None:
-        """Record a result from the web; in the journal too, unless a later try may succeed."""
+        """Record a result from the web, in the journal too."""
         if slot.archive:
             run.end_archive(slot, _without_url(result))
         else:
-            self._check_reached(result)
-            if not result.transient:
-                result = self._journal.add(slot.candidate.url, result, body)
+            self._check_reached(run, result)
+            result = self._journal.add(slot.candidate.url, result, body)
             run.quota.record(slot, result)
         self._advance(run)
 
-    def _check_reached(self, result: Result) -> None:
-        self._ended += result.status is not Status.BAD_URL
+    def _check_reached(self, run: ClassRun, result: Result) -> None:
+        self._ended += result.status is not Status.BAD_URL and run.first_requests > 0
         if self._ended >= NOTHING_REACHED and not self.traffic.answers:
             raise nothing_reached(self.traffic)
 
@@ -294,12 +299,12 @@ class LocalPhotos:
         if refused := self.refused(path):
             return refused
         try:
-            if part:
-                stored = StoredBytes(Path(path), part.offset, part.size)
-                body = stored.read()
-            else:
-                body = Path(path).read_bytes()
-                stored = StoredBytes(Path(path), 0, len(body))
+            whole = Path(path).stat().st_size
+            offset, size = (part.offset, part.size) if part else (0, whole)
+            if fault := judge_length(size, self._bounds):
+                return replace(fault, bytes=size)
+            stored = StoredBytes(Path(path), offset, size)
+            body = stored.read()
         except OSError as error:
             return Result(Status.CONNECTION_ERROR, f"file: {error.strerror}")
         except ValueError:
@@ -310,11 +315,18 @@ class LocalPhotos:
         return replace(result, stored=stored) if result.status is Status.OK else result
 
     def refused(self, path: str) -> Result | None:
-        """The result of a path outside the sources' files and folders, or None."""
+        """The result of a path outside the sources' files and folders, or None.
+
+        Only regular files are opened: opening a named pipe would wait for a writer.
+        """
         place = Path(os.path.abspath(path))
-        if any(place.is_relative_to(root) for root in self._roots):
-            return None
-        return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
+        if not any(place.is_relative_to(root) for root in self._roots):
+            return Result(Status.BAD_URL, "not a URL, and not in a folder of the sources")
+        try:
+            regular = stat.S_ISREG(Path(path).stat().st_mode)
+        except (OSError, ValueError):
+            return None  # reading it says why
+        return None if regular else Result(Status.BAD_URL, "not a regular file")
 
 
 def _without_url(result: Result) -> Result:

@@ -1,7 +1,9 @@
 """Spreads a download over processes, and shows its progress. The result does not depend on it."""
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from tqdm import tqdm
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.interrupts import Interrupts
+from allrounder.core.progress import progress
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
@@ -21,6 +24,10 @@ from allrounder.web.hosts import WAITS
 MIN_SHARE = 500
 """Photos below which another process costs more than it saves."""
 _MIN_CONNECTIONS = 8
+MAX_ACTIVE = 32
+"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
+_FILES_A_CLASS = 4  # list, table, tar and a photo that is copied
+_OTHER_FILES = 40  # of Python, libcurl, the journal and the pipes
 _WAIT = 0.2  # seconds
 
 MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
@@ -60,7 +67,8 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     parts = shares(params)
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
-    share = Share(_network(params.network, len(parts)), waits)
+    network, active = fit_open_files(_network(params.network, len(parts)))
+    share = Share(network, waits, active)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
@@ -85,15 +93,41 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
 
 
+def fit_open_files(network: Network) -> tuple[Network, int]:
+    """The network with as many connections as a process may have, and the classes it may open.
+
+    The soft limit on open files is raised as far as it may be; macOS starts with 256.
+    """
+    if os.name == "nt":
+        return network, MAX_ACTIVE
+    import resource  # POSIX only
+
+    wanted = _OTHER_FILES + MAX_ACTIVE * _FILES_A_CLASS + 2 * network.connections
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+    spare = max(0, (wanted if soft == resource.RLIM_INFINITY else soft) - _OTHER_FILES)
+    active = max(1, min(MAX_ACTIVE, spare // (4 * _FILES_A_CLASS)))
+    connections = max(1, min(network.connections, (spare - active * _FILES_A_CLASS) // 2))
+    if connections < network.connections:
+        print(
+            f"warning: {soft} open files are allowed, so {connections} connections instead of "
+            f"{network.connections}; ulimit -n raises it",
+            file=sys.stderr,
+        )
+    return network.model_copy(update={"connections": connections}), active
+
+
 def _progress_bar(params: Params) -> "tqdm[Any]":
     wanted = params.quota * len(params.classes)
-    return tqdm(total=wanted, unit=" photos", disable=None, dynamic_ncols=True)
+    return progress(total=wanted, unit=" photos")
 
 
 def _show(bar: "tqdm[Any]", processes: Sequence[Counts]) -> None:
     """Update the bar: photos taken, MB/s and the share of tried URLs that gave no photo."""
-    if bar.disable:
-        return
     taken, tried, received = (sum(column) for column in zip(*processes, strict=True))
     seconds = bar.format_dict["elapsed"] or 1
     failed = 1 - taken / tried if tried else 0

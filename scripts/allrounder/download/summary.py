@@ -34,16 +34,40 @@ def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic)
     """Raise DataError when nothing was reached, or a class is short or (offline) incomplete."""
     if absent := [run for run in runs if run.unasked]:
         raise _incomplete_offline(absent, len(runs), params.quota)
-    short = [run for run in runs if run.taken < params.min_per_class]
-    if short and traffic.requests and not traffic.answers:
+    if is_unreached(traffic):
         raise nothing_reached(traffic)
-    if short:
+    if short := [run for run in runs if run.taken < params.min_per_class]:
         raise DataError(
             f"{len(short)} of {len(runs)} classes have fewer photos than min_per_class "
             f"({params.min_per_class}): {'; '.join(map(_short, short[:5]))}"
-            f"{'; ...' if len(short) > 5 else ''}. Add a source, lower min_per_class, or "
-            "remove the class"
+            f"{'; ...' if len(short) > 5 else ''}. {_contact_advice(short, params)}Add a source, "
+            "lower min_per_class, or remove the class"
         )
+
+
+def is_unreached(traffic: Traffic) -> bool:
+    """Whether requests were made and nothing answered any of them."""
+    return traffic.requests > 0 and not traffic.answers
+
+
+def print_incomplete(runs: Sequence[ClassResult], quota: int) -> None:
+    """Say on stderr which classes may get more photos from a later run."""
+    for run in runs:
+        if run.taken < quota and run.transient:
+            print(
+                f"warning: {run.key} has {run.taken} of {quota} photos; {run.transient} URLs "
+                "failed in a way that may pass: make repro tries them again",
+                file=sys.stderr,
+            )
+
+
+def _contact_advice(short: Sequence[ClassResult], params: Params) -> str:
+    """Many hosts refuse a User-Agent without a contact by 403 (Wikimedia's policy, for one)."""
+    refused = sum(run.codes[403] for run in short)
+    others = sum(run.codes.total() for run in short) - refused
+    if params.network.contact or refused <= others:
+        return ""
+    return "Many hosts answer 403 unless network.contact names somebody: set it. "
 
 
 def _incomplete_offline(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
@@ -61,12 +85,13 @@ def _incomplete_offline(absent: Sequence[ClassResult], classes: int, quota: int)
 
 
 def _short(run: ClassResult) -> str:
+    codes = ", ".join(f"{count} x {code}" for code, count in run.codes.most_common(3))
     reasons = ", ".join(
-        f"{count} {status}"
+        f"{count} {status}{f' ({codes})' if status is Status.HTTP_ERROR else ''}"
         for status, count in run.counts.most_common()
         if status not in (Status.OK, Status.ARCHIVE)
     )
-    return f"{run.key} has {run.taken} of {run.listed} listed ({reasons})"
+    return f"{run.key} has {run.taken} of {run.listed} listed" + f" ({reasons})" * bool(reasons)
 
 
 def _width(status: Status) -> int:

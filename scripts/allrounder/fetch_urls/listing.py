@@ -1,5 +1,11 @@
-"""Lists the candidates of every class from all sources, in rank order, each photo once."""
+"""Lists the candidates of every class from all sources, in rank order, each photo once.
 
+They are kept in temporary databases on disk, so that memory stays flat for lists of any length.
+"""
+
+import hashlib
+import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -8,78 +14,153 @@ from pathlib import Path
 from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
 from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
-from allrounder.core.files import remove_other_classes
+from allrounder.core.files import part_of, remove_other_classes
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
-from allrounder.core.urls import MAX_URL_LENGTH, parse_slice, photo_key
+from allrounder.core.urls import MAX_URL_LENGTH, is_archive, parse_slice, photo_key
 from allrounder.fetch_urls import sources
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
 OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
+MAX_LISTED = 20_000_000
+"""Photos that one source may list."""
+_MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
+_TEXTS = ("image_id", "url", "license", "author", "landing_url", "title")
+
+
+class Listed:
+    """The candidates of one class. They can be read any number of times."""
+
+    def __init__(self, key: str, kinds: Sequence[str], database: sqlite3.Connection):
+        self._key, self._kinds, self._database = key, kinds, database
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return unique(wnid_of(self._key), self._ranked())
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a source filled."""
+        filled = {"source"} | ({"synset"} if is_subtree(self._key) else set())
+        for name in set(OPTIONAL) & set(_TEXTS):
+            any_of = f"SELECT 1 FROM listed WHERE wnid = ? AND {name} != '' LIMIT 1"
+            if any(self._database.execute(any_of, (w,)).fetchone() for w in synsets_of(self._key)):
+                filled.add(name)
+        return [*REQUIRED, *(name for name in OPTIONAL if name in filled)]
+
+    def _ranked(self) -> Iterator[Candidate]:
+        """A class's candidates, source by source; a subtree's synsets take turns."""
+        for number, kind in enumerate(self._kinds):
+            parts = [self._of_synset(wnid, number, kind) for wnid in synsets_of(self._key)]
+            for turn in zip_longest(*parts):
+                yield from filter(None, turn)
+
+    def _of_synset(self, wnid: str, number: int, kind: str) -> Iterator[Candidate]:
+        synset = wnid if is_subtree(self._key) else ""
+        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE wnid = ? AND source = ?"
+        for image_id, url, license, author, landing, title in self._database.execute(
+            f"{query} ORDER BY rowid", (wnid, number)
+        ):
+            yield Candidate(image_id, url, license, author, landing, kind, synset, title)
 
 
 def list_classes(
     selected: Sequence[Source], keys: Sequence[str], web: ListClient, pinned: int = 0
-) -> dict[str, list[Candidate]]:
+) -> dict[str, Listed]:
     """Read the sources one after the other; a class's candidates follow the sources' order.
 
-    For a subtree, each source's candidates come from its synsets in turn. `pinned` is the number
-    of other classes, which are pinned. Raises DataError when a source cannot be read or lists
-    none of the classes, and when a class has no candidate.
+    `pinned` is the number of other classes, which are pinned. Raises DataError when a source
+    cannot be read or lists none of the classes, and when a class has no candidate.
     """
-    found: dict[str, list[Candidate]] = {key: [] for key in keys}
-    wanted = {key: synsets_of(key) for key in keys}
-    wnids = [wnid for part in wanted.values() for wnid in part]
-    for source in selected:
-        listed: dict[str, list[Candidate]] = {wnid: [] for wnid in wnids}
-        for wnid, candidate in sources.candidates(source, wnids, web):
-            listed[wnid].append(replace(candidate, source=source.kind))
-        if not any(listed.values()) and not pinned:
+    database = _temporary(
+        f"CREATE TABLE listed (wnid, source, {', '.join(_TEXTS)})",
+        "CREATE INDEX place ON listed (wnid, source)",
+    )
+    wnids = list(dict.fromkeys(wnid for key in keys for wnid in synsets_of(key)))
+    for number, source in enumerate(selected):
+        tally = Tally(source.name)
+        rows = _rows(source, number, sources.candidates(source, wnids, web, tally), tally)
+        marks = ", ".join("?" * (2 + len(_TEXTS)))
+        database.executemany(f"INSERT INTO listed VALUES ({marks})", rows)
+        tally.say()
+        if not tally.used and not pinned:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
                 "correct its location or remove it"
             )
-        for key in keys:
-            found[key] += _in_turn(key, {wnid: listed[wnid] for wnid in wanted[key]})
-    if missing := [key for key, candidates in found.items() if not candidates]:
+    kinds = [source.kind for source in selected]
+    found = {key: Listed(key, kinds, database) for key in keys}
+    if missing := [key for key, listed in found.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
         raise DataError(
             f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
         )
-    return {key: unique(wnid_of(key), candidates) for key, candidates in found.items()}
+    return found
 
 
-def _in_turn(key: str, listed: Mapping[str, Sequence[Candidate]]) -> Iterator[Candidate]:
-    """Yield a class's candidates; for a subtree the first of each synset, then the second, ..."""
-    if not is_subtree(key):
-        yield from listed[key]
-        return
-    own = [[replace(one, synset=wnid) for one in part] for wnid, part in listed.items()]
-    for rank in zip_longest(*own):
-        yield from filter(None, rank)
+def _rows(
+    source: Source, number: int, candidates: Iterable[tuple[str, Candidate]], tally: Tally
+) -> Iterator[tuple[object, ...]]:
+    """The rows of a source's candidates for the database, each counted."""
+    for wnid, candidate in candidates:
+        url = candidate.url
+        if is_archive(url) and not source.reads_archives:
+            tally.pass_over("names a tar, and the source does not say archives: true", url)
+            continue
+        if len(url) > (_MAX_SLICE if parse_slice(url) else MAX_URL_LENGTH):
+            # Never requested: it stays too long, but fits into every table.
+            url = url[: MAX_URL_LENGTH + 1]
+        tally.used += 1
+        if tally.used > MAX_LISTED:
+            raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
+        texts = (getattr(candidate, name) for name in _TEXTS[2:])
+        yield wnid, number, candidate.image_id, url, *texts
 
 
-def unique(wnid: str, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return each photo once, at its best rank, with ids that are safe and unique in the class."""
-    ids = IdMaker(wnid)
-    first = {}
+def unique(wnid: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Yield each photo once, at its best rank, with ids that are safe and unique in the class."""
+    ids, photos = IdMaker(wnid, _DiskSet().add), _DiskSet()
     for candidate in candidates:
-        if len(candidate.url) > MAX_URL_LENGTH and not parse_slice(candidate.url):
-            # Never selected for: it stays too long, but fits into every table.
-            candidate = replace(candidate, url=candidate.url[: MAX_URL_LENGTH + 1])
-        if (photo := photo_key(candidate.url)) not in first:
-            image_id = ids.make(candidate.image_id, candidate.url)
-            first[photo] = replace(candidate, image_id=image_id)
-    return list(first.values())
+        if photos.add(photo_key(candidate.url)):
+            yield replace(candidate, image_id=ids.make(candidate.image_id, candidate.url))
 
 
-def write_classes(folder: Path, classes: Mapping[str, Sequence[Candidate]]) -> None:
-    """Write `<wnid>.csv` for each class; optional columns only where a source filled one."""
+class _DiskSet:
+    """A set of texts of any size, by their hashes."""
+
+    def __init__(self) -> None:
+        self._database = _temporary("CREATE TABLE texts (hash BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, text: str) -> bool:
+        """Add a text; returns whether it is new."""
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return (
+            self._database.execute("INSERT OR IGNORE INTO texts VALUES (?)", (digest,)).rowcount > 0
+        )
+
+
+def _temporary(*tables: str) -> sqlite3.Connection:
+    """A database that lives in memory while it is small, and has no name on the disk."""
+    database = sqlite3.connect("", isolation_level=None)
+    for statement in ("PRAGMA cache_size = -32000", "BEGIN", *tables):
+        database.execute(statement)
+    return database
+
+
+def write_classes(folder: Path, classes: Mapping[str, Listed | Path]) -> None:
+    """Write `<key>.csv` for each class; a path is a pinned list, which is copied.
+
+    Optional columns are there only where a source filled one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     remove_other_classes(folder, classes)
-    for wnid, candidates in classes.items():
-        known = [name for name in OPTIONAL if any(getattr(row, name) for row in candidates)]
-        write_csv(folder / f"{wnid}.csv", Candidate, candidates, [*REQUIRED, *known])
+    for key, listed in classes.items():
+        path = folder / f"{key}.csv"
+        if isinstance(listed, Path):
+            shutil.copyfile(listed, part_of(path))
+            part_of(path).replace(path)
+        else:
+            write_csv(path, Candidate, listed, listed.columns)

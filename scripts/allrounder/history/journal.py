@@ -8,7 +8,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -85,29 +85,31 @@ class Journal:
     """The journal of one stage run; use it within `stage_lock`.
 
     `key` stands for the params that results depend on: under another key only photos are kept,
-    not the reasons against others. `pinned` is what dvc.lock pins now: see `discard_committed`.
-    `fresh` discards what an earlier run left, unless that was killed and fresh too.
+    not the reasons against others. Failures that may pass hold only for the run that goes on from
+    a killed one. `fresh` discards what an earlier run left, unless that was killed and fresh too.
+    `pinned` is what dvc.lock pins now: see `discard_committed`.
     """
 
     def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
         self._folder = folder
         self._mark = folder / _MARK
         folder.mkdir(parents=True, exist_ok=True)
-        discard_committed(folder, pinned)
         state = _read_state(self._mark)
         if fresh and (not state.get("fresh") or state.get("complete")):
             _clear(folder)
-        same_key = state.get("key") == key
+        same_key, killed = state.get("key") == key, not state.get("ended", True)
         self._results: dict[str, Result] = {}
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
         for files in self._all_files.values():
             for url, result in files.load():
-                if same_key or (result.stored and result.resume_at is None):
+                is_photo = result.stored and result.resume_at is None
+                if is_photo or (same_key and (killed or not result.transient)):
                     self._results[url] = result
         self._files = self._all_files[0]
         self._files.open()
-        self._state = {"key": key, "fresh": fresh, "complete": False, "pinned": pinned}
-        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
+        self.uncommitted = bool(state.get("complete"))  # an output that DVC has not all of
+        self._state = {"key": key, "fresh": fresh, "pinned": pinned} | _RUNNING
+        self._write_state()
 
     def of_process(self, number: int) -> "Journal":
         """The journal for another process, forked from this one, with files of its own."""
@@ -133,23 +135,27 @@ class Journal:
         return self._files.add(url, result, body)
 
     def complete(self) -> None:
-        """Record that the run ended. A fresh run after it starts with an empty journal."""
+        """Record that the run wrote its output. A fresh run after it starts with no journal."""
         self._state["complete"] = True
-        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
-    def close(self) -> None:
+    def close(self, killed: bool = False) -> None:
         """Close the files. What was written stays."""
         self._files.close()
+        self._state["ended"] = not killed
+        self._write_state()
+
+    def _write_state(self) -> None:
+        self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
 
-def discard_committed(folder: Path, pinned: str) -> None:
-    """Discard the journal of a run that ended and that DVC has committed since.
+def discard_committed(folder: Path, pinned: str, is_cached: Callable[[], bool]) -> None:
+    """Discard the journal of a run that wrote its output, once DVC has committed all of it.
 
-    dvc.lock pins another output by then. Until DVC has the output in its cache, only the journal
-    survives a kill.
+    dvc.lock pins another output by then. That alone proves nothing: DVC also writes it where it
+    could not copy every file to its cache, on a full disk for instance, and for --no-commit.
     """
     state = _read_state(folder / _MARK)
-    if state.get("complete") and state.get("pinned") != pinned:
+    if state.get("complete") and state.get("pinned") != pinned and is_cached():
         _clear(folder)
 
 
@@ -165,6 +171,7 @@ def _numbers(folder: Path) -> list[int]:
 
 
 _MARK = "run.json"
+_RUNNING = {"complete": False, "ended": False}
 _FIELDS = tuple(one.name for one in fields(Result) if one.name != "stored")
 _BINARY = getattr(os, "O_BINARY", 0)
 _APPEND = os.O_APPEND | _BINARY

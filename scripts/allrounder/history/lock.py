@@ -3,19 +3,20 @@
 ALLROUNDER_PINS=ignore switches the pins off.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
 from allrounder.core.paths import LOCK, WORK
-from allrounder.core.rows import Candidate
-from allrounder.core.tables import read_csv
+from allrounder.history.versions import check_list
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import with_defaults
@@ -47,34 +48,64 @@ def only_the_order_changed(classes: Iterable[str]) -> bool:
 
 
 def _locked_params(stage: str) -> dict[str, Any]:
-    return dict((_locked(stage).get("params") or {}).get("params.yaml") or {})
+    return dict(_locked(stage).params.get("params.yaml") or {})
 
 
-def _locked(stage: str) -> dict[str, Any]:
+class _Stage(BaseModel):
+    params: dict[str, dict[str, Any]] = {}
+    outs: list[dict[str, Any]] = []
+
+
+class _Lock(BaseModel):
+    stages: dict[str, _Stage] = {}
+
+
+def _locked(stage: str) -> _Stage:
     if not LOCK.exists():
-        return {}
+        return _Stage()
     try:
         stages = _stages(LOCK.read_bytes())
-    except (yaml.YAMLError, ValueError) as error:
+    except ValidationError:
+        raise UsageError(f"{LOCK}: not as DVC writes it; git checkout {LOCK}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
         words = str(error).splitlines()[0]
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
-    return stages.get(stage) or {}
+    return stages.get(stage, _Stage())
 
 
 @lru_cache(1)
-def _stages(lock: bytes) -> dict[str, Any]:
+def _stages(lock: bytes) -> dict[str, _Stage]:
     """The stages of a lock file. Cached, since every class asks for them."""
-    text = lock.decode("utf-8")
-    return dict((read_yaml(text) or {}).get("stages") or {})
+    return _Lock.model_validate(read_yaml(lock.decode("utf-8")) or {}).stages
 
 
 def locked_output(stage: str) -> str:
     """The hash in dvc.lock of a stage's output, or ''."""
-    return str((_locked(stage).get("outs") or [{}])[0].get("md5") or "")
+    return str(next(iter(_locked(stage).outs), {}).get("md5") or "")
 
 
-def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
-    """The candidates of the classes whose list is pinned, by class key.
+def output_is_cached(stage: str) -> bool:
+    """Whether DVC's cache has all that dvc.lock records for a stage's outputs."""
+    outs = _locked(stage).outs
+    return bool(outs) and all(_is_cached(out["path"], out.get("md5") or "") for out in outs)
+
+
+def _is_cached(path: str, md5: str) -> bool:
+    from dvc.repo import Repo  # costs 0.3 s: only after a run that wrote its output
+
+    with Repo() as repo:
+        cache = repo.cache.local
+        if not md5.endswith(".dir"):
+            return bool(md5) and cache.exists(md5)
+        folder = cache.oid_to_path(md5)
+        if not Path(folder).is_file():
+            return False
+        entries = json.loads(Path(folder).read_text(encoding="utf-8"))
+        return all(cache.exists(entry["md5"]) for entry in entries)
+
+
+def pinned_lists(params: Params) -> dict[str, Path]:
+    """A copy of the list of each class whose list is pinned, by class key.
 
     None if the sources have changed, or are all on this machine: reading them again is cheap.
     """
@@ -86,9 +117,7 @@ def pinned_candidates(params: Params) -> dict[str, list[Candidate]]:
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     return {
-        key: list(read_csv(pinned_file(f"data/urls/{key}.csv", folder), Candidate))
-        for key in params.classes
-        if key in built
+        key: pinned_file(f"data/urls/{key}.csv", folder) for key in params.classes if key in built
     }
 
 
@@ -110,8 +139,11 @@ def pinned_file(path: str, folder: Path) -> Path:
     copy = folder / "pinned" / Path(path).name
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
+        _check_list(Path(path).parent.as_posix())
         _dvc().get_file(path, str(copy))
         pinned = (_dvc().info(path).get("dvc_info") or {}).get("md5")
+    except DataError as error:
+        raise DataError(f"{error}; or ask the web again with {PINS_SWITCH}=ignore") from None
     except Exception as error:  # DVC and its remotes raise nearly anything
         raise DataError(
             f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
@@ -119,11 +151,19 @@ def pinned_file(path: str, folder: Path) -> Path:
             f"with {PINS_SWITCH}=ignore"
         ) from None
     if pinned and pinned != file_md5(copy):
+        cached = Path(_dvc().repo.cache.local.oid_to_path(pinned))
+        mend = f"remove {os.path.relpath(cached)} and run dvc pull"
         raise DataError(
-            f"{path}: DVC's copy ({pinned}) is damaged; remove it from .dvc/cache and run "
-            f"dvc pull, or ask the web again with {PINS_SWITCH}=ignore"
+            f"{path}: DVC's copy ({pinned}) is damaged; "
+            f"{mend if cached.exists() else 'see verify.py --remote'}, "
+            f"or ask the web again with {PINS_SWITCH}=ignore"
         )
     return copy
+
+
+@cache
+def _check_list(folder: str) -> None:
+    check_list(_dvc(), folder, "dvc.lock")
 
 
 @cache

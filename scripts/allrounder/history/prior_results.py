@@ -28,13 +28,16 @@ _OLD_CODE = re.compile(r"([0-9]{3})(; the dataset asks for a token)?")
 
 
 class PinnedResults:
-    """The results of one class's URLs that dvc.lock pins. Its tables are read when needed."""
+    """The results of one class's URLs that dvc.lock pins. Its tables are read when needed.
 
-    def __init__(self, key: str, params: Params, folder: Path):
+    `uncommitted`: DVC may lack the pinned files; the journal then has what they hold.
+    """
+
+    def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
         self._pinned = key in (pinned.get("classes") or {}) and _may_share(pinned, params)
         self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
-        self._key, self._folder = key, folder
+        self._key, self._folder, self._uncommitted = key, folder, uncommitted
         self._results: dict[str, Result] | None = None
 
     def get(self, url: str) -> Result | None:
@@ -64,7 +67,12 @@ class PinnedResults:
 
     def _read(self) -> dict[str, Result]:
         if self._results is None:
-            self._results = dict(self._pinned_results())
+            try:
+                self._results = dict(self._pinned_results())
+            except DataError:
+                if not self._uncommitted:
+                    raise
+                self._results = {}
         return self._results
 
     def _pinned_results(self) -> Iterator[tuple[str, Result]]:
@@ -103,6 +111,10 @@ class PriorResults:
         if is_local_file(url):
             return None  # the file may have changed, and reading it is cheap
         return self.checked(self._pinned(url) or self._journal.get(url))
+
+    def is_new(self, url: str) -> bool:
+        """Whether dvc.lock pins no result of a URL, not even a failure."""
+        return self._pins.get(url) is None
 
     def members(self, archive: str) -> list[tuple[str, Result]]:
         """The members of an archive that earlier runs read, in its order: (URL, result)."""

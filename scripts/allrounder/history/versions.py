@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import folder_md5
+from allrounder.core.paths import LOCK
+from allrounder.params.loading import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,21 @@ def repository() -> Iterator[Any]:
 
 
 def outputs(repo: Any) -> list[Output]:
+    """The outputs of all stages. Raises DataError if none was built, and as `_outputs` does."""
+    found = _outputs(repo)
+    if not any(out.md5 for out in found):
+        raise DataError("dvc.lock names no outputs; run dvc repro, which builds them")
+    return found
+
+
+def _outputs(repo: Any) -> list[Output]:
     """The outputs of all stages. Raises UsageError for a broken dvc.yaml or dvc.lock."""
     from dvc.exceptions import DvcException
 
     try:
-        found = [_output(repo, out) for out in repo.index.outs]
+        return [_output(repo, out) for out in repo.index.outs]
     except DvcException as error:
         raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
-    if not any(out.md5 for out in found):
-        raise DataError("dvc.lock names no outputs; run dvc repro, which builds them")
-    return found
 
 
 def _output(repo: Any, out: Any) -> Output:
@@ -91,7 +100,7 @@ def cached_object(repo: Any, md5: str) -> Path:
     return Path(repo.cache.local.oid_to_path(md5))
 
 
-def folder_list(repo: Any, out: Output) -> dict[str, str]:
+def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, str]:
     """The files of a folder, from DVC's cache or its remote.
 
     Raises DataError if neither has an intact list, UsageError if there is no remote.
@@ -103,10 +112,18 @@ def folder_list(repo: Any, out: Output) -> dict[str, str]:
         with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
             files = parse_folder_object(file.read(), out)
     except Exception as error:  # remotes raise nearly anything
-        raise DataError(_missing(out.path, "dvc.lock", error)) from None
+        raise DataError(_missing(out.path, where, error)) from None
     if files is None:
-        raise DataError(f"{out.path}: its list of files is damaged on the remote; see --remote")
+        place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
+        raise DataError(_wrong_list(out.path, where, f"the remote's, {place}"))
     return files
+
+
+def _wrong_list(folder: str, where: str, which: str) -> str:
+    return (
+        f"{folder}: the list of its files ({which}) is not the one that {where} names; remove it "
+        f"there, then dvc push {folder} in a clone where verify.py finds no problem"
+    )
 
 
 def remote_store(repo: Any, out: Output) -> Any:
@@ -120,46 +137,92 @@ def remote_store(repo: Any, out: Output) -> Any:
 
 
 class VersionFiles:
-    """The files of a version: a git revision, or (None) the dvc.lock of the work tree."""
+    """The files of a version: a git revision, or (None) the dvc.lock of the work tree.
 
-    def __init__(self, rev: str | None = None):
-        """Raises UsageError for an unknown revision."""
-        from dvc.api import DVCFileSystem
-        from dvc.exceptions import DvcException
-        from dvc.scm import RevError
+    DVC's own view of a revision misses projects in a subfolder of a repository and remotes with a
+    relative path, and trusts lists of files.
+    """
 
-        if rev == "":  # which DVC takes for the work tree
-            raise UsageError("an empty git revision; git log and git tag list them")
-        self._rev = rev
-        self._where = f"revision {rev}" if rev else "dvc.lock"
+    def __init__(self, repo: Any, rev: str | None = None):
+        """Raises UsageError if the revision is unknown or no commit."""
+        self._repo, self._rev = repo, rev
+        self._where = "dvc.lock" if rev is None else f"revision {rev}"
         try:
-            self._files = DVCFileSystem(".", rev=rev)
-            _ = self._files.repo  # this looks the revision up
-        except RevError:
-            raise UsageError(
-                f"{rev}: no such git revision; git log and git tag list them"
-            ) from None
-        except DvcException as error:
-            raise UsageError(f"{self._where}: {first_line(error)}") from None
+            lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
+            stages = read_yaml(lock.decode("utf-8"))["stages"].values()
+            pinned = {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
+        except FileNotFoundError:
+            pinned = {}
+        except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
+            raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
+        remotes = {out.path: out.remote for out in _outputs(repo)}
+        self._outs = {
+            path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
+        }
 
     def read(self, path: str) -> bytes:
         """The content of a file, from the work tree, DVC's cache or its remote.
 
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
-        try:
-            pinned = (self._files.info(path).get("dvc_info") or {}).get("md5")
-            with self._files.open(path, "rb") as file:
-                body = bytes(file.read())
-        except FileNotFoundError:
-            if not self._files.exists(path):
-                raise DataError(f"{self._where} names no {path}: it was not built") from None
-            raise DataError(_missing(path, self._where, rev=self._rev)) from None
-        except Exception as error:  # DVC and its remotes raise nearly anything
-            raise DataError(_missing(path, self._where, error, self._rev)) from None
-        if pinned and hashlib.md5(body, usedforsecurity=False).hexdigest() != pinned:
+        out = self._outs.get(PurePosixPath(path).parent.as_posix())
+        md5 = folder_list(self._repo, out, self._where).get(path) if out else None
+        if not out or not md5:
+            raise DataError(f"{self._where} names no {path}: it was not built")
+        places = [Path(path)] * (self._rev is None) + [cached_object(self._repo, md5)]
+        if place := next(filter(Path.is_file, places), None):
+            body = place.read_bytes()
+        else:
+            odb = remote_store(self._repo, out)
+            try:
+                with odb.fs.open(odb.oid_to_path(md5), "rb") as file:
+                    body = bytes(file.read())
+            except Exception as error:  # remotes raise nearly anything
+                raise DataError(_missing(path, self._where, error, self._rev)) from None
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
+
+
+def _lock_of(repo: Any, rev: str) -> bytes:
+    """The dvc.lock of a revision. Raises FileNotFoundError if it has none."""
+    import pygit2
+    from dvc.exceptions import DvcException
+    from dvc.scm import resolve_rev
+
+    # libgit2 refuses the repositories of other users, as one mounted into a container is.
+    # This code is from the same checkout, so its owner is trusted already.
+    pygit2.settings.owner_validation = False
+    try:
+        if not rev:  # which DVC takes for the work tree
+            raise UsageError("an empty git revision; git log and git tag list them")
+        commit = resolve_rev(repo.scm, rev)
+        repo.scm.resolve_commit(commit)
+    except (DvcException, AttributeError, NotImplementedError):  # e.g. a file of a commit
+        raise UsageError(f"{rev}: no such git revision; git log and git tag list them") from None
+    folder = os.path.relpath(repo.root_dir, repo.scm.root_dir)
+    with repo.scm.get_fs(commit).open(Path(folder, LOCK).as_posix(), "rb") as file:
+        return bytes(file.read())
+
+
+def check_list(files: Any, folder: str, where: str) -> None:
+    """Check the list of a folder's files, which DVC trusts as its cache or remote gives it.
+
+    `files` is a DVCFileSystem. Raises DataError if the list is not the one that dvc.lock names.
+    """
+    pinned = (files.info(folder).get("dvc_info") or {}).get("md5") or ""
+    if not pinned.endswith(".dir"):
+        return
+    found = files.find(folder, detail=True, dvc_only=True)
+    folder = folder.strip("/")
+    listed = {
+        path.lstrip("/").removeprefix(f"{folder}/"): str(info["dvc_info"]["md5"])
+        for path, info in found.items()
+    }
+    if folder_md5(listed) != pinned:
+        cached = cached_object(files.repo, pinned)
+        which = os.path.relpath(cached) if cached.exists() else "the remote's"
+        raise DataError(_wrong_list(folder, where, which))
 
 
 def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:

@@ -2,20 +2,23 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from allrounder.core.errors import UsageError
+from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
-from allrounder.params.sources import KINDS
+from allrounder.params.sources import KINDS, PATTERNS
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where PyYAML has it
 WATCHED = ("download", "clean", "split")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
@@ -36,10 +39,18 @@ def load_params(path: Path = PARAMS) -> Params:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
-    root = _compose(path, text)
     try:
-        params = Params.model_validate(read_yaml(text))
+        if what := disguise(text[:512].encode()):
+            raise UsageError(f"{path}: is {what}")
+        values = read_yaml(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}{_syntax_fault(text, error)}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}, line 1: must be a mapping of keys (sources, classes, ...)")
+    try:
+        params = Params.model_validate(values)
     except ValidationError as error:
+        root = YAML(typ="safe").compose(text)
         raise UsageError(_first_fault(path, root, error)) from None
     if missing := [key for key in WATCHED if key not in params.model_fields_set]:
         raise UsageError(
@@ -50,8 +61,11 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(text: str) -> Any:
-    """Return the values of a YAML text. Raises YAMLError, RecursionError and ValueError."""
-    return yaml.load(text, Loader=_LOADER)
+    """Return the values of a YAML text, read as DVC does (dvc.utils.serialize.parse_yaml).
+
+    So `024` is 24, and `yes` and `1:30` are texts. Raises YAMLError, RecursionError and ValueError.
+    """
+    return YAML(typ="safe").load(text)
 
 
 def json_schema() -> str:
@@ -59,60 +73,26 @@ def json_schema() -> str:
     return json.dumps(Params.model_json_schema(), indent=2) + "\n"
 
 
-def _compose(path: Path, text: str) -> yaml.Node:
-    """Parse to nodes, which have line numbers.
-
-    Raises UsageError for invalid YAML, a file that is no mapping and a key that is given twice.
-    """
-    try:
-        root = yaml.compose(text, Loader=_LOADER)
-        read_yaml(text)
-    except RecursionError:
-        raise UsageError(f"{path}, line 1: not valid YAML: nested too deeply") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        tab = "\t" in "".join(text.splitlines()[line - 1 : line])
-        check = "check there and above it for a colon, bracket, quote or indentation"
-        advice = "use spaces, not tabs" if tab else check
-        raise UsageError(
-            f"{path}, line {line}: not valid YAML: {error.problem}; {advice}"
-        ) from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UsageError(f"{path}, line 1: must be a mapping of keys (sources, classes, ...)")
-    try:
-        repeated = next(_repeated(root), None)
-    except RecursionError:
-        reason = "nested too deeply, or an alias within its own anchor; write it out"
-        raise UsageError(f"{path}, line 1: not valid YAML: {reason}") from None
-    if repeated:
-        key, first = repeated
-        raise UsageError(
-            f"{path}, line {key.start_mark.line + 1}: {key.value} is given twice "
-            f"(first in line {first.start_mark.line + 1}); remove one"
+def _syntax_fault(text: str, error: Exception) -> str:
+    """The line of an error that the YAML reader raised, what is wrong and what to do."""
+    if isinstance(error, RecursionError):
+        return ", line 1: not valid YAML: nested too deeply"
+    if not isinstance(error, MarkedYAMLError) or not error.problem_mark:
+        return f": not valid YAML: {str(error).splitlines()[0]}"
+    line = error.problem_mark.line + 1
+    if isinstance(error, DuplicateKeyError):
+        key = str(error.problem).removeprefix('found duplicate key "').partition('" with value')[0]
+        first = error.context_mark.line + 1
+        return (
+            f", line {line}: {key} is given twice in the mapping from line {first} on; remove one"
         )
-    return root
+    tab = "\t" in "".join(text.splitlines()[line - 1 : line])
+    check = "check there and above it for a colon, bracket, quote or indentation"
+    advice = "use spaces, not tabs" if tab else check
+    return f", line {line}: not valid YAML: {error.problem}; {advice}"
 
 
-def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield each repeated key and the first key of that name."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if key.value in seen and not isinstance(key.value, list):
-                yield key, seen[key.value]
-            if isinstance(key.value, str):
-                seen[key.value] = key
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _repeated(value)
-
-
-def _first_fault(path: Path, root: yaml.Node, error: ValidationError) -> str:
+def _first_fault(path: Path, root: Node, error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # A misspelt key is also a missing one: the misspelt one has a line to show.
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
@@ -131,40 +111,67 @@ _WITHOUT_VALUE = (
     "missing", "value_error", "extra_forbidden", "union_tag_invalid", "union_tag_not_found",
 )  # fmt: skip
 """Errors whose message needs no value, or already names it."""
-_NO_MAPPING = "must be keys with values, `key: value`"
+_NO_MAPPING = "must be keys with values, `key: value`.{hint}"
 _MESSAGES = {
     "missing": "missing; add it (see presets/imagenet.yaml)",
     "union_tag_not_found": "has no kind; write e.g. {{kind: folder, location: path}}. {kinds}",
     "dict_type": _NO_MAPPING,
     "model_type": _NO_MAPPING,
     "model_attributes_type": _NO_MAPPING,
-    "list_type": "must be a list, e.g. [one, another]",
+    "list_type": "must be a list, e.g. {example}",
+    "int_type": "must be an integer{hint}",
+    "float_type": "must be a number{hint}",
+    "bool_type": "must be true or false{hint}",
+    "string_type": "must be a text{hint}",
     "too_short": "must have at least {min_length}",
     "too_long": "must have at most {max_length}",
     "extra_forbidden": "unknown key.{hint} Remove it or correct its name",
     "union_tag_invalid": "{tag!r} is no kind of source.{hint} {kinds}",
 }
 """What is wrong and what to do, by pydantic's type of error."""
-_PATTERNS = {
-    "contact": "must be plain ASCII, a URL or mail address",
-    "dataset": "must be owner/name, as in https://huggingface.co/datasets/owner/name",
-    "[key]": "is no wnid; write e.g. n02109961",
+
+
+_EXAMPLES = {
+    "ratio": "[0.8, 0.2]",
+    "sources": "[{kind: folder, location: photos}]",
+    "licenses": "[cc-by-2.0, cc0-1.0]",
+    "parts": "[validation, test]",
+    "allow_private": "[localhost]",
 }
-"""The same for a text that does not match the pattern of its key."""
+
+
+def _hint(kind: str, loc: Sequence[str | int], value: Any) -> str:
+    """What to write in place of a value of the wrong type, if that can be guessed."""
+    text = str(value).strip().lower()
+    if kind == "dict_type" and loc[-1] == "classes":
+        return " One class a line: `n02109961: dog`, or `n02109961: null` without a VOC label"
+    if kind == "string_type":
+        return ", or null for no VOC label" if loc[0] == "classes" else "; put it into quotes"
+    if kind == "bool_type" and (found := re.fullmatch("(yes|on|true|1)|no|off|false|0", text)):
+        return f"; write {'true' if found[1] else 'false'}"
+    if text in ("none", "null", "~", "no", "nil"):
+        return "; write null"
+    number = re.sub(r"(?<=\d)[,_' ](?=\d{3}\b)", "", text)  # 20,000
+    if kind in ("int_type", "float_type") and re.fullmatch(r"-?\d+(\.\d+)?", number):
+        whole = number.removesuffix(".0")
+        return f"; write {whole}{' without quotes' if isinstance(value, str) else ''}"
+    return ""
 
 
 def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(loc[-1], "must be one line of 1 to 200 characters")
+        return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
-        hint = ""
+        hint = _hint(kind, loc, fault["input"])
         if kind == "extra_forbidden":
             hint = did_you_mean(str(loc[-1]), _keys(loc))
         elif kind == "union_tag_invalid":
             hint = did_you_mean(str(context["tag"]), KINDS)
-        return message.format(**context, hint=hint, kinds=f"There are {', '.join(KINDS)}")
+        example = _EXAMPLES.get(loc[-1], "[one, another]")
+        kinds = f"There are {', '.join(KINDS)}"
+        return message.format(**context, hint=hint, kinds=kinds, example=example)
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be", "must be", 1)
 
@@ -186,16 +193,16 @@ def _given(fault: Any) -> str:
     return f" (it is {value if len(value) <= 80 else value[:79] + '…'})"
 
 
-def _line(node: yaml.Node, loc: Sequence[str | int]) -> int:
+def _line(node: Node, loc: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `loc` that is written in the file."""
-    line = node.start_mark.line + 1
+    line: int = node.start_mark.line + 1
     for part in loc:
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
             if pair is None:
                 return line
             line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        elif isinstance(node, SequenceNode) and isinstance(part, int):
             if part >= len(node.value):
                 return line
             node = node.value[part]

@@ -14,8 +14,11 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.core.licences import listed
-from allrounder.params.sources import Section, Source
+from allrounder.params.sources import CONTACT, Section, Source
 
+MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
+"""Upper bounds of sizes: what JPEG can hold, and what a decoder can keep in memory."""
+MAX_PHOTOS = 10_000_000
 MAX_RESERVE = 10
 """Upper bound of `download.reserve`: eleven photos taken for each one kept."""
 
@@ -29,9 +32,15 @@ class Download(Section):
         le=MAX_RESERVE,
         description="take this share more than per_class, because clean drops some",
     )
-    max_bytes: int = Field(20_000_000, ge=1, description="largest size of a photo in bytes")
-    min_side: int = Field(32, ge=1, description="smallest shorter side of a photo in pixels")
-    max_pixels: int = Field(100_000_000, ge=1, description="largest width x height in pixels")
+    max_bytes: int = Field(
+        20_000_000, ge=1, le=MAX_BYTES, description="largest size of a photo in bytes"
+    )
+    min_side: int = Field(
+        32, ge=1, le=MAX_SIDE, description="smallest shorter side of a photo in pixels"
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, le=MAX_PIXELS, description="largest width x height in pixels"
+    )
     honour_opt_out: bool = Field(
         True, description="refuse photos whose X-Robots-Tag header says noai, noindex or similar"
     )
@@ -40,19 +49,15 @@ class Download(Section):
 class Clean(Section):
     """Which photos enter the dataset, and how they are stored."""
 
-    min_side: int = Field(32, ge=1, description="smallest shorter side in pixels")
-    max_pixels: int = Field(100_000_000, ge=1, description="largest width x height in pixels")
+    min_side: int = Field(32, ge=1, le=MAX_SIDE, description="smallest shorter side in pixels")
+    max_pixels: int = Field(
+        100_000_000, ge=1, le=MAX_PIXELS, description="largest width x height in pixels"
+    )
     near_radius: int = Field(
-        8,
-        ge=0,
-        le=11,
-        description="largest distance of near-duplicates: bits of a 64-bit hash",
+        8, ge=0, le=11, description="largest distance of near-duplicates: bits of a 64-bit hash"
     )
     group_radius: int = Field(
-        10,
-        ge=0,
-        le=11,
-        description="photos within this distance stay on one side of the split",
+        10, ge=0, le=11, description="photos within this distance stay on one side of the split"
     )
     cross_class: Literal["drop", "first"] = Field(
         "drop", description="a picture in two classes: drop every copy, or keep the first class's"
@@ -60,6 +65,7 @@ class Clean(Section):
     max_side: int | None = Field(
         None,
         ge=16,
+        le=MAX_SIDE,
         description="shrink larger photos to this longer side in pixels; null: never",
     )
     quality: int = Field(
@@ -86,16 +92,15 @@ class Split(Section):
     """How the photos are split and laid out."""
 
     ratio: list[float] = Field(
-        [0.8, 0.2],
-        min_length=2,
-        max_length=3,
-        description="train, val (and test); sums to 1",
+        [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
     )
     kfold: int | None = Field(
         None, ge=2, le=100, description="number of folds, each of them val once; replaces ratio"
     )
     seed: int | None = Field(
         None,
+        ge=-(10**18),
+        le=10**18,
         description="seed of a shuffle; null: by content hash, stable when the dataset grows",
     )
     folders: Literal["label", "wnid", "voc"] = Field(
@@ -105,7 +110,10 @@ class Split(Section):
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         if self.kfold is not None and "ratio" in self.model_fields_set:
-            raise ValueError("kfold: replaces ratio; remove one of them")
+            raise ValueError(
+                f"kfold: replaces ratio; remove one of the two lines, `kfold: {self.kfold}` or "
+                f"`ratio: {self.ratio}`"
+            )
         if not (all(part > 0 for part in self.ratio) and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
                 f"ratio: {self.ratio} must be positive parts that sum to 1, e.g. [0.8, 0.2]"
@@ -116,12 +124,9 @@ class Split(Section):
 class Network(Section):
     """How fast and how patiently URLs are asked for, never which. No stage depends on it."""
 
-    connections: int = Field(64, ge=1, le=900, description="connections in total")
+    connections: int = Field(256, ge=1, le=900, description="connections in total")
     processes: int = Field(
-        2,
-        ge=1,
-        le=16,
-        description="processes that share the classes and connections",
+        2, ge=1, le=16, description="processes that share the classes and connections"
     )
     per_host: int = Field(16, ge=1, le=900, description="connections to one host")
     min_interval: float = Field(
@@ -129,10 +134,7 @@ class Network(Section):
     )
     tries: int = Field(4, ge=1, le=20, description="tries for a transient failure")
     backoff: float = Field(
-        0.5,
-        gt=0,
-        le=30,
-        description="seconds; the wait before try n is random, up to this x 2^n",
+        0.5, gt=0, le=30, description="seconds; the wait before try n is random, up to this x 2^n"
     )
     connect_timeout: float = Field(15, gt=0, le=300, description="seconds to connect")
     total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one try of one photo")
@@ -144,7 +146,7 @@ class Network(Section):
     )
     contact: str = Field(
         "",
-        pattern=r"^[ -~]*$",
+        pattern=CONTACT,
         description="a URL or mail address in the User-Agent, so that hosts can contact you",
     )
     allow_private: list[str] = Field(
@@ -165,8 +167,10 @@ class Params(Section):
         "label that it maps to, or null. The order gives the class index.",
         json_schema_extra={"propertyNames": {"pattern": r"^n[0-9]{8}\+?$"}},
     )
-    per_class: int = Field(ge=1, description="most photos of a class")
-    min_per_class: int = Field(ge=1, description="the build fails if any class has fewer photos")
+    per_class: int = Field(ge=1, le=MAX_PHOTOS, description="most photos of a class")
+    min_per_class: int = Field(
+        ge=1, le=MAX_PHOTOS, description="the build fails if any class has fewer photos"
+    )
     download: Download = Field(default_factory=lambda: Download())
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
@@ -208,7 +212,8 @@ class Params(Section):
                 hint = did_you_mean_wnid(wnid_of(key))
                 raise ValueError(f"classes.{key}: ImageNet has no such synset.{hint}")
             if voc is not None and voc not in VOC_LABELS:
-                hint = did_you_mean_voc(voc)
+                none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
+                hint = " Write null for none." if none else did_you_mean_voc(voc)
                 raise ValueError(f"classes.{key}: {voc!r} is not a VOC label.{hint}")
             if not synsets_of(key):
                 raise ValueError(

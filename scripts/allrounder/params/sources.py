@@ -59,13 +59,12 @@ def _choices(inner: str) -> list[str]:
 
 def check_location(text: str) -> str:
     """Check a path, or a URL without a password."""
-    if not text or any(ord(character) < 32 for character in text):
-        raise ValueError("must be a path, or a URL that starts with http:// or https://")
-    if "://" in text and not text.startswith(("http://", "https://")):
+    remote = text.startswith(("http://", "https://"))
+    if not text or any(ord(character) < 32 for character in text) or ("://" in text and not remote):
         raise ValueError("must be a path, or a URL that starts with http:// or https://")
     if text.startswith("~"):
         raise ValueError("starts with ~, which is not expanded; write the full path")
-    if "://" in text:
+    if remote:
         try:
             parts = urlsplit(text)
             named = bool(parts.hostname) and parts.port != 0  # which raises for what is no port
@@ -75,7 +74,7 @@ def check_location(text: str) -> str:
             raise ValueError("is no URL: its host or port is missing or invalid; correct it")
         if "@" in parts.netloc:
             raise ValueError("must contain no password; put it into ~/.netrc")
-    return text.rstrip("/")
+    return text.rstrip("/") or "/"
 
 
 def check_web_location(text: str) -> str:
@@ -85,24 +84,10 @@ def check_web_location(text: str) -> str:
     return check_location(text)
 
 
-def check_sha256(text: str) -> str:
-    """Check a SHA-256, or ''."""
-    if not re.fullmatch(r"([0-9a-f]{64})?", text):
-        raise ValueError("must be 64 hex digits in lower case, as sha256sum prints them, or ''")
-    return text
-
-
 def check_wnid(text: str) -> str:
     """Check a wnid against the catalogue."""
     if not find_synset(text):
         raise ValueError(f"ImageNet has no such synset.{did_you_mean_wnid(text)}")
-    return text
-
-
-def check_mid(text: str) -> str:
-    """Check the id of an Open Images class."""
-    if not re.fullmatch(r"mid:/[a-z]/[0-9a-z_]+", text):
-        raise ValueError("must be an Open Images class, e.g. mid:/m/0bt9lr")
     return text
 
 
@@ -132,6 +117,19 @@ def check_shards(text: str) -> str:
     return text
 
 
+WNID, SHA256, MID = r"^n[0-9]{8}$", r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
+DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
+CONTACT = r"^[ -~]*$"
+PATTERNS = {
+    CONTACT: "must be plain ASCII, a URL or mail address",
+    WNID: "is no wnid; write e.g. n02109961",
+    SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
+    MID: "must be an Open Images class, e.g. mid:/m/0bt9lr",
+    DATASET: "must be owner/name, as in https://huggingface.co/datasets/owner/name",
+}
+"""What to write where a text does not match a pattern."""
+
+
 class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values are immutable."""
 
@@ -140,10 +138,12 @@ class Section(BaseModel):
 
 Sha256 = Annotated[
     str,
-    AfterValidator(check_sha256),
-    Field(description="SHA-256 of the list; a file with another one is refused"),
+    Field(pattern=SHA256, description="SHA-256 of the list; a file with another one is refused"),
 ]
-Wnid = Annotated[str, Field(pattern=r"^n[0-9]{8}$"), AfterValidator(check_wnid)]
+Wnid = Annotated[str, Field(pattern=WNID), AfterValidator(check_wnid)]
+Archives = Annotated[
+    bool, Field(description="whether URLs that end in .tar are archives of photos; else unused")
+]
 Labels = dict[Wnid, str]
 _LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
@@ -183,9 +183,10 @@ class BaseSource(Section):
         """The local files and folders whose change makes the lists of these synsets outdated."""
         return self.local_roots()
 
-    def class_folder(self, wnid: str) -> Path | None:
-        """The local folder of a synset's photos, or None where only listing finds them."""
-        return None
+    @property
+    def reads_archives(self) -> bool:
+        """Whether a URL that ends in .tar is an archive of photos, and no photo."""
+        return bool(getattr(self, "archives", False))
 
     @property
     def row_pages(self) -> "HuggingfaceSource | None":
@@ -201,11 +202,7 @@ class FolderSource(BaseSource):
 
     def watched_paths(self, wnids: Iterable[str]) -> list[str]:
         """The folder of each synset."""
-        return [f"{self.location}/{wnid}" for wnid in wnids]
-
-    def class_folder(self, wnid: str) -> Path | None:
-        """`<location>/<wnid>`."""
-        return Path(self.location, wnid)
+        return [str(Path(self.location, wnid)) for wnid in wnids]
 
 
 class ImagenetApiSource(BaseSource):
@@ -224,6 +221,7 @@ class UrlListSource(BaseSource):
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
+    archives: Archives = False
 
 
 class SynsetTarSource(BaseSource):
@@ -231,6 +229,11 @@ class SynsetTarSource(BaseSource):
 
     kind: Literal["synset-tar"]
     location: Annotated[str, AfterValidator(check_tar_location)]
+
+    @property
+    def reads_archives(self) -> bool:
+        """Each location is an archive."""
+        return True
 
     def archive(self, wnid: str) -> str:
         """The path or URL of a synset's tar."""
@@ -276,9 +279,7 @@ class HuggingfaceSource(BaseSource):
     """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
 
     kind: Literal["huggingface"]
-    dataset: str = Field(
-        pattern=r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$", description="owner/name"
-    )
+    dataset: str = Field(pattern=DATASET, description="owner/name")
     config: Name = Field("default", description="the dataset's config (subset)")
     split: Name = Field("train", description="the dataset's own split")
     label_column: Name = Field("label", description="class labels, strings or integers")
@@ -326,6 +327,11 @@ class CsvSource(BaseSource):
     title: Name | None = Field(None, description="column; null: `title`, if it is there")
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
+    archives: Archives = False
+    quotes: bool | None = Field(
+        None,
+        description="whether cells may be quoted; null: in csv, in tsv if its first line is",
+    )
 
     @property
     def module(self) -> str:
@@ -367,7 +373,7 @@ class OpenImagesSource(BaseSource):
         min_length=1,
         description="parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB",
     )
-    classes: dict[Wnid, Annotated[str, AfterValidator(check_mid)]] = Field(
+    classes: dict[Wnid, Annotated[str, Field(pattern=MID)]] = Field(
         {}, description="wnid: mid:/m/...; overrides the table openimages.csv"
     )
 

@@ -1,8 +1,10 @@
 """Gathers what the report shows of each photo: its rows in the stages' tables, joined."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from allrounder.core.candidates import candidate_lookup
 from allrounder.core.errors import DataError
@@ -11,6 +13,7 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
+from allrounder.core.urls import host_of, is_url
 
 KEPT = "kept"
 _ROWS, _LEAST, _MOST = 3_000, 30, 300
@@ -18,6 +21,8 @@ _ROWS, _LEAST, _MOST = 3_000, 30, 300
 
 The others are only counted, so that a page has room for the photos however many URLs are dead.
 """
+_HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
+LOCAL, MALFORMED = "local files", "malformed"
 
 PhotoId = tuple[str, str]
 """A photo in raw: its class key and its image id, which is unique in the class."""
@@ -29,28 +34,41 @@ class Entry:
 
     key: str  # of its class
     reason: str  # KEPT, or <stage>.<status>
-    split: str  # '' when it is not in the dataset
     raw: RawRow
     clean: CleanRow | None
     candidate: Candidate
-    synset: str
-    file: str  # in the dataset's folder
-    bytes: int | None
-    stored: StoredBytes | None  # where its bytes are
-    duplicate_of: PhotoId | None  # the photo that this one repeats
+    stored: StoredBytes | None = None  # where its bytes are
+    duplicate_of: PhotoId | None = None  # the photo that this one repeats
+    split: str = ""  # this and the next: of a photo of the dataset
+    file: str = ""  # in the dataset's folder
+    thumb: bytes = b""
 
     @property
     def photo_id(self) -> PhotoId | None:
         """The photo's id; None for a candidate without a photo."""
         return (self.key, self.raw.image_id) if self.clean else None
 
+    @property
+    def bytes(self) -> int:
+        """The photo's size; of a candidate without one that of its answer."""
+        return self.stored.size if self.stored else self.raw.bytes or 0
 
-@dataclass(frozen=True, slots=True)
-class ClassEntries:
-    """A class's entries, kept photos first, and the number of entries left out, by reason."""
 
-    entries: list[Entry]
-    left_out: Counter[str]
+@dataclass
+class Gathered:
+    """The entries, by class, kept photos first; what is only counted."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class and reason
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Candidates that were requested and not taken, by host and status."""
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """The reasons that occur: first kept, then by stage, in the order of `Status`."""
+        seen = {entry.reason for entry in self.entries}
+        order = [f"{stage}.{status}" for stage in ("download", "clean") for status in Status]
+        return [KEPT, *sorted(seen - {KEPT}, key=order.index)]
 
 
 def rows_each(funnels: Iterable[Funnel]) -> int:
@@ -60,90 +78,88 @@ def rows_each(funnels: Iterable[Funnel]) -> int:
     return max(_LEAST, min(_MOST, _ROWS // max(kinds, 1)))
 
 
+def host(url: str) -> str:
+    """Return a URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
+    if not is_url(url):
+        return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else LOCAL
+    name = host_of(url)
+    try:
+        name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        return MALFORMED
+    return name if _HOST.fullmatch(name) else MALFORMED
+
+
 def read_all(
-    keys: Sequence[str], stages: Stages, manifest: Sequence[ManifestRow], shown: int
-) -> dict[str, ClassEntries]:
+    keys: Collection[str], stages: Stages, manifest: Sequence[ManifestRow], shown: int
+) -> Gathered:
     """Return the entries of all classes, in their order; `shown` comes from `rows_each`.
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
-    rows: dict[str, list[ManifestRow]] = {key: [] for key in keys}
+    kept: dict[str, dict[str, ManifestRow]] = defaultdict(dict)
+    for row in manifest:
+        kept[row.wnid][row.image_id] = row
+    found = Gathered()
     try:
-        for row in manifest:
-            rows[row.wnid].append(row)
-        return {key: _read_class(key, stages, rows[key], shown) for key in keys}
+        for key in keys:
+            own = list(_read_class(key, stages, kept.pop(key, {}), shown, found))
+            found.entries += sorted(own, key=lambda entry: (entry.reason != KEPT, entry.file))
+        if kept:
+            raise KeyError(next(iter(kept)))
     except KeyError as error:
         raise DataError(
             f"data/: {error} is not in the tables of every stage; run dvc repro"
         ) from None
+    return found
 
 
 def _read_class(
-    key: str, stages: Stages, manifest: Sequence[ManifestRow], shown: int
-) -> ClassEntries:
+    key: str, stages: Stages, kept: dict[str, ManifestRow], shown: int, counted: Gathered
+) -> Iterator[Entry]:
+    """Yield a class's entries, and count those that are left out, and the failures."""
     candidate_of = candidate_lookup(stages.urls / f"{key}.csv")
     clean = {row.image_id: row for row in read_csv(stages.clean / f"{key}.csv", CleanRow)}
     raw_bytes = {
         name.rpartition(".")[0]: stored for name, stored in tar_members(stages.raw / f"{key}.tar")
     }
     clean_bytes = dict(tar_members(stages.clean / f"{key}.tar"))
-    kept = {row.image_id: row for row in manifest}
     first: dict[str, str] = {}  # sha256: image id of the first photo with these bytes
-    found, left_out, seen = [], Counter[str](), Counter[str]()
+    seen = Counter[str]()
     for row in read_csv(stages.raw / f"{key}.csv", RawRow):
         if row.status is Status.ARCHIVE:
             continue
         if row.status is not Status.OK:
             reason = f"{stage_of(raw_step(row.status))}.{row.status}"
+            copy = row.status is Status.DUPLICATE
             seen[reason] += 1
-            if seen[reason] > shown and row.status is not Status.DUPLICATE:
-                left_out[reason] += 1
+            if raw_step(row.status) == "taken":
+                counted.failures[host(row.url), row.status] += 1
+            if seen[reason] > shown and not copy:
+                counted.left_out[key, reason] += 1
                 continue
-            original = first.get(row.sha256) if row.status is Status.DUPLICATE else None
-            entry = _entry(key, reason, row, None, candidate_of(row.url))
-            found.append(replace(entry, duplicate_of=(key, original) if original else None))
-            continue
-        first.setdefault(row.sha256, row.image_id)
-        photo = clean[row.image_id]
-        if listed := kept.get(row.image_id):
-            found.append(_kept(listed, row, photo, candidate_of, clean_bytes[photo.file]))
+            original = (key, first[row.sha256]) if copy and row.sha256 in first else None
+            entry = Entry(key, reason, row, None, candidate_of(row.url), duplicate_of=original)
         else:
-            entry = _entry(key, f"clean.{photo.status}", row, photo, candidate_of(row.url))
-            found.append(replace(entry, stored=raw_bytes[row.image_id]))
-    found.sort(key=lambda entry: (entry.reason != KEPT, entry.file))
-    return ClassEntries(found, left_out)
-
-
-def _entry(
-    key: str, reason: str, row: RawRow, photo: CleanRow | None, candidate: Candidate
-) -> Entry:
-    """Return an entry that is not in the dataset."""
-    return Entry(
-        key, reason, "", row, photo, candidate, candidate.synset or key, "", row.bytes, None,
-        original_of(photo) if photo else None,
-    )  # fmt: skip
+            first.setdefault(row.sha256, row.image_id)
+            photo, listed = clean[row.image_id], kept.get(row.image_id)
+            if listed:
+                # It may be listed by a later URL of its bytes, whose licence is accepted.
+                if listed.url != row.url:
+                    row = replace(row, url=listed.url, final_url="")
+                stored, split, file = clean_bytes[photo.file], listed.split, listed.file
+                entry = Entry(
+                    key, KEPT, row, photo, candidate_of(row.url), stored, split=split, file=file
+                )
+            else:
+                entry = Entry(
+                    key, f"clean.{photo.status}", row, photo, candidate_of(row.url),
+                    raw_bytes[row.image_id], original_of(photo),
+                )  # fmt: skip
+        yield entry
 
 
 def original_of(photo: CleanRow) -> PhotoId | None:
     """Return the photo that this one repeats, or None."""
     key, slash, image_id = photo.duplicate_of.partition("/")
     return (key, image_id) if slash else None
-
-
-def _kept(
-    listed: ManifestRow,
-    row: RawRow,
-    photo: CleanRow,
-    candidate_of: Callable[[str], Candidate],
-    stored: StoredBytes,
-) -> Entry:
-    """Return a photo of the dataset, with the URL and candidate that the manifest names.
-
-    That may be a later URL of the same bytes whose licence is accepted (see provenance.py).
-    """
-    if listed.url != row.url:
-        row = replace(row, url=listed.url, final_url="")
-    return Entry(
-        listed.wnid, KEPT, listed.split, row, photo, candidate_of(listed.url), listed.synset,
-        listed.file, stored.size, stored, None,
-    )  # fmt: skip

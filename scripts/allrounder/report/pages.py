@@ -5,12 +5,12 @@ The page's own script shows these rows, as text and never as markup.
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.core.rows import Status
-from allrounder.report.entries import KEPT, ClassEntries, Entry, PhotoId
+from allrounder.core.rows import CleanRow, Status
+from allrounder.report.entries import Entry, Gathered, PhotoId
 
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
@@ -28,96 +28,83 @@ _CELLS = 40  # bytes, about, of a row's numbers and commas
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """An entry and its thumbnail."""
-
-    entry: Entry
-    thumb: bytes
-
-    @property
-    def size(self) -> int:
-        """About how many bytes the entry takes on a page."""
-        row = self.entry
-        texts = (row.raw.url, row.raw.image_id, row.candidate.landing_url, row.file, row.raw.detail)
-        size = _CELLS + sum(len(json.dumps(text)) for text in texts if text)
-        if row.raw.final_url != row.raw.url:
-            size += len(json.dumps(row.raw.final_url))
-        for word in (row.candidate.license, row.candidate.author, row.candidate.source):
-            size += min(len(json.dumps(word)), 200)
-        return size + len(self.thumb) * 4 // 3 + (90 if row.clean else 0)
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """The rows of one page, and the photos of other pages that they repeat."""
 
-    rows: list[Shown]
-    guests: list[Shown]
+    rows: Sequence[Entry]
+    guests: Sequence[Entry]
 
     @property
     def reasons(self) -> set[tuple[str, str]]:
         """The class keys and reasons that the page shows."""
-        return {(row.entry.key, row.entry.reason) for row in self.rows}
+        return {(row.key, row.reason) for row in self.rows}
 
 
-def paginate(shown: Iterable[Shown], limit: int) -> list[Page]:
+def size(row: Entry) -> int:
+    """Return about how many bytes an entry takes on a page."""
+    final = row.raw.final_url if row.raw.final_url != row.raw.url else ""
+    texts = (row.raw.url, row.raw.image_id, row.candidate.landing_url, row.file, row.raw.detail)
+    shared = (row.candidate.license, row.candidate.author, row.candidate.source)
+    return (
+        _CELLS
+        + sum(len(json.dumps(text)) for text in (*texts, final) if text)
+        + sum(min(len(json.dumps(text)), 200) for text in shared)
+        + len(row.thumb) * 4 // 3
+        + (90 if row.clean else 0)
+    )
+
+
+def paginate(entries: Sequence[Entry], limit: int) -> list[Page]:
     """Fill pages of at most about `limit` bytes, in order; guests count for their page."""
-    everything = list(shown)
-    if sum(one.size for one in everything) <= limit:
-        return [Page(everything, [])]
-    photos = {one.entry.photo_id: one for one in everything if one.entry.photo_id}
+    if sum(map(size, entries)) <= limit:
+        return [Page(entries, [])]
+    photos: dict[PhotoId | None, Entry] = {one.photo_id: one for one in entries if one.photo_id}
     pages: list[Page] = []
-    rows: list[Shown] = []
-    guests: dict[PhotoId, Shown] = {}
-    size = 0
-    for one in everything:
-        original = one.entry.duplicate_of
-        guest = photos.get(original) if original else None
-        more = one.size + (guest.size if guest and original not in guests else 0)
-        if rows and size + more > limit:
+    rows: list[Entry] = []
+    guests: dict[PhotoId | None, Entry] = {}
+    filled = 0
+    for one in entries:
+        guest = photos.get(one.duplicate_of)
+        more = size(one) + (size(guest) if guest and guest.photo_id not in guests else 0)
+        if rows and filled + more > limit:
             pages.append(_page(rows, guests))
-            rows, guests, size = [], {}, 0
+            rows, guests, filled = [], {}, 0
         rows.append(one)
-        if guest and original:
-            guests[original] = guest
-        size += more
+        if guest:
+            guests[guest.photo_id] = guest
+        filled += more
     return [*pages, _page(rows, guests)]
 
 
-def _page(rows: list[Shown], guests: Mapping[PhotoId, Shown]) -> Page:
-    own = {row.entry.photo_id for row in rows}
+def _page(rows: list[Entry], guests: Mapping[PhotoId | None, Entry]) -> Page:
+    own = {row.photo_id for row in rows}
     return Page(rows, [guest for photo_id, guest in guests.items() if photo_id not in own])
 
 
 def payload(
-    page: Page,
-    classes: Sequence[Mapping[str, str]],
-    splits: Sequence[str],
-    reasons: Sequence[str],
-    gathered: Mapping[str, ClassEntries],
+    page: Page, classes: Sequence[Mapping[str, str]], splits: Sequence[str], gathered: Gathered
 ) -> dict[str, Any]:
     """Return the data that the page's script reads."""
     shown = [*page.rows, *page.guests]
-    places = {one.entry.photo_id: at for at, one in enumerate(shown, start=1) if one.entry.photo_id}
+    places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
     class_at = {one["key"]: at for at, one in enumerate(classes)}
+    reasons = gathered.reasons
     rows = []
     for at, one in enumerate(shown):
-        cells = _cells(one)
+        cells = _cells(one) | {
+            "duplicate_of": places.get(one.duplicate_of, 0),
+            "guest": int(at >= len(page.rows)),
+            "class": class_at[one.key],
+            "reason": reasons.index(one.reason),
+            "split": splits.index(one.split) if one.split else -1,
+        }
         for name in _SHARED:
             cells[name] = strings.setdefault(cells[name], len(strings))
-        original = one.entry.duplicate_of
-        cells["duplicate_of"] = places.get(original, 0) if original else 0
-        cells["guest"] = int(at >= len(page.rows))
-        cells["class"] = class_at[one.entry.key]
-        cells["reason"] = reasons.index(one.entry.reason)
-        cells["split"] = splits.index(one.entry.split) if one.entry.split else -1
-        rows.append(_trimmed([cells[name] for name in COLUMNS]))
-    left_out = {
-        f"{key} {reason}": count
-        for key, reason in sorted(page.reasons)
-        if (count := gathered[key].left_out[reason])
-    }
+        row = [cells[name] for name in COLUMNS]
+        while row and row[-1] in ("", 0):
+            row.pop()
+        rows.append(row)
     return {
         "classes": classes,
         "splits": splits,
@@ -126,43 +113,34 @@ def payload(
         "shared": _SHARED,
         "strings": list(strings),
         "rows": rows,
-        "left_out": left_out,
+        "left_out": {
+            " ".join(one): count
+            for one in sorted(page.reasons)
+            if (count := gathered.left_out[one])
+        },
     }
 
 
-def _cells(one: Shown) -> dict[str, Any]:
+def _cells(one: Entry) -> dict[str, Any]:
     """Return the cells that do not depend on the page."""
-    row, clean = one.entry, one.entry.clean
-    candidate = row.candidate
+    raw, candidate = one.raw, one.candidate
+    clean = one.clean or CleanRow("", Status.OK, sha256=raw.sha256)
     return {
-        "id": row.raw.image_id,
-        "url": row.raw.url,
-        "sha256": clean.sha256 if clean else row.raw.sha256,
-        "width": clean.width or 0 if clean else 0,
-        "height": clean.height or 0 if clean else 0,
-        "bytes": row.bytes or 0,
+        "id": raw.image_id,
+        "url": raw.url,
+        "sha256": clean.sha256,
+        "width": clean.width or 0,
+        "height": clean.height or 0,
+        "bytes": one.bytes,
         "source": candidate.source,
         "license": candidate.license,
         "author": candidate.author,
         "landing": candidate.landing_url,
-        "synset": row.synset if row.synset != row.key else "",
-        "file": row.file,
-        "hash": clean.perceptual_hash if clean else "",
-        "detail": clean.detail if clean and clean.detail else row.raw.detail,
-        "group": clean.group if clean else "",
-        "final_url": row.raw.final_url if row.raw.final_url != row.raw.url else "",
+        "synset": candidate.synset if candidate.synset != one.key else "",
+        "file": one.file,
+        "hash": clean.perceptual_hash,
+        "detail": clean.detail or raw.detail,
+        "group": clean.group,
+        "final_url": raw.final_url if raw.final_url != raw.url else "",
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }
-
-
-def _trimmed(cells: list[Any]) -> list[Any]:
-    while cells and cells[-1] in ("", 0):
-        cells.pop()
-    return cells
-
-
-def reasons_of(classes: Mapping[str, ClassEntries]) -> list[str]:
-    """Return the reasons that occur: first kept, then by stage, in the order of `Status`."""
-    seen = {entry.reason for one in classes.values() for entry in one.entries}
-    order = [f"{stage}.{status}" for stage in ("download", "clean") for status in Status]
-    return [KEPT, *sorted(seen - {KEPT}, key=order.index)]

@@ -22,16 +22,6 @@ from allrounder.report.pages import Page
 from allrounder.report.stats import Bars, nice_ticks
 
 TEMPLATES = Path(__file__).parent / "templates"
-_STEP_NOTES = {
-    "listed": "candidates of all sources",
-    "tried": "requested, until the class was full",
-    "taken": "downloaded, with a valid header",
-    "valid": "fully decoded, not placeholders",
-    "unique": "no duplicates, one class each, accepted licences",
-    "kept": "in the dataset",
-}
-
-
 _COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6});")
 _MAX_LABEL = 28  # characters of a label in a chart
 
@@ -51,7 +41,7 @@ class Overview:
 
     params: Params
     version: Version
-    classes: Sequence[DatasetClass]
+    classes: Sequence[Mapping[str, str]]  # see `class_names`
     splits: Sequence[str]
     funnels: Mapping[str, Funnel]
     bytes: int
@@ -60,14 +50,11 @@ class Overview:
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
     """Return the classes as the pages show them."""
+    names = [(one.label[:1].upper() + one.label[1:]).replace("_", " ") for one in classes]
     return [
-        {"key": one.key, "label": one.label, "name": _name(one.label), "voc": one.voc}
-        for one in classes
+        {"key": one.key, "label": one.label, "name": name, "voc": one.voc}
+        for one, name in zip(classes, names, strict=True)
     ]
-
-
-def _name(label: str) -> str:
-    return (label[:1].upper() + label[1:]).replace("_", " ")
 
 
 def page_name(number: int) -> str:
@@ -77,24 +64,16 @@ def page_name(number: int) -> str:
 
 def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | None) -> str:
     """Return the first page; it contains the photos if `data` is given, else links to `pages`."""
-    whole = total_funnel([*overview.funnels.values()])
-    names = class_names(overview.classes)
-    losses = {"": _losses("", whole, pages)}
-    losses |= {key: _losses(key, funnel, pages) for key, funnel in overview.funnels.items()}
+    whole = total_funnel(overview.funnels.values())
+    by_class = {"": whole, **overview.funnels}
     return _render(
         "index.html",
         data,
-        version=overview.version,
-        sources=overview.params.sources,
-        classes=[one | {"href": _href(one["key"], "", pages)} for one in names],
-        splits=list(overview.splits),
-        steps=list(STEPS),
-        step_notes=_STEP_NOTES,
+        overview=overview,
+        classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
+        steps=STEPS,
         total=whole,
-        funnels=overview.funnels,
-        losses=losses,
-        bytes=overview.bytes,
-        megabytes=f"{overview.bytes / 1e6:,.1f} MB",
+        losses={key: _losses(key, funnel, pages) for key, funnel in by_class.items()},
         charts=[
             {"bars": bars, "svg": "" if bars.empty else Markup(chart(bars, standalone=False))}
             for bars in overview.distributions
@@ -104,17 +83,20 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
 
 
 def further(
-    number: int, pages: Sequence[Page], classes: Sequence[DatasetClass], data: Mapping[str, Any]
+    number: int,
+    pages: Sequence[Page],
+    classes: Sequence[Mapping[str, str]],
+    data: Mapping[str, Any],
 ) -> str:
     """Return a further page, which contains photos only. Pages are numbered from 1."""
     return _render("page.html", data, number=number, pages=_listed(pages, classes))
 
 
-def _listed(pages: Sequence[Page], classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
-    names = {one["key"]: one["name"] for one in class_names(classes)}
+def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    names = {one["key"]: one["name"] for one in classes}
     listed = []
     for number, page in enumerate(pages, start=1):
-        own = list(dict.fromkeys(names[row.entry.key] for row in page.rows))
+        own = list(dict.fromkeys(names[row.key] for row in page.rows))
         range_ = f"{own[0]} to {own[-1]}" if len(own) > 1 else own[0]
         listed.append({"href": page_name(number), "text": f"{range_}: {len(page.rows):,}"})
     return listed

@@ -1,25 +1,20 @@
 """Counts the report's distributions: bars with labels, for a chart and for a table."""
 
 import itertools
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from allrounder.core.funnel import raw_step
-from allrounder.core.rows import RawRow, Status
-from allrounder.core.tables import read_csv
-from allrounder.core.urls import host_of, is_url
-from allrounder.report.entries import KEPT, Entry
+from allrounder.core.funnel import ranked
+from allrounder.core.rows import Status
+from allrounder.report.entries import KEPT, Entry, host
 
 _ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
 _KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 _MAX_HOSTS = 12  # in a chart; the others share one bar
 _MAX_CLASSES = 40  # in a chart; the funnel's table has all
-_HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
-LOCAL, MALFORMED, OTHERS = "local files", "malformed", "all others"
+OTHERS = "all others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +46,17 @@ def nice_ticks(low: int, high: int, count: int) -> range:
     return range(low // step * step, -(-high // step) * step + 1, step)
 
 
-def host(url: str) -> str:
-    """Return a URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
-    if not is_url(url):
-        return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else LOCAL
-    name = host_of(url)
-    try:
-        name = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except UnicodeError:
-        return MALFORMED
-    return name if _HOST.fullmatch(name) else MALFORMED
-
-
 def distributions(
     entries: Sequence[Entry],
     names: Mapping[str, str],
     splits: Sequence[str],
-    failures: Counter[tuple[str, Status]],
+    failures: Counter[tuple[str, str]],
 ) -> list[Bars]:
     """Return all distributions of a dataset; `names` maps class keys to names, in order."""
     kept = [entry for entry in entries if entry.reason == KEPT]
     sizes = [(row.width or 0, row.height or 0) for entry in kept if (row := entry.clean)]
     shorter, longer = [min(size) for size in sizes], [max(size) for size in sizes]
-    kilobytes = [(entry.bytes or 0) / 1024 for entry in kept]
+    kilobytes = [entry.bytes / 1024 for entry in kept]
     pixels, photos = "pixels", "photos of the dataset"
     return [
         _classes(kept, names, splits),
@@ -83,23 +66,21 @@ def distributions(
             "width_by_height", "Width / height", photos, [w / max(h, 1) for w, h in sizes], _ASPECTS
         ),
         _binned("size_kib", "File size, KiB", photos, kilobytes, _KILOBYTES),
-        _named(
-            "sources", "Sources", photos, Counter(e.candidate.source or "unknown" for e in kept)
-        ),
-        _named("hosts", "Hosts", photos, Counter(host(entry.raw.url) for entry in kept)),
+        _ranked("sources", "Sources", photos, _counted(e.candidate.source for e in kept)),
+        _ranked("hosts", "Hosts", photos, _counted(host(e.raw.url) for e in kept)),
         _groups(kept),
-        _failures(failures),
+        _ranked(
+            "failures",
+            "Failures by host",
+            "candidates requested but not taken, by reason",
+            failures,
+            [*Status],
+        ),
     ]
 
 
-def failures_by_host(raw: Path, keys: Iterable[str]) -> Counter[tuple[str, Status]]:
-    """Count the candidates that were requested and not taken, by host and status."""
-    counts: Counter[tuple[str, Status]] = Counter()
-    for key in keys:
-        for row in read_csv(raw / f"{key}.csv", RawRow):
-            if raw_step(row.status) == "taken":
-                counts[host(row.url), row.status] += 1
-    return counts
+def _counted(labels: Iterable[str]) -> Counter[tuple[str, str]]:
+    return Counter((label or "unknown", "photos") for label in labels)
 
 
 def _classes(kept: Sequence[Entry], names: Mapping[str, str], splits: Sequence[str]) -> Bars:
@@ -138,13 +119,28 @@ def _even(values: Sequence[int]) -> range:
     return nice_ticks(ranked[beyond], ranked[-1 - beyond] + 1, 9)
 
 
-def _named(name: str, title: str, note: str, counts: Counter[str]) -> Bars:
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    shown = ranked[:_MAX_HOSTS]
-    if rest := sum(count for _, count in ranked[_MAX_HOSTS:]):
-        shown.append((f"{OTHERS} ({len(ranked) - _MAX_HOSTS})", rest))
-    labels, values = [label for label, _ in shown], [count for _, count in shown]
-    return Bars(name, title, note, labels, {"photos": values}, True)
+def _ranked(
+    name: str,
+    title: str,
+    note: str,
+    counts: Counter[tuple[str, str]],
+    series: Iterable[str] = ("photos",),
+) -> Bars:
+    """Return the most frequent labels of counts by label and series; others share one bar."""
+    totals: Counter[str] = Counter()
+    for (label, _), count in counts.items():
+        totals[label] += count
+    named, rest = ranked(totals, _MAX_HOSTS)
+    labels = [label for label, _ in named]
+    found: dict[str, list[int]] = {}
+    for one in series:
+        row = [counts[label, one] for label in labels]
+        if rest:
+            row.append(sum(n for (_, at), n in counts.items() if at == one) - sum(row))
+        if any(row) or one == "photos":
+            found[str(one)] = row
+    labels += [f"{OTHERS} ({len(totals) - len(named)})"] if rest else []
+    return Bars(name, title, note, labels, found, True)
 
 
 def _groups(kept: Sequence[Entry]) -> Bars:
@@ -154,24 +150,3 @@ def _groups(kept: Sequence[Entry]) -> Bars:
     note = "groups by their number of photos; a group stays in one split"
     values = [counts[size] for size in sorted(counts)]
     return Bars("groups", "Groups of near-duplicates", note, labels, {"groups": values}, False)
-
-
-def _failures(failures: Counter[tuple[str, Status]]) -> Bars:
-    by_host: Counter[str] = Counter()
-    for (name, _), count in failures.items():
-        by_host[name] += count
-    ranked = sorted(by_host, key=lambda name: (-by_host[name], name))
-    labels, others = ranked[:_MAX_HOSTS], set(ranked[_MAX_HOSTS:])
-    series = {}
-    for status in Status:
-        row = [failures[name, status] for name in labels]
-        rest = sum(
-            count for (name, why), count in failures.items() if name in others and why is status
-        )
-        if others:
-            row.append(rest)
-        if any(row):
-            series[str(status)] = row
-    labels += [f"{OTHERS} ({len(others)})"] if others else []
-    note = "candidates requested but not taken, by reason"
-    return Bars("failures", "Failures by host", note, labels, series, True)

@@ -4,9 +4,8 @@ Of a damaged photo a thumbnail shows what could be decoded.
 """
 
 import io
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from allrounder.core.photos import OPENED
 from allrounder.core.tars import StoredBytes
+from allrounder.core.workers import worker_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
     """
     if not places:
         return []
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), initializer=_allow_truncated) as pool:
+    with worker_pool(8, _allow_truncated) as pool:
         for level in LEVELS:
             if _may_fit(pool, places, level, budget):
                 made = _all(pool, places, level)
@@ -53,7 +53,7 @@ def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
         return _all(pool, places, PAGED)
 
 
-def _all(pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
+def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
     jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
     made: list[bytes] = []
     with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
@@ -63,9 +63,7 @@ def _all(pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level)
     return made
 
 
-def _may_fit(
-    pool: ProcessPoolExecutor, places: Sequence[StoredBytes], level: Level, budget: int
-) -> bool:
+def _may_fit(pool: Executor, places: Sequence[StoredBytes], level: Level, budget: int) -> bool:
     """Estimate from a sample whether all photos fit at this level. True for a few photos."""
     step = len(places) // _SAMPLE
     if step < 2:

@@ -4,7 +4,7 @@ Texts from the web (hosts, licences) are escaped. The same dataset gives the sam
 """
 
 import re
-from collections import Counter
+from bisect import bisect
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from allrounder.core import licences
 from allrounder.core.files import atomic_write
 from allrounder.core.text import PROJECT, one_line
 from allrounder.params.schema import Params
-from allrounder.split.facts import CITATIONS, LIMITS, REASONS, DatasetFacts, citation, summary
+from allrounder.split.facts import LIMITS, REASONS, TEMPLATES, DatasetFacts, citations, summary
 
 FILE = "README.md"
-TEMPLATES = Path(__file__).parent / "templates"
 LONGEST = 80
 """Characters of a text from the web, at most."""
 
@@ -50,12 +49,11 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         kfold=params.split.kfold,
         accepted=[licences.title(licences.listed(one)) for one in params.clean.licenses or ()],
         summary=summary(facts),
-        counts=_counts(facts),
         licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
         attribution=attribution,
         reasons=REASONS,
         limits=LIMITS,
-        citations=(citation(facts, version), *CITATIONS),
+        citations=citations(facts, version),
     )
     with atomic_write(out / FILE) as file:
         file.write(text)
@@ -111,14 +109,13 @@ def _features(facts: DatasetFacts) -> list[dict[str, Any]]:
 
 def size_category(photos: int) -> str:
     """Return the hub's name for a number of photos."""
-    bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
-    bounds |= {10_000_000: "1M<n<10M", 100_000_000: "10M<n<100M"}
-    return next((name for bound, name in bounds.items() if photos < bound), "100M<n<1B")
+    names = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+    return names[bisect([10**power for power in range(3, 9)], photos)]
 
 
 def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
     """Return for each config its splits on the hub: folder, number of photos, bytes."""
-    own = {name: (count, facts.bytes[name]) for name, count in facts.splits.items()}
+    own = {name: (count, facts.bytes[name]) for name, count in facts.total.splits.items()}
     if not kfold:
         return {"default": {_HUB_SPLITS.get(name, name): (name, *n) for name, n in own.items()}}
     total = sum(facts.bytes.values())
@@ -137,11 +134,3 @@ def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
     found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
     other = {"license_name": "by-photo"} if "other" in found else {}
     return {"license": found[0] if len(found) == 1 else found} | other
-
-
-def _counts(facts: DatasetFacts) -> dict[str, Counter[str]]:
-    """Return the photos of each class by split."""
-    return {
-        one.key: Counter({name: facts.by_class[one.key, name] for name in facts.splits})
-        for one in facts.classes
-    }

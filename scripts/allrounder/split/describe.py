@@ -1,12 +1,12 @@
 """Writes the files that describe the dataset: ATTRIBUTION.csv, README.md, croissant.json."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder.core import licences
-from allrounder.core.paths import Stages
+from allrounder.core.funnel import Funnel
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import write_csv
 from allrounder.params.schema import Params
@@ -17,13 +17,15 @@ ATTRIBUTION = "ATTRIBUTION.csv"
 _FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
 
 
-def describe(params: Params, stages: Stages, out: Path, manifest: Sequence[ManifestRow]) -> None:
-    """Describe the dataset in `out` by its own files and the stages' tables only.
+def describe(
+    params: Params, funnels: Mapping[str, Funnel], out: Path, manifest: Sequence[ManifestRow]
+) -> None:
+    """Describe the dataset in `out` by its own files and the counts of each class.
 
     The version is the first 12 hex digits of the SHA-256 of manifest.csv.
     """
     version = hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest()[:12]
-    facts = count_facts(params, stages, out, manifest)
+    facts = count_facts(params, funnels, out, manifest)
     attribution = ATTRIBUTION if write_attribution(out, manifest) else ""
     card.write(out, params, facts, version, attribution)
     croissant.write(out, params, facts, version)

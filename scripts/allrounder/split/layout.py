@@ -1,9 +1,8 @@
 """Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
 
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from allrounder.catalogue.labels import coco_of
@@ -11,84 +10,66 @@ from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
-from allrounder.core.funnel import funnels, total_funnel
+from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Status
 from allrounder.core.tables import read_csv, write_csv
-from allrounder.core.tars import tar_members
+from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_folders, split_names
-from allrounder.params.schema import Params, Split
+from allrounder.params.schema import Params
 from allrounder.split.splitting import split_class
 
 
 def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list[ManifestRow]:
     """Split all classes into `out`, write its manifest and class table, and return the manifest.
 
-    `work` is an empty folder on the same disk. Raises DataError for a class that is too small.
+    Nothing is moved from `work` to `out`: they may be on two disks. Raises DataError for a class
+    that is too small.
     """
     manifest: list[ManifestRow] = []
     classes = dataset_classes(params)
     for one in classes:
-        key = one.key
-        kept = {
-            row.file: row
-            for row in read_csv(stages.clean / f"{key}.csv", CleanRow)
-            if row.status is Status.KEPT
-        }
-        unpack(stages.clean / f"{key}.tar", work / key / key, kept)
+        rows = read_csv(stages.clean / f"{one.key}.csv", CleanRow)
+        kept = {row.file: row for row in rows if row.status is Status.KEPT}
+        stored = _stored(stages.clean / f"{one.key}.tar", kept)
         groups = {file: row.group for file, row in kept.items()}
-        split_class(work / key / key, work / "out", groups, params.split)
-        origins = photo_origins(stages.urls, stages.raw, key, accepted(params.clean.licenses))
-        manifest += _lay_out_class(one, params.split, origins, kept, work / "out", out)
-        shutil.rmtree(work / key)
+        divided = split_class(one.key, groups, params.split, work)
+        origins = photo_origins(stages.urls, stages.raw, one.key, accepted(params.clean.licenses))
+        for place, split in split_folders(params.split).items():
+            folder = f"{place}/{one.folder}"
+            (out / folder).mkdir(parents=True, exist_ok=True)
+            for name in divided[place]:
+                (out / folder / name).write_bytes(stored[name].read())
+                if split:  # else it is repeated, in a fold's train
+                    origin = origins[kept[name].image_id]
+                    manifest.append(_row(f"{folder}/{name}", split, one, kept[name], *origin))
     write_csv(out / "manifest.csv", ManifestRow, manifest)
     _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
 
 
-def _lay_out_class(
-    one: DatasetClass,
-    rules: Split,
-    origins: Mapping[str, tuple[str, Candidate]],
-    kept: Mapping[str, CleanRow],
-    divided: Path,
-    out: Path,
-) -> Iterator[ManifestRow]:
-    """Move a class's files from `divided` to their folders; yield a row for each photo."""
-    for place, split in split_folders(rules).items():
-        target = out / place / one.folder
-        target.mkdir(parents=True, exist_ok=True)
-        for file in sorted((divided / place / one.key).iterdir()):
-            file.rename(target / file.name)
-            if not split:
-                continue  # repeated in a fold's train
-            row = kept[file.name]
-            url, candidate = origins[row.image_id]
-            path, size = f"{place}/{one.folder}/{file.name}", (row.width or 0, row.height or 0)
-            yield ManifestRow(
-                path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
-                row.image_id, url, candidate.source, row.sha256, *size,
-                candidate.license, candidate.author, candidate.landing_url, candidate.title,
-            )  # fmt: skip
+def _row(
+    path: str, split: str, one: DatasetClass, row: CleanRow, url: str, candidate: Candidate
+) -> ManifestRow:
+    return ManifestRow(
+        path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
+        row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
+        candidate.license, candidate.author, candidate.landing_url, candidate.title,
+    )  # fmt: skip
 
 
-def unpack(archive: Path, folder: Path, wanted: Mapping[str, CleanRow]) -> None:
-    """Unpack an archive of clean photos.
+def _stored(archive: Path, wanted: Collection[str]) -> dict[str, StoredBytes]:
+    """Return the places of the photos in an archive of clean photos.
 
     Raises DataError if its members are not exactly the wanted files.
     """
-    folder.mkdir(parents=True)
-    count = 0
-    with archive.open("rb") as file:
-        for name, stored in tar_members(archive):
-            if name not in wanted:
-                raise DataError(f"{archive}: {name} is not in its csv; run dvc repro -f clean")
-            file.seek(stored.offset)
-            (folder / name).write_bytes(file.read(stored.size))
-            count += 1
-    if count != len(wanted):
-        raise DataError(f"{archive}: {count} of {len(wanted)} photos; run dvc repro -f clean")
+    stored = dict(tar_members(archive))
+    if other := sorted(stored.keys() ^ wanted):
+        raise DataError(
+            f"{archive}: {other[0]} is not in both the tar and its csv; run dvc repro -f clean"
+        )
+    return stored
 
 
 def _write_classes(
@@ -121,15 +102,10 @@ def summary_line(manifest: Sequence[ManifestRow]) -> str:
     return f"{len(manifest):,} photos of {classes} classes: {by_split}"
 
 
-def write_metrics(
-    path: Path, params: Params, stages: Stages, manifest: Sequence[ManifestRow]
-) -> None:
+def write_metrics(path: Path, by_class: Mapping[str, Funnel]) -> None:
     """Write the number of photos at each step of the funnel, for each class and in all."""
-    by_class = funnels(
-        params.classes, stages.raw, stages.clean, manifest, split_names(params.split)
-    )
     metrics = {
-        "all": total_funnel([*by_class.values()]).as_metrics(),
+        "all": total_funnel(by_class.values()).as_metrics(),
         "classes": {key: funnel.as_metrics() for key, funnel in by_class.items()},
     }
     with atomic_write(path) as file:

@@ -14,44 +14,55 @@ from pathlib import Path
 import splitfolders
 
 from allrounder.core.errors import DataError
+from allrounder.core.files import remove_tree
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Split
 
 
-def split_class(folder: Path, out: Path, groups: Mapping[str, str], rules: Split) -> None:
-    """Divide the files of `folder` (`<any>/<key>`) into `out/<place>/<key>`; see `split_folders`.
+def split_class(
+    key: str, groups: Mapping[str, str], rules: Split, work: Path
+) -> dict[str, list[str]]:
+    """Return the names of a class's files in each of `split_folders`.
 
-    `groups` maps file names to group ids; a file with '' or without an entry is its own group.
-    Without a seed the groups are ordered by file name, which is a content hash, so that adding a
-    photo moves hardly any other to another split. Raises DataError if a place would be empty.
+    `groups` maps the names to group ids; a file with '' is its own group. Without a seed the groups
+    are ordered by file name, which is a content hash, so that adding a photo moves hardly any other
+    to another split. split-folders divides empty files in `work`. Raises DataError if a place would
+    be empty.
     """
+    folder, out = work / "in" / key, work / "out"
+    remove_tree(work)
+    folder.mkdir(parents=True)
+    for name in groups:
+        (folder / name).touch()
     grouped = _grouped(sorted(folder.iterdir()), groups)
     options = {
         "seed": 0 if rules.seed is None else rules.seed,
         "group": lambda files: _grouped(files, groups),
         "shuffle": rules.seed is not None,
+        "move": not rules.kfold,
     }
     with _quiet():
         if rules.kfold and len(grouped) >= rules.kfold:
-            splitfolders.kfold(str(folder.parent), str(out), k=rules.kfold, move=False, **options)
+            splitfolders.kfold(str(folder.parent), str(out), k=rules.kfold, **options)
         elif not rules.kfold:
             ratio = rules.ratio
             if rules.seed is None:
                 ratio = group_ratio([len(group) for group in grouped], ratio)
-            splitfolders.ratio(
-                str(folder.parent), str(out), ratio=tuple(ratio), move=True, **options
-            )
-    empty = [
-        place for place in split_folders(rules) if not any((out / place / folder.name).glob("*"))
-    ]
-    if empty:
+            splitfolders.ratio(str(folder.parent), str(out), ratio=tuple(ratio), **options)
+    divided = {
+        place: sorted(path.name for path in (out / place / key).glob("*"))
+        for place in split_folders(rules)
+    }
+    remove_tree(work)
+    if empty := [place for place, files in divided.items() if not files]:
         asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
         left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
         raise DataError(
-            f"class {folder.name}: too small to divide into {asked}: "
+            f"class {key}: too small to divide into {asked}: "
             f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, "
             "raise per_class or remove the class"
         )
+    return divided
 
 
 def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
@@ -75,7 +86,7 @@ def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
 def _grouped(files: Sequence[Path], groups: Mapping[str, str]) -> list[tuple[Path, ...]]:
     together: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        together[groups.get(file.name) or file.name].append(file)
+        together[groups[file.name] or file.name].append(file)
     return sorted(tuple(sorted(group)) for group in together.values())
 
 

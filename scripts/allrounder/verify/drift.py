@@ -75,16 +75,14 @@ def _tables(folder: Path) -> list[Path]:
         out = next((one for one in outputs(repo) if one.path == RAW.as_posix()), None)
         if out is None or not out.md5:
             raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
-        listed = folder_list(repo, out)
-    tables, files = [], VersionFiles()
-    for path, md5 in sorted(listed.items()):
-        if not path.endswith(".csv"):
-            continue
-        table = Path(path)
-        if hash_file(table).md5 != md5:
-            table = folder / table.name
-            table.write_bytes(files.read(path))
-        tables.append(table)
+        tables, files = [], VersionFiles(repo)
+        for path, md5 in sorted(folder_list(repo, out).items()):
+            if path.endswith(".csv"):
+                table = Path(path)
+                if hash_file(table).md5 != md5:
+                    table = folder / table.name
+                    table.write_bytes(files.read(path))
+                tables.append(table)
     return tables
 
 

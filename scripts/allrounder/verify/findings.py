@@ -25,7 +25,7 @@ class Problem:
     kind: Kind
     path: str
     detail: str
-    fix: str
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,148 +5,148 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.errors import DataError
-from allrounder.core.files import FileHashes, hash_files
+from allrounder.core.errors import DataError, UsageError
+from allrounder.core.files import FileHashes, file_disguise, hash_files
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
-from allrounder.history.versions import Output, cached_list, cached_object, output_md5
+from allrounder.history.versions import (
+    Output,
+    cached_list,
+    cached_object,
+    first_line,
+    folder_list,
+    output_md5,
+)
 from allrounder.verify.findings import Kind, OutReport, Problem
 
 MANIFEST = "manifest.csv"
 
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    kind: Kind
-    words: str
-    fix: str = ""  # '': depends on DVC's cache
-
-
-@dataclass(slots=True)
-class _Checked:
-    """One output while it is checked."""
-
-    out: Output
-    listed: dict[str, str] | None  # path to MD5; None: the list of files is unknown
-    found: dict[str, FileHashes] = field(default_factory=dict)
-    faults: dict[str, _Fault] = field(default_factory=dict)
+Found = Mapping[str, FileHashes]
+"""The local files by path."""
 
 
 def check(
     repo: Any, outs: list[Output], show: Callable[[int], object] = lambda size: None
 ) -> list[OutReport]:
     """Compare all files of the outputs with dvc.lock. `show` gets the bytes read."""
-    checks = [_Checked(out, _listed(repo, out)) for out in outs]
-    paths = [(checked, path) for checked in checks for path in sorted(_files(checked.out))]
-    for (checked, path), hashed in zip(
-        paths, hash_files([Path(path) for _, path in paths], show), strict=True
-    ):
-        checked.found[path] = hashed
-    for checked in checks:
-        checked.faults |= _against_lock(checked)
-        if f"{checked.out.path}/{MANIFEST}" in checked.found:
-            checked.faults |= _against_manifest(checked)
-    return [_report(repo, checked) for checked in checks]
+    return [_check_out(repo, out, show) for out in outs]
 
 
-def _listed(repo: Any, out: Output) -> dict[str, str] | None:
-    return cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutReport:
+    paths, empty = _files(out.path)
+    hashes = hash_files([Path(path) for path in paths], show)
+    found = dict(zip(paths, hashes, strict=True))
+    listed, problems = _against_lock(repo, out, found)
+    if found and (listed is not None or not problems):
+        problems += [
+            Problem(Kind.EXTRA, folder, "an empty folder, not in dvc.lock", "remove it")
+            for folder in empty
+            if not any(path.startswith(f"{folder}/") for path in listed or ())
+        ]
+    faulty = {one.path for one in problems}
+    if found.get(f"{out.path}/{MANIFEST}") and f"{out.path}/{MANIFEST}" not in faulty:
+        problems += _against_manifest(out, found, faulty, unsure=out.path in faulty)
+    problems = sorted(_with_fixes(repo, out, listed or {}, problems), key=lambda one: one.path)
+    size = sum(hashed.size for hashed in found.values())
+    return OutReport(out.path, out.files, size, tuple(problems))
 
 
-def _files(out: Output) -> Iterator[str]:
-    """The local files of an output, including links to folders."""
-    if not Path(out.path).is_dir():
-        if os.path.lexists(out.path):
-            yield out.path
-        return
-    for folder, folders, files in os.walk(out.path):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in (*files, *links):
-            yield f"{Path(folder).as_posix()}/{name}"
+def _files(root: str) -> tuple[list[str], list[str]]:
+    """The local files of an output, links to folders included, and its topmost empty folders."""
+    if not Path(root).is_dir():
+        return [root] * os.path.lexists(root), []
+    files, folders = [], []
+    for folder, inner, names in os.walk(root):
+        here = Path(folder)
+        links = [name for name in inner if (here / name).is_symlink()]
+        files += [(here / name).as_posix() for name in (*names, *links)]
+        folders += [here / name for name in inner if name not in links]
+    holding = {Path(root)}.union(*(Path(file).parents for file in files))
+    empty = [one.as_posix() for one in folders if one not in holding and one.parent in holding]
+    return sorted(files), empty
 
 
-def _against_lock(checked: _Checked) -> Iterator[tuple[str, _Fault]]:
-    out = checked.out
+def _against_lock(
+    repo: Any, out: Output, found: Found
+) -> tuple[dict[str, str] | None, list[Problem]]:
+    """The files (path to MD5) that dvc.lock lists, None if they are unknown, and the problems.
+
+    Without a list in DVC's cache the whole folder is compared first, which needs no remote.
+    """
     if not out.md5:
-        yield out.path, _Fault(Kind.MISSING, "not in dvc.lock", "dvc repro")
-    elif not checked.found:
+        return None, [Problem(Kind.MISSING, out.path, "not in dvc.lock", "dvc repro")]
+    if not found:
         words = f"{out.files} files, all missing" if out.is_folder else "missing"
         fix = f"dvc pull {out.path}" if out.cached else f"git checkout {out.path}"
-        yield out.path, _Fault(Kind.MISSING, words, fix)
-    elif checked.listed is not None:
-        yield from _file_by_file(checked.listed, checked.found)
-    elif output_md5(out, {path: one.md5 for path, one in checked.found.items()}) != out.md5:
-        words = "does not match dvc.lock; DVC's cache lacks the list of its files"
-        yield out.path, _Fault(Kind.BAD, words, f"dvc fetch {out.path}, then run this again")
+        return None, [Problem(Kind.MISSING, out.path, words, fix)]
+    listed = cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    if listed is None:
+        if output_md5(out, {path: one.md5 for path, one in found.items()}) == out.md5:
+            return None, []
+        try:
+            listed = folder_list(repo, out)
+        except (DataError, UsageError) as error:
+            words = f"does not match dvc.lock, and DVC's cache lacks its list: {first_line(error)}"
+            return None, [Problem(Kind.BAD, out.path, words, "then run this again")]
+    return listed, list(_file_by_file(listed, found))
 
 
-def _file_by_file(
-    listed: Mapping[str, str], found: Mapping[str, FileHashes]
-) -> Iterator[tuple[str, _Fault]]:
+def _file_by_file(listed: Mapping[str, str], found: Found) -> Iterator[Problem]:
+    """The files that differ. Their fix depends on DVC's cache."""
     for path in listed.keys() | found.keys():
         if path not in found:
-            yield path, _Fault(Kind.MISSING, "missing")
+            yield Problem(Kind.MISSING, path, "missing")
         elif path not in listed:
-            yield path, _Fault(Kind.EXTRA, "not in dvc.lock", "remove it")
+            yield Problem(Kind.EXTRA, path, "not in dvc.lock", "remove it")
         elif found[path].error:
-            yield path, _Fault(Kind.UNREADABLE, found[path].error)
+            yield Problem(Kind.UNREADABLE, path, found[path].error)
         elif found[path].md5 != listed[path]:
-            yield path, _Fault(Kind.BAD, "its bytes do not match dvc.lock")
+            what = file_disguise(Path(path))
+            what = "" if what == "a tar" and path.endswith(".tar") else what
+            words = f" (it is {what})" if what else ""
+            yield Problem(Kind.BAD, path, f"its bytes do not match dvc.lock{words}")
 
 
-def _against_manifest(checked: _Checked) -> Iterator[tuple[str, _Fault]]:
-    """Files that do not match the manifest. Skipped if the manifest itself is not intact."""
-    folder, again = checked.out.path, "dvc repro --force split"
-    manifest = f"{folder}/{MANIFEST}"
-    if manifest in checked.faults:
-        return
-    unsure = (
-        checked.listed is None and folder in checked.faults
-    )  # then only the manifest lists the files
+def _against_manifest(
+    out: Output, found: Found, faulty: set[str], unsure: bool
+) -> Iterator[Problem]:
+    """Files that do not match an intact manifest. If `unsure`, nothing else lists the files."""
+    manifest, again = f"{out.path}/{MANIFEST}", "dvc repro --force split"
     try:
         for row in read_csv(Path(manifest), ManifestRow):
-            path = f"{folder}/{row.file}"
-            hashed = checked.found.get(path)
-            if path in checked.faults:
+            path = f"{out.path}/{row.file}"
+            if path in faulty:
                 continue
-            if hashed is None:
-                fix = f"dvc pull {folder}" if unsure else again
-                yield path, _Fault(Kind.MISSING, "missing, but in manifest.csv", fix)
-            elif hashed.sha256 != row.sha256:
-                fix = f"remove it, then dvc pull {folder}" if unsure else again
-                yield path, _Fault(Kind.BAD, "its bytes do not match manifest.csv", fix)
+            if path not in found:
+                fix = f"dvc pull {out.path}" if unsure else again
+                yield Problem(Kind.MISSING, path, "missing, but in manifest.csv", fix)
+            elif found[path].sha256 != row.sha256:
+                fix = f"remove it, then dvc pull {out.path}" if unsure else again
+                yield Problem(Kind.BAD, path, "its bytes do not match manifest.csv", fix)
     except (DataError, UnicodeDecodeError) as error:
         words = str(error).partition("; ")[0].removeprefix(f"{manifest}, ")
-        yield manifest, _Fault(Kind.BAD, words, again)
+        yield Problem(Kind.BAD, manifest, words, again)
 
 
-def _report(repo: Any, checked: _Checked) -> OutReport:
-    out, listed = checked.out, checked.listed or {}
-    open_ends = [path for path, fault in sorted(checked.faults.items()) if not fault.fix]
-    places = [cached_object(repo, listed[path]) for path in open_ends]
-    fixes = {}
-    for path, place, hashed in zip(open_ends, places, hash_files(places), strict=True):
-        fixes[path] = _fix(checked, path, place, hashed)
-    problems = tuple(
-        Problem(fault.kind, path, fault.words, fault.fix or fixes[path])
-        for path, fault in sorted(checked.faults.items())
-    )
-    size = sum(hashed.size for hashed in checked.found.values())
-    return OutReport(out.path, out.files, size, problems)
-
-
-def _fix(checked: _Checked, path: str, place: Path, cached: FileHashes) -> str:
-    """How to fix a file. A bad file must be removed first, since DVC would keep it."""
-    if not checked.out.cached:
-        return f"git checkout {path}"
-    remove = [] if checked.faults[path].kind is Kind.MISSING else ["it"]
-    command = f"dvc checkout {checked.out.path}"
-    if cached.error or cached.md5 != (checked.listed or {})[path]:
-        command = f"dvc pull {checked.out.path}"
-        if not cached.error:
-            remove.append(f"{os.path.relpath(place)}, which is damaged too")
-    return f"remove {' and '.join(remove)}, then {command}" if remove else command
+def _with_fixes(
+    repo: Any, out: Output, listed: Mapping[str, str], problems: list[Problem]
+) -> Iterator[Problem]:
+    """The problems, with a fix each. A bad file must be removed first, since DVC would keep it."""
+    yield from (one for one in problems if one.fix)
+    unfixed = [one for one in problems if not one.fix]
+    places = [cached_object(repo, listed[one.path]) for one in unfixed]
+    for one, place, cached in zip(unfixed, places, hash_files(places), strict=True):
+        remove = ["it"] * (one.kind is not Kind.MISSING)
+        command = f"dvc checkout {out.path}"
+        if not out.cached:
+            remove, command = [], f"git checkout {one.path}"
+        elif cached.md5 != listed[one.path]:
+            command = f"dvc pull {out.path}"
+            if not cached.error:
+                remove.append(f"{os.path.relpath(place)}, which is damaged too")
+        fix = f"remove {' and '.join(remove)}, then {command}" if remove else command
+        yield replace(one, fix=fix)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.files import in_threads
+from allrounder.core.files import disguise, in_threads
 from allrounder.history.versions import (
     Output,
     cached_list,
@@ -90,17 +90,18 @@ def _files(repo: Any, odb: Any, out: Output, first: _Answer) -> dict[str, str]:
 
 def _read(odb: Any, md5: str) -> _Answer:
     """Hash an object while it streams."""
-    found, size = hashlib.md5(usedforsecurity=False), 0
+    found, size, words = hashlib.md5(usedforsecurity=False), 0, ""
     try:
         with odb.fs.open(odb.oid_to_path(md5), "rb", block_size=_READ_AHEAD) as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
+                words = words if size else disguise(chunk)
                 size += len(chunk)
     except FileNotFoundError:
         return _Answer(failed=Kind.MISSING, words="not on the remote")
     except Exception as error:  # remotes raise nearly anything
         return _Answer(failed=Kind.UNREADABLE, words=f"{type(error).__name__}: {first_line(error)}")
-    return _Answer(found.hexdigest() + ".dir" * md5.endswith(".dir"), size)
+    return _Answer(found.hexdigest() + ".dir" * md5.endswith(".dir"), size, words=words)
 
 
 def _problems(
@@ -116,7 +117,12 @@ def _problems(
         answer, place = answers[md5], _place(odb, md5)
         kind, words = answer.failed, answer.words
         if kind is None and answer.md5 != md5:
-            kind, words = Kind.BAD, "damaged on the remote"
+            of_list = md5 == out.md5 and out.is_folder
+            what = f": {words}" if words else ""
+            words = (
+                "not the list that dvc.lock names" if of_list else f"damaged on the remote{what}"
+            )
+            kind = Kind.BAD
         if kind is None:
             continue
         if kind is Kind.UNREADABLE:

@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
 from typing import Any
@@ -40,46 +40,44 @@ from allrounder.web.decisions import opt_out_directive
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.transfer import Reply
 
-_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,200}"')  # RFC 9110, 8.8.3, less what is not ASCII
-_DATE = re.compile(r"[A-Za-z0-9 :,+-]{10,40}")
-
-
-@dataclass(frozen=True, slots=True)
-class Validator:
-    """A host's validators for a body whose hash is `content`."""
-
-    content: str
-    url: str  # that sent it, after redirects
-    etag: str = ""
-    modified: str = ""
-
-    @property
-    def headers(self) -> dict[str, tuple[str, ...]]:
-        """Conditional request headers, by URL."""
-        lines = [f"If-None-Match: {self.etag}"] * bool(self.etag)
-        lines += [f"If-Modified-Since: {self.modified}"] * bool(self.modified)
-        return {self.url: tuple(lines)}
+_CONDITION = re.compile(
+    r'If-None-Match: (W/)?"[\x21\x23-\x7e]{0,200}"'  # RFC 9110, 8.8.3, less what is not ASCII
+    r"|If-Modified-Since: [A-Za-z0-9 :,+-]{10,40}"
+)
 
 
 class Validators:
-    """The stored validators, by the URL that is requested."""
+    """The conditional request headers of bodies that were unchanged, by the URL requested.
+
+    A missing or damaged file holds none, since they only save work.
+    """
 
     def __init__(self, path: Path):
         self._path = path
-        self._by_url = dict(_read(path))
+        try:
+            self._by_url = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            self._by_url = {}
 
-    def get(self, url: str, content: str) -> Validator | None:
-        """The validator of a URL, if its body had this content at the last request."""
-        validator = self._by_url.get(url)
-        return validator if validator and validator.content == content else None
+    def headers(self, url: str, content: str) -> dict[str, tuple[str, ...]] | None:
+        """The header lines for the URL that sent this content (a hash) last time, if any."""
+        try:
+            known, sender, lines = self._by_url[url]
+            if known == content and all(map(_CONDITION.fullmatch, lines)):
+                return {sender: tuple(lines)}
+        except (KeyError, TypeError, ValueError):
+            pass
+        return None
 
     def keep(
-        self, url: str, content: str, final_url: str, headers: Mapping[bytes, Sequence[bytes]]
+        self, url: str, content: str, sender: str, headers: Mapping[bytes, Sequence[bytes]]
     ) -> None:
-        """Store the host's validators for the content, if it sent any."""
-        etag, modified = _one(headers, b"etag", _ETAG), _one(headers, b"last-modified", _DATE)
-        if etag or modified:
-            self._by_url[url] = Validator(content, final_url, etag, modified)
+        """Store the validators that the sender gave for the content, if any."""
+        names = {"If-None-Match": b"etag", "If-Modified-Since": b"last-modified"}
+        given = {line: (headers.get(name) or [b""])[-1] for line, name in names.items()}
+        lines = [f"{name}: {value.decode('latin-1')}" for name, value in given.items()]
+        if lines := [line for line in lines if _CONDITION.fullmatch(line)]:
+            self._by_url[url] = content, sender, lines
 
     def drop(self, url: str) -> None:
         """Remove a URL whose content has changed."""
@@ -87,32 +85,8 @@ class Validators:
 
     def save(self) -> None:
         """Write the file."""
-        rows = {url: asdict(validator) for url, validator in sorted(self._by_url.items())}
         with atomic_write(self._path) as file:
-            json.dump(rows, file, indent=1)
-
-
-def _one(headers: Mapping[bytes, Sequence[bytes]], name: bytes, form: re.Pattern[str]) -> str:
-    text = (headers.get(name) or [b""])[-1].decode("latin-1")
-    return text if form.fullmatch(text) else ""
-
-
-def _read(path: Path) -> Mapping[str, Validator]:
-    """The stored validators; none if the file is missing or damaged, since they only save work."""
-    try:
-        rows: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {url: _checked(row) for url, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _checked(row: dict[str, str]) -> Validator:
-    validator = Validator(**row)
-    if (validator.etag and not _ETAG.fullmatch(validator.etag)) or (
-        validator.modified and not _DATE.fullmatch(validator.modified)
-    ):
-        raise ValueError("invalid")
-    return validator
+            json.dump(dict(sorted(self._by_url.items())), file, indent=1)
 
 
 class TarCheck:
@@ -128,11 +102,6 @@ class TarCheck:
         self._seen: set[str] = set()
         pairs = sorted((photo.url, photo.sha256) for photo in wanted)
         self.content = hashlib.sha256(repr(pairs).encode("utf-8", "surrogatepass")).hexdigest()
-
-    @property
-    def asked(self) -> int:
-        """The number of photos to compare."""
-        return len(self._wanted) + len(self.answers)
 
     def take(self, member: Member) -> bool:
         """Compare a member; returns False when no more are wanted."""
@@ -150,28 +119,23 @@ class TarCheck:
             return drift_of_failure(photo, result)
         return drift_of_bytes(photo, result.sha256)
 
-    def end(self, result: Result) -> list[DriftResult]:
-        """All answers, once the tar is at its end or could not be downloaded."""
-        rest = [self._without(photo, result) for photo in self._wanted.values()]
+    def end(self, result: Result, unmodified: bool = False) -> list[DriftResult]:
+        """All answers, once the tar is at its end, unmodified or could not be downloaded."""
+        self.answers += [
+            DriftResult(photo, Drift.SAME, unmodified=True)
+            if unmodified
+            else self._without(photo, result)
+            for photo in self._wanted.values()
+        ]
         self._wanted.clear()
-        self.answers += rest
-        return self.answers
-
-    def unmodified(self) -> list[DriftResult]:
-        """All answers, when the host says that the tar is unchanged."""
-        same = [DriftResult(photo, Drift.SAME, unmodified=True) for photo in self._wanted.values()]
-        self._wanted.clear()
-        self.answers += same
         return self.answers
 
     def read_local(self) -> list[DriftResult]:
         """Compare a local tar."""
         try:
             self.download.read(Path(self.url))
-        except FileNotFoundError:
-            return self.end(Result(Status.BAD_URL, "no such file"))
         except OSError as error:
-            return self.end(Result(Status.CONNECTION_ERROR, f"file: {error.strerror}"))
+            return self.end(_unread(error.errno, error.strerror))
         return self.end(self.download.result())
 
     def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
@@ -211,23 +175,26 @@ def check(
     show(len(answers))
     download = _unbounded(params.download, asked)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
-    asker = _Requests(fetcher, download, validators)
     tars = [
-        TarCheck(url, wanted, asker.bounds)
+        TarCheck(url, wanted, fetcher.bounds)
         for url, wanted in _by_archive(forms[Form.ARCHIVE]).items()
     ]
     for tar in tars:
         if not is_url(tar.url):
             answers += tar.read_local()
             show(len(tar.answers))
+    jobs: list[TakenPhoto | TarCheck] = [
+        *forms[Form.PAGE],
+        *(tar for tar in tars if is_url(tar.url)),
+    ]
     try:
-        answers += asker.ask([*forms[Form.PAGE], *(tar for tar in tars if is_url(tar.url))], show)
+        answers += _request(fetcher, jobs, validators, download.honour_opt_out, show)
     finally:
-        asker.close()
+        fetcher.close()
         validators.save()
     order = {photo: place for place, photo in enumerate(asked)}
     answers.sort(key=lambda answer: order[answer.photo])
-    return WebResult(tuple(find_placeholders(answers)), photos, asker.traffic)
+    return WebResult(tuple(find_placeholders(answers)), photos, fetcher.traffic)
 
 
 def _unbounded(download: Download, asked: Sequence[TakenPhoto]) -> Download:
@@ -250,10 +217,9 @@ def _files(photos: Sequence[TakenPhoto]) -> list[DriftResult]:
 
 
 def _file(photo: TakenPhoto, one: FileHashes) -> DriftResult:
-    if one.error == os.strerror(ENOENT):
-        return drift_of_failure(photo, Result(Status.BAD_URL, "no such file"))
     if one.error:
-        return drift_of_failure(photo, Result(Status.CONNECTION_ERROR, f"file: {one.error}"))
+        gone = one.error == os.strerror(ENOENT)
+        return drift_of_failure(photo, _unread(ENOENT if gone else None, one.error))
     return drift_of_bytes(photo, one.sha256)
 
 
@@ -264,86 +230,68 @@ def _slice(photo: TakenPhoto) -> DriftResult:
     try:
         body = StoredBytes(Path(part.file), part.offset, part.size).read()
     except OSError as error:
-        gone = error.errno == ENOENT
-        status = Status.BAD_URL if gone else Status.CONNECTION_ERROR
-        detail = "no such file" if gone else f"file: {error.strerror}"
-        return drift_of_failure(photo, Result(status, detail))
+        return drift_of_failure(photo, _unread(error.errno, error.strerror))
     return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())
 
 
-class _Requests:
-    """Requests many URLs at a time."""
+def _unread(code: int | None, words: str | None) -> Result:
+    """The result of a local file that cannot be read."""
+    if code == ENOENT:
+        return Result(Status.BAD_URL, "no such file")
+    return Result(Status.CONNECTION_ERROR, f"file: {words}")
 
-    def __init__(self, fetcher: Fetcher, download: Download, validators: Validators):
-        self._fetcher = fetcher
-        self._honour, self._validators = download.honour_opt_out, validators
-        self._ended = 0
 
-    @property
-    def bounds(self) -> Bounds:
-        """The bounds of a body."""
-        return self._fetcher.bounds
+def _request(
+    fetcher: Fetcher,
+    jobs: Sequence[TakenPhoto | TarCheck],
+    validators: Validators,
+    honour_opt_out: bool,
+    show: Show,
+) -> list[DriftResult]:
+    """Request photos and tars, many at a time, until all have an answer.
 
-    @property
-    def traffic(self) -> Traffic:
-        """What went over the network."""
-        return self._fetcher.traffic
+    Validators of unchanged bodies are kept.
+    """
+    waiting, answers, done = deque(jobs), list[DriftResult](), 0
+    with Interrupts() as interrupts:
+        while waiting or fetcher.load:
+            while waiting and fetcher.hungry:
+                job = waiting.popleft()
+                content = job.content if isinstance(job, TarCheck) else job.sha256
+                headers = validators.headers(job.url, content)
+                archive = job.download if isinstance(job, TarCheck) else None
+                fetcher.submit((job, content, bool(headers)), job.url, archive, headers)
+            with interrupts.deferred():
+                ended = list(fetcher.poll(POLL))
+            for (job, content, conditional), result, reply in ended:
+                unmodified = conditional and result.http_status == 304
+                got = _answers(job, unmodified, honour_opt_out, result, reply)
+                if all(answer.drift is Drift.SAME for answer in got):
+                    validators.keep(job.url, content, result.final_url, reply.headers)
+                elif not all(answer.drift is Drift.UNREACHABLE for answer in got):
+                    validators.drop(job.url)
+                answers += got
+                show(len(got))
+            done += len(ended)
+            if done >= NOTHING_REACHED and not fetcher.traffic.answers:
+                raise nothing_reached(fetcher.traffic)
+    return answers
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._fetcher.close()
 
-    def ask(self, jobs: Sequence[TakenPhoto | TarCheck], show: Show) -> list[DriftResult]:
-        """Request photos and tars until all have an answer."""
-        waiting, answers = deque(jobs), list[DriftResult]()
-        with Interrupts() as interrupts:
-            while waiting or self._fetcher.load:
-                while waiting and self._fetcher.hungry:
-                    self._submit(waiting.popleft())
-                with interrupts.deferred():
-                    ended = list(self._fetcher.poll(POLL))
-                for token, result, reply in ended:
-                    got = self._answers(token, result, reply)
-                    answers += got
-                    show(len(got))
-                self._ended += len(ended)
-                if self._ended >= NOTHING_REACHED and not self.traffic.answers:
-                    raise nothing_reached(self.traffic)
-        return answers
-
-    def _submit(self, job: TakenPhoto | TarCheck) -> None:
-        content = job.content if isinstance(job, TarCheck) else job.sha256
-        validator = self._validators.get(job.url, content)
-        headers = validator.headers if validator else None
-        archive = job.download if isinstance(job, TarCheck) else None
-        self._fetcher.submit((job, content, validator), job.url, archive, headers)
-
-    def _answers(self, token: Any, result: Result, reply: Reply) -> list[DriftResult]:
-        """The answers that follow from a result; validators of unchanged bodies are kept."""
-        job, content, validator = token
-        answers = self._judged(job, validator, result, reply)
-        if all(answer.drift is Drift.SAME for answer in answers):
-            self._validators.keep(job.url, content, result.final_url, reply.headers)
-        elif not all(answer.drift is Drift.UNREACHABLE for answer in answers):
-            self._validators.drop(job.url)
-        return answers
-
-    def _judged(
-        self, job: TakenPhoto | TarCheck, validator: Validator | None, result: Result, reply: Reply
-    ) -> list[DriftResult]:
-        if validator and result.http_status == 304:
-            if isinstance(job, TarCheck):
-                return job.unmodified()
-            directive = opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
-            if self._honour and directive:
-                opted_out = Result(Status.OPTED_OUT, directive, final_url=result.final_url)
-                return [drift_of_failure(job, opted_out)]
+def _answers(
+    job: TakenPhoto | TarCheck, unmodified: bool, honour_opt_out: bool, result: Result, reply: Reply
+) -> list[DriftResult]:
+    """The answers that follow from a result."""
+    if isinstance(job, TarCheck):
+        return job.end(result, unmodified)
+    if unmodified:
+        directive = opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
+        if not honour_opt_out or not directive:
             return [DriftResult(job, Drift.SAME, unmodified=True)]
-        if isinstance(job, TarCheck):
-            return job.end(result)
-        if result.status is Status.OK:
-            return [drift_of_bytes(job, result.sha256, result.final_url)]
-        return [drift_of_failure(job, result)]
+        result = Result(Status.OPTED_OUT, directive, final_url=result.final_url)
+    if result.status is Status.OK:
+        return [drift_of_bytes(job, result.sha256, result.final_url)]
+    return [drift_of_failure(job, result)]
 
 
 HERE = "(this machine)"

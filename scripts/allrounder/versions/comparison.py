@@ -4,12 +4,13 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from allrounder.core.errors import DataError
+from allrounder.core.tables import columns
 from allrounder.core.text import printable, text_table
 
 
@@ -57,21 +58,19 @@ def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
 
     Raises DataError that names `where` if it is not a manifest.
     """
-    names = [field.name for field in fields(Photo)]
+    names = columns(Photo)
     try:
         rows = csv.DictReader(io.StringIO(manifest.decode("utf-8"), newline=""), strict=True)
-        missing = [name for name in names if name not in (rows.fieldnames or ())]
-        if missing:
+        if missing := [name for name in names if name not in (rows.fieldnames or ())]:
             raise DataError(
                 f"{where}: its manifest has no column {missing[0]}; this project did not write it"
             )
-        cells = [[row[name] for name in names] for row in rows]
+        photos = [Photo(*(row[name] for name in names)) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{where}: its manifest is broken ({error}); see verify.py") from None
-    for number, row in enumerate(cells, start=1):
-        if any(cell is None for cell in row):
-            raise DataError(f"{where}: its manifest is cut off in row {number}; see verify.py")
-    return [Photo(*row) for row in cells]
+    if cut := [number for number, photo in enumerate(photos, 1) if None in astuple(photo)]:
+        raise DataError(f"{where}: its manifest is cut off in row {cut[0]}; see verify.py")
+    return photos
 
 
 def differences(before: Iterable[Photo], after: Iterable[Photo]) -> list[Difference]:
@@ -107,11 +106,7 @@ def _pairs(
             yield photo, same
         else:
             unmatched.append(photo)
-    for number in range(max(len(unmatched), len(left))):
-        yield (
-            unmatched[number] if number < len(unmatched) else None,
-            left[number] if number < len(left) else None,
-        )
+    yield from zip_longest(unmatched, left)
 
 
 def _compared(before: Photo | None, after: Photo | None) -> Iterator[Difference]:
@@ -128,14 +123,7 @@ def _compared(before: Photo | None, after: Photo | None) -> Iterator[Difference]
         yield Difference(Change.RENAMED, before, after)
 
 
-_COLUMNS = (
-    "added",
-    "removed",
-    "moved",
-    "relabelled here",
-    "relabelled away",
-    "renamed",
-)
+_COLUMNS = ("added", "removed", "moved", "relabelled here", "relabelled away", "renamed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,21 +164,14 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
     counts = by_class(comparison)
     changed = {key: row for key, row in counts.items() if any(row[name] for name in _COLUMNS)}
     before, after = comparison.names
+    labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
     if changed:
         total = sum(counts.values(), Counter[str]())
-        columns = [name for name in _COLUMNS if total[name]]
-        labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
-        rows = [(f"{key} {labels[key]}", row) for key, row in changed.items()]
+        names = ["before", "after", *(name for name in _COLUMNS if total[name])]
+        rows = [*((f"{key} {labels[key]}", row) for key, row in changed.items())]
         rows.append(("all classes", total))
-        yield from text_table(
-            [
-                ["class", before, after, *columns],
-                *(
-                    [name, row["before"], row["after"], *map(row.__getitem__, columns)]
-                    for name, row in rows
-                ),
-            ]
-        )
+        header = ["class", before, after, *names[2:]]
+        yield from text_table([header, *([name, *(row[n] for n in names)] for name, row in rows)])
     for key, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
         yield ""
         yield printable(f"{key} {labels[key]}")

@@ -1,29 +1,34 @@
-"""Keeps lists from the web in `.allrounder/cache`: revalidated, resumed, checked by hash."""
+"""Keeps lists from the web in `.allrounder/cache`: revalidated, resumed, checked by hash.
+
+The cache holds at most MAX_CACHE bytes: what was used longest ago goes first.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
-from allrounder.core.urls import is_url
+from allrounder.core.urls import is_packed, is_url
 from allrounder.web.lists import (
     MAX_PAGE,
     BrokenBodyError,
     ListClient,
     ListStream,
+    Pace,
     content_length,
     content_range,
 )
 from allrounder.web.policy import is_offline, not_cached_error
 
 CACHE = WORK / "cache"
-MAX_LISTING = 2**34
+MAX_LISTING = 2**33
 """Bytes of a list at most; the largest of the presets has 2.7 GB."""
+MAX_CACHE = 20 * 2**30
 
 
 def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str = "") -> Path:
@@ -60,9 +65,11 @@ def cached_file(
     if is_offline():
         if entry is None:
             raise not_cached_error(what, url)
-    elif not (entry and sha256 and _sha256(cached.body) == sha256):
+    elif not (entry and sha256 and entry.sha256 == sha256):
         _update(web, cached, entry, what, most)
     check_sha256(cached.body, sha256, what, url)
+    cached.body.touch()
+    trim(CACHE, cached.body)
     return cached.body
 
 
@@ -77,12 +84,12 @@ def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What is recorded beside a cached file: its URL, the version as the server names it, size."""
+    """What is recorded beside a cached file: its URL, the server's name of the version, a hash."""
 
     url: str
     etag: str = ""
     modified: str = ""
-    bytes: int = 0
+    sha256: str = ""
 
     @property
     def validator(self) -> str:
@@ -100,12 +107,13 @@ class CachedFile:
         self.body, self.part = stem.with_suffix(".body"), stem.with_suffix(".part")
 
     def whole(self) -> CacheEntry | None:
-        """Return the entry of the file if it has the recorded size, else None."""
-        return self._entry(self.body, exact=True)
+        """Return the entry of the file if it has the recorded hash, else None."""
+        entry = self._entry(self.body)
+        return entry if entry and entry.sha256 == _sha256(self.body) else None
 
     def begun(self) -> CacheEntry | None:
         """Return the entry of a download that broke off and can be resumed, else None."""
-        entry = self._entry(self.part, exact=False)
+        entry = self._entry(self.part)
         return entry if entry and entry.validator and self.part.stat().st_size else None
 
     def begin(self, entry: CacheEntry) -> None:
@@ -115,8 +123,8 @@ class CachedFile:
 
     def complete(self) -> None:
         """Publish a finished download atomically."""
-        entry = self._entry(self.part, exact=False) or CacheEntry(self.url)
-        entry = CacheEntry(self.url, entry.etag, entry.modified, self.part.stat().st_size)
+        entry = self._entry(self.part) or CacheEntry(self.url)
+        entry = replace(entry, sha256=_sha256(self.part))
         _beside(self.body).unlink(missing_ok=True)
         self.part.replace(self.body)
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
@@ -127,13 +135,24 @@ class CachedFile:
         self.part.unlink(missing_ok=True)
         _beside(self.part).unlink(missing_ok=True)
 
-    def _entry(self, path: Path, exact: bool) -> CacheEntry | None:
+    def _entry(self, path: Path) -> CacheEntry | None:
         try:
             entry = CacheEntry(**json.loads(_beside(path).read_text(encoding="utf-8")))
-            size = path.stat().st_size
         except (OSError, ValueError, TypeError):
             return None
-        return entry if entry.url == self.url and (size == entry.bytes or not exact) else None
+        return entry if entry.url == self.url and path.is_file() else None
+
+
+def trim(folder: Path, used: Path, most: int = MAX_CACHE) -> None:
+    """Remove the files that were used longest ago, but not `used`, until `most` bytes are left."""
+    files = [path for path in folder.iterdir() if path.suffix in (".body", ".part")]
+    states = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in files)
+    total = sum(size for _, size, _ in states)
+    for _, size, path in states:
+        if total > most and path != used:
+            path.unlink()
+            _beside(path).unlink(missing_ok=True)
+            total -= size
 
 
 def _beside(path: Path) -> Path:
@@ -144,12 +163,12 @@ def _update(
     web: ListClient, cached: CachedFile, entry: CacheEntry | None, what: str, most: int
 ) -> None:
     """Bring the file up to date; a try that made progress sets the count of tries back."""
-    failures = 0
+    failures, pace = 0, Pace(web, f"{what}: {cached.url}")
     while True:
         begun = cached.begun()
         before = cached.part.stat().st_size if begun else 0
         try:
-            return _fetch(web, cached, entry, begun, what, most)
+            return _fetch(web, cached, entry, begun, what, most, pace)
         except BrokenBodyError as error:
             progressed = cached.part.exists() and cached.part.stat().st_size > before
             failures = 0 if progressed and cached.begun() else failures + 1
@@ -165,6 +184,7 @@ def _fetch(
     begun: CacheEntry | None,
     what: str,
     most: int,
+    pace: Pace,
 ) -> None:
     start = cached.part.stat().st_size if begun else 0
     headers = _conditions(entry, begun, start)
@@ -172,18 +192,24 @@ def _fetch(
         if reply.code == 304 and entry:
             return
         if reply.code == 206 and begun and _continues(reply.headers, begun, start):
-            _write(cached, reply, start, what, most)
+            _write(cached, reply, start, what, most, pace)
             _, total = content_range(reply.headers) or (start, None)
             if total and cached.part.stat().st_size < total:  # allowed: RFC 9110, section 15.3.7
                 raise BrokenBodyError(f"{what}: {cached.url} gives less than requested")
         elif reply.code == 200:
-            tag = reply.headers.get("ETag", "")
-            cached.begin(CacheEntry(cached.url, tag, reply.headers.get("Last-Modified", "")))
-            _write(cached, reply, 0, what, most)
+            cached.begin(_version(cached.url, reply.headers))
+            _write(cached, reply, 0, what, most, pace)
         else:  # a range or a version that the server does not have (any more)
             cached.forget_part()
             raise BrokenBodyError(f"{what}: {cached.url} answered {reply.code} unasked")
     cached.complete()
+
+
+def _version(url: str, headers: Mapping[str, str]) -> CacheEntry:
+    """The entry of a reply. A body that comes compressed cannot be resumed: ranges are of that."""
+    if "content-encoding" in headers and not is_packed(url):
+        return CacheEntry(url)
+    return CacheEntry(url, headers.get("etag", ""), headers.get("last-modified", ""))
 
 
 def _conditions(entry: CacheEntry | None, begun: CacheEntry | None, start: int) -> dict[str, str]:
@@ -201,10 +227,12 @@ def _conditions(entry: CacheEntry | None, begun: CacheEntry | None, start: int) 
 def _continues(headers: Mapping[str, str], begun: CacheEntry, start: int) -> bool:
     """Whether a partial reply is of the same version and starts where it should."""
     place = content_range(headers)
-    return headers.get("ETag", begun.etag) == begun.etag and place is not None and place[0] == start
+    return headers.get("etag", begun.etag) == begun.etag and place is not None and place[0] == start
 
 
-def _write(cached: CachedFile, reply: ListStream, start: int, what: str, most: int) -> None:
+def _write(
+    cached: CachedFile, reply: ListStream, start: int, what: str, most: int, pace: Pace
+) -> None:
     length = content_length(reply.headers)
     total = None if length is None else start + length
     bar = tqdm(
@@ -214,6 +242,7 @@ def _write(cached: CachedFile, reply: ListStream, start: int, what: str, most: i
         for chunk in reply.chunks:
             file.write(chunk)
             bar.update(len(chunk))
+            pace.check(file.tell() - start)
             if file.tell() > most:
                 break
     if cached.part.stat().st_size > most:

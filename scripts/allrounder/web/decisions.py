@@ -15,14 +15,16 @@ from allrounder.core.urls import Slice, decode_url
 from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
+WHOLE = (200, 201, 203)
+"""The codes of a whole photo: RFC 9110, 15.3.1, 15.3.2 and 15.3.4."""
 WRONG_RANGE = "another range than requested"
 
 _ERRORS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: (Status.CONNECTION_ERROR, "not HTTP", False),
     pycurl.E_URL_MALFORMAT: (Status.BAD_URL, "malformed", False),
-    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", False),
-    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", False),
-    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", False),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (Status.CONNECTION_ERROR, "proxy not found", True),
+    pycurl.E_COULDNT_RESOLVE_HOST: (Status.CONNECTION_ERROR, "host not found", True),
+    pycurl.E_COULDNT_CONNECT: (Status.CONNECTION_ERROR, "could not connect", True),
     8: (Status.CONNECTION_ERROR, "malformed answer", False),  # CURLE_WEIRD_SERVER_REPLY
     pycurl.E_PARTIAL_FILE: (Status.TRUNCATED, "body cut off", True),
     pycurl.E_OPERATION_TIMEDOUT: (Status.TIMEOUT, "", True),
@@ -38,6 +40,10 @@ _ERRORS = {
     100: (Status.CONNECTION_ERROR, "headers too large", False),  # CURLE_TOO_LARGE
 }
 """Status, detail and whether to try again, for each of libcurl's errors."""
+_ENCODINGS = frozenset(
+    {b"gzip", b"x-gzip", b"deflate", b"br", b"zstd", b"compress", b"x-compress", b"dcb", b"dcz"}
+)
+"""IANA's HTTP content codings that change the bytes."""
 _RECV_ERRORS = (("header", "headers too large", False), ("chunk", "malformed answer", True))
 """Errors that libcurl reports as a receive error and names in its message only."""
 
@@ -51,16 +57,23 @@ class Decision:
     redirect: str = ""
 
 
-def decide(reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool) -> Decision:
+def decide(
+    reply: Reply,
+    requested: list[str],
+    bounds: Bounds,
+    honour_opt_out: bool,
+    new_cookie: bool = False,
+) -> Decision:
     """Decide on the reply for a whole photo.
 
-    `requested` are the URLs requested so far for this photo, the last one last.
+    `requested` are the URLs requested so far for this photo, the last one last. `new_cookie`: a
+    redirect to one of them is no loop.
     """
     if failed := transport_failure(reply, bounds):
         return failed
     if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-        return decide_redirect(decode_url(targets[-1]), requested)
-    if reply.code != 200:
+        return decide_redirect(decode_url(targets[-1]), requested, new_cookie)
+    if reply.code not in WHOLE:
         return http_error(reply.code)
     return decide_body(reply, bounds, honour_opt_out)
 
@@ -103,7 +116,7 @@ def decide_body(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Decision:
 
 def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
     """Decide on a transfer that libcurl or a bound of ours ended; None for a complete reply."""
-    if not reply.error or reply.code not in (0, 100, 103, 200, 206):
+    if not reply.error or reply.code not in (0, 100, 103, *WHOLE, 206):
         return None  # the code of an error page or a redirect says enough, even of a broken one
     if reply.refused and not reply.code:
         return Decision(Result(Status.BLOCKED, "private address"))
@@ -119,16 +132,27 @@ def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
     return Decision(Result(status, detail), retry)
 
 
+def is_unknown_encoding(reply: Reply) -> bool:
+    """Whether libcurl refused a body for a Content-Encoding that does not exist.
+
+    Browsers ignore it and take the bytes as they are.
+    """
+    values = reply.headers.get(b"content-encoding")
+    if reply.error != pycurl.E_BAD_CONTENT_ENCODING or not values:
+        return False
+    return not any(name.strip() in _ENCODINGS for name in b",".join(values).lower().split(b","))
+
+
 def http_error(code: int) -> Decision:
     """Decide on a reply with an HTTP error code. 401: a later run may have a login."""
     status = Status.NO_ACCESS if code == 401 else Status.HTTP_ERROR
     return Decision(Result(status, str(code), http_status=code), code in TRANSIENT_CODES)
 
 
-def decide_redirect(target: str, requested: list[str]) -> Decision:
+def decide_redirect(target: str, requested: list[str], new_cookie: bool = False) -> Decision:
     """The redirect to `target` from the last URL, or the reason why it is not followed."""
     try:
-        url = next_hop(target, requested)
+        url = next_hop(target, requested, new_cookie)
     except RedirectError as error:
         return Decision(Result(Status.REDIRECT_ERROR, str(error)))
     if host := placeholder_host("redirect", url.partition("://")[2]):

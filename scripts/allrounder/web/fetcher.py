@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,17 @@ from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
 from allrounder.web.dataset_rows import DatasetRowDownload, DatasetRows
-from allrounder.web.decisions import Decision, decide, decide_slice
+from allrounder.web.decisions import (
+    WHOLE,
+    Decision,
+    decide,
+    decide_slice,
+    http_error,
+    is_unknown_encoding,
+)
 from allrounder.web.hosts import Hosts
-from allrounder.web.policy import NetworkPolicy
+from allrounder.web.outage import Outage, Settled
+from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -31,6 +39,11 @@ class _Job:
     part: Slice | None = None
     row: DatasetRowDownload | None = None
     failures: int = 0
+    timeouts: int = 0
+    started: float = 0.0
+    refused: bool = False  # the host answered 403
+    decode: bool = True
+    cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -69,8 +82,15 @@ class Fetcher:
             network.per_host,
             network.min_interval,
             waits,
+            network.retry_after_max,
         )
+        self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
         self._ended: list[tuple[Any, Result, Reply]] = []
+
+    @property
+    def doubtful(self) -> Set[str]:
+        """The hosts whose last replies were failures."""
+        return self._hosts.doubtful
 
     @property
     def hungry(self) -> bool:
@@ -98,18 +118,29 @@ class Fetcher:
             return
         row = self._rows.job(url) if self._rows else None
         job = _Job(token, requested, archive, part, row, headers=headers or {})
-        self._hosts.add(host_of(requested[0]), job)
+        if self._hosts.is_given_up(host := host_of(requested[0])):
+            self._end_busy(job)
+        else:
+            self._hosts.add(host, job)
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
         now = self._clock()
-        for job in self._hosts.start(now):
+        if not self._outage.suspected:
+            for job in self._hosts.start(now):
+                self._start(job, now)
+        if not self._transfers.in_flight and not self._ended and self._hosts.wait(now) is None:
+            self._outage.idle()
+        if reference := self._outage.check(now):
             self.traffic.requests += 1
-            self._transfers.start(job, self._request(job))
-        due = self._hosts.wait(now)
-        wait = 0.0 if self._ended else wait if due is None else min(wait, due)
+            self._transfers.start(None, Request(reference, 0, patience=FIRST_PATIENCE))
+        due = [one for one in (self._hosts.wait(now), self._outage.wait(now)) if one is not None]
+        wait = 0.0 if self._ended else min(wait, *due, wait)
         for job, reply in self._transfers.step(wait):
-            self._handle(job, reply)
+            if job is None:
+                self._settle(self._outage.checked(reply.code != 0, self._clock()))
+            else:
+                self._handle(job, reply)
         ended, self._ended = self._ended, []
         self.load -= len(ended)
         yield from ended
@@ -118,6 +149,12 @@ class Fetcher:
         """Close all connections."""
         self._transfers.close()
 
+    def _start(self, job: _Job, now: float) -> None:
+        self.traffic.requests += 1
+        job.started = now
+        silences = self._hosts.silences(host_of(job.requested[-1]))
+        self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
+
     def _request(self, job: _Job) -> Request:
         url = job.requested[-1]
         if job.row:
@@ -125,31 +162,78 @@ class Fetcher:
         headers = job.headers.get(url, ())
         if login := self._policy.login(url, job.requested[0]):
             headers = (*headers, f"Authorization: {login}")
+        if cookies := job.cookies.header(url):
+            headers = (*headers, f"Cookie: {cookies}")
         if job.archive:
             job.archive.begin()
             offset = job.archive.request_from
             return Request(url, 0, job.archive.sink, offset, headers=headers)
         if part := job.part:
             return Request(url, part.size, None, part.offset, part.size, headers)
-        return Request(url, self.bounds.max_bytes, headers=headers)
+        return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
         now, host = self._clock(), host_of(job.requested[-1])
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
-        self._hosts.end(host, now, reply.code, asked_wait)
+        self._hosts.end(host, now, reply.code, asked_wait, job.started)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
+        if reply.code:
+            reference = "" if job.archive else job.requested[-1]
+            self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
-        job.failures += decision.retry
         if decision.redirect:
             job.requested.append(decision.redirect)
             self._hosts.add_later(host_of(decision.redirect), job, now)
-        elif decision.retry and not self._policy.is_last_try(job.failures):
-            wait = self._policy.backoff(job.failures, self._rng)
-            self._hosts.add_later(host, job, now + wait)
-        else:
+            return
+        if reply.code in WHOLE and job.refused:
+            self._hosts.end_refused(host, served=True)
+        if reply.code == 403 and self._hosts.is_throttle(host):
+            job.refused, decision = True, replace(decision, retry=True)
+        job.failures += decision.retry
+        job.timeouts += decision.result.status is Status.TIMEOUT
+        busy = reply.code in (*BUSY_CODES, 403)
+        if busy and self._hosts.is_given_up(host):
             self._end(job, decision.result, reply)
+            for other in self._hosts.drain(host):
+                self._end_busy(other)
+        elif decision.retry and not self._is_last_try(job, host):
+            timed_out = decision.result.status is Status.TIMEOUT  # enough time has passed
+            wait = 0.0 if timed_out else self._policy.backoff(job.failures, self._rng)
+            self._hosts.add_later(host, job, now + wait, last=busy or timed_out)
+        else:
+            self._end_or_hold(job, decision.result, reply)
+
+    def _is_last_try(self, job: _Job, host: str) -> bool:
+        throttled = job.refused and self._hosts.is_lifted(host)
+        failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
+        return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
+
+    def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
+        """End a job; a failure without any answer only once the network is known to work."""
+        if reply.code or reply.refused:
+            if job.refused and reply.code == 403:
+                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+            self._end(job, result, reply)
+        elif job.started < self._outage.back_at:
+            self._try_again(job)  # the outage may be what broke it
+        else:
+            self._settle(self._outage.hold((job, result, reply)))
+
+    def _settle(self, settled: Settled[tuple[_Job, Result, Reply]]) -> None:
+        for job, result, reply in settled.failed:
+            self._end(job, result, reply)
+        for job, _, _ in settled.again:
+            self._try_again(job)
+
+    def _try_again(self, job: _Job) -> None:
+        job.failures = job.timeouts = 0
+        self._hosts.add_later(host_of(job.requested[-1]), job, self._clock())
+
+    def _end_busy(self, job: _Job) -> None:
+        """End a job whose host has been busy for too long, without another request."""
+        self._end(job, http_error(BUSY_CODES[0]).result, Reply(code=BUSY_CODES[0]))
 
     def _decide(self, job: _Job, reply: Reply) -> Decision:
         if job.archive:
@@ -161,16 +245,33 @@ class Fetcher:
             return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
         if job.row:
             return job.row.decide(reply, job.requested, self.bounds, self._honour)
-        return decide(reply, job.requested, self.bounds, self._honour)
+        new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))
+        if job.decode and is_unknown_encoding(reply):
+            job.decode = False  # one more request, which takes the body as it is
+            return Decision(Result(Status.OK), redirect=job.requested.pop())
+        return decide(reply, job.requested, self.bounds, self._honour, new_cookie)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
-        whole = reply.code == (206 if job.part else 200) and not reply.error and not job.archive
+        codes = (206,) if job.part else WHOLE
+        whole = reply.code in codes and not reply.error and not job.archive
         size = reply.size if whole else None
         self._ended.append(
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
+
+
+def _patience(job: _Job, silences: int | None) -> float:
+    """The seconds that a host has to begin its answer; 0: as the params say.
+
+    A host that has not answered yet in this run gets less, so that dead hosts cost seconds.
+    """
+    if silences is None or job.archive:
+        return 0.0
+    if silences >= _MANY_SILENCES:
+        return LAST_PATIENCE
+    return SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
 
 
 def _final_url(job: _Job) -> str:
@@ -184,6 +285,12 @@ def _final_url(job: _Job) -> str:
 
 
 POLL = 0.2  # seconds
+MAX_TIMEOUTS = 2
+"""Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
+FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
+_MANY_SILENCES = 8
+_TRIES_OF_REFUSED = 3
+"""Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512
 """After so many URLs without a single reply the network is down, and not the URLs dead."""
 

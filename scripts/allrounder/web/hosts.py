@@ -17,6 +17,12 @@ Job = TypeVar("Job")
 WAITS = 4096
 """Entries of a table of waits. Hosts that share an entry by chance wait for each other."""
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
+_SOME_REFUSALS, _MANY_REFUSALS = 4, 8
+_FINAL_REFUSALS = 3
+BUSY_PATIENCE = 30.0
+"""Seconds, beyond the longest Retry-After, that a host may be busy before its first answer."""
+BUSY_LATER = 300.0
+"""Seconds that a host may be busy once it has answered."""
 
 
 class _Host(Generic[Job]):
@@ -27,13 +33,19 @@ class _Host(Generic[Job]):
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
         self.not_before = 0.0
         self.listed = False  # in _ready or _waiting
+        self.good = self.silent = 0  # answers other than refusals; failures without any answer
+        self.good_at = self.slowed_at = -1.0  # times of the last one
+        self.busy_since: float | None = None  # no good answer since then
+        self.refusals = self.final_refusals = 0  # 403 in a row; URLs that stayed at 403
+        self.lifts = 0  # URLs that were served after a 403
+        self.given_up = False
 
 
 class Hosts(Generic[Job]):
     """The queues of all hosts. Times are seconds of one monotonic clock.
 
     `waits` is a table that the processes of a run share: the times until which no process asks a
-    host that answered 429 or 503.
+    host that answered 429 or 503. `longest_wait` is the longest Retry-After that is obeyed.
     """
 
     def __init__(
@@ -42,14 +54,17 @@ class Hosts(Generic[Job]):
         per_host: int,
         min_interval: float,
         waits: MutableSequence[float] | None = None,
+        longest_wait: float = 0.0,
     ):
+        self.doubtful: set[str] = set()  # hosts whose last replies were failures
+        self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
         self._total, self._per_host = total, per_host
         self._min_interval = min_interval
         self._hosts: dict[str, _Host[Job]] = {}
         self._ready: deque[_Host[Job]] = deque()
         self._waiting: list[tuple[float, int, _Host[Job]]] = []
-        self._delayed: list[tuple[float, int, str, Job]] = []
+        self._delayed: list[tuple[float, int, str, Job, bool]] = []
         self._count = itertools.count()
         self._in_flight = 0
 
@@ -59,15 +74,16 @@ class Hosts(Generic[Job]):
         state.queue.append(job)
         self._list(state)
 
-    def add_later(self, host: str, job: Job, when: float) -> None:
-        """Queue a job for a later try, at `when` and before the others of its host."""
-        heapq.heappush(self._delayed, (when, next(self._count), host, job))
+    def add_later(self, host: str, job: Job, when: float, last: bool = False) -> None:
+        """Queue a job for a later try, at `when`, before the others of its host or `last`."""
+        heapq.heappush(self._delayed, (when, next(self._count), host, job, last))
 
     def start(self, now: float) -> Iterator[Job]:
         """Yield the jobs that may start now, one host after the other; each is then in flight."""
         while self._delayed and self._delayed[0][0] <= now:
-            _, _, host, job = heapq.heappop(self._delayed)
-            self._host(host).queue.appendleft(job)
+            _, _, host, job, last = heapq.heappop(self._delayed)
+            queue = self._host(host).queue
+            queue.append(job) if last else queue.appendleft(job)
             self._list(self._host(host))
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
@@ -88,24 +104,81 @@ class Hosts(Generic[Job]):
             self._list(state)
             yield job
 
-    def end(self, host: str, now: float, code: int = 0, asked_wait: float | None = None) -> None:
-        """Note that a request has ended, with the seconds that the host asks to wait.
+    def end(
+        self,
+        host: str,
+        now: float,
+        code: int = 0,
+        asked_wait: float | None = None,
+        started: float = 0.0,
+    ) -> None:
+        """Note that a request that started at `started` has ended. Code 0: without any answer.
 
-        429 and 503 lengthen the interval between the host's requests, other codes shorten it.
+        429, 503 and a burst of 403 lengthen the interval between the host's requests, other codes
+        shorten it. Answers to requests from before the last slow-down do not slow it down again.
         """
         state = self._host(host)
         state.in_flight -= 1
         self._in_flight -= 1
         wait = asked_wait or 0.0
-        if code in BUSY_CODES:
-            state.interval = min(max(2 * state.interval, _FIRST_INTERVAL), _LONGEST_INTERVAL)
+        state.refusals = state.refusals + 1 if code == 403 else 0 if code else state.refusals
+        if code in BUSY_CODES or (state.good and state.refusals >= _SOME_REFUSALS):
+            if started > state.slowed_at:
+                state.interval = min(max(2 * state.interval, _FIRST_INTERVAL), _LONGEST_INTERVAL)
+                state.slowed_at = now
             wait = max(wait, state.interval)
+            state.busy_since = now if state.busy_since is None else state.busy_since
+            patience = BUSY_LATER if state.good else self._longest_wait + BUSY_PATIENCE
+            state.given_up = now + wait > state.busy_since + patience
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
+        if code and code not in BUSY_CODES and code != 403:
+            state.good, state.good_at, state.busy_since = state.good + 1, now, None
+        state.silent = state.silent + 1 if not code else 0
+        (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
         if wait:
             state.not_before = max(state.not_before, now + wait)
             self._waits[state.index] = max(self._waits[state.index], state.not_before)
         self._list(state)
+
+    def silences(self, host: str) -> int | None:
+        """How many requests have failed without any answer; None once the host has answered."""
+        state = self._host(host)
+        return None if state.good or state.busy_since is not None else state.silent
+
+    def is_throttle(self, host: str) -> bool:
+        """Whether a 403 may mean "too many requests": the host has served photos before.
+
+        Object stores answer 403 for what does not exist. So where URLs stayed at 403 in all their
+        tries and none was served after one, only a long row of 403 is taken for a throttle.
+        """
+        state = self._host(host)
+        if not state.good or state.given_up:
+            return False
+        unproven = state.final_refusals < _FINAL_REFUSALS or state.refusals >= _MANY_REFUSALS
+        return state.lifts > 0 or unproven
+
+    def end_refused(self, host: str, served: bool) -> None:
+        """Note that a URL that got a 403 was served later, or stayed at 403 in all its tries."""
+        self._host(host).lifts += served
+        self._host(host).final_refusals += not served
+
+    def is_lifted(self, host: str) -> bool:
+        """Whether the host served a URL that it had refused by 403."""
+        return self._host(host).lifts > 0
+
+    def is_given_up(self, host: str) -> bool:
+        """Whether the host has been busy for too long."""
+        return self._host(host).given_up
+
+    def drain(self, host: str) -> list[Job]:
+        """Remove and return the jobs of a host that are queued."""
+        state = self._host(host)
+        jobs = [*state.queue, *(entry[3] for entry in self._delayed if entry[2] == host)]
+        state.queue.clear()
+        self._delayed = [entry for entry in self._delayed if entry[2] != host]
+        heapq.heapify(self._delayed)
+        return jobs
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until a job may start that has to wait, or None without one."""

@@ -1,28 +1,25 @@
-"""Fetches lists and API replies with requests, by the rules of policy.py."""
+"""Fetches lists and API replies, by the rules of policy.py, with the transfers of transfer.py.
+
+Every wait has an end: the head of a reply has `total_timeout` seconds, its body `Pace`.
+"""
 
 import random
 import re
-import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from dataclasses import dataclass, field
+from http.client import responses
 
 from allrounder.core.errors import DataError
 from allrounder.core.rows import TRANSIENT_CODES
-from allrounder.core.urls import decode_url, host_of, request_url
+from allrounder.core.urls import decode_url, host_of, is_packed, request_url
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
 from allrounder.web.policy import (
-    LOW_SPEED,
     REDIRECTS,
+    Cookies,
     NetworkPolicy,
     RedirectError,
     is_offline,
@@ -30,29 +27,36 @@ from allrounder.web.policy import (
     next_hop,
     not_cached_error,
 )
+from allrounder.web.transfer import Reply, Request, Transfers
 
 MAX_PAGE = 2**26
 """Bytes of an API reply at most."""
 _MAX_ERROR_PAGE = 2**20
 """Bytes that are read of an API's error reply; more hold no message."""
-_CHUNK = 2**16
 _MAX_WORDS = 200
-"""Characters of a server's text in a message of ours."""
-_OBJECT = re.compile(r"^(<[^>]* object at [^>]*>|\w+\(host=[^)]*\)): ")
+"""Characters of libcurl's text in a message of ours."""
+_PATIENCE, _SLOWEST = 300.0, 20_000
+"""A body of n bytes may take _PATIENCE + n / _SLOWEST seconds, over all tries."""
+_CHUNK = 2**16
+_WAIT = 0.5  # seconds that one wait for the network takes at most
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNORECASE)
-
-
-class PrivateAddressError(ValueError):
-    """A redirect leads to an address that is not of the public internet."""
 
 
 class BrokenBodyError(DataError):
     """A reply's body broke off; another try may go on."""
 
 
+class _NoReplyError(Exception):
+    """Why a request got no reply: another try may get one, unless `final`."""
+
+    def __init__(self, words: str, final: bool = False):
+        super().__init__(words)
+        self.final = final
+
+
 @dataclass(frozen=True, slots=True)
 class ApiReply:
-    """A reply of any code with its whole body; the headers' names in any case."""
+    """A reply of any code with its whole body; the headers' names in lower case."""
 
     code: int
     headers: Mapping[str, str]
@@ -64,12 +68,43 @@ class ListStream:
     """A reply whose body is read in chunks. Reading them raises BrokenBodyError."""
 
     code: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
     chunks: Iterator[bytes]
 
 
+@dataclass(slots=True, eq=False)
+class _Exchange:
+    """A request in flight, its reply so far, and the chunks that nobody has read yet."""
+
+    reply: Reply = field(default_factory=Reply)
+    received: deque[bytes] = field(default_factory=deque)
+    ended: bool = False
+
+    def take(self, reply: Reply, chunk: bytes) -> bool:
+        self.received.append(chunk)
+        return True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The last value of each header."""
+        return {k.decode(): v[-1].decode("latin-1") for k, v in self.reply.headers.items()}
+
+
+class Pace:
+    """Ends a body that comes too slowly on the whole, also over many tries."""
+
+    def __init__(self, web: "ListClient", what: str):
+        self._clock, self._what = web.clock, what
+        self._start = web.clock()
+
+    def check(self, received: int) -> None:
+        """Raise DataError if so many bytes took too long."""
+        if self._clock() - self._start > _PATIENCE + received / _SLOWEST:
+            raise DataError(f"{self._what} cannot be read: too slow; run it again later")
+
+
 class ListClient:
-    """The sessions for all lists of a run; offline, it makes no request.
+    """The connections for all lists of a run; offline, it makes no request.
 
     `sleep`, `clock` and `rng` are replaced by tests.
     """
@@ -82,11 +117,9 @@ class ListClient:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ):
-        self.policy = NetworkPolicy.of(network, sources)
-        self._sleep, self._clock, self._rng = sleep, clock, rng or random.Random()
-        self._named, self._guarded = _session(self.policy), _session(self.policy)
-        for scheme in ("http://", "https://"):
-            self._guarded.mount(scheme, _GuardedAdapter(self.policy))
+        self.policy, self.clock = NetworkPolicy.of(network, sources), clock
+        self._sleep, self._rng = sleep, rng or random.Random()
+        self._transfers = Transfers(self.policy, _CHUNK)
 
     @contextmanager
     def stream(
@@ -105,12 +138,12 @@ class ListClient:
         def login(hop: str) -> str:
             return self.policy.login(hop, request_url(url))
 
-        with self._response(url, what, login, headers or {}) as response:
-            if response.status_code not in expect:
-                words = f"{response.status_code} {response.reason[:_MAX_WORDS]}"
-                raise DataError(f"{what}: {url} answered {words}{_advice(response.status_code)}")
-            chunks = self._chunks(response, f"{what}: {url}")
-            yield ListStream(response.status_code, response.headers, chunks)
+        with self._exchange(url, what, login, headers or {}) as exchange:
+            code = exchange.reply.code
+            if code not in expect:
+                words = f"{code} {responses.get(code, '')}".strip()
+                raise DataError(f"{what}: {url} answered {words}{_advice(code)}")
+            yield ListStream(code, exchange.headers, self._chunks(exchange, f"{what}: {url}"))
 
     def api_reply(self, url: str, what: str, token: str = "") -> ApiReply:
         """Return an API's reply of any code.
@@ -123,177 +156,125 @@ class ListClient:
             may = token and may_send_token(hop, url, self.policy.allow_private)
             return f"Bearer {token}" if may else ""
 
-        with self._response(url, what, bearer, {}) as response:
-            body, good = bytearray(), response.status_code == 200
-            ends = self._clock() + self.policy.network.total_timeout
-            for chunk in self._chunks(response, f"{what}: {url}"):
+        with self._exchange(url, what, bearer, {}) as exchange:
+            body, good = bytearray(), exchange.reply.code == 200
+            ends = self.clock() + self.policy.network.total_timeout
+            for chunk in self._chunks(exchange, f"{what}: {url}"):
                 body += chunk
                 if not good and len(body) > _MAX_ERROR_PAGE:
                     break
                 if len(body) > MAX_PAGE:
                     raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
-                if self._clock() > ends:
+                if self.clock() > ends:
                     raise DataError(f"{what}: {url} cannot be read: timed out; run it again later")
-            return ApiReply(response.status_code, response.headers, bytes(body))
+            return ApiReply(exchange.reply.code, exchange.headers, bytes(body))
 
     def pause(self, failures: int, asked_wait: float | None = None) -> None:
         """Wait after failure number `failures` (from 1 on), at least as long as was requested."""
         self._sleep(max(self.policy.backoff(failures, self._rng), asked_wait or 0.0))
 
     @contextmanager
-    def _response(
+    def _exchange(
         self,
         url: str,
         what: str,
         authorization: Callable[[str], str],
         headers: Mapping[str, str],
-    ) -> Iterator[requests.Response]:
+    ) -> Iterator[_Exchange]:
         if is_offline():
             raise not_cached_error(what, url)
         try:
-            response = self._last_response(url, authorization, headers)
-        except (requests.RequestException, ValueError) as error:
-            away = isinstance(error, requests.ConnectionError | requests.Timeout)
-            then = "; check the network and the address, then run it again" if away else ""
-            raise DataError(f"{what}: {url} cannot be read: {_reason(error)}{then}") from None
-        with response:
-            yield response
+            exchange = self._last_exchange(url, authorization, headers)
+        except RedirectError as error:
+            words = f"its redirect is not followed: {error}"
+            raise DataError(f"{what}: {url} cannot be read: {words}") from None
+        except (_NoReplyError, ValueError) as error:
+            final = not isinstance(error, _NoReplyError) or error.final
+            then = "" if final else "; check the network and the address, then run it again"
+            raise DataError(f"{what}: {url} cannot be read: {error}{then}") from None
+        try:
+            yield exchange
+        finally:
+            self._transfers.stop(exchange)
 
-    def _last_response(
+    def _last_exchange(
         self, url: str, authorization: Callable[[str], str], headers: Mapping[str, str]
-    ) -> requests.Response:
-        """The response after redirects and tries; its body is not read."""
-        requested, failures = [request_url(url)], 0
+    ) -> _Exchange:
+        """The exchange after redirects and tries; its body is not read."""
+        requested, failures, cookies = [request_url(url)], 0, Cookies()
         while True:
-            asked_wait = None
-            failures += 1
+            failures, asked_wait = failures + 1, None
+            login, cookie = authorization(requested[-1]), cookies.header(requested[-1])
+            extra = {"Authorization": login} | {"Cookie": cookie}
             try:
-                response = self._send(requested, authorization, headers)
-            except (requests.ConnectionError, requests.Timeout):
-                if self.policy.is_last_try(failures):
+                exchange = self._send(requested, {**headers, **extra}, decode=not is_packed(url))
+            except _NoReplyError as error:
+                if error.final or self.policy.is_last_try(failures):
                     raise
             else:
-                targets = _header_values(response, "location")
-                if response.status_code in REDIRECTS and targets:
-                    response.close()  # its body is not read
-                    requested.append(_next_hop(targets[-1], requested))
+                reply = exchange.reply
+                changed = cookies.take(requested[-1], reply.headers.get(b"set-cookie", ()))
+                targets = reply.headers.get(b"location", [])
+                is_redirect = reply.code in REDIRECTS and targets
+                is_transient = reply.code in TRANSIENT_CODES
+                if not is_redirect and (not is_transient or self.policy.is_last_try(failures)):
+                    return exchange
+                self._transfers.stop(exchange)  # its body is not read
+                if is_redirect:
+                    requested.append(next_hop(decode_url(targets[-1]), requested, changed))
                     failures -= 1
                     continue
-                code = response.status_code
-                if code not in TRANSIENT_CODES or self.policy.is_last_try(failures):
-                    return response
-                asked_wait = self.policy.asked_wait(code, _header_values(response, "retry-after"))
-                response.close()
+                retry_after = reply.headers.get(b"retry-after", ())
+                asked_wait = self.policy.asked_wait(reply.code, retry_after)
             self.pause(failures, asked_wait)
 
     def _send(
-        self,
-        requested: Sequence[str],
-        authorization: Callable[[str], str],
-        headers: Mapping[str, str],
-    ) -> requests.Response:
-        url, network = requested[-1], self.policy.network
+        self, requested: Sequence[str], headers: Mapping[str, str], decode: bool
+    ) -> _Exchange:
+        """Send a request and wait for the head of its reply. Raises _NoReplyError."""
+        url, exchange = requested[-1], _Exchange()
         named = host_of(url) == host_of(requested[0])  # by the params, not only by a redirect
-        login, proxy = authorization(url), self.policy.proxy(url)
-        return (self._named if named else self._guarded).get(
-            url,
-            headers={**headers, **({"Authorization": login} if login else {})},
-            proxies={"http": proxy, "https": proxy} if proxy else {},
-            timeout=(network.connect_timeout, network.total_timeout),
-            stream=True,
-            allow_redirects=False,
-        )
+        lines = tuple(f"{name}: {value}" for name, value in headers.items() if value)
+        request = Request(url, 0, exchange.take, headers=lines, decode=decode, named=named)
+        exchange.reply = self._transfers.start(exchange, request)
+        ends = self.clock() + self.policy.network.total_timeout
+        while not exchange.reply.has_head and not exchange.ended:
+            if self.clock() > ends:
+                self._transfers.stop(exchange)
+                raise _NoReplyError("timed out")
+            self._step()
+        if exchange.reply.refused:
+            raise _NoReplyError(
+                f"a redirect leads to {host_of(url)}, at a private address; if that is meant, "
+                "put the host into network.allow_private",
+                final=True,
+            )
+        if exchange.reply.error and not exchange.reply.has_head:
+            raise _NoReplyError(exchange.reply.words[:_MAX_WORDS])
+        return exchange
 
-    def _chunks(self, response: requests.Response, what: str) -> Iterator[bytes]:
-        """The body as it comes, and not below LOW_SPEED for longer than the params allow."""
-        waited, size = 0.0, 0
-        try:
-            while True:
-                before = self._clock()
-                if not (chunk := response.raw.read1(_CHUNK, decode_content=True)):
-                    return
-                waited, size = waited + self._clock() - before, size + len(chunk)
-                if waited >= self.policy.network.low_speed_time:
-                    if size < LOW_SPEED * waited:
-                        raise BrokenBodyError(f"{what} cannot be read: too slow")
-                    waited, size = 0.0, 0
-                yield chunk
-        except urllib3.exceptions.HTTPError as error:
-            raise BrokenBodyError(f"{what} cannot be read: {_reason(error)}") from None
+    def _chunks(self, exchange: _Exchange, what: str) -> Iterator[bytes]:
+        """The body as it comes; libcurl ends one below LOW_SPEED."""
+        pace, size = Pace(self, what), 0
+        while True:
+            while exchange.received:
+                size += len(exchange.received[0])
+                yield exchange.received.popleft()
+            if exchange.ended:
+                break
+            pace.check(size)
+            self._step()
+        if exchange.reply.error:
+            raise BrokenBodyError(f"{what} cannot be read: {exchange.reply.words[:_MAX_WORDS]}")
 
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """No redirect is followed here: requests would read its body to the end."""
-
-
-def _session(policy: NetworkPolicy) -> requests.Session:
-    session = _Session()
-    session.trust_env = False  # the policy reads the environment
-    session.verify = policy.ca_file
-    session.headers["User-Agent"] = policy.user_agent
-    return session
-
-
-class _GuardedAdapter(HTTPAdapter):
-    """Connects to addresses that the policy allows.
-
-    The address is checked when the connection stands and before anything is sent, so that a name
-    that resolves to another address each time (DNS rebinding) is of no use.
-    """
-
-    def __init__(self, policy: NetworkPolicy):
-        self._policy = policy
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the pools of connections, with checked ones in them."""
-        super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._policy)
-
-
-def _pools(policy: NetworkPolicy) -> dict[str, Any]:
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _checked(super()._new_conn(), self.host, policy)
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _checked(super()._new_conn(), self.host, policy)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
-def _checked(connection: socket.socket, host: str, policy: NetworkPolicy) -> socket.socket:
-    if policy.may_connect(host.strip("[]"), connection.getpeername()[0]):
-        return connection
-    connection.close()
-    raise PrivateAddressError(
-        f"a redirect leads to {host}, at a private address; if that is meant, "
-        "put the host into network.allow_private"
-    )
-
-
-def _header_values(response: requests.Response, name: str) -> list[bytes]:
-    return [value.encode("latin-1") for value in response.raw.headers.getlist(name)]
-
-
-def _next_hop(target: bytes, requested: Sequence[str]) -> str:
-    try:
-        return next_hop(decode_url(target), requested)
-    except RedirectError as error:
-        raise RedirectError(f"its redirect is not followed: {error}") from None
+    def _step(self) -> None:
+        for exchange, _ in self._transfers.step(_WAIT):
+            exchange.ended = True
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
     """Return the length in bytes that a reply states (RFC 9110, section 8.6), or None."""
-    found = re.fullmatch(r"[0-9]{1,18}", headers.get("Content-Length", ""))
+    found = re.fullmatch(r"[0-9]{1,18}", headers.get("content-length", ""))
     return int(found[0]) if found else None
 
 
@@ -302,7 +283,7 @@ def content_range(headers: Mapping[str, str]) -> tuple[int, int | None] | None:
 
     Source: RFC 9110, section 14.4.
     """
-    found = _RANGE.fullmatch(headers.get("Content-Range", ""))
+    found = _RANGE.fullmatch(headers.get("content-range", ""))
     return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
 
 
@@ -312,12 +293,3 @@ def _advice(code: int) -> str:
     if code in (404, 410):
         return "; correct the location, or remove what is gone from the params"
     return "; run it again later" if code in TRANSIENT_CODES else ""
-
-
-def _reason(error: Exception) -> str:
-    """The innermost reason, without the connection object that urllib3 puts before it."""
-    reason: BaseException = error
-    while reason.args and isinstance(reason.args[0], BaseException):
-        reason = reason.args[0]
-    reason = getattr(reason, "reason", None) or reason
-    return _OBJECT.sub("", str(reason))[:_MAX_WORDS]

@@ -1,4 +1,4 @@
-"""The network policy: one set of rules for photos (libcurl) and lists (requests).
+"""The network policy: one set of rules for photos and lists.
 
 It reads the params and the environment; transfer.py and lists.py only carry it out.
 """
@@ -28,6 +28,7 @@ from allrounder.core.urls import (
     is_url,
     normalized_hosts,
     request_url,
+    slashes,
 )
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source, WebdatasetSource
@@ -38,6 +39,7 @@ BUSY_CODES = (429, 503)
 """The codes whose Retry-After is obeyed (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
 LOW_SPEED = 1_000
 """Bytes a second; a transfer that stays below for `low_speed_time` seconds is ended."""
+_COOKIE = re.compile(r"[!#-+\--:<-~]{1,200}=[!-:<-~]{0,2000}")
 _LONGEST_BACKOFF = 30.0  # seconds
 _PORTS = {"http": 80, "https": 443}
 
@@ -126,22 +128,47 @@ class NetworkPolicy:
         return min(wait, self.network.retry_after_max)
 
 
-def next_hop(target: str, requested: Sequence[str]) -> str:
+def next_hop(target: str, requested: Sequence[str], changed: bool = False) -> str:
     """Return the URL that a redirect from the last URL of `requested` leads to.
 
-    Raises RedirectError when there were too many, for a loop, and for what is not requested.
+    `changed`: the reply set a cookie, so that a URL requested before may answer otherwise. Raises
+    RedirectError when there were too many, for a loop, and for what is not requested.
     """
     if len(requested) > MAX_REDIRECTS:
         raise RedirectError(f"more than {MAX_REDIRECTS} redirects")
     try:
-        url = request_url(urljoin(requested[-1], target))
+        url = request_url(urljoin(requested[-1], slashes(target)))
     except BadUrlError as error:
         raise RedirectError(f"to a bad URL: {error}") from None
     except ValueError:
         raise RedirectError("to a bad URL: malformed") from None
-    if url in requested:
+    if url in requested and not changed:
         raise RedirectError("loop")
     return url
+
+
+class Cookies:
+    """The cookies of one chain of redirects, by host. No other request gets them (RFC 6265)."""
+
+    def __init__(self) -> None:
+        self._by_host: dict[str, dict[str, str]] = {}
+
+    def take(self, url: str, values: Iterable[bytes]) -> bool:
+        """Keep the Set-Cookie headers of a reply; returns whether that changed the cookies."""
+        kept = self._by_host.setdefault(host_of(url), {})
+        before = dict(kept)
+        for value in values:
+            name, equals, text = value.decode("latin-1").partition(";")[0].partition("=")
+            pair = f"{name.strip()}={text.strip()}"
+            if equals and _COOKIE.fullmatch(pair) and len(kept) < MAX_REDIRECTS:
+                kept[name.strip()] = text.strip()
+        return kept != before
+
+    def header(self, url: str) -> str:
+        """The Cookie header for a URL, or ''."""
+        return "; ".join(
+            f"{name}={text}" for name, text in self._by_host.get(host_of(url), {}).items()
+        )
 
 
 def retry_after(values: Iterable[bytes]) -> float | None:

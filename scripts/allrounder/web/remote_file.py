@@ -38,7 +38,7 @@ def shard_etag(shard: str, web: ListClient, what: str) -> str:
     with web.stream(shard, what, ranges, expect=(200, 206)) as reply:
         if reply.code != 206:
             raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
-        return reply.headers.get("ETag", "")
+        return reply.headers.get("etag", "")
 
 
 class _RemoteReader:
@@ -89,13 +89,13 @@ class _RemoteReader:
             headers["Range"] = f"bytes={self._position}-"
         stream = self._web.stream(self._url, self._what, headers, expect=(200, 206))
         reply = self._stack.enter_context(stream)
-        encoding = reply.headers.get("Content-Encoding", "identity")
+        encoding = reply.headers.get("content-encoding", "identity")
         if encoding != "identity":
             raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
         if not self._position:
             self.size = content_length(reply.headers)
-            self.etag = reply.headers.get("ETag", "")
-        elif reply.headers.get("ETag", self.etag) != self.etag or not self._continues(
+            self.etag = reply.headers.get("etag", "")
+        elif reply.headers.get("etag", self.etag) != self.etag or not self._continues(
             content_range(reply.headers)
         ):
             raise DataError(f"{self._what}: {self._url}: another file after a break than before")

@@ -4,6 +4,7 @@ One request is one hop. Every option of libcurl that the network policy decides 
 that libcurl reads nothing from the environment. fetcher.py decides on redirects and retries.
 """
 
+import math
 import os
 import socket
 import time
@@ -25,6 +26,7 @@ class Reply:
     error: int = 0
     words: str = ""  # libcurl's text about the error
     code: int = 0
+    has_head: bool = False  # whether all headers of the final response have arrived
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0  # of the body so far
@@ -59,17 +61,22 @@ class Request:
     offset: int = 0
     size: int = 0
     headers: tuple[str, ...] = ()
+    decode: bool = True  # undo the body's Content-Encoding
+    patience: float = 0.0  # seconds for the answer to begin; 0: as the params say
+    named: bool = False  # the params name its host, which may then be at a private address
 
     def kind(self, proxy: str) -> tuple[object, ...]:
         """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
-        return self.sink is None, self.max_bytes, self.offset, self.size, self.headers, proxy
+        part = self.offset, self.size, self.headers, self.decode, self.patience
+        return self.sink is None, self.max_bytes, *part, proxy
 
 
 _BUFFER = 256 * 2**10
 _HEADERS = frozenset(
     (
-        *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified"),
-        *(b"content-range", b"content-encoding", b"x-revision", b"x-error-code"),
+        *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified", b"set-cookie"),
+        *(b"content-length", b"content-range", b"content-encoding"),
+        *(b"x-revision", b"x-error-code"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
@@ -78,12 +85,12 @@ _ACCEPT = "Accept: image/*,*/*;q=0.5"
 class _Handle:
     """A reusable easy handle and the request it is busy with."""
 
-    def __init__(self, policy: NetworkPolicy):
+    def __init__(self, policy: NetworkPolicy, buffer: int):
         self.request = Request("", 0)
         self.reply = Reply()
         self.token: Any = None
         self._set_up_for: tuple[object, ...] = ()
-        self._policy, self._proxy, network = policy, "", policy.network
+        self._policy, self._proxy = policy, ""
         self.curl = curl = pycurl.Curl()
         ca_file, is_folder = os.fsencode(policy.ca_file), Path(policy.ca_file).is_dir()
         if is_folder:  # or libcurl's own file would hold as well
@@ -93,10 +100,8 @@ class _Handle:
             (pycurl.NOSIGNAL, 1),
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-            (pycurl.BUFFERSIZE, _BUFFER),
-            (pycurl.CONNECTTIMEOUT_MS, int(1000 * network.connect_timeout)),
+            (pycurl.BUFFERSIZE, buffer),
             (pycurl.LOW_SPEED_LIMIT, LOW_SPEED),
-            (pycurl.LOW_SPEED_TIME, network.low_speed_time),
             (pycurl.USERAGENT, policy.user_agent),
             (pycurl.CAPATH if is_folder else pycurl.CAINFO, ca_file),
             (pycurl.PROXY_CAPATH if is_folder else pycurl.PROXY_CAINFO, ca_file),
@@ -119,12 +124,18 @@ class _Handle:
 
     def _set_up(self, request: Request) -> None:
         whole, plain = request.sink is None, request.sink is None and not request.size
-        timeout = int(1000 * self._policy.network.total_timeout)
+        network = self._policy.network
+        timeout = int(1000 * network.total_timeout)
+        patience = request.patience or math.inf
+        connecting = min(network.connect_timeout, patience)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * connecting))
+        self.curl.setopt(pycurl.LOW_SPEED_TIME, int(min(network.low_speed_time, patience)))
         self.curl.setopt(pycurl.PROXY, self._proxy)  # "": none
         self.curl.setopt(pycurl.HTTPHEADER, [_ACCEPT, *request.headers])
         self.curl.setopt(pycurl.TIMEOUT_MS, timeout if whole else 0)
         self.curl.setopt(pycurl.MAXFILESIZE_LARGE, request.max_bytes if whole else 0)
         self.curl.setopt(pycurl.ACCEPT_ENCODING, "" if plain else "identity")
+        self.curl.setopt(pycurl.HTTP_CONTENT_DECODING, int(request.decode))
         if request.offset or request.size:
             last = request.offset + request.size - 1 if request.size else ""
             self.curl.setopt(pycurl.RANGE, f"{request.offset}-{last}")
@@ -138,6 +149,7 @@ class _Handle:
                 self.reply.headers.clear()
                 words = line.split(maxsplit=2)
                 self.reply.code = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+            self.reply.has_head = not line.strip() and self.reply.code >= 200
             return
         if (name := name.lower()) in _HEADERS:
             self.reply.headers.setdefault(name, []).append(value.strip())
@@ -160,17 +172,18 @@ class _Handle:
     def _open_socket(self, purpose: int, address: Any) -> Any:
         """Refuse addresses that are not public, at the moment of connecting (no DNS rebinding)."""
         family, kind, protocol, place = address
-        if self._proxy or self._policy.may_connect(host_of(self.request.url), place[0]):
+        free = self._proxy or self.request.named
+        if free or self._policy.may_connect(host_of(self.request.url), place[0]):
             return socket.socket(family, kind, protocol)
         self.reply.refused = True
         return pycurl.SOCKET_BAD
 
 
 class Transfers:
-    """The requests in flight."""
+    """The requests in flight; a body comes in pieces of up to `buffer` bytes."""
 
-    def __init__(self, policy: NetworkPolicy):
-        self._policy, network = policy, policy.network
+    def __init__(self, policy: NetworkPolicy, buffer: int = _BUFFER):
+        self._policy, self._buffer, network = policy, buffer, policy.network
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, network.connections)
         self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, network.per_host)
@@ -183,12 +196,21 @@ class Transfers:
         """The number of requests in flight."""
         return len(self._busy)
 
-    def start(self, token: Any, request: Request) -> None:
-        """Start a request; `token` comes back with its reply."""
-        handle = self._idle.pop() if self._idle else _Handle(self._policy)
+    def start(self, token: Any, request: Request) -> Reply:
+        """Start a request; `token` comes back with its reply, which is returned as it grows."""
+        handle = self._idle.pop() if self._idle else _Handle(self._policy, self._buffer)
         handle.prepare(token, request)
         self._busy[handle.curl] = handle
         self._multi.add_handle(handle.curl)
+        return handle.reply
+
+    def stop(self, token: Any) -> None:
+        """Give up the request of a token, if it is in flight."""
+        for curl, handle in list(self._busy.items()):
+            if handle.token is token:
+                del self._busy[curl]
+                self._multi.remove_handle(curl)
+                curl.close()
 
     def step(self, wait: float) -> list[tuple[Any, Reply]]:
         """Let libcurl work, wait up to `wait` seconds for the network, return what has ended.

@@ -7,46 +7,59 @@ import contextlib
 import csv
 import io
 import json
-import sys
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import IO, Any
+from typing import Any, cast
 from urllib.parse import urljoin
 
 from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import one_line
+from allrounder.core.text import decode_text, one_line
 from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable
-from allrounder.fetch_urls.sources.packed import open_list
+from allrounder.fetch_urls.sources.packed import MAX_LINE, open_list, skip_mark
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import CsvSource
 from allrounder.web.lists import ListClient
 
-MAX_LINE = 2**20
-"""Longest line in characters: a file with longer ones is no list of URLs."""
 _CHUNK = 2**20
-_BATCH = 8192
+_BATCH = 8192  # rows
+_AVERAGE = 2**13
+"""Bytes of a Parquet column's cells on average: a batch is in memory at once."""
+_LONGEST = 2**16
+"""Characters of a cell that are looked at: far more than any URL or author has."""
 
 Cells = list[str]
 Choose = Callable[[Sequence[str]], Sequence[str]]
 """Chooses the columns to read from those of the table. Raises UsageError for a missing one."""
 
 
-def table_rows(file: IO[bytes], form: str, what: str, choose: Choose) -> Iterator[Cells]:
+def table_rows(
+    file: io.BufferedReader, form: str, what: str, choose: Choose, quotes: bool | None = None
+) -> Iterator[Cells]:
     """Yield the cells of the chosen columns of each row, as text; '' for an empty cell.
 
-    What is not UTF-8 is percent-encoded byte by byte, as `urltext.url_text` does. Raises DataError
-    with the line for a row that cannot be read, UsageError when Parquet is not installed.
+    Bytes that are not UTF-8 become surrogates. Raises DataError with the line for a row that
+    cannot be read, UsageError when Parquet is not installed.
     """
     if form == "parquet":
         return _parquet(file, what, choose)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="percent", newline="")
+    skip_mark(file, what)
+    if quotes is None:  # TSV has none by its definition, but some programs write it like CSV
+        quotes = form == "csv" or file.peek(1).startswith(b'"')
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
     lines = _lines(text, what)
     if form == "jsonl":
         return _jsonl(lines, what, choose)
-    return _delimited(lines, "\t" if form == "tsv" else ",", what, choose)
+    delimiter = "\t" if form == "tsv" else ","
+    if quotes:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
+    return _delimited(reader, what, choose)
 
 
 def _lines(text: io.TextIOWrapper, what: str) -> Iterator[str]:
@@ -58,8 +71,7 @@ def _lines(text: io.TextIOWrapper, what: str) -> Iterator[str]:
         yield line
 
 
-def _delimited(lines: Iterable[str], delimiter: str, what: str, choose: Choose) -> Iterator[Cells]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+def _delimited(reader: Any, what: str, choose: Choose) -> Iterator[Cells]:
     try:
         header = [name.strip() for name in next(reader, [])]
         places = [header.index(name) for name in choose(header)]
@@ -90,7 +102,7 @@ def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
         choose([])
 
 
-def _parquet(file: IO[bytes], what: str, choose: Choose) -> Iterator[Cells]:
+def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cells]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -99,14 +111,16 @@ def _parquet(file: IO[bytes], what: str, choose: Choose) -> Iterator[Cells]:
     with ExitStack() as stack:
         if not file.seekable():  # Parquet's directory stands at its end
             spooled = stack.enter_context(tempfile.TemporaryFile())
-            while chunk := file.read(_CHUNK):
-                spooled.write(chunk)
-            file = spooled
+            shutil.copyfileobj(file, spooled, _CHUNK)
+            file = cast(io.BufferedReader, spooled)
         try:
             table = parquet.ParquetFile(file)
             names = choose(list(table.schema_arrow.names))
+            _check_cells(table.metadata, names, what)
+            # Repeated texts stay one object each, however often they stand in a column.
+            table = parquet.ParquetFile(file, read_dictionary=list(dict.fromkeys(names)))
             for batch in table.iter_batches(_BATCH, columns=list(dict.fromkeys(names))):
-                columns = [batch.column(name).to_pylist() for name in names]
+                columns = [_values(batch.column(name)) for name in names]
                 yield from (
                     [_cell_text(value) for value in cells] for cells in zip(*columns, strict=True)
                 )
@@ -115,12 +129,36 @@ def _parquet(file: IO[bytes], what: str, choose: Choose) -> Iterator[Cells]:
             raise DataError(f"{what}: broken or no Parquet: {words}") from None
 
 
+def _check_cells(metadata: Any, names: Sequence[str], what: str) -> None:
+    """Raise DataError for columns whose cells are too large for a batch in memory."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            size, cells = column.total_uncompressed_size, max(1, column.num_values)
+            if column.path_in_schema.split(".")[0] in names and (
+                size > _CHUNK and size > _AVERAGE * cells
+            ):
+                name = column.path_in_schema
+                raise DataError(f"{what}: column {name!r} has {size:,} bytes in {cells:,} cells")
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of a column; equal ones of a dictionary are one object."""
+    if not hasattr(column, "dictionary"):
+        return list(column.to_pylist())
+    places = column.indices.to_pylist()
+    used = sorted({place for place in places if place is not None})
+    texts = dict(zip(used, column.dictionary.take(used).to_pylist(), strict=True))
+    return [texts.get(place) for place in places]
+
+
 def _cell_text(value: Any) -> str:
     """A cell as text; 7.0 becomes 7, because a column with gaps stores 7 as 7.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bytes):
-        return decode_url(value)
+        return value.decode("utf-8", "surrogateescape")
     return str(value) if isinstance(value, str | int | float) else ""
 
 
@@ -129,7 +167,7 @@ _SHOWN = 8
 
 
 def candidates(
-    source: CsvSource, wnids: Sequence[str], web: ListClient
+    source: CsvSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows whose label means one of the classes, in the table's order.
 
@@ -145,23 +183,26 @@ def candidates(
         return [getattr(source, key) or key for key in chosen]
 
     others: dict[str, None] = {}  # labels of no class, for a hint
-    found = without_url = 0
+    matched = False
     with open_list(source.location, web, what, source.sha256) as file:
-        for cells in table_rows(file, source.form, what, choose):
-            row = dict(zip(chosen, cells, strict=True))
-            if (wnid := meant.get(normalized_label(row["label"]))) is None:
+        for cells in table_rows(file, source.form, what, choose, source.quotes):
+            tally.read += 1
+            row = {key: cell[:_LONGEST] for key, cell in zip(chosen, cells, strict=True)}
+            label = _text(row["label"])
+            if (wnid := meant.get(normalized_label(label))) is None:
                 if len(others) <= _SHOWN:
-                    others[row["label"]] = None
-            elif url := _url(source, row["url"]):
-                found += 1
+                    others[label] = None
+                if not label.strip():
+                    tally.pass_over("no label", row["url"])
+                continue
+            matched = True
+            if url := _url(source, row["url"]):
                 yield wnid, _candidate(wnid, url, row)
             else:
-                without_url += 1
-    if without_url:
-        _warn(what, f"{without_url} rows of these classes have no URL and are skipped")
-    if others and not found + without_url:
+                tally.pass_over("no URL", f"row {tally.read:,}")
+    if others and not matched:
         shown = ", ".join(repr(label)[:60] for label in list(others)[:_SHOWN])
-        _warn(what, f"its labels match no class; it has {shown}; map them in labels")
+        tally.warn(f"its labels match no class; it has {shown}; map them in labels")
 
 
 def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
@@ -182,18 +223,24 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
 
 
 def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
-    texts = {key: one_line(row.get(key, "")) for key in _OPTIONAL}
+    texts = {key: one_line(_text(row.get(key, ""))) for key in _OPTIONAL}
     return Candidate(texts.pop("id") or url_id(wnid, url), url, **texts)
 
 
 def _url(source: CsvSource, text: str) -> str:
     """A URL of the table; a relative one is resolved if the table is from the web."""
-    text = text.strip()
+    text = decode_url(text.encode("utf-8", "surrogateescape")) if _is_raw(text) else text.strip()
     if text and source.is_remote and not is_url(text):
         with contextlib.suppress(ValueError):  # the download reports what is wrong with it
             text = urljoin(source.location, text)
     return percent_encode_unprintable(text)
 
 
-def _warn(what: str, words: str) -> None:
-    print(f"warning: {what}: {words}", file=sys.stderr)
+def _text(cell: str) -> str:
+    """A cell that is no URL: UTF-8, or else Windows' or ISO's Latin-1."""
+    return decode_text(cell.encode("utf-8", "surrogateescape")) if _is_raw(cell) else cell
+
+
+def _is_raw(cell: str) -> bool:
+    """Whether a cell has bytes that are no UTF-8."""
+    return not cell.isascii() and any("\udc80" <= letter <= "\udcff" for letter in cell)

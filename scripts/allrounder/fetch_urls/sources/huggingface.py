@@ -6,7 +6,6 @@ address, not the photo's signed URL.
 
 import json
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
 from allrounder.web.lists import ApiReply, ListClient
@@ -102,7 +102,7 @@ class DatasetViewer:
             self.schema(f"/{call}")
         self.partial |= content.get("partial") is True
         if call == "filter":
-            revision = checked_revision(answer.headers.get("X-Revision", ""))
+            revision = checked_revision(answer.headers.get("x-revision", ""))
             if self.revision not in (None, revision):
                 raise DataError(f"{self.what}: it was changed while it was listed; run it again")
             self.revision = revision
@@ -110,7 +110,7 @@ class DatasetViewer:
 
     def _refused(self, url: str, answer: ApiReply) -> NoReturn:
         """Raise DataError with what the API says, and what to do."""
-        code = answer.headers.get("X-Error-Code", "")
+        code = answer.headers.get("x-error-code", "")
         if answer.code in (401, 403) or code == NO_ACCESS_CODE:
             words = access_advice(self._source.dataset)
             raise DataError(f"{self.what}: {url} answered {answer.code}; {words}")
@@ -134,7 +134,7 @@ _HUB = "https://datasets-server.huggingface.co"
 
 
 def candidates(
-    source: HuggingfaceSource, wnids: Sequence[str], web: ListClient
+    source: HuggingfaceSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of each class, in the dataset's order.
 
@@ -145,18 +145,15 @@ def candidates(
     _check_split(source, viewer)
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
-    values = _values(source, wnids, features[source.label_column], viewer.what)
+    values = _values(source, wnids, features[source.label_column], tally)
     short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
     split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
     for wnid, wanted in values.items():
-        for row in _rows(source, viewer, wnid, wanted):
+        for row in _rows(source, viewer, wnid, wanted, tally):
             url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
             yield wnid, Candidate(f"{short}_{split}_{row}", url, licence, landing_url=page)
     if viewer.partial:
-        _warn(
-            viewer.what,
-            "the viewer has indexed only its first 5 GB; later rows are not listed",
-        )
+        tally.warn("the viewer has indexed only its first 5 GB; later rows are not listed")
 
 
 def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
@@ -182,7 +179,7 @@ def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: st
 
 
 def _values(
-    source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], what: str
+    source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], tally: Tally
 ) -> dict[str, list[Value]]:
     """The values of the label column that mean each class; classes without one are left out."""
     meant = label_matcher(wnids, source.labels)
@@ -195,12 +192,12 @@ def _values(
         found = _string_values(source, wnids, meant)
     else:
         raise UsageError(
-            f"{what}: label_column: {source.label_column!r} holds neither class labels nor "
+            f"{tally.what}: label_column: {source.label_column!r} holds neither class labels nor "
             "strings nor integers; name another"
         )
     if not found:
         has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
-        _warn(what, f"its labels match no class{has}; map them in labels")
+        tally.warn(f"its labels match no class{has}; map them in labels")
     return {wnid: found[wnid] for wnid in wnids if wnid in found}
 
 
@@ -268,7 +265,11 @@ def _spellings(source: HuggingfaceSource, wnid: str) -> list[str]:
 
 
 def _rows(
-    source: HuggingfaceSource, viewer: DatasetViewer, wnid: str, wanted: list[Value]
+    source: HuggingfaceSource,
+    viewer: DatasetViewer,
+    wnid: str,
+    wanted: list[Value],
+    tally: Tally,
 ) -> list[int]:
     """The indices of a class's rows, page by page and at most `limit`, in the dataset's order."""
     column = source.label_column.replace('"', '""')
@@ -288,7 +289,8 @@ def _rows(
                 viewer.schema("/filter")
             found.append(index)
     if total > len(found):
-        _warn(viewer.what, f"class {wnid}: {len(found)} of {total} rows listed; raise its limit")
+        tally.warn(f"class {wnid}: {len(found)} of {total} rows listed; raise its limit")
+    tally.read += len(found)
     return sorted(found)
 
 
@@ -307,7 +309,3 @@ def _some(names: Sequence[str]) -> str:
     """A few names of the dataset, on one line."""
     shown = [repr(name)[:60] for name in names[:8]]
     return ", ".join([*shown, "..."] if len(names) > 8 else shown) or "none"
-
-
-def _warn(what: str, words: str) -> None:
-    print(f"warning: {what}: {words}", file=sys.stderr)

@@ -13,6 +13,7 @@ from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, TarEntry, open_tar, tar_entries
 from allrounder.core.urls import Slice
 from allrounder.fetch_urls.sources import folder
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import IlsvrcSource
 from allrounder.web.lists import ListClient
 
@@ -29,7 +30,7 @@ _WNID = re.compile(r"n[0-9]{8}(\.tar)?")
 
 
 def candidates(
-    source: IlsvrcSource, wnids: Sequence[str], web: ListClient
+    source: IlsvrcSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos of each class: from folders by file name, from tars in their order.
 
@@ -38,15 +39,16 @@ def candidates(
     """
     place = _found(source)
     if Path(place).is_file():
-        yield from _outer(place, frozenset(wnids))
+        yield from _outer(place, frozenset(wnids), tally)
         return
     for wnid in wnids:
         inner = f"{place}/{wnid}.tar"
         if Path(inner).is_file():
             for entry in _entries(inner):
+                tally.read += 1
                 yield wnid, _candidate(inner, entry.name, entry)
         elif Path(place, wnid).is_dir():
-            for candidate in folder.files(f"{place}/{wnid}", "ilsvrc"):
+            for candidate in folder.files(f"{place}/{wnid}", tally):
                 yield wnid, candidate
 
 
@@ -69,12 +71,13 @@ def _found(source: IlsvrcSource) -> str:
     )
 
 
-def _outer(path: str, wanted: frozenset[str]) -> Iterator[tuple[str, Candidate]]:
+def _outer(path: str, wanted: frozenset[str], tally: Tally) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos of the wanted classes from the tar of tars."""
     for member in _entries(path):
         wnid = member.name.rpartition("/")[2].removesuffix(".tar")
         if wnid in wanted:
             for entry in _entries(path, member):
+                tally.read += 1
                 yield wnid, _candidate(path, f"{wnid}.tar/{entry.name}", entry)
 
 

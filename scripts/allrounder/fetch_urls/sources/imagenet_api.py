@@ -10,6 +10,7 @@ from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import ImagenetApiSource
 from allrounder.web.cache import cached_page
 from allrounder.web.lists import ListClient
@@ -19,7 +20,7 @@ UNKNOWN = b"invalid url!"
 
 
 def candidates(
-    source: ImagenetApiSource, wnids: Sequence[str], web: ListClient
+    source: ImagenetApiSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield what the API lists for each class; 'Invalid url!' means it does not know the class.
 
@@ -28,19 +29,23 @@ def candidates(
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
         what = f"{source.name}: class {wnid}"
-        page = cached_page(web, address, what).strip()
+        page = cached_page(web, address, what).removeprefix(b"\xef\xbb\xbf").strip()
         if page.lower().startswith(UNKNOWN):
+            tally.pass_over("a class that the API does not know", wnid)
             continue
+        if b"\0" in page[:4] or page.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DataError(f"{what}: {address} answered UTF-16 or no text: {page[:60]!r}")
         if page.lstrip()[:1] == b"<":
             raise DataError(f"{what}: {address} answered a web page, not a list: {page[:60]!r}")
         for line in page.split(b"\n"):
             if line := line.strip():
+                tally.read += 1
                 yield wnid, _candidate(wnid, line, source.form)
 
 
 def _candidate(wnid: str, line: bytes, form: str) -> Candidate:
     if form == "mapping":
-        image_id, _, url = line.partition(b" ")
-        if url.strip():
+        image_id, url = (*line.split(None, 1), b"")[:2]
+        if url:
             return Candidate(decode_url(image_id), decode_url_line(url))
     return Candidate(url_id(wnid, decode_url(line)), decode_url_line(line))

@@ -6,7 +6,6 @@ Boxes, masks and machine-made labels are not used.
 
 import csv
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line, printable
 from allrounder.core.urls import decode_url
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import OpenImagesSource
 from allrounder.web.cache import cached_file
 from allrounder.web.lists import ListClient
@@ -48,7 +48,7 @@ _LONGEST = 2**16
 
 
 def candidates(
-    source: OpenImagesSource, wnids: Sequence[str], web: ListClient
+    source: OpenImagesSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
@@ -57,19 +57,19 @@ def candidates(
     Raises DataError when a CSV cannot be read or its form has changed.
     """
     what = source.name
-    classes = _classes(source, wnids, what)
+    classes = _classes(source, wnids, tally)
     for part in source.parts if classes else ():
         labels = _Table(f"{source.location}/{LABELS[part]}", web, what)
-        shown = _shown(labels, classes)
+        shown = _shown(labels, classes, tally)
         images = _Table(f"{source.location}/{IMAGES[part]}", web, what)
-        found = _found(images, shown, f"{source.photos}/{part}")
+        found = _found(images, shown, f"{source.photos}/{part}", tally)
         for image_id in sorted(found):
             for wnid in shown[image_id]:
                 yield wnid, found[image_id]
 
 
 def _classes(
-    source: OpenImagesSource, wnids: Sequence[str], what: str
+    source: OpenImagesSource, wnids: Sequence[str], tally: Tally
 ) -> dict[bytes, tuple[str, ...]]:
     """Return the wnids of each MID, with a warning for classes without one."""
     known = open_images_mids() | {
@@ -78,21 +78,23 @@ def _classes(
     classes: dict[bytes, tuple[str, ...]] = {}
     for wnid in wnids:
         if (mid := known.get(wnid)) is None:
-            print(
-                f"warning: {what}: Open Images has no known class for {wnid}, which is skipped; "
-                f'if there is one, name it: classes: {{{wnid}: "mid:/m/..."}}',
-                file=sys.stderr,
+            tally.warn(
+                f"Open Images has no known class for {wnid}, which is skipped; "
+                f'if there is one, name it: classes: {{{wnid}: "mid:/m/..."}}'
             )
         else:
             classes[mid.encode()] = (*classes.get(mid.encode(), ()), wnid)
     return classes
 
 
-def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[bytes, list[str]]:
+def _shown(
+    labels: "_Table", classes: Mapping[bytes, tuple[str, ...]], tally: Tally
+) -> dict[bytes, list[str]]:
     """Return the classes that each image is verified to show."""
     image, label, confidence = labels.places("ImageID", "LabelName", "Confidence")
     shown: dict[bytes, list[str]] = {}
     for line in labels.lines():
+        tally.read += 1
         cells = line.rstrip().split(b",")
         if len(cells) != labels.columns:
             raise labels.changed(f"a line {line[:60]!r}")
@@ -101,12 +103,16 @@ def _shown(labels: "_Table", classes: Mapping[bytes, tuple[str, ...]]) -> dict[b
         if (sure := cells[confidence]) in _THERE:
             listed = shown.setdefault(cells[image], [])
             listed.extend(wnid for wnid in wnids if wnid not in listed)
-        elif sure not in _NOT_THERE:
+        elif sure in _NOT_THERE:
+            tally.pass_over("verified not to show the class", line)
+        else:
             raise labels.changed(f"a line {line[:60]!r}")
     return shown
 
 
-def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict[bytes, Candidate]:
+def _found(
+    images: "_Table", shown: Mapping[bytes, object], folder: str, tally: Tally
+) -> dict[bytes, Candidate]:
     """Return the wanted photos by ImageID."""
     image, landing, license, author, title, rotation = images.places(*_IMAGE_COLUMNS)
     if image:
@@ -128,6 +134,8 @@ def _found(images: "_Table", shown: Mapping[bytes, object], folder: str) -> dict
             named = {"license": license, "author": author, "landing_url": landing, "title": title}
             texts = {name: one_line(cells[place]) for name, place in named.items()}
             found[image_id] = Candidate(cells[image], url, **texts)
+        else:
+            tally.pass_over("stored turned", cells[image])
     return found
 
 

@@ -1,4 +1,7 @@
-"""Opens a list from a path or URL as one binary file, and unpacks .gz, .tgz and .zip."""
+"""Opens a list from a path or URL as one binary file, unpacked, and reads its lines.
+
+Gzip, tar and zip are known by their first bytes: servers unpack and pack again as they like.
+"""
 
 import gzip
 import io
@@ -8,22 +11,30 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, cast
+from functools import partial
+from typing import Any, cast
 
 from allrounder.core.errors import DataError
+from allrounder.core.tarreader import BLOCK, BrokenTarError, tar_entries
 from allrounder.web.cache import local_or_cached_list
 from allrounder.web.lists import ListClient
 
+MAX_LINE = 2**20
+"""Longest line in bytes: a longer one names no photo."""
 _BUFFER = 2**20
-BROKEN = (
-    OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
+_LAYERS = 4  # a gzip of a tar in a gzip of a server, and one to spare
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_BROKEN = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, BrokenTarError, zipfile.BadZipFile,
 )  # fmt: skip
 """What reading a broken or cut-off packed file may raise."""
 
 
 @contextmanager
-def open_list(location: str, web: ListClient, what: str, sha256: str = "") -> Iterator[IO[bytes]]:
-    """Open a list as a binary file, unpacked if its name ends in .gz, .tgz or .zip.
+def open_list(
+    location: str, web: ListClient, what: str, sha256: str = ""
+) -> Iterator[io.BufferedReader]:
+    """Open a list as a binary file, unpacked.
 
     A list from the web is kept in the cache. Raises DataError that starts with `what` when it
     cannot be opened, differs from `sha256` or is broken, also while the caller reads it.
@@ -31,37 +42,107 @@ def open_list(location: str, web: ListClient, what: str, sha256: str = "") -> It
     path = local_or_cached_list(location, web, what, sha256)
     with ExitStack() as stack:
         try:
-            raw = stack.enter_context(path.open("rb"))
+            raw = stack.enter_context(path.open("rb", buffering=0))
         except OSError as error:
             raise DataError(f"{what}: {error.strerror}; correct its location") from None
         try:
-            yield _unpacked(location, raw, stack)
-        except BROKEN as error:
+            yield _unpacked(_buffered(raw), stack)
+        except _BROKEN as error:
             raise DataError(f"{what}: broken or cut off: {error}") from None
 
 
-def _unpacked(location: str, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """The text inside, by the ending of the location's path."""
-    name = location.partition("?")[0].lower()
-    if name.endswith((".tgz", ".tar.gz")):
-        tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r:gz"))  # noqa: SIM115
-        member = next((member for member in tar if member.isfile()), None)
-        if member is None:
-            raise EOFError("no file in the archive")
-        return io.BufferedReader(cast(io.RawIOBase, tar.extractfile(member)), _BUFFER)
-    if name.endswith(".gz"):
-        return cast(IO[bytes], io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER))
-    if name.endswith(".zip"):
-        return _unzipped(raw, stack)
-    return raw
+def skip_mark(file: io.BufferedReader, what: str) -> None:
+    """Skip the byte order mark of UTF-8 text. Raises DataError for text of wide characters."""
+    start = file.peek(4)[:4]
+    if start.startswith(_WIDE) or b"\0" in start:
+        raise DataError(f"{what}: is UTF-16 or no text; save it as UTF-8")
+    if start.startswith(b"\xef\xbb\xbf"):
+        file.read(3)
 
 
-def _unzipped(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+def lines(file: io.BufferedReader, what: str) -> Iterator[bytes | None]:
+    """Yield the lines of UTF-8 text; None for one over MAX_LINE. Raises as `skip_mark` does."""
+    skip_mark(file, what)
+    pieces = iter(partial(file.readline, MAX_LINE), b"")
+    for line in pieces:
+        if len(line) < MAX_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        while len(line) == MAX_LINE and not line.endswith(b"\n"):
+            line = next(pieces, b"")
+        yield None
+
+
+def _unpacked(file: io.BufferedReader, stack: ExitStack) -> io.BufferedReader:
+    for _ in range(_LAYERS):
+        start = file.peek(BLOCK)[:BLOCK]
+        if start.startswith(b"\x1f\x8b"):
+            file = _buffered(gzip.GzipFile(fileobj=file, mode="rb"))
+        elif start.startswith(b"PK\x03\x04"):
+            file = _buffered(_unzipped(file, stack))
+        elif _is_tar(start):
+            file = _buffered(_first_file(file))
+        else:
+            return file
+    raise EOFError(f"packed more than {_LAYERS} times")
+
+
+def _buffered(raw: Any) -> io.BufferedReader:
+    return io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER)
+
+
+def _is_tar(block: bytes) -> bool:
     try:
-        archive = stack.enter_context(zipfile.ZipFile(raw))
+        tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+class _Part(io.RawIOBase):
+    """The next `size` bytes of a file."""
+
+    def __init__(self, file: io.BufferedReader, size: int):
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes. Raises EOFError when the file has fewer than it states."""
+        wanted = min(len(buffer), self._left)
+        taken = self._file.readinto1(memoryview(buffer)[:wanted]) if wanted else 0
+        if taken < min(wanted, 1):
+            raise EOFError("cut off")
+        self._left -= taken
+        return taken
+
+
+def _first_file(file: io.BufferedReader) -> _Part:
+    """The first file in a tar. Raises BrokenTarError, EOFError if it has none."""
+    place = 0
+
+    def read(position: int, size: int) -> bytes:
+        nonlocal place
+        while place < position and (passed := file.read(min(_BUFFER, position - place))):
+            place += len(passed)
+        body = file.read(size) if place == position else b""
+        place += len(body)
+        return body
+
+    entry = next(tar_entries(read), None)
+    if entry is None:
+        raise EOFError("no file in the archive")
+    return _Part(file, entry.size)
+
+
+def _unzipped(file: io.BufferedReader, stack: ExitStack) -> Any:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(file))
         first = next((info for info in archive.infolist() if not info.is_dir()), None)
         if first is None:
             raise EOFError("no file in the archive")
         return stack.enter_context(archive.open(first))
-    except RuntimeError as error:  # encrypted, or an unknown compression
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown compression
         raise zipfile.BadZipFile(str(error)) from None

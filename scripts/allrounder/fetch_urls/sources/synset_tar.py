@@ -7,23 +7,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from allrounder.core.rows import Candidate
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import SynsetTarSource
 from allrounder.web.lists import ListClient
 
+_GONE = (404, 410)
+
 
 def candidates(
-    source: SynsetTarSource, wnids: Sequence[str], web: ListClient
+    source: SynsetTarSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the archive of each class: one candidate, whose id is the wnid.
 
-    Raises DataError for an archive on the web that does not answer 200. A local archive
-    that does not exist is left out.
+    An archive that does not exist is left out. Raises DataError for one on the web that cannot be
+    read for another reason.
     """
     for wnid in wnids:
         location = source.archive(wnid)
+        tally.read += 1
         if source.is_remote:
-            with web.stream(location, f"{source.name}: class {wnid}"):
-                pass  # the status is enough; close before the body
-        elif not Path(location).is_file():
-            continue
-        yield wnid, Candidate(wnid, location)
+            expected = (200, *_GONE)
+            with web.stream(location, f"{source.name}: class {wnid}", expect=expected) as reply:
+                missing = reply.code in _GONE  # the code is enough: the body is not read
+        else:
+            missing = not Path(location).is_file()
+        if missing:
+            tally.pass_over("no such archive", location)
+        else:
+            yield wnid, Candidate(wnid, location)

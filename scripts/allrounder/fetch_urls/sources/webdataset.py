@@ -4,79 +4,67 @@ Each shard is read once for its labels and the position of each photo. The downl
 single photos as slices.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tqdm import tqdm
 
 from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
-from allrounder.core.files import atomic_write
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
-from allrounder.core.text import one_line
+from allrounder.core.text import decode_text, one_line
 from allrounder.core.urls import Slice, is_url
+from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import WebdatasetSource
-from allrounder.web.cache import CACHE
+from allrounder.web.cache import CACHE, CachedFile, CacheEntry
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import is_offline
 from allrounder.web.remote_file import open_shard, shard_etag
 
 Photo = tuple[str | None, Candidate]
 """A photo in a shard, and its label if it has one."""
-_FORM = 2  # raise it when samples are grouped or read in another way
-_END = "null\n"
+_FORM = 3  # raise it when samples are grouped or read in another way
 
 
 class ShardCache:
     """Caches the photos of one shard with their labels under one key."""
 
     def __init__(self, shard: str, label_key: str):
-        self._head = [_FORM, shard, label_key]
-        name = hashlib.sha256(json.dumps(self._head).encode()).hexdigest()[:32]
-        self._path = CACHE / f"{name}.walk"
+        self._key = json.dumps([_FORM, shard, label_key])
+        CACHE.mkdir(parents=True, exist_ok=True)
+        self._file = CachedFile(CACHE, self._key)
+        self._entry = self._file.whole()
 
     @property
     def exists(self) -> bool:
         """Whether any version of the shard is cached."""
-        return self._path.exists()
+        return self._entry is not None
 
     def photos(self, etag: str | None) -> Iterator[Photo] | None:
         """Return the photos of a version (None: of any), or None if that is not cached."""
-        try:
-            with self._path.open(encoding="utf-8") as file:
-                *head, kept = json.loads(file.readline())
-        except (OSError, ValueError, TypeError):
-            return None
-        return self._read() if head == self._head and etag in (None, kept) else None
+        return self._read() if self._entry and etag in (None, self._entry.etag) else None
 
     def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
         """Yield the same photos and cache them at the end, if the ETag identifies the version."""
         if not is_strong(etag):
             yield from photos
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path) as file:
-            file.write(json.dumps([*self._head, etag]) + "\n")
+        self._file.begin(CacheEntry(self._key, etag))
+        with self._file.part.open("w", encoding="utf-8") as file:
             for label, one in photos:
-                texts = one.image_id, one.url, one.license, one.author, one.landing_url, one.title
-                file.write(json.dumps([label, *texts]) + "\n")
+                file.write(json.dumps([label, asdict(one)]) + "\n")
                 yield label, one
-            file.write(_END)
+        self._file.complete()
 
     def _read(self) -> Iterator[Photo]:
-        with self._path.open(encoding="utf-8") as file:
-            next(file)
-            try:
-                while (line := next(file, "")) != _END:
-                    label, image_id, url, license, author, landing, title = json.loads(line)
-                    yield label, Candidate(image_id, url, license, author, landing, title=title)
-            except (ValueError, TypeError):
-                raise DataError(f"{self._path} is damaged; remove it and run this again") from None
+        with self._file.body.open(encoding="utf-8") as file:
+            for line in file:
+                label, one = json.loads(line)
+                yield label, Candidate(**one)
 
 
 def is_strong(etag: str) -> bool:
@@ -100,7 +88,7 @@ class Sample:
 
 
 def candidates(
-    source: WebdatasetSource, wnids: Sequence[str], web: ListClient
+    source: WebdatasetSource, wnids: Sequence[str], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
@@ -115,22 +103,25 @@ def candidates(
     try:
         for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, f"{what}: {shard}")
+            yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
 
 
 def _listed(
-    photos: Iterable[Photo], label_key: str, meant: dict[str, str], what: str
+    photos: Iterable[Photo], label_key: str, meant: dict[str, str], shard: str, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
         number, labelled = number + 1, labelled + (label is not None)
-        if label is not None and (wnid := meant.get(normalized_label(label))):
+        tally.read += 1
+        if label is None:
+            tally.pass_over("no label", candidate.url)
+        elif wnid := meant.get(normalized_label(label)):
             yield wnid, candidate
     if not labelled:
         raise DataError(
-            f"{what}: {number} photos, none with a label (<key>.cls, "
+            f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "
             f"or {label_key!r} in <key>.json: see label_key)"
         )
 
@@ -165,6 +156,8 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
     lower case; files without a dot and `__meta__` are ignored. Source: `base_plus_ext` and
     `group_by_keys` of https://github.com/webdataset/webdataset, src/webdataset/tariterators.py;
     https://huggingface.co/docs/hub/datasets-webdataset
+    Many shards have keys with dots nevertheless: there the extension starts at the last dot, unless
+    the sample before has the key up to the first one (`1.seg.png` after `1.jpg`).
     """
     sample = None
     for entry in tar_entries(read, 0, size):
@@ -173,6 +166,9 @@ def samples(read: Reader, size: int | None) -> Iterator[Sample]:
         if not stem or not dot or _META.match(entry.name):
             continue
         key, extension = folder + slash + stem, extension.lower()
+        if "." in extension and not (sample and sample.key == key):
+            longer, _, extension = extension.rpartition(".")
+            key = entry.name[: len(key) + 1 + len(longer)]
         if sample is None or sample.key != key:
             if sample:
                 yield sample
@@ -200,7 +196,7 @@ def _candidate(shard: str, key: str, image: TarEntry, about: dict[str, Any]) -> 
 def _about(body: bytes) -> dict[str, Any]:
     """The content of a .json; {} when it is no JSON object."""
     try:
-        found = json.loads(body)
+        found = json.loads(decode_text(body))
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -209,7 +205,7 @@ def _about(body: bytes) -> dict[str, Any]:
 def _label(cls: bytes | None, given: object) -> str | None:
     """A sample's label: the .cls, or the text or number that the .json gives, or None."""
     if cls is not None:
-        return cls.decode("utf-8", "replace").strip()
+        return decode_text(cls).strip()
     if isinstance(given, str) or type(given) is int:
         return str(given)
     return None

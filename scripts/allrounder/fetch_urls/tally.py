@@ -1,0 +1,40 @@
+"""Counts what became of each line of a source, so that none is passed over in silence."""
+
+import sys
+from dataclasses import dataclass, field
+
+from allrounder.core.text import one_line
+
+_SHOWN = 160  # characters
+
+
+@dataclass(slots=True)
+class Tally:
+    """Lines of one source: table rows, files, photos in tars or answers about a class."""
+
+    what: str
+    read: int = 0
+    used: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
+    _first: dict[str, str] = field(default_factory=dict)
+
+    def pass_over(self, reason: str, line: object = "") -> None:
+        """Count a line of these classes, or one that was not understood, that is not used."""
+        self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
+        if reason not in self._first:
+            text = line[:_SHOWN].decode("utf-8", "replace") if isinstance(line, bytes) else line
+            self._first[reason] = one_line(str(text)[:_SHOWN])
+
+    def say(self) -> None:
+        """Print one line about the source, and one for each reason."""
+        passed = sum(self.passed_over.values())
+        others = max(0, self.read - self.used - passed)
+        counts = f"{self.read:,} read, {self.used:,} used, {others:,} of other classes"
+        print(f"{self.what}: {counts}, {passed:,} passed over", file=sys.stderr)
+        for reason, count in self.passed_over.items():
+            first = f" (the first: {self._first[reason]})" if self._first[reason] else ""
+            self.warn(f"{count:,} passed over: {reason}{first}")
+
+    def warn(self, words: str) -> None:
+        """Print a warning about the source."""
+        print(f"warning: {self.what}: {words}", file=sys.stderr)

@@ -1,0 +1,108 @@
+"""Tells a dead network from dead hosts, so that a fault of this machine is no result of a URL.
+
+Pure bookkeeping; the time is passed in. A URL that failed for the last time without any answer is
+held back. It is final once a host has answered after it. When many are held, no request starts
+until a URL that answered before (a reference) is asked again: if it answers, the network works and
+the held URLs are final; if not, the network is down until it does, and they are all tried again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from allrounder.core.errors import DataError
+
+Job = TypeVar("Job")
+
+BURST = 8
+"""URLs held back at which the network is checked; doubled each time that it was up after all."""
+PATIENCE = 300.0
+"""Seconds without any answer after which a run ends."""
+_REFERENCES = 3
+_LONGEST_PAUSE = 5.0  # seconds between two checks
+
+
+@dataclass(slots=True)
+class Settled(Generic[Job]):
+    """Jobs that are held back no longer: failed for good, or to be tried again."""
+
+    failed: list[Job] = field(default_factory=list)
+    again: list[Job] = field(default_factory=list)
+
+
+class Outage(Generic[Job]):
+    """The held jobs of one fetcher, and what is known about the network."""
+
+    def __init__(self) -> None:
+        self.back_at = 0.0  # when the last outage ended
+        self._held: list[Job] = []
+        self._references: dict[str, str] = {}  # by host, the last one answered last
+        self._burst, self._checks = BURST, 0
+        self._suspected = self._checking = False
+        self._down_since: float | None = None
+        self._next_check = 0.0
+
+    @property
+    def suspected(self) -> bool:
+        """Whether no request may start until the network is checked."""
+        return self._suspected
+
+    def hold(self, job: Job) -> Settled[Job]:
+        """Hold a job back; without a reference it is settled at once."""
+        if not self._references:
+            return Settled(failed=[job])
+        self._held.append(job)
+        self._suspected = self._suspected or len(self._held) >= self._burst
+        return Settled()
+
+    def idle(self) -> None:
+        """Check the network now: no request is left whose answer could settle the held jobs."""
+        self._suspected = bool(self._held)
+
+    def answered(self, host: str, reference: str, now: float) -> Settled[Job]:
+        """Note that a host answered; `reference` is a URL that it will answer again, or ''."""
+        if reference:
+            self._references.pop(host, None)
+            self._references[host] = reference
+        if len(self._references) > _REFERENCES:
+            del self._references[next(iter(self._references))]
+        self._burst = BURST
+        return self._up(now)
+
+    def check(self, now: float) -> str | None:
+        """Return the reference to request now, if one is due."""
+        if not self._suspected or self._checking or now < self._next_check:
+            return None
+        self._checking = True
+        return list(self._references.values())[-1 - self._checks % len(self._references)]
+
+    def checked(self, answered: bool, now: float) -> Settled[Job]:
+        """Note how a check ended. Raises DataError when nothing has answered for PATIENCE."""
+        self._checking = False
+        if answered:
+            self._burst *= 2
+            return self._up(now)
+        self._checks += 1
+        if self._checks >= len(self._references):
+            self._down_since = now if self._down_since is None else self._down_since
+            self._next_check = now + min(_LONGEST_PAUSE, 0.5 * self._checks)
+            if now - self._down_since > PATIENCE:
+                raise DataError(
+                    f"nothing has answered for {PATIENCE:.0f} seconds, not even "
+                    f"{', '.join(self._references)}; check the network and run it again: what was "
+                    "fetched is kept"
+                )
+        return Settled()
+
+    def wait(self, now: float) -> float | None:
+        """Return the seconds until the next check, or None if none is planned."""
+        waiting = self._suspected and not self._checking
+        return max(0.0, self._next_check - now) if waiting else None
+
+    def _up(self, now: float) -> Settled[Job]:
+        held, self._held = self._held, []
+        was_down, self._down_since = self._down_since is not None, None
+        self._suspected, self._checks, self._next_check = False, 0, 0.0
+        if was_down:
+            self.back_at = now
+            return Settled(again=held)
+        return Settled(failed=held)
