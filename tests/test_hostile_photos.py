@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import hostile
-from allrounder.clean import alone, colour
+from allrounder.clean import alone, colour, decode
 from allrounder.clean.alone import decode_alone
 from allrounder.clean.cleaning import clean
 from allrounder.clean.decode import normalize
@@ -28,7 +28,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, ends_whole, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import write_csv
-from allrounder.core.tars import TarWriter
+from allrounder.core.tars import StoredBytes, TarWriter
 from allrounder.params.schema import Clean, Params
 from hostile import SECRET, encoded, picture
 
@@ -214,6 +214,20 @@ def test_a_large_run_length_encoded_bmp_is_refused() -> None:
     assert normalize(bmp(64), RULES).status is Status.OK
 
 
+def test_too_little_room_is_a_memory_error_before_libjpeg_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decode, "_ROOM", 2**40)
+    for body in (encoded(picture(1), "PNG"), encoded(picture(1).convert("CMYK"), "JPEG")):
+        with pytest.raises(MemoryError):
+            normalize(body, RULES)
+
+
+def test_a_picture_too_long_for_a_jpeg_is_corrupt() -> None:
+    photo = normalize(encoded(Image.new("L", (65_501, 32)), "PNG"), RULES)
+    assert (photo.status, "65500" in photo.detail) == (Status.CORRUPT, True)
+
+
 # Workers
 
 
@@ -246,6 +260,11 @@ def cleaned(folder: Path, **classes: list[bytes]) -> dict[str, list[CleanRow]]:
 
 def photos(*seeds: int) -> list[bytes]:
     return [encoded(picture(seed), "JPEG") for seed in seeds]
+
+
+def stored(folder: Path, body: bytes) -> StoredBytes:
+    (folder / "photo").write_bytes(body)
+    return StoredBytes(folder / "photo", 0, len(body))
 
 
 def fault_at(monkeypatch: pytest.MonkeyPatch, body: bytes, fault: Callable[[], object]) -> None:
@@ -314,7 +333,9 @@ def test_what_happens_once_is_forgotten(
 
 
 @forks
-def test_a_photo_that_takes_too_long_is_corrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_that_takes_too_long_is_corrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def busy() -> None:
         while True:
             pass
@@ -322,7 +343,7 @@ def test_a_photo_that_takes_too_long_is_corrupt(monkeypatch: pytest.MonkeyPatch)
     body = photos(1)[0]
     fault_at(monkeypatch, body, busy)
     monkeypatch.setattr(alone, "_SECONDS", 0.05)
-    photo = decode_alone("x", body, RULES)
+    photo = decode_alone("x", stored(tmp_path, body), RULES)
     assert photo.status is Status.CORRUPT
     assert "took the decoder more than" in photo.detail
 
@@ -338,8 +359,8 @@ def test_pictures_that_become_the_same_bytes_are_duplicates(tmp_path: Path) -> N
 # Mutated photos
 
 
-def test_a_lossless_jpeg_is_decoded_or_refused() -> None:
-    photo = decode_alone("lossless", hostile.lossless(500), RULES)
+def test_a_lossless_jpeg_is_decoded_or_refused(tmp_path: Path) -> None:
+    photo = decode_alone("x", stored(tmp_path, hostile.lossless(500)), RULES)
     assert photo.detail != "crashed the decoder"
     assert photo.status is Status.OK
 

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from allrounder.clean.decode import Photo, normalize
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Status
+from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean
 
 _SECONDS = 120  # of CPU time; what `normalize` accepts takes about 10 s at most
@@ -35,13 +36,13 @@ def decode(body: bytes, rules: Clean) -> Photo:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def decode_alone(name: str, body: bytes, rules: Clean) -> Photo:
+def decode_alone(name: str, stored: StoredBytes, rules: Clean) -> Photo:
     """Decode a photo in a process of its own; a photo that crashes the decoder is corrupt.
 
     Raises DataError if this machine is at fault: it has not enough memory, or ends the process.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_answer, args=(sender, body, rules), daemon=True)
+    process = multiprocessing.Process(target=_answer, args=(sender, stored, rules), daemon=True)
     process.start()
     sender.close()
     try:
@@ -63,8 +64,8 @@ def decode_alone(name: str, body: bytes, rules: Clean) -> Photo:
     )
 
 
-def _answer(sender: Connection, body: bytes, rules: Clean) -> None:
+def _answer(sender: Connection, stored: StoredBytes, rules: Clean) -> None:
     try:
-        sender.send(decode(body, rules))
+        sender.send(decode(stored.read(), rules))
     except MemoryError:
         os._exit(errno.ENOMEM)

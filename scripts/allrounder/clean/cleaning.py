@@ -124,8 +124,9 @@ def _decode(
                 raise killed()
             for key, note in suspects.items():
                 if note:
-                    image_id, body, _ = next(islice(_photos(raw / f"{key}.tar"), int(note), None))
-                    alone[key][image_id] = decode_alone(f"{key} {image_id}", body, rules)
+                    name, stored = next(islice(tar_members(raw / f"{key}.tar"), int(note), None))
+                    image_id = name.rpartition(".")[0]
+                    alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
     return done
 
 

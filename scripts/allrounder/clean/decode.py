@@ -5,6 +5,7 @@ import re
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
 import simplejpeg
 from PIL import Image
 
@@ -32,6 +33,9 @@ _HARMLESS = "Invalid SOS parameters for sequential JPEG"
 """A warning for a scan's header that says nothing, as decoders know what it must say."""
 _FEW, _TEXT = 8, 32
 """Bytes between the data and the end marker: what cameras leave; what may be known for a text."""
+_NO_MEMORY = re.compile("out of memory|insufficient memory", re.IGNORECASE)
+_ROOM = 12  # bytes a pixel: the picture, its conversion, and what decoders and the encoder hold
+_MAX_SIDE = 65_500  # of a JPEG that libjpeg writes
 _OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")
 _UNCOMMON = "Could not determine subsampling"
 """The strict decoder's message for a valid JPEG that only Pillow can open."""
@@ -74,7 +78,7 @@ def normalize(body: bytes, rules: Clean) -> Photo:
                 return _jpeg(body, bounds, rules)
             return _other(body, bounds, rules)
         except Exception as error:  # decoders raise nearly anything on hostile data
-            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
                 raise MemoryError from error
             return Photo(Status.CORRUPT, _message(error))
 
@@ -112,6 +116,7 @@ def _strictly_grey(body: bytes, jpeg: Jpeg) -> tuple[Image.Image | None, bool]:
     except ValueError as error:
         if _UNCOMMON in str(error):
             with Image.open(io.BytesIO(body), formats=("JPEG",)) as image:
+                _load(image)
                 return (image.convert("L"), True) if space == "GRAY" else (None, True)
         if not _is_harmless(str(error), body):
             raise
@@ -144,13 +149,22 @@ def _other(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
     if packed and image.width * image.height > _MAX_RLE:
         raise ValueError(f"run-length encoded BMP of {image.width}x{image.height} pixels")
     try:
-        image.load()
+        _load(image)
     except MemoryError:
         raise
     except Exception:
         image = open_photo(without_metadata(body))
     orientation = _orientation(image)
     return _converted(image, orientation, image.info.get("icc_profile") or b"", rules)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode all pixels. Raises MemoryError, first if there is no room for all that follows.
+
+    Pillow cannot tell when libjpeg has not enough memory: it calls the data broken.
+    """
+    np.empty(_ROOM * image.width * image.height, np.uint8)
+    image.load()
 
 
 def _orientation(source: bytes | Image.Image) -> int:
@@ -168,12 +182,14 @@ def _orientation(source: bytes | Image.Image) -> int:
 
 
 def _converted(image: Image.Image, orientation: int, profile: bytes, rules: Clean) -> Photo:
-    image.load()
+    _load(image)
     if orientation in _UPRIGHT:
         image = _instead(image, image.transpose(_UPRIGHT[orientation]))
     image = _instead(image, to_srgb(image, profile))
     if rules.max_side is not None:
         image.thumbnail((rules.max_side, rules.max_side), Image.Resampling.LANCZOS)
+    if max(image.size) > _MAX_SIDE:
+        raise ValueError(f"a side longer than {_MAX_SIDE} pixels cannot be written")
     image.info = {}  # Pillow writes comments back
     out = io.BytesIO()
     image.save(out, "JPEG", quality=rules.quality, optimize=True)
