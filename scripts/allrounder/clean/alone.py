@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from allrounder.clean.decode import Photo, normalize
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Status
+from allrounder.core.workers import start_worker
 from allrounder.params.schema import Clean
 
 _SECONDS = 120  # of CPU time; what `normalize` accepts takes about 10 s at most
@@ -48,8 +49,9 @@ def decode_alone(name: str, body: bytes, rules: Clean) -> Photo:
         photo: Photo = receiver.recv()
         return photo
     except EOFError:  # the process ended without an answer
-        pass
+        process.join()
     finally:
+        process.kill()  # on Ctrl-C, too
         process.join()
     code = process.exitcode or 0
     if _TIMER and code == -signal.SIGPROF:
@@ -64,6 +66,7 @@ def decode_alone(name: str, body: bytes, rules: Clean) -> Photo:
 
 
 def _answer(sender: Connection, body: bytes, rules: Clean) -> None:
+    start_worker()
     try:
         sender.send(decode(body, rules))
     except MemoryError:
