@@ -61,7 +61,8 @@ class _HeaderDecoder:
                 info.pax_headers["GNU.sparse"] = "old"
             info.name = self._given.get("name") or info.name
             info.size = self._given.get("size", info.size)
-            info.pax_headers |= {"GNU.sparse": "pax"} if self._given.get("sparse") else {}
+            if self._given.get("sparse"):
+                info.pax_headers["GNU.sparse"] = "pax"
             self._given = {}
         self._empty = 0 if info.isreg() and info.size else self._empty + 1
         if self._empty > _EMPTY_MAX:
