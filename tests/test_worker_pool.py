@@ -75,7 +75,7 @@ def test_there_are_as_many_workers_as_processors_are_allowed(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
     assert workers.cores() == 1
     with workers.worker_pool(8) as pool:
-        assert pool._max_workers == 1
+        assert pool._max_workers == 1  # type: ignore[attr-defined]
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert workers.cores() == 1

@@ -1,27 +1,31 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import islice
 from math import ceil
 from pathlib import Path
 
-from tqdm import tqdm
-
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.curate import Item, curate
-from allrounder.clean.decode import Photo, normalize
+from allrounder.clean.alone import decode, decode_alone
+from allrounder.clean.curate import Item, Origin, curate
+from allrounder.clean.decode import Photo
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup, photo_origins
 from allrounder.core.errors import DataError
+from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
-from allrounder.core.workers import worker_pool
+from allrounder.core.workers import killed, worker_pool
 from allrounder.params.schema import MAX_RESERVE, Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
@@ -42,7 +46,7 @@ class DecodedPhoto:
     image_id: str
     photo: Photo  # without its body
     sha256: str
-    urls: int
+    origins: Sequence[Origin]
     upload: str
     stored: StoredBytes
 
@@ -66,16 +70,12 @@ def clean(
     keys = list(params.classes)
     accepted = licences.accepted(params.clean.licenses)
     candidates = _candidates(params, accepted, urls, raw)
+    photos = _decode(keys, raw, work, params.clean)
+    items = curate(_items(photos, candidates, accepted), params.per_class, params.clean)
+    decisions = {(item.key, item.image_id): item for item in items}
+    rows = {key: _rows(key, photos[key], decisions) for key in keys}
+    kept = [(key, _kept(photos[key], rows[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
-        jobs = [(key, raw, work, params.clean) for key in keys]
-        decoded = tqdm(
-            pool.map(_decode_class, jobs), total=len(keys), unit=" classes", disable=None
-        )
-        photos = dict(zip(keys, decoded, strict=True))
-        items = curate(_items(photos, candidates, accepted), params.per_class, params.clean)
-        decisions = {(item.key, item.image_id): item for item in items}
-        rows = {key: _rows(key, photos[key], decisions) for key in keys}
-        kept = [(key, _kept(photos[key], rows[key]), out) for key in keys]
         list(pool.map(_write_photos, kept))
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
@@ -94,32 +94,98 @@ def _candidates(
     }
 
 
-def _decode_class(job: tuple[str, Path, Path, Clean]) -> list[DecodedPhoto]:
-    """Decode a class's photos. Converted photos go into a tar in the work folder."""
-    key, raw, work, rules = job
-    urls: Counter[str] = Counter()
+def _decode(
+    keys: Sequence[str], raw: Path, work: Path, rules: Clean
+) -> dict[str, list[DecodedPhoto]]:
+    """The photos of all classes, decoded.
+
+    Where a worker ended or had not enough memory, the photo that it was at is decoded alone, and
+    then its class once more. Raises DataError when this machine is at fault.
+    """
+    done: dict[str, list[DecodedPhoto]] = {}
+    alone: dict[str, dict[str, Photo]] = {key: {} for key in keys}
+    with progress(total=len(keys), unit=" classes") as bar:
+        while left := [key for key in keys if key not in done]:
+            with worker_pool(len(left)) as pool:
+                jobs = {
+                    pool.submit(_decode_class, key, raw, work, rules, alone[key]): key
+                    for key in left
+                }
+                try:
+                    for job in as_completed(jobs):
+                        with suppress(BrokenProcessPool, MemoryError):
+                            done[jobs[job]] = job.result()
+                            bar.update()
+                finally:
+                    pool.shutdown(cancel_futures=True)
+            unfinished = [key for key in left if key not in done]
+            suspects = {key: _noted(work / f"{key}.at") for key in unfinished}
+            if unfinished and not any(suspects.values()):
+                raise killed()
+            for key, note in suspects.items():
+                if note:
+                    name, stored = next(islice(tar_members(raw / f"{key}.tar"), int(note), None))
+                    image_id = name.rpartition(".")[0]
+                    alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
+    return done
+
+
+def _decode_class(
+    key: str, raw: Path, work: Path, rules: Clean, alone: Mapping[str, Photo]
+) -> list[DecodedPhoto]:
+    """Decode a class's photos, but those that were decoded alone.
+
+    Converted photos go into a tar in the work folder. A note beside it says which photo is next.
+    """
+    origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
     for row in read_csv(raw / f"{key}.csv", RawRow):
-        urls[row.sha256] += 1
+        if row.sha256:
+            origins[row.sha256].append(Origin(row.url, row.final_url))
         if row.status is Status.OK:
             listed[row.image_id] = row
     writer = TarWriter(work / f"{key}.tar")
     decoded = []
-    for image_id, body, stored in _photos(raw / f"{key}.tar"):
-        if image_id not in listed:
-            raise DataError(
-                f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
-            )
-        row, photo = listed[image_id], normalize(body, rules)
-        sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
-        if not photo.kept:
-            stored = writer.add(image_id, photo.body)
-        upload, lean = flickr_photo_id(row.url), replace(photo, body=b"")
-        decoded.append(DecodedPhoto(image_id, lean, sha256, urls[row.sha256], upload, stored))
+    with _note(work / f"{key}.at") as note:
+        for index, (image_id, body, stored) in enumerate(_photos(raw / f"{key}.tar")):
+            if image_id not in listed:
+                raise DataError(
+                    f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
+                )
+            row, photo = listed[image_id], alone.get(image_id)
+            if photo is None:
+                note(index)
+                photo = decode(body, rules)
+            sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
+            if not photo.kept:
+                stored = writer.add(image_id, photo.body)
+            upload, lean = flickr_photo_id(row.url), replace(photo, body=b"")
+            found = origins[row.sha256]
+            decoded.append(DecodedPhoto(image_id, lean, sha256, found, upload, stored))
     writer.close()
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
     return decoded
+
+
+@contextmanager
+def _note(path: Path) -> Iterator[Callable[[int], object]]:
+    """A function that writes a number into a file, which stays if the process ends here."""
+    with path.open("wb", buffering=0) as file:
+
+        def write(number: int) -> None:
+            file.seek(0)
+            file.write(b"%d" % number)
+
+        yield write
+    path.unlink()
+
+
+def _noted(path: Path) -> str:
+    """What is in such a file, which is removed; nothing if there is none."""
+    text = path.read_text() if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return text
 
 
 def _sha256(body: bytes) -> str:
@@ -145,7 +211,7 @@ def _items(
             one.image_id,
             one.sha256,
             one.photo.width * one.photo.height,
-            one.urls,
+            one.origins,
             one.photo.fingerprint,
             one.upload,
             candidate.synset if candidate else "",

@@ -7,28 +7,53 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image
 
+from allrounder.clean.colour import Colours, colours, to_srgb
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
-from allrounder.clean.jpeg import BrokenJpegError, ByteRanges, Jpeg, joined, parse
-from allrounder.core.photos import OPENED, Bounds, judge_size
+from allrounder.clean.jpeg import ByteRanges, Jpeg, parse
+from allrounder.core.photos import Bounds, judge_size, open_photo, without_metadata
 from allrounder.core.rows import Status
 from allrounder.params.schema import Clean
 
 _ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of this orientation upright."""
 _MIN_SIDE = 47  # pixels: what a fingerprint needs at least, 1/8 of 500 x 375
-_HARMLESS = re.compile(r"Corrupt JPEG data: [1-8] extraneous bytes before marker 0xd9")
-"""A few bytes between the data and the end marker: some cameras and sites leave them."""
+_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_HARMLESS = "Invalid SOS parameters for sequential JPEG"
+"""A warning for a scan's header that says nothing, as decoders know what it must say."""
+_FEW, _TEXT = 8, 32
+"""Bytes between the data and the end marker: what cameras leave; what may be known for a text."""
+_NO_MEMORY = re.compile("out of memory|insufficient memory", re.IGNORECASE)
+_ROOM = 12  # bytes a pixel: the picture, its conversion, and what decoders and the encoder hold
+_MAX_SIDE = 65_500  # of a JPEG that libjpeg writes
 _OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")
 _UNCOMMON = "Could not determine subsampling"
 """The strict decoder's message for a valid JPEG that only Pillow can open."""
+_MAX_SCANNED = 2 * 10**9
+"""Pixels times scans of a JPEG: each scan is a pass over the whole picture, 10 s in all at most.
+
+Real photos have about ten scans. Source: libjpeg-turbo, README and `djpeg -maxscans`, on
+progressive files made to exhaust decoders.
+"""
+_MAX_RLE = 10**7
+"""Pixels of a run-length encoded BMP, which Pillow decodes in Python: 1 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
     """A decoded photo: its normalized body and its fingerprint; or the reason against it.
 
-    `kept` are the ranges of the original bytes that are the body; none if it was converted.
+    `kept` are the ranges of the original bytes that are the body; none if it was written anew.
     """
 
     status: Status
@@ -41,116 +66,141 @@ class Photo:
 
 
 def normalize(body: bytes, rules: Clean) -> Photo:
-    """Decode a photo and normalize it.
+    """Decode a photo and normalize it. Raises MemoryError.
 
-    A baseline or progressive JPEG that is upright and RGB or grey keeps its compressed data bit
-    for bit, unless `max_side` shrinks it. Everything else is converted to sRGB at `quality`.
+    A baseline or progressive JPEG that is upright, RGB or grey, and sRGB keeps its compressed data
+    bit for bit, unless `max_side` shrinks it. All else is converted to sRGB at `quality`.
     """
     bounds = Bounds(2**62, rules.min_side, rules.max_pixels)
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            if body[:2] == b"\xff\xd8":
+                return _jpeg(body, bounds, rules)
+            return _other(body, bounds, rules)
+        except Exception as error:  # decoders raise nearly anything on hostile data
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                raise MemoryError from error
+            return Photo(Status.CORRUPT, _message(error))
+
+
+def _jpeg(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
+    jpeg = parse(body)
+    size = jpeg.width, jpeg.height
+    if fault := judge_size(*size, bounds):
+        return Photo(fault.status, fault.detail, *size)
+    if jpeg.width * jpeg.height * jpeg.scans > _MAX_SCANNED:
+        raise ValueError(f"{jpeg.scans} scans of {jpeg.width}x{jpeg.height} pixels")
+    orientation, profile = _orientation(jpeg.exif), jpeg.profile
+    mode = {1: "L", 3: "RGB"}.get(jpeg.components, "CMYK")
+    space = colours(profile, mode) if profile else Colours.UNSAID
+    lean, kept = jpeg.lean(body, with_profile=space is Colours.SRGB)
+    grey, whole = _strictly_grey(lean, jpeg) if jpeg.common else (None, False)
+    image = Image.open(io.BytesIO(lean), formats=("JPEG",))  # as its users will
+    shrunk = rules.max_side is not None and max(size) > rules.max_side
+    upright = orientation not in _UPRIGHT
+    if grey and whole and upright and not (shrunk or jpeg.bloated or space is Colours.OTHER):
+        return Photo(Status.OK, "", *size, lean, fingerprint(grey), kept)
+    return _converted(image, orientation, profile, rules)
+
+
+def _strictly_grey(body: bytes, jpeg: Jpeg) -> tuple[Image.Image | None, bool]:
+    """A small grey version, and whether there is nothing odd about the data; None for CMYK.
+
+    Raises ValueError for damage that other decoders only warn about.
+    """
+    space = "GRAY" if jpeg.components in (1, 3) else "CMYK"
+    options = {"colorspace": space, "min_height": _MIN_SIDE, "min_width": _MIN_SIDE}
+    whole = True
     try:
-        jpeg = parse(body) if body[:2] == b"\xff\xd8" else None
-        if jpeg and _is_plain(jpeg, rules.max_side):
-            return _plain(jpeg, body, bounds)
-        with warnings.catch_warnings(action="ignore"):
-            return _converted(body, bounds, rules)
-    except BrokenJpegError as error:
-        return Photo(Status.CORRUPT, str(error))
-    except Exception as error:  # decoders raise nearly anything on hostile data
-        return Photo(Status.CORRUPT, _message(error))
-
-
-def _is_plain(jpeg: Jpeg, max_side: int | None) -> bool:
-    if not jpeg.common or jpeg.components not in (1, 3):
-        return False
-    if max_side is not None and max(jpeg.width, jpeg.height) > max_side:
-        return False
-    if not jpeg.exif:
-        return True
-    exif = Image.Exif()
-    exif.load(jpeg.exif)
-    return exif.get(_ORIENTATION, 1) in (0, 1)
-
-
-def _plain(jpeg: Jpeg, body: bytes, bounds: Bounds) -> Photo:
-    """Decode all entropy-coded data, but only the few pixels that the fingerprint needs."""
-    if fault := judge_size(jpeg.width, jpeg.height, bounds):
-        return Photo(fault.status, fault.detail, jpeg.width, jpeg.height)
-    plain = joined(body, jpeg.kept)
-    seen = fingerprint(_strictly_grey(plain))
-    return Photo(Status.OK, "", jpeg.width, jpeg.height, plain, seen, jpeg.kept)
-
-
-def _strictly_grey(body: bytes) -> Image.Image:
-    """A small grey version. Raises ValueError for damage that other decoders only warn about."""
-    side = _MIN_SIDE
-    try:
-        pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side)
+        pixels = simplejpeg.decode_jpeg(body, **options)
     except ValueError as error:
         if _UNCOMMON in str(error):
-            return _leniently_grey(body)
-        if not _HARMLESS.match(str(error)):
+            with Image.open(io.BytesIO(body), formats=("JPEG",)) as image:
+                _load(image)
+                return (image.convert("L"), True) if space == "GRAY" else (None, True)
+        if not _is_harmless(str(error), body):
             raise
-        pixels = simplejpeg.decode_jpeg(body, "GRAY", min_height=side, min_width=side, strict=False)
+        whole = False
+        pixels = simplejpeg.decode_jpeg(body, **options, strict=False)
+    if space == "CMYK":
+        return None, whole
     height, width, _ = pixels.shape
-    return Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1)
+    return Image.frombuffer("L", (width, height), pixels, "raw", "L", 0, 1), whole
 
 
-def _leniently_grey(body: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(body), formats=OPENED) as image:
-        return image.convert("L")
+def _is_harmless(warning: str, body: bytes) -> bool:
+    """Whether a decoder's warning is about something that is not the pixels.
+
+    Bytes before the end marker are, if they are few, filling or text. Others may be what is left
+    where damage made the decoder lose its place: of 426 such leftovers none was filling or text.
+    """
+    if not (found := _EXTRANEOUS.match(warning)):
+        return _HARMLESS in warning
+    stray = body[-2 - int(found[1]) : -2]
+    text = len(stray) >= _TEXT and stray.isascii()
+    return len(stray) <= _FEW or len(set(stray)) <= 2 or text
 
 
-def _converted(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
-    with Image.open(io.BytesIO(body), formats=OPENED) as image:
-        if fault := judge_size(*image.size, bounds):
-            return Photo(fault.status, fault.detail, *image.size)
-        if image.format in ("JPEG", "MPO"):
-            _check_strictly(body, image.mode)
-        image.load()
-        upright = _srgb(ImageOps.exif_transpose(image))
-    if rules.max_side is not None:
-        upright.thumbnail((rules.max_side, rules.max_side), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    upright.save(out, "JPEG", quality=rules.quality, optimize=True)
-    seen = fingerprint(upright.convert("L"))
-    return Photo(Status.OK, "", *upright.size, out.getvalue(), seen)
-
-
-def _check_strictly(body: bytes, mode: str) -> None:
-    """Raise ValueError for damage in the middle of a file, which Pillow accepts."""
-    if mode in ("RGB", "L"):
-        _strictly_grey(body)
-        return
+def _other(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
+    image = open_photo(body)
+    if fault := judge_size(*image.size, bounds):
+        return Photo(fault.status, fault.detail, *image.size)
+    packed = image.format == "BMP" and image.info.get("compression") in (1, 2)
+    if packed and image.width * image.height > _MAX_RLE:
+        raise ValueError(f"run-length encoded BMP of {image.width}x{image.height} pixels")
     try:
-        simplejpeg.decode_jpeg(body, "CMYK")
-    except ValueError as error:
-        if _UNCOMMON not in str(error):
-            raise
+        _load(image)
+    except MemoryError:
+        raise
+    except Exception:
+        image = open_photo(without_metadata(body))
+    orientation = _orientation(image)
+    return _converted(image, orientation, image.info.get("icc_profile") or b"", rules)
 
 
-def _srgb(image: Image.Image) -> Image.Image:
-    """The picture as RGB in sRGB, transparency on white."""
-    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip to white
-        grey = np.asarray(image).clip(0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    profile = image.info.get("icc_profile")
-    from PIL import ImageCms  # slow to import, and few photos need it
+def _load(image: Image.Image) -> None:
+    """Decode all pixels. Raises MemoryError, first if there is no room for all that follows.
 
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        try:
-            return ImageCms.profileToProfile(  # type: ignore[return-value]
-                image,
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-                outputMode="RGB",
-            )
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile: read the numbers as they are
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    Pillow cannot tell when libjpeg has not enough memory: it calls the data broken.
+    """
+    np.empty(_ROOM * image.width * image.height, np.uint8)
+    image.load()
+
+
+def _orientation(source: bytes | Image.Image) -> int:
+    """The orientation in an EXIF block or in a photo's metadata, if it can be read; else 1."""
+    if not source:
+        return 1
+    try:
+        exif = Image.Exif() if isinstance(source, bytes) else source.getexif()
+        if isinstance(source, bytes):
+            exif.load(source)
+        value = exif.get(_ORIENTATION, 1)
+    except Exception:  # Pillow's parsers raise nearly anything on damaged blocks
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _converted(image: Image.Image, orientation: int, profile: bytes, rules: Clean) -> Photo:
+    _load(image)
+    if orientation in _UPRIGHT:
+        image = _instead(image, image.transpose(_UPRIGHT[orientation]))
+    image = _instead(image, to_srgb(image, profile))
+    if rules.max_side is not None:
+        image.thumbnail((rules.max_side, rules.max_side), Image.Resampling.LANCZOS)
+    if max(image.size) > _MAX_SIDE:
+        raise ValueError(f"a side longer than {_MAX_SIDE} pixels cannot be written")
+    image.info = {}  # Pillow writes comments back
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=rules.quality, optimize=True)
+    return Photo(Status.OK, "", *image.size, out.getvalue(), fingerprint(image.convert("L")))
+
+
+def _instead(image: Image.Image, new: Image.Image) -> Image.Image:
+    """The new picture; the memory of the old one is free."""
+    if new is not image:
+        image.close()
+    return new
 
 
 def _message(error: Exception) -> str:

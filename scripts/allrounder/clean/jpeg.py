@@ -1,26 +1,31 @@
-"""Parses a JPEG's marker segments: what it is, and which byte ranges are not metadata.
+"""Parses a JPEG's marker segments: what it is, and which of its bytes are understood.
 
 Only the segments are read; the compressed data stays as it is. Source: ITU-T T.81, annex B.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-_EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
-_SOF = {0xC0, 0xC1, 0xC2}  # baseline, extended sequential, progressive: every reader opens these
-_OTHER_SOF = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
-_STANDALONE = {0x01, *range(0xD0, 0xD8)}
+_EOI, _SOS, _DHT, _DQT, _DRI, _DAC = 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
+_COMMON = {0xC0, 0xC1, 0xC2}  # baseline, extended sequential, progressive: every reader opens these
+_FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, _DAC}
+_NEEDED = {*_FRAMES, _DHT, _DQT, _DRI, _SOS, _EOI}  # and DAC for arithmetic coding
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""A marker of a segment. What else stands between segments is skipped, as decoders do."""
 _IN_SCAN = np.array([code in (0x00, 0xFF) or 0xD0 <= code <= 0xD7 for code in range(256)])
 """What may follow 0xFF within entropy-coded data: stuffing, fill bytes and restart markers."""
 _PIECE = 2**16
-_MAX_SCANS = 1_000
-"""Real photos have about ten. Each scan costs a decoder a pass over the whole picture.
-
-Source: libjpeg-turbo, README and `djpeg -maxscans`, on progressive files made to exhaust decoders.
-"""
+_MAX_SEGMENTS = 10_000
+"""A profile or XMP of 16 MB takes about 250 segments."""
+_TABLES = 4 * (4 + 1 + 128) + 8 * (4 + 17 + 256)
+"""Bytes of all the tables that one scan can use: 4 for quantization, 8 for Huffman codes."""
+_TRANSFORMS = {1: (0, 1, 2), 3: (1, 0), 4: (2, 0)}
+"""By number of components: Adobe's colour transforms; the first one is what decoders assume."""
 
 ByteRanges = tuple[tuple[int, int], ...]
 """Parts of a body: (first byte, one past the last) of each, in order."""
@@ -30,103 +35,154 @@ class BrokenJpegError(ValueError):
     """The segments end too early or are invalid. The message becomes the detail of a row."""
 
 
+class Segment(NamedTuple):
+    """The place of a segment, and what to write for it if not its own bytes."""
+
+    start: int
+    end: int
+    marker: int
+    rewritten: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Jpeg:
     """What the segments say.
 
     `common`: 8 bits, Huffman-coded, baseline or progressive, so every reader opens it.
-    `exif` is the EXIF block; `kept` are the ranges of the body that are not metadata.
+    `exif` is the EXIF block, `profile` the ICC profile. `bloated`: there are tables that no scan
+    uses. `segments` are those that a decoder needs, and the profile's.
     """
 
     width: int
     height: int
     components: int
     common: bool
+    scans: int
     exif: bytes
-    kept: ByteRanges
+    profile: bytes
+    bloated: bool
+    segments: tuple[Segment, ...]
+
+    def lean(self, body: bytes, with_profile: bool) -> tuple[bytes, ByteRanges]:
+        """The JPEG without metadata, and which ranges of the body it is.
+
+        There are no ranges if a header was written anew.
+        """
+        taken = [one for one in self.segments if with_profile or one.marker != _APP2]
+        if any(one.rewritten for one in taken):
+            parts = (one.rewritten or body[one.start : one.end] for one in taken)
+            return body[:2] + b"".join(parts), ()
+        ranges = [(0, 2)]
+        for one in taken:
+            first = ranges.pop()[0] if ranges[-1][1] == one.start else one.start
+            ranges.append((first, one.end))
+        if ranges == [(0, len(body))]:
+            return body, tuple(ranges)
+        return b"".join(body[first:end] for first, end in ranges), tuple(ranges)
 
 
 def parse(body: bytes) -> Jpeg:
     """Parse a JPEG. Raises BrokenJpegError.
 
-    Metadata is EXIF, XMP, comments, thumbnails and what follows the end marker. Kept are JFIF's
-    header, ICC profiles (APP2) and Adobe's colour transform (APP14), which say how to read the
-    pixels.
+    Understood are frames, scans and their tables, JFIF's header, Adobe's colour transform (APP14)
+    and ICC profiles (APP2). All else is metadata, also what stands behind the last scan.
     """
-    frame, exif = None, b""
-    kept = [(0, 2)]
-    for marker, start, end in _segments(body):
-        if marker in _SOF or marker in _OTHER_SOF:
-            frame = frame or (marker, body[start:end])
-        elif marker == _APP1 and body[start + 4 : start + 10] == b"Exif\0\0":
-            exif = exif or body[start + 4 : end]
-        if _is_kept(marker, body[start : start + 16]):
-            first = kept.pop()[0] if kept[-1][1] == start else start
-            kept.append((first, end))
-    if frame is None or len(frame[1]) < 10:
-        raise BrokenJpegError("no frame")
-    marker, header = frame
-    height, width = int.from_bytes(header[5:7], "big"), int.from_bytes(header[7:9], "big")
-    common = marker in _SOF and header[4] == 8
-    return Jpeg(width, height, header[9], common, exif, tuple(kept))
+    found = list(_segments(body))
+    frame = next((body[one.start : one.end] for one in found if one.marker in _FRAMES), b"")
+    scans = [index for index, one in enumerate(found) if one.marker == _SOS]
+    if len(frame) < 10 or not scans:
+        raise BrokenJpegError("no scan" if len(frame) >= 10 else "no frame")
+    used = [*found[: scans[-1] + 1], found[-1]]
+    common = frame[1] in _COMMON and frame[4] == 8
+    needed = [one for one in used if one.marker in _NEEDED or (one.marker == _DAC and not common)]
+    exif, headers, icc = b"", {}, []
+    for one in used:
+        if _APP0 <= one.marker <= _APP14:
+            payload = body[one.start + 4 : one.end]
+            if one.marker == _APP1 and payload.startswith(b"Exif\0\0"):
+                exif = exif or payload
+            elif one.marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"):
+                icc.append((payload[12:], one))
+            elif header := _header(one.marker, payload, frame[9]):
+                same = header == body[one.start : one.end]
+                headers[one.marker] = one._replace(rewritten=b"" if same else header)
+    profile = _profile(sorted(part for part, _ in icc))
+    return Jpeg(
+        width=int.from_bytes(frame[7:9], "big"),
+        height=int.from_bytes(frame[5:7], "big"),
+        components=frame[9],
+        common=common,
+        scans=len(scans),
+        exif=exif,
+        profile=profile,
+        bloated=_is_bloated(body, needed),
+        segments=tuple(sorted([*needed, *headers.values(), *(one for _, one in icc if profile)])),
+    )
 
 
-def joined(body: bytes, ranges: ByteRanges) -> bytes:
-    """The given ranges of a body, in one piece."""
-    if ranges == ((0, len(body)),):
-        return body
-    return b"".join(body[first:end] for first, end in ranges)
+def _is_bloated(body: bytes, segments: list[Segment]) -> bool:
+    """Whether tables are replaced before a scan uses them, or larger than what a scan can use."""
+    size, seen = 0, set[tuple[int, int]]()
+    for one in segments:
+        if one.marker == _SOS:
+            size, seen = 0, set()
+        elif one.marker in (_DHT, _DQT, _DRI):
+            size += one.end - one.start
+            table = one.marker, body[one.start + 4]
+            if table in seen or size > _TABLES:
+                return True
+            seen.add(table)
+    return False
 
 
-def _is_kept(marker: int, start: bytes) -> bool:
-    """Whether a segment is not metadata, by its marker and its first bytes."""
-    if marker == _COM:
-        return False
-    if marker == _APP0:
-        return start[4:9] == b"JFIF\0"
-    if marker == _APP2:
-        return start[4:16] == b"ICC_PROFILE\0"
-    return not 0xE0 <= marker <= 0xEF or (marker == _APP14 and start[4:9] == b"Adobe")
+def _header(marker: int, payload: bytes, components: int) -> bytes:
+    """JFIF's or Adobe's header as libjpeg understands it, without what it does not use.
+
+    Empty for others and for too short ones, which libjpeg takes for no header at all. Sources:
+    JFIF 1.02; Adobe technical note 5116, 18.
+    """
+    if marker == _APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
+        version = payload[5:7] if payload[5] == 1 else b"\1\1"
+        return b"\xff\xe0\0\x10JFIF\0" + version + payload[7:12] + b"\0\0"  # no thumbnail
+    if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
+        known = _TRANSFORMS.get(components, (0,))
+        transform = payload[11] if payload[11] in known else known[0]
+        return b"\xff\xee\0\x0e" + payload[:11] + bytes([transform])
+    return b""
 
 
-def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield each segment after the start marker: (marker, first byte, one past the last).
+def _profile(parts: list[bytes]) -> bytes:
+    """The ICC profile from its parts in order, or nothing if one is missing (ICC.1:2022, B.4)."""
+    numbers = [part[:2] for part in parts]
+    if numbers != [bytes([number, len(parts)]) for number in range(1, len(parts) + 1)]:
+        return b""
+    return b"".join(part[2:] for part in parts)
+
+
+def _segments(body: bytes) -> Iterator[Segment]:
+    """Yield each segment after the start marker.
 
     A scan includes its entropy-coded data. Fill bytes before a marker (B.1.1.2) are in none.
     """
     if body[:2] != b"\xff\xd8":
         raise BrokenJpegError("no start marker")
-    at, scans = 2, 0
-    while True:
-        before, (marker, first) = at, _marker(body, at)
-        at = first + 2
+    at, count = 2, 0
+    while found := _MARKER.search(body, at):
+        before, start, marker = at, found.start(), body[found.end() - 1]
+        at, count = found.end(), count + 1
         if marker == _EOI:
-            yield marker, first, at
+            yield Segment(start, at, marker)
             return
-        if marker in _STANDALONE:
-            continue
-        length = int.from_bytes(body[at : at + 2], "big")
-        end = at + length
-        if length < 2 or end > len(body):
+        end = at + int.from_bytes(body[at : at + 2], "big")
+        if end < at + 2 or end > len(body):
             raise BrokenJpegError(f"cut off at byte {before}")
+        if count > _MAX_SEGMENTS:
+            raise BrokenJpegError(f"more than {_MAX_SEGMENTS} segments")
         if marker == _SOS:
-            scans += 1
-            if scans > _MAX_SCANS:
-                raise BrokenJpegError(f"more than {_MAX_SCANS} scans")
             end = _scan_end(body, end)
-        yield marker, first, end
+        yield Segment(start, end, marker)
         at = end
-
-
-def _marker(body: bytes, at: int) -> tuple[int, int]:
-    """The next marker and where it starts, behind its fill bytes."""
-    if body[at : at + 1] != b"\xff":
-        raise BrokenJpegError(f"no marker at byte {at}")
-    while body[at : at + 1] == b"\xff":
-        at += 1
-    if at >= len(body):
-        raise BrokenJpegError("no end marker")
-    return body[at], at - 1
+    raise BrokenJpegError("no end marker")
 
 
 def _scan_end(body: bytes, start: int) -> int:

@@ -37,6 +37,8 @@ def run(main: Callable[[], None]) -> int:
         return _say(error, NOT_GOOD_ENOUGH)
     except KeyboardInterrupt:
         return _say("interrupted; what was fetched is kept, run it again to go on", INTERRUPTED)
+    except MemoryError:
+        return _say("not enough memory; give it more, and run it again", NOT_GOOD_ENOUGH)
     except BrokenPipeError:  # the reader of our output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH

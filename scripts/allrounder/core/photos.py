@@ -6,6 +6,8 @@ Only the header is read. The clean stage decodes the whole picture.
 import csv
 import hashlib
 import io
+import re
+import zlib
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,10 +16,22 @@ from PIL import Image
 
 from allrounder.core.rows import Result, Status
 
-FORMATS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp"}
+FORMATS = {
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "GIF": "gif",
+    "BMP": "bmp",
+}  # fmt: skip
 """The accepted formats by Pillow's name, and the suffix of each. MPO is a JPEG with extras."""
-OPENED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 """Pillow's decoders for these formats. The JPEG decoder opens MPO."""
+_REFUSED = {
+    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "JPEG XL": rb"\0\0\0\x0cJXL |\xff\x0a",
+    "HEIC": rb".{4}ftyp(?:he[ivx]|mif1|msf1)",
+    "PSD": rb"8BPS",
+    "PDF": rb"%PDF",
+}
+"""Known formats that are not accepted, and how they start. docs/cleaning.md has the reasons."""
 
 Image.MAX_IMAGE_PIXELS = None  # `judge_size` checks our own bound before anything is decoded
 
@@ -56,11 +70,46 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds), "jpg"
     try:
-        with Image.open(io.BytesIO(body), formats=OPENED) as image:
+        with open_photo(body) as image:
             (width, height), suffix = image.size, FORMATS[image.format or ""]
+    except MemoryError:  # this machine's fault, not the photo's
+        raise
     except Exception:  # Pillow's parsers raise nearly anything on hostile headers
         return Result(Status.NOT_IMAGE, _sniffed(body)), ""
     return judge_size(width, height, bounds), suffix
+
+
+def open_photo(body: bytes) -> Image.Image:
+    """Open a photo with Pillow, without its metadata where Pillow refuses that.
+
+    Raises whatever Pillow raises.
+    """
+    try:
+        return Image.open(io.BytesIO(body), formats=OPENED)
+    except Exception:
+        if (essential := without_metadata(body)) == body:
+            raise
+        return Image.open(io.BytesIO(essential), formats=OPENED)
+
+
+def without_metadata(body: bytes) -> bytes:
+    """A PNG without damaged and needless chunks, an AVIF without EXIF; other bodies as they are.
+
+    Sources: PNG (third edition), 5; ISO/IEC 23008-12, A.2.1.
+    """
+    if body[4:8] == b"ftyp":
+        return re.sub(rb"(infe\2.{7})Exif", rb"\1free", body, flags=re.DOTALL)
+    if body[:8] != b"\x89PNG\r\n\x1a\n":
+        return body
+    at, taken = 8, [body[:8]]
+    while at < len(body):
+        end = at + 12 + int.from_bytes(body[at : at + 4], "big")
+        kind, crc = body[at + 4 : at + 8], zlib.crc32(body[at + 4 : end - 4])
+        whole = crc == int.from_bytes(body[end - 4 : end], "big")
+        if not kind[:1].islower() or (kind in (b"tRNS", b"eXIf") and whole):
+            taken.append(body[at:end])
+        at = end
+    return b"".join(taken)
 
 
 def judge_length(size: int, bounds: Bounds) -> Result | None:
@@ -85,7 +134,8 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
         if marker in _FRAMES:
             height = int.from_bytes(body[at + 5 : at + 7], "big")
             width = int.from_bytes(body[at + 7 : at + 9], "big")
-            usual = body[at + 4] == 8 and body[at + 9] in (1, 3) and length == 8 + 3 * body[at + 9]
+            parts = body[at + 9]
+            usual = body[at + 4] == 8 and parts in (1, 3, 4) and length == 8 + 3 * parts
             return (width, height) if usual and width and height and at + length < end else None
         if marker not in _PASSED or length < 2:
             return None
@@ -102,6 +152,8 @@ def ends_whole(body: bytes, suffix: str) -> bool:
         return b"IEND" in tail
     if suffix == "gif":
         return b"\x3b" in tail
+    if suffix == "avif":
+        return _boxes_end(body) <= len(body)
     return len(body) >= _stated_size(bytes(body[:8]), suffix)
 
 
@@ -109,6 +161,17 @@ def _stated_size(head: bytes, suffix: str) -> int:
     if suffix == "webp":
         return int.from_bytes(head[4:8], "little") + 8
     return int.from_bytes(head[2:6], "little")  # bmp
+
+
+def _boxes_end(body: bytes) -> int:
+    """Where the last box of an AVIF ends (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    while at + 8 <= len(body):
+        size = int.from_bytes(body[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(body[at + 8 : at + 16], "big")
+        at = at + size if size >= 8 else len(body)  # 0: up to the end
+    return at
 
 
 def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
@@ -123,9 +186,21 @@ def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
 def placeholder_host(kind: str, value: str) -> str:
     """The host whose known placeholder has this value, or ''.
 
-    Kinds: `md5` of its bytes, `etag` without quotes, `redirect`: URL without scheme.
+    Kinds: `md5` of its bytes, `etag` without quotes.
     """
     return _placeholders().get((kind, value), "")
+
+
+def placeholder_address(url: str) -> str:
+    """The host whose placeholders have addresses like this URL, or ''.
+
+    An `address` in the table is a pattern of a URL without its scheme.
+    """
+    address = url.partition("://")[2]
+    for (kind, pattern), host in _placeholders().items():
+        if kind == "address" and re.fullmatch(pattern, address, re.IGNORECASE):
+            return host
+    return ""
 
 
 @cache
@@ -145,6 +220,9 @@ def _sniffed(body: bytes) -> str:
         return "HTML"
     if b"<svg" in head:
         return "SVG"
+    for name, start in _REFUSED.items():
+        if re.match(start, body, re.DOTALL):
+            return f"format {name} is not accepted"
     if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
         return "unreadable header"
     return "text" if head.isascii() else "unknown format"

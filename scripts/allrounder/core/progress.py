@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,7 +13,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
     """Prints lines, since a log cannot overwrite them."""
 
     @staticmethod
-    def status_printer(file: TextIO) -> Callable[[str], None]:
+    def status_printer(file: Any) -> Callable[[str], None]:
         """Return what prints a line."""
 
         def show(text: str) -> None:

@@ -20,6 +20,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def killed() -> DataError:
+    """The error for a run one of whose processes was killed."""
+    return DataError("a process of this run was killed, perhaps for want of memory; run it again")
+
+
 @contextmanager
 def worker_pool(
     most: int, initializer: Callable[[], None] | None = None
@@ -37,9 +42,7 @@ def worker_pool(
             for process in multiprocessing.active_children():
                 process.terminate()
             if isinstance(error, BrokenProcessPool):
-                raise DataError(
-                    "a process of this run was killed, perhaps for want of memory; run it again"
-                ) from None
+                raise killed() from None
             raise
 
 
