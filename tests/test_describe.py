@@ -204,10 +204,10 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
     assert 0 < len(credits) < len(rows)
     for name, credit in credits.items():
         row = rows[name]
-        assert row.title.startswith("=no ")
-        assert credit["title"] == f"'{row.title}"  # no spreadsheet runs it
-        assert credit["landing_url"] == f"'{row.landing_url}"  # nor the full-width form
-        assert credit["author"] == row.author
+        assert row.title.startswith("'=no ")  # no spreadsheet runs it
+        assert row.landing_url.startswith("'\uff1d")  # nor the full-width form
+        for column in ("title", "landing_url", "author"):
+            assert credit[column] == getattr(row, column)
         assert not [cell for cell in credit.values() if cell[:1] in ("=", "+", "-", "@")]
         assert credit["url"] == row.url
         if row.license in (BY, "CC BY-SA 2.0"):

@@ -42,6 +42,17 @@ def write_csv(path: Path, kind: type, rows: Iterable[object], names: Sequence[st
             writer.write(row)
 
 
+_FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
+
+
+def no_formula(text: str) -> str:
+    """Quote a text that a spreadsheet would evaluate as a formula.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{text}" if text.startswith(tuple(_FORMULA)) else text
+
+
 def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
     """Yield the rows of a file. Columns with a default may be missing.
 

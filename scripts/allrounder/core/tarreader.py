@@ -8,8 +8,9 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from allrounder.core.rows import Status
 
@@ -29,40 +30,17 @@ class BrokenTarError(Exception):
     """The data is no tar from here on; the message is for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """A decoded header: of a member, or an extra one that describes the next member."""
-
-    info: tarfile.TarInfo
-    name: str
-    size: int
-    offset: int  # of the body, in bytes
-    end: int  # where the next header starts
-    is_extra: bool
-    sparse: bool = False
-    body_limit: int = 0  # bytes of an extra header's body at most; 0: the body is not needed
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What extra headers say about the next member."""
-
-    name: str | None = None
-    size: int | None = None
-    sparse: bool = False
-
-
 class _HeaderDecoder:
     """Decodes one header after the other, with GNU long names and pax records (path, size)."""
 
     def __init__(self) -> None:
-        self._given = _Given()
+        self._given: dict[str, Any] = {}  # what extra headers say about the next member
         self._empty = 0  # headers since the last file with a body
 
-    def decode(self, block: bytes, at: int) -> _Header | None:
+    def decode(self, block: bytes, at: int) -> tarfile.TarInfo | None:
         """Decode the header block at byte `at`; None for the end mark. Raises BrokenTarError.
 
-        The body of an extra header that has a `body_limit` must be given to `add` next.
+        The body of an extra header with an `_extra_limit` must be given to `add` next.
         """
         if block == bytes(BLOCK):
             return None
@@ -72,50 +50,58 @@ class _HeaderDecoder:
             raise BrokenTarError(f"broken header at byte {at} ({error})") from None
         if info.size < 0:
             raise BrokenTarError(f"a member of {info.size} bytes at byte {at}")
-        self._empty = 0 if info.isreg() and (self._given.size or info.size) else self._empty + 1
+        info.offset_data = at + BLOCK
+        if info.type in _EXTRA:
+            if 0 < _extra_limit(info) < info.size:
+                raise BrokenTarError(f"an extra header of {info.size} bytes at byte {at + BLOCK}")
+        else:
+            if info.type == tarfile.GNUTYPE_SPARSE:
+                if block[_EXTENDED]:
+                    raise _sparse_error(at)
+                info.pax_headers["GNU.sparse"] = "old"
+            info.name = self._given.get("name") or info.name
+            info.size = self._given.get("size", info.size)
+            if self._given.get("sparse"):
+                info.pax_headers["GNU.sparse"] = "pax"
+            self._given = {}
+        self._empty = 0 if info.isreg() and info.size else self._empty + 1
         if self._empty > _EMPTY_MAX:
             raise BrokenTarError(f"{_EMPTY_MAX:,} headers without a file before byte {at}")
-        if info.type in _EXTRA:
-            return _extra_header(info, at)
-        given, self._given = self._given, _Given()
-        if info.type == tarfile.GNUTYPE_SPARSE and block[_EXTENDED]:
-            raise _sparse_error(at)
-        size = info.size if given.size is None else given.size
-        sparse = given.sparse or info.type == tarfile.GNUTYPE_SPARSE
-        end = at + BLOCK + (_padded(size) if _has_body(info) else 0)
-        return _Header(info, given.name or info.name, size, at + BLOCK, end, False, sparse)
+        return info
 
-    def add(self, header: _Header, body: bytes) -> None:
+    def add(self, info: tarfile.TarInfo, body: bytes) -> None:
         """Note the body of an extra header. Raises BrokenTarError."""
-        if header.info.type == tarfile.GNUTYPE_LONGNAME:
-            name = body.partition(b"\0")[0].decode("utf-8", "replace")
-            self._given = replace(self._given, name=name)
-        elif header.info.type in _RECORDS:
-            self._given = _pax_records(body, self._given)
+        if info.type == tarfile.GNUTYPE_LONGNAME:
+            self._given["name"] = body.partition(b"\0")[0].decode("utf-8", "replace")
+        elif info.type in _RECORDS:
+            self._given |= _pax_records(body)
 
 
-def _extra_header(info: tarfile.TarInfo, at: int) -> _Header:
-    """An extra header. Raises BrokenTarError when its body is needed and too large."""
-    limit = _RECORDS_MAX if info.type in _RECORDS else 0
+def _extra_limit(info: tarfile.TarInfo) -> int:
+    """Bytes of an extra header's body at most; 0: the body is not needed."""
     if info.type == tarfile.GNUTYPE_LONGNAME:
-        limit = _NAME_MAX + 1
-    body, size = at + BLOCK, info.size
-    if limit and size > limit:
-        raise BrokenTarError(f"an extra header of {size} bytes at byte {body}")
-    return _Header(info, info.name, size, body, body + _padded(size), True, body_limit=limit)
+        return _NAME_MAX + 1
+    return _RECORDS_MAX if info.type in _RECORDS else 0
 
 
-def _has_body(info: tarfile.TarInfo) -> bool:
-    """Whether bytes follow a header: links, devices and folders have none, whatever they state.
+def _is_sparse(info: tarfile.TarInfo) -> bool:
+    return "GNU.sparse" in info.pax_headers
 
-    Source: POSIX.1-2017, pax, ustar Interchange Format.
+
+def _end(info: tarfile.TarInfo) -> int:
+    """Where the next header starts.
+
+    Links, devices and folders have no body, whatever they state. Source: POSIX.1-2017, pax, ustar
+    Interchange Format.
     """
-    return not (info.issym() or info.islnk() or info.isdev() or info.isdir())
+    empty = info.issym() or info.islnk() or info.isdev() or info.isdir()
+    return info.offset_data + (0 if empty else _padded(info.size))
 
 
-def _pax_records(body: bytes, given: _Given) -> _Given:
-    """Decode pax records: `<length> <key>=<value>` and a newline each."""
-    name, size, sparse, at = given.name, given.size, given.sparse, 0
+def _pax_records(body: bytes) -> dict[str, Any]:
+    """Decode pax records, `<length> <key>=<value>` and a newline each: name, size, sparse."""
+    found: dict[str, Any] = {}
+    at = 0
     while at < len(body) and body[at]:  # some writers fill up with zeros
         digits, _, _ = body[at : at + 10].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
@@ -125,14 +111,15 @@ def _pax_records(body: bytes, given: _Given) -> _Given:
         if key == b"path":
             if len(value) > _NAME_MAX:
                 raise BrokenTarError(f"a name of {len(value)} bytes")
-            name = value.decode("utf-8", "replace")
+            found["name"] = value.decode("utf-8", "replace")
         elif key == b"size":
             if not value.isdigit() or len(value) > 18:
                 raise BrokenTarError(f"a member of {value[:20]!r} bytes")
-            size = int(value)
-        sparse = sparse or key.startswith(b"GNU.sparse.")
+            found["size"] = int(value)
+        elif key.startswith(b"GNU.sparse."):
+            found["sparse"] = True
         at += length
-    return _Given(name, size, sparse)
+    return found
 
 
 def _padded(size: int) -> int:
@@ -178,7 +165,7 @@ class TarParser:
         self._position = offset  # of the buffer's first byte
         self._skip_to = offset
         self._decoder = _HeaderDecoder()
-        self._header: _Header | None = None  # its body is awaited
+        self._header: tarfile.TarInfo | None = None  # its body is awaited
 
     def feed(self, chunk: bytes) -> Iterator[Member]:
         """Yield the members that are complete by now. Raises BrokenTarError."""
@@ -191,23 +178,24 @@ class TarParser:
             wanted = self._wanted(header) if header else 0
             if header is None or len(self._buffer) < _padded(wanted):
                 return  # the header or its body has not arrived whole
-            self._header, self._skip_to = None, header.end
+            end = _end(header)
+            self._header, self._skip_to = None, end
             body = bytes(self._buffer[:wanted])
-            if header.is_extra:
+            if header.type in _EXTRA:
                 self._decoder.add(header, body)
                 continue
-            self._whole = header.end
-            if not header.info.isdir():
-                start, self.offset = self.offset, header.end
+            self._whole = end
+            if not header.isdir():
+                start, self.offset = self.offset, end
                 status, detail = _fault(header, self._max_bytes)
-                yield Member(header.name, start, header.end, body, status, detail)
+                yield Member(header.name, start, end, body, status, detail)
 
     @property
     def at_boundary(self) -> bool:
         """Whether everything that was fed belongs to whole members."""
         return not self._buffer and self._position == self._whole
 
-    def _next_header(self) -> _Header | None:
+    def _next_header(self) -> tarfile.TarInfo | None:
         if len(self._buffer) < BLOCK:
             return None
         self._header = self._decoder.decode(bytes(self._buffer[:BLOCK]), self._position)
@@ -216,13 +204,14 @@ class TarParser:
         self._skip_to = self._position
         return self._header
 
-    def _wanted(self, header: _Header) -> int:
+    def _wanted(self, header: tarfile.TarInfo) -> int:
         """The bytes of a body that are needed. Raises BrokenTarError for an absurd size."""
         if header.size > OVERSIZE * self._max_bytes:
-            raise BrokenTarError(f"a member of {header.size} bytes at byte {header.offset - BLOCK}")
-        if header.is_extra:
-            return header.size if header.body_limit else 0
-        kept = header.info.isreg() and not header.sparse and header.size <= self._max_bytes
+            at = header.offset_data - BLOCK
+            raise BrokenTarError(f"a member of {header.size} bytes at byte {at}")
+        if header.type in _EXTRA:
+            return header.size if _extra_limit(header) else 0
+        kept = header.isreg() and not _is_sparse(header) and header.size <= self._max_bytes
         return header.size if kept else 0
 
     def _consume(self, count: int) -> None:
@@ -230,9 +219,9 @@ class TarParser:
         self._position += count
 
 
-def _fault(header: _Header, max_bytes: int) -> tuple[Status, str]:
+def _fault(info: tarfile.TarInfo, max_bytes: int) -> tuple[Status, str]:
     """The reason why a member is refused, or OK."""
-    name, info = header.name, header.info
+    name = info.name
     if name.startswith(("/", "\\")) or name[1:2] == ":":
         return Status.BAD_URL, "absolute path"
     if ".." in name.replace("\\", "/").split("/"):
@@ -241,10 +230,10 @@ def _fault(header: _Header, max_bytes: int) -> tuple[Status, str]:
         return Status.NOT_IMAGE, "link"
     if not info.isreg():
         return Status.NOT_IMAGE, "no plain file"
-    if header.sparse:
+    if _is_sparse(info):
         return Status.NOT_IMAGE, "sparse file"
-    if header.size > max_bytes:
-        return Status.TOO_LARGE, f"{header.size} bytes"
+    if info.size > max_bytes:
+        return Status.TOO_LARGE, f"{info.size} bytes"
     return Status.OK, ""
 
 
@@ -276,19 +265,19 @@ def tar_entries(read: Reader, start: int = 0, end: int | None = None) -> Iterato
     """
     at, decoder = start, _HeaderDecoder()
     while header := decoder.decode(_block(read, at, start, end), at):
-        body, size = header.offset, header.size
-        if end is not None and body + size > end and header.end > body:
+        body, size = header.offset_data, header.size
+        if end is not None and body + size > end and _end(header) > body:
             raise BrokenTarError(f"cut off: a member of {size} bytes at byte {at} goes beyond it")
-        if header.body_limit:
+        if _extra_limit(header):
             extra = read(body, size)
             if len(extra) < size:
                 raise BrokenTarError(f"cut off at byte {body + len(extra)}")
             decoder.add(header, extra)
-        elif header.sparse:
+        elif _is_sparse(header):
             raise _sparse_error(at)
-        elif header.info.isreg():
+        elif header.isreg():
             yield TarEntry(header.name, body, size)
-        at = header.end
+        at = _end(header)
 
 
 @contextmanager

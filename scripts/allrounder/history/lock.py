@@ -5,7 +5,8 @@ ALLROUNDER_PINS=ignore switches the pins off.
 
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import file_md5
+from allrounder.core.files import file_md5, hash_file
 from allrounder.core.paths import LOCK, WORK
+from allrounder.core.urls import is_url
 from allrounder.history.versions import check_list
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
-from allrounder.params.sources import with_defaults
+from allrounder.params.sources import Source, with_defaults
 
 PINS_SWITCH = "ALLROUNDER_PINS"
 
@@ -35,10 +37,19 @@ def pins_ignored() -> bool:
 
 
 def pinned_params(stage: str) -> dict[str, Any]:
-    """The params in dvc.lock for a stage; empty when it was not built or pins are ignored."""
+    """The params in dvc.lock for a stage; empty when it was not built or pins are ignored.
+
+    Raises DataError for a stage that was built and whose params are not there.
+    """
     if pins_ignored():
         return {}
-    return _locked_params(stage)
+    found = _locked_params(stage)
+    if _locked(stage).outs and not found:
+        raise DataError(
+            f"{LOCK} has no params of {stage}, so that its pins cannot be used; git checkout "
+            f"{LOCK}, or ask the web again with {PINS_SWITCH}=ignore"
+        )
+    return found
 
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
@@ -108,17 +119,41 @@ def pinned_lists(params: Params) -> dict[str, Path]:
     """A copy of the list of each class whose list is pinned, by class key.
 
     None if the sources have changed, or are all on this machine: reading them again is cheap.
+    Raises DataError if only a local path has changed, and the list there may be another one.
     """
     pinned = pinned_params("fetch_urls")
-    asked = [source.model_dump() for source in params.sources]
     if pinned.get("sources") is None or not _are_pinned(params):
         return {}
-    if [with_defaults(source) for source in pinned["sources"]] != asked:
+    before = [with_defaults(source) for source in pinned["sources"]]
+    if not _are_same(before, params.sources):
+        print("sources differ from those in dvc.lock: their lists are read anew", file=sys.stderr)
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     return {
         key: pinned_file(f"data/urls/{key}.csv", folder) for key in params.classes if key in built
     }
+
+
+def _are_same(before: Sequence[dict[str, Any]], sources: Sequence[Source]) -> bool:
+    """Whether the sources list the same: pins go by a list's hash, not by its path."""
+    today = [source.model_dump() for source in sources]
+    if len(before) != len(today):
+        return False
+    moved = []
+    for old, new, source in zip(before, today, sources, strict=True):
+        same_but_path = {**old, "location": ""} == {**new, "location": ""}
+        if old != new and (source.is_remote or is_url(str(old["location"])) or not same_but_path):
+            return False
+        moved += [source] if old != new else []
+    for source in moved:
+        pin = getattr(source, "sha256", "")
+        if not (pin and hash_file(Path(source.location)).sha256 == pin):
+            raise DataError(
+                f"{source.name}: dvc.lock pins lists that were read from another path, and this "
+                "may be another list; use the old path, or a list with a sha256, or list all "
+                f"sources anew with {PINS_SWITCH}=ignore"
+            )
+    return True
 
 
 def relist_command(params: Params) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
+from allrounder.core.paths import LOCK
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
@@ -35,7 +36,7 @@ class PinnedResults:
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
-        self._pinned = key in (pinned.get("classes") or {}) and _may_share(pinned, params)
+        self._pinned = key in (pinned.get("classes") or {}) and _have_urls(pinned)
         self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
         self._key, self._folder, self._uncommitted = key, folder, uncommitted
         self._results: dict[str, Result] | None = None
@@ -84,6 +85,14 @@ class PinnedResults:
         for row in _rows(table, f"{name}.csv"):
             if row.status is Status.UNUSED:
                 continue
+            if (row.status is Status.OK and row.image_id not in photos) or (
+                row.status is Status.DUPLICATE and row.sha256 not in first
+            ):
+                raise DataError(
+                    f"dvc.lock pins {name}.csv and {name}.tar, which do not belong together: no "
+                    f"photo for {row.url}; git checkout {LOCK}, or ask the web again with "
+                    f"{PINS_SWITCH}=ignore"
+                )
             if row.status is Status.OK:
                 first[row.sha256] = result = _result(row, *photos[row.image_id])
             elif row.status is Status.DUPLICATE:  # of bytes that a photo before it has
@@ -188,12 +197,11 @@ def _upgraded(row: RawRow) -> RawRow:
     return replace(row, status=status, http_status=int(found[1]))
 
 
-def _may_share(pinned: dict[str, Any], params: Params) -> bool:
-    """Whether the pinned sources may list a URL of today's sources."""
-    today = [source.location for source in params.sources]
+def _have_urls(pinned: dict[str, Any]) -> bool:
+    """Whether the pinned sources may list URLs: photos on this machine are read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
-    locations = [str(source.get("location")) for source in sources]
-    return any(is_url(location) or location in today for location in locations)
+    tables = ("csv", "url-list")
+    return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
 
 
 def _rules(download: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from allrounder.core import licences
 from allrounder.core.funnel import Funnel
 from allrounder.core.rows import ManifestRow
-from allrounder.core.tables import write_csv
+from allrounder.core.tables import no_formula, write_csv
 from allrounder.params.schema import Params
 from allrounder.split import card, croissant
 from allrounder.split.facts import count_facts
 
 ATTRIBUTION = "ATTRIBUTION.csv"
-_FORMULA = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"  # and the full-width forms
 
 
 def describe(
@@ -64,18 +63,10 @@ def _credit(row: ManifestRow) -> Credit:
     stated = row.license if row.license.startswith(("http://", "https://")) else ""
     return Credit(
         row.file,
-        _no_formula(row.title),
-        _no_formula(row.author),
-        licences.title(form) if address else _no_formula(row.license),
+        no_formula(row.title),
+        no_formula(row.author),
+        licences.title(form) if address else no_formula(row.license),
         address or stated,
-        _no_formula(row.landing_url),
-        _no_formula(row.url),
+        no_formula(row.landing_url),
+        no_formula(row.url),
     )
-
-
-def _no_formula(text: str) -> str:
-    """Quote a text that a spreadsheet would evaluate as a formula.
-
-    Source: https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    return f"'{text}" if text.startswith(tuple(_FORMULA)) else text

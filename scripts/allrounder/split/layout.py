@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from allrounder.catalogue.labels import coco_of
@@ -14,7 +15,7 @@ from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Status
-from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_folders, split_names
 from allrounder.params.schema import Params
@@ -44,9 +45,20 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
                 if split:  # else it is repeated, in a fold's train
                     origin = origins[kept[name].image_id]
                     manifest.append(_row(f"{folder}/{name}", split, one, kept[name], *origin))
-    write_csv(out / "manifest.csv", ManifestRow, manifest)
+    write_csv(out / "manifest.csv", ManifestRow, map(_without_formulas, manifest))
     _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
+
+
+def _without_formulas(row: ManifestRow) -> ManifestRow:
+    """The row with texts from the web that no spreadsheet evaluates."""
+    return replace(
+        row,
+        author=no_formula(row.author),
+        title=no_formula(row.title),
+        license=no_formula(row.license),
+        landing_url=no_formula(row.landing_url),
+    )
 
 
 def _row(

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from allrounder.core.errors import DataError
 from allrounder.core.paths import WORK
+from allrounder.core.progress import progress
 from allrounder.core.urls import is_packed, is_url
 from allrounder.web.lists import (
     MAX_PAGE,
@@ -65,7 +64,7 @@ def cached_file(
         if entry is None:
             raise not_cached_error(what, url)
     elif not (entry and sha256 and entry.sha256 == sha256):
-        _update(web, cached, entry, what, most)
+        _Update(web, cached, what, most).run(entry)
     check_sha256(cached.body, sha256, what, url)
     cached.body.touch()
     trim(CACHE, cached.body)
@@ -158,50 +157,60 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(path.suffix + ".json")
 
 
-def _update(
-    web: ListClient, cached: CachedFile, entry: CacheEntry | None, what: str, most: int
-) -> None:
-    """Bring the file up to date; a try that made progress sets the count of tries back."""
-    failures, pace = 0, Pace(web.clock)
-    while True:
-        begun = cached.begun()
-        before = cached.part.stat().st_size if begun else 0
-        try:
-            return _fetch(web, cached, entry, begun, what, most, pace)
-        except BrokenBodyError as error:
-            progressed = cached.part.exists() and cached.part.stat().st_size > before
-            failures = 0 if progressed and cached.begun() else failures + 1
-            if web.policy.is_last_try(failures):
-                raise DataError(f"{error}; run it again to go on") from None
-            web.pause(failures + 1)
+class _Update:
+    """Brings one file up to date, with as many tries as make progress."""
 
+    def __init__(self, web: ListClient, cached: CachedFile, what: str, most: int):
+        self._web, self._cached, self._most = web, cached, most
+        self._what, self._bar_title = f"{what}: {cached.url}", what
+        self._pace, self._failures = Pace(web.clock), 0
 
-def _fetch(
-    web: ListClient,
-    cached: CachedFile,
-    entry: CacheEntry | None,
-    begun: CacheEntry | None,
-    what: str,
-    most: int,
-    pace: Pace,
-) -> None:
-    start = cached.part.stat().st_size if begun else 0
-    headers = _conditions(entry, begun, start)
-    with web.stream(cached.url, what, headers, expect=(200, 206, 304, 416)) as reply:
-        if reply.code == 304 and entry:
-            return
-        if reply.code == 206 and begun and _continues(reply.headers, begun, start):
-            _write(cached, reply, start, what, most, pace)
-            _, total = content_range(reply.headers) or (start, None)
-            if total and cached.part.stat().st_size < total:  # allowed: RFC 9110, section 15.3.7
-                raise BrokenBodyError(f"{what}: {cached.url} gives less than requested")
-        elif reply.code == 200:
-            cached.begin(_version(cached.url, reply.headers))
-            _write(cached, reply, 0, what, most, pace)
-        else:  # a range or a version that the server does not have (any more)
-            cached.forget_part()
-            raise BrokenBodyError(f"{what}: {cached.url} answered {reply.code} unasked")
-    cached.complete()
+    def run(self, entry: CacheEntry | None) -> None:
+        """Fetch the file, or the rest of it, unless `entry` is still the server's version."""
+        while True:
+            begun = self._cached.begun()
+            start = self._cached.part.stat().st_size if begun else 0
+            try:
+                return self._fetch(entry, begun, start)
+            except BrokenBodyError as error:
+                rest = self._cached.begun() and self._cached.part.stat().st_size > start
+                self._failures = 0 if rest else self._failures + 1
+                if self._web.policy.is_last_try(self._failures):
+                    raise DataError(f"{error}; run it again to go on") from None
+                self._web.pause(self._failures + 1)
+
+    def _fetch(self, entry: CacheEntry | None, begun: CacheEntry | None, start: int) -> None:
+        headers, url = _conditions(entry, begun, start), self._cached.url
+        expected = (200, 206, 304, 416)
+        with self._web.stream(url, self._bar_title, headers, expect=expected) as reply:
+            if reply.code == 304 and entry:
+                return
+            if reply.code == 206 and begun and _continues(reply.headers, begun, start):
+                self._write(reply, start)
+                _, total = content_range(reply.headers) or (start, None)
+                if total and self._cached.part.stat().st_size < total:  # RFC 9110, section 15.3.7
+                    raise BrokenBodyError(f"{self._what} gives less than requested")
+            elif reply.code == 200:
+                self._cached.begin(_version(url, reply.headers))
+                self._write(reply, 0)
+            else:  # a range or a version that the server does not have (any more)
+                self._cached.forget_part()
+                raise BrokenBodyError(f"{self._what} answered {reply.code} unasked")
+        self._cached.complete()
+
+    def _write(self, reply: ListStream, start: int) -> None:
+        length = content_length(reply.headers)
+        total = None if length is None else start + length
+        shown = {"unit": "B", "unit_scale": True, "desc": self._bar_title, "leave": False}
+        bar = progress(total=total, initial=start, **shown)
+        with self._cached.part.open("ab") as file, bar:
+            for chunk in reply.chunks:
+                file.write(chunk)
+                bar.update(len(chunk))
+                self._pace.check(file.tell() - start, self._what)
+                if file.tell() > self._most:
+                    self._cached.forget_part()
+                    raise DataError(f"{self._what} answered more than {self._most:,} bytes")
 
 
 def _version(url: str, headers: Mapping[str, str]) -> CacheEntry:
@@ -216,10 +225,9 @@ def _conditions(entry: CacheEntry | None, begun: CacheEntry | None, start: int) 
     headers = {"Accept-Encoding": "identity"}  # ranges and lengths are of the file itself
     if begun:
         headers |= {"Range": f"bytes={start}-", "If-Range": begun.validator}
-    elif entry and entry.etag:
-        headers["If-None-Match"] = entry.etag
-    elif entry and entry.modified:
-        headers["If-Modified-Since"] = entry.modified
+    elif entry:
+        headers |= {"If-None-Match": entry.etag} if entry.etag else {}
+        headers |= {"If-Modified-Since": entry.modified} if not entry.etag else {}
     return headers
 
 
@@ -227,26 +235,6 @@ def _continues(headers: Mapping[str, str], begun: CacheEntry, start: int) -> boo
     """Whether a partial reply is of the same version and starts where it should."""
     place = content_range(headers)
     return headers.get("etag", begun.etag) == begun.etag and place is not None and place[0] == start
-
-
-def _write(
-    cached: CachedFile, reply: ListStream, start: int, what: str, most: int, pace: Pace
-) -> None:
-    length = content_length(reply.headers)
-    total = None if length is None else start + length
-    bar = tqdm(
-        total=total, initial=start, unit="B", unit_scale=True, disable=None, desc=what, leave=False
-    )
-    with cached.part.open("ab") as file, bar:
-        for chunk in reply.chunks:
-            file.write(chunk)
-            bar.update(len(chunk))
-            pace.check(file.tell() - start, f"{what}: {cached.url}")
-            if file.tell() > most:
-                break
-    if cached.part.stat().st_size > most:
-        cached.forget_part()
-        raise DataError(f"{what}: {cached.url} answered more than {most:,} bytes")
 
 
 def _sha256(path: Path) -> str:

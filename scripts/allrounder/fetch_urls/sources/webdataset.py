@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.errors import DataError
+from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
 from allrounder.core.text import decode_text, one_line
@@ -101,7 +100,7 @@ def candidates(
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
-        for number, shard in enumerate(tqdm(source.shards, unit=" shards", disable=None)):
+        for number, shard in enumerate(progress(iterable=source.shards, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
             yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
