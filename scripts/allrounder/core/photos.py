@@ -107,7 +107,7 @@ def without_metadata(body: bytes) -> bytes:
     Sources: PNG (third edition), 5; ISO/IEC 23008-12, A.2.1.
     """
     if body[4:8] == b"ftyp":
-        return re.sub(rb"(infe\2.{7})Exif", rb"\1free", body, flags=re.DOTALL)
+        return re.sub(rb"(infe\x02.{7})Exif", rb"\1free", body, flags=re.DOTALL)
     if body[:8] != b"\x89PNG\r\n\x1a\n":
         return body
     at, taken = 8, [body[:8]]
