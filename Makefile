@@ -36,7 +36,7 @@ clean-cache:
 # Write the pins anew from pyproject.toml, for all platforms.
 lock: $(VENV)/ready-dev
 	python scripts/check_params.py --schema > params.schema.json
-	python scripts/check_params.py --markdown > docs/params.md
+	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
 	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt

@@ -10,7 +10,6 @@ from allrounder.core.paths import PARAMS
 from allrounder.history.local_files import changed_files
 from allrounder.history.lock import only_the_order_changed, pinned_params, relist_command
 from allrounder.params.loading import json_schema, load_params
-from allrounder.params.reference import markdown
 from allrounder.params.schema import Params
 from allrounder.params.sources import BaseSource, with_defaults
 
@@ -20,10 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
-    parser.add_argument("--markdown", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
-    if args.schema or args.markdown:  # they are files, whatever the console's encoding
-        sys.stdout.buffer.write((json_schema() if args.schema else markdown()).encode())
+    if args.schema:
+        sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
     else:
         params = load_params(args.file)
         _check_locations(args.file, params)

@@ -3,20 +3,16 @@
 import argparse
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.classes import views as classviews
+from allrounder.classes import views
 from allrounder.classes.search import resolve, search
-from allrounder.classes.views import screen, walk_subtree
 from allrounder.core.errors import run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_json, print_lines
-
-if TYPE_CHECKING:
-    from allrounder.classes.change import Change
 
 
 def main() -> None:
@@ -30,58 +26,53 @@ def main() -> None:
 def _search(args: argparse.Namespace) -> None:
     query = " ".join(args.query)
     found = search(query)
-    if args.json:
-        print_json([{**classviews.fields(m.synset), "match": m.rank.name.lower()} for m in found])
-    else:
-        print_lines(classviews.matches_table(query, found, screen(sys.stdout, args.all)))
+    values = [{**views.fields(match.synset), "match": match.rank.name.lower()} for match in found]
+    _print(args, values, views.matches_table(query, found, _screen(args)))
 
 
 def _tree(args: argparse.Namespace) -> None:
-    nodes = walk_subtree(wnid_of(resolve(" ".join(args.query))))
-    if args.json:
-        counts = ("depth", "below", "ilsvrc_below")
-        print_json(
-            [
-                classviews.fields(node.synset) | {name: getattr(node, name) for name in counts}
-                for node in nodes
-            ]
-        )
-    else:
-        print_lines(classviews.tree_table(nodes, screen(sys.stdout, args.all)))
+    nodes = views.walk_subtree(wnid_of(resolve(" ".join(args.query))))
+    counts = ("depth", "below", "ilsvrc_below")
+    values = [
+        views.fields(node.synset) | {name: getattr(node, name) for name in counts} for node in nodes
+    ]
+    _print(args, values, views.tree_table(nodes, _screen(args)))
 
 
 def _voc(args: argparse.Namespace) -> None:
     from allrounder.params.loading import load_params
 
     classes = load_params(args.params).classes
-    on = screen(sys.stdout, args.all)
-    if args.label and args.json:
-        print_json([classviews.fields(synset) for synset in classviews.of_voc(args.label)])
-    elif args.label:
-        print_lines(classviews.voc_table(args.label, classes, on))
-    elif args.json:
-        print_json(classviews.coverage(classes))
+    if args.label:
+        values = [views.fields(synset) for synset in views.of_voc(args.label)]
+        _print(args, values, views.voc_table(args.label, classes, _screen(args)))
     else:
-        print_lines(classviews.coverage_table(classes, on))
+        _print(args, views.coverage(classes), views.coverage_table(classes, _screen(args)))
 
 
 def _add(args: argparse.Namespace) -> None:
     from allrounder.classes.change import add  # takes 0.3 s to import
 
-    _print_change(add(args.params, " ".join(args.query), args.voc), args)
+    change = add(args.params, " ".join(args.query), args.voc)
+    _print(args, asdict(change), change.lines)
 
 
 def _remove(args: argparse.Namespace) -> None:
     from allrounder.classes.change import remove
 
-    _print_change(remove(args.params, " ".join(args.query)), args)
+    change = remove(args.params, " ".join(args.query))
+    _print(args, asdict(change), change.lines)
 
 
-def _print_change(change: "Change", args: argparse.Namespace) -> None:
+def _screen(args: argparse.Namespace) -> views.Screen:
+    return views.screen(sys.stdout, args.all)
+
+
+def _print(args: argparse.Namespace, values: object, lines: Iterable[str]) -> None:
     if args.json:
-        print_json(asdict(change))
+        print_json(values)
     else:
-        print_lines(change.lines)
+        print_lines(lines)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
-"""An archive's own row is bookkeeping: it counts as no candidate."""
+"""Archives: the own row counts as no candidate, and whatever they hold, they end."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from allrounder.core.funnel import class_funnel
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import write_csv
 from allrounder.params.loading import load_params
+from allrounder.web import archives
+from allrounder.web.archives import ArchiveDownload
+from allrounder.web.transfer import Reply
 
 ROOT = Path(__file__).resolve().parent.parent
 TAR = "http://host/n1.tar"
@@ -42,3 +46,46 @@ def test_a_larger_reserve_is_advised_only_while_the_archive_has_more(
     rows = [CleanRow(row.image_id, Status.KEPT) for row in MEMBERS]
     found = check_classes({"n1": rows}, wanted, tmp_path, tmp_path / "raw")
     assert len(found) == warnings
+
+
+def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        header("d/", tarfile.DIRTYPE),
+        header("a.jpg"),
+        header("L", tarfile.GNUTYPE_LONGNAME, 512) + b"a" * 512,
+        header("a.jpg", tarfile.SYMTYPE),
+    ],
+    ids=["folders", "empty files", "long names", "links"],
+)
+def test_an_archive_of_nothing_ends(piece: bytes) -> None:
+    download = ArchiveDownload(lambda member: True, 10**6)
+    fed = sum(1 for _ in range(10_000) if download.feed(piece))
+    assert fed <= 1_000
+    assert "1,000 headers without a file" in download.result().detail
+
+
+def test_an_archive_has_a_size_a_number_of_members_and_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    member = header("a.jpg", size=512) + bytes(512)
+    for name in ("MAX_ARCHIVE", "MAX_MEMBERS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, name, 5)
+            download = ArchiveDownload(lambda member: True, 10**6)
+            assert sum(1 for _ in range(100) if download.feed(member)) <= 5
+            assert download.result().status is Status.TRUNCATED
+    now = 0.0
+    download = ArchiveDownload(lambda member: True, 10**6, clock=lambda: now)
+    now = 10_000.0  # waiting for the host is no fault of the archive
+    download.begin()
+    assert download.sink(Reply(code=200), member)
+    now = 11_000.0
+    assert not download.sink(Reply(code=200), member)
+    assert download.result().detail == "too slow"

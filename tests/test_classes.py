@@ -24,7 +24,7 @@ from allrounder.catalogue.synsets import (
 from allrounder.classes import views as classviews
 from allrounder.classes.change import Change, add, added, remove, removed, replace_checked
 from allrounder.classes.search import Rank, resolve, search
-from allrounder.classes.views import Column, Screen, fitting, screen, table, walk_subtree
+from allrounder.classes.views import Screen, fitting, screen, table, walk_subtree
 from allrounder.core.errors import UsageError
 from allrounder.params.loading import load_params
 from project import Project
@@ -217,21 +217,24 @@ def test_a_screen_is_never_overfull(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_columns_are_aligned_and_only_elastic_ones_cut() -> None:
-    columns = [Column("n", right=True), Column("name", elastic=True), Column("x")]
-    rows = [["1", "a name that is long", "yes"], ["22", "short", "no"]]
-    assert table(columns, rows, Screen(21, 24, colour=False)) == [
-        " n  name          x",
-        " 1  a name that…  yes",
-        "22  short         no",
+    titles = ["class", "names", "x"]
+    rows = [
+        {"class": 1, "names": "a name that is long", "x": "yes"},
+        {"class": 22, "names": "short", "x": None},
     ]
-    wide = table(columns, rows, Screen(0, 4, colour=False), last="end")
-    assert wide[1:] == ["1  a name that is long  yes", "… 1 more; --all shows them  end"]
+    assert table(titles, rows, Screen(24, 24, colour=False)) == [
+        "class  names         x",
+        "    1  a name that…  yes",
+        "   22  short",
+    ]
+    wide = table(titles, rows, Screen(0, 1, colour=False), last="end")
+    assert wide[1:] == ["    1  a name that is long  yes", "… 1 more; --all shows them  end"]
 
 
 def test_colours_are_for_terminals_and_change_no_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    columns, rows = [Column("wnid", "cyan"), Column("n", "red")], [["n02084071", "n"]]
-    plain = table(columns, rows, Screen(80, 24, colour=False))
-    coloured = "\n".join(table(columns, rows, Screen(80, 24, colour=True)))
+    titles, rows = ["wnid", "n"], [{"wnid": "n02084071", "n": "n"}]
+    plain = table(titles, rows, Screen(80, 24, colour=False))
+    coloured = "\n".join(table(titles, rows, Screen(80, 24, colour=True)))
     assert "\x1b[36mn02084071\x1b[0m" in coloured
     assert re.sub(r"\x1b\[\d*m", "", coloured).split("\n") == plain
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from PIL import Image
 
 from allrounder.clean import cleaning, jpeg
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.curate import Item, components, curate
+from allrounder.clean.curate import Item, Origin, components, curate
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import (
     THUMB,
@@ -206,10 +206,15 @@ def test_stripping_any_bytes_gives_bytes_or_its_error(body: bytes, head: bytes) 
         assert parse(head + body).lean(head + body, with_profile=True)[0][:2] == b"\xff\xd8"
 
 
+Urls = Sequence[str | tuple[str, str]]
+
+
 def item(
-    wnid: str, number: int, look: Fingerprint, pixels: int = 100, sha: str = "", urls: int = 1
+    wnid: str, number: int, look: Fingerprint, pixels: int = 100, sha: str = "", urls: Urls = ()
 ) -> Item:
-    return Item(wnid, f"{wnid}_{number}", sha or f"{wnid}{number:060d}", pixels, urls, look)
+    origins = [Origin(*one) if isinstance(one, tuple) else Origin(one) for one in urls]
+    own = origins or [Origin(f"photos/{wnid}/{number}")]
+    return Item(wnid, f"{wnid}_{number}", sha or f"{wnid}{number:060d}", pixels, own, look)
 
 
 def look_of(seed: int) -> Fingerprint:
@@ -245,11 +250,58 @@ def test_hashes_alone_do_not_make_a_duplicate() -> None:
     assert statuses(items) == [Status.KEPT, Status.KEPT]
 
 
-def test_a_flat_picture_behind_many_urls_is_a_placeholder() -> None:
-    flat = Fingerprint(7, 7, look_of(6).thumb, 0.9)
-    assert statuses([item("a", 1, flat), item("b", 1, flat)]) == [Status.PLACEHOLDER] * 2
-    assert statuses([item("a", 1, flat, urls=3)]) == [Status.PLACEHOLDER]
-    assert statuses([item("a", 1, flat)]) == [Status.KEPT]
+FLAT = Fingerprint(7, 7, look_of(6).thumb, 0.9)
+PAGES = [f"http://farm{n}.shop.example/{n}.jpg" for n in range(9)]
+
+
+def led(count: int) -> list[tuple[str, str]]:
+    return [(url, "https://gone.example/gone.png") for url in PAGES[:count]]
+
+
+@pytest.mark.parametrize(
+    ("flat", "urls", "detail"),
+    [
+        (True, PAGES[:5], "behind 5 URLs of shop.example in 1 classes"),
+        (False, PAGES[:5], "behind 5 URLs of shop.example in 1 classes"),
+        (True, led(3), "3 URLs in 1 classes lead to gone.example/gone.png"),
+        (False, led(5), "5 URLs in 1 classes lead to gone.example/gone.png"),
+        (True, [f"photos/{n}.jpg" for n in range(5)], "behind 5 URLs in 1 classes"),
+        # a product on pages of a shop, the same file of mirrors, copies in a dataset
+        (True, PAGES[:3], ""),
+        (True, [f"http://h{n}.example/a.jpg" for n in range(9)], ""),
+        (True, [(f"http://h{n}.example/a.jpg", "http://h.example/b/a.jpg") for n in range(9)], ""),
+        (False, led(3), ""),
+        (False, [f"photos/{n}.jpg" for n in range(9)], ""),
+        (False, [f"http://h.example/a.tar#{n}.jpg" for n in range(9)], ""),
+    ],
+)
+def test_the_urls_of_a_picture_tell_whether_it_is_a_notice(
+    flat: bool, urls: Urls, detail: str
+) -> None:
+    look = FLAT if flat else replace(FLAT, flat=0.1)
+    (judged,) = curate([item("a", 1, look, urls=urls)], 10, RULES)
+    assert (judged.status, judged.detail) == (
+        Status.PLACEHOLDER if detail else Status.KEPT, detail,
+    )  # fmt: skip
+
+
+def test_a_flat_picture_of_one_site_in_two_classes_is_a_notice_of_two_sites_a_copy() -> None:
+    one, two = [["http://h.example/1"], ["http://h.example/2"]], [["http://i.example/1"]]
+    assert statuses([item(c, 1, FLAT, urls=u) for c, u in zip("ab", one, strict=True)]) == [
+        *(Status.PLACEHOLDER, Status.PLACEHOLDER)
+    ]
+    for urls in (two[0], one[0]):  # another site; the same photo in two classes
+        items = [item("a", 1, FLAT, urls=one[0]), item("b", 1, FLAT, urls=urls)]
+        assert statuses(items) == [Status.CROSS_CLASS] * 2
+    assert statuses([item("a", n, FLAT, urls=PAGES[n : n + 1]) for n in range(3)]) == [
+        *(Status.KEPT, Status.NEAR_DUPLICATE, Status.NEAR_DUPLICATE)
+    ]
+
+
+def test_the_same_bytes_after_conversion_are_an_exact_duplicate() -> None:
+    blank = [replace(FLAT, thumb=bytes([value]) * THUMB**2, hash=value) for value in (0, 255)]
+    items = [item("a", n, look, sha="x") for n, look in enumerate(blank)]
+    assert statuses(items) == [Status.KEPT, Status.EXACT_DUPLICATE]
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12), st.integers(1, 12))

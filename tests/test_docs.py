@@ -14,7 +14,7 @@ import pytest
 
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
 from allrounder.core.rows import Status
-from allrounder.params.reference import markdown
+from params_reference import markdown
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent

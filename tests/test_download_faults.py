@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.photos import _placeholders
+from allrounder.core.photos import _placeholders, placeholder_address
 from allrounder.core.rows import RawRow, Status
 from allrounder.web import policy
 from allrounder.web.decisions import opt_out_directive
@@ -223,6 +223,24 @@ def test_a_placeholder_that_is_served_directly(
     monkeypatch.setitem(_placeholders(), ("md5", md5), "flickr")
     row = ask(tmp_path, server, server.url("placeholder"))
     assert (row.status, row.detail) == (Status.PLACEHOLDER, "flickr")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://s.yimg.com/pw/images/en-us/photo_unavailable.png", "flickr"),
+        ("https://l.yimg.com/g/images/photo_unavailable_s.gif", "flickr"),
+        ("https://combo.staticflickr.com:443/pw/images/photo_unavailable_m.png?a=b/c", "flickr"),
+        ("https://www.flickr.com/Photo_Unavailable.gif", "flickr"),
+        ("https://i.imgur.com/removed.png", "imgur"),
+        ("https://h.example/s.yimg.com/photo_unavailable.png", ""),
+        ("https://yimg.com.h.example/photo_unavailable.png", ""),
+        ("https://live.staticflickr.com/1/2_abc.jpg?photo_unavailable.png", ""),
+        ("", ""),
+    ],
+)
+def test_a_placeholder_is_known_by_its_address_in_all_sizes(url: str, host: str) -> None:
+    assert placeholder_address(url) == host
 
 
 def test_a_signed_url_that_a_redirect_leads_to_is_written_without_its_signature(

@@ -4,9 +4,13 @@ Hugging Face's imagefolder and mlcroissant themselves read it in test_describe.p
 """
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import re
+import runpy
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +18,13 @@ import pytest
 from PIL import Image
 
 from allrounder.catalogue.synsets import VOC_LABELS
+from allrounder.core.errors import DataError
+from allrounder.core.files import stage_lock
+from allrounder.core.paths import Stages
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
-from allrounder.split.layout import summary_line
+from allrounder.params.loading import load_params
+from allrounder.split.layout import build_dataset, summary_line
 from project import Project
 
 
@@ -146,3 +154,38 @@ def test_each_stage_prints_a_summary(clone: Project) -> None:
     clone.stage("clean")
     assert "200 photos of 10 classes: 160 train, 40 val" in clone.stage("split")
     assert "open reports/index.html" in clone.stage("report")
+
+
+def test_a_second_run_leaves_the_dataset_of_the_first_alone(
+    pulled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pulled.files("data/dataset")
+    monkeypatch.chdir(pulled.folder)
+    monkeypatch.setattr("sys.argv", ["split.py"])
+    with stage_lock("split"), pytest.raises(DataError, match="another split is running"):
+        runpy.run_path("scripts/split.py")["main"]()
+    assert pulled.files("data/dataset") == before
+
+
+def test_the_dataset_may_be_on_another_disk_than_the_work_folders(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = built.folder / "data", tmp_path / "dataset"
+    out.mkdir()
+
+    def on_one_disk(move: Callable[..., None]) -> Callable[..., None]:
+        def moved(one: Path, two: Path, **options: object) -> None:
+            if (out in Path(one).parents) != (out in Path(two).parents):
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            move(one, two, **options)
+
+        return moved
+
+    for name in ("rename", "replace", "link"):
+        monkeypatch.setattr(os, name, on_one_disk(getattr(os, name)))
+    stages = Stages(data / "urls", data / "raw", data / "clean")
+    params = load_params(built.folder / "params.yaml")
+    rows = build_dataset(params, stages, out, tmp_path / "work")
+    assert {(out / row.file).read_bytes() for row in rows} == {
+        (data / "dataset" / row.file).read_bytes() for row in manifest(built)
+    }

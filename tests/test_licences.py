@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from allrounder.clean.cleaning import check_classes
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.fingerprints import fingerprint
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
@@ -132,7 +132,8 @@ def item(wnid: str, number: int, picture: int, refused: str = "", pixels: int = 
     """A photo; those of one `picture` look just the same."""
     cells = np.random.default_rng(picture).integers(0, 255, (6, 8), dtype=np.uint8)
     seen = fingerprint(Image.fromarray(cells).resize((120, 90), Image.Resampling.BICUBIC))
-    return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, 1, seen, refused=refused)
+    own = [Origin(f"photos/{wnid}/{number}")]
+    return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, own, seen, refused=refused)
 
 
 def statuses(items: list[Item], **rules: str) -> list[Status]:

@@ -19,8 +19,8 @@ from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web import policy
 from allrounder.web.fetcher import Fetcher
-from allrounder.web.lists import ListClient, Pace
-from allrounder.web.policy import NetworkPolicy, login_places
+from allrounder.web.lists import ListClient
+from allrounder.web.policy import NetworkPolicy, Pace, login_places
 from loopback import Handler, Loopback
 from webfaults import tls
 from webfaults.pictures import photo
@@ -564,12 +564,14 @@ def test_a_list_reads_no_more_than_it_needs(server: Server, path: str, said: str
 
 def test_a_body_that_is_too_slow_on_the_whole_ends() -> None:
     clock = Clock()
-    pace = Pace(ListClient(network(), clock=clock), "the list")
+    pace = Pace(clock)
     clock.now = 400
-    pace.check(2**22)
+    pace.check(2**22, "the list")
     clock.now = 4000
     with pytest.raises(DataError, match="the list cannot be read: too slow"):
-        pace.check(2**22)
+        pace.check(2**22, "the list")
+    clock.now = 100_000
+    assert pace.is_too_slow(2**40)
 
 
 # Timeouts

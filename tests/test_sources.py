@@ -58,6 +58,12 @@ def test_folder_lists_files_by_name() -> None:
     assert found[0].url == f"{SAMPLE}/{HUSKY}/{HUSKY}_001.jpg"
 
 
+def test_photos_in_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name in ("", HUSKY))
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([path / "a.jpg"]))
+    assert [one.url for one in listed("folder", "/", [HUSKY])[HUSKY]] == [f"/{HUSKY}/a.jpg"]
+
+
 def test_a_folder_loses_nothing_in_silence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

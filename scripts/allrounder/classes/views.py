@@ -4,7 +4,7 @@ import io
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TextIO
@@ -98,28 +98,19 @@ def _counts() -> tuple[Counter[str], Counter[str]]:
     return below, ilsvrc_below
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The layout of a column. Elastic columns are cut if the screen is too narrow."""
-
-    title: str
-    colour: str = ""
-    right: bool = False
-    elastic: bool = False
+_STYLES = {"wnid": "cyan", "VOC": "green", "COCO": "green", "a kind of": "dim"}
+_NUMBERS = {"ILSVRC", "URLs", "below", "of ILSVRC", "class", "classes"}
+_ELASTIC = {"synset", "names", "a kind of", "which"}
+"""Columns that are cut if the screen is too narrow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """The size and colours of the screen. A width or height of 0 means no limit."""
+    """A screen. A width or a number of rows of 0 means no limit."""
 
     width: int
-    height: int
+    rows: int  # that fit beside the header, a last line and the prompt
     colour: bool
-
-    @property
-    def rows(self) -> int:
-        """Table rows that fit beside the header, a last line and the prompt; 0 means no limit."""
-        return max(1, self.height - 3) if self.height else 0
 
 
 def screen(out: TextIO | None, everything: bool) -> Screen:
@@ -128,12 +119,12 @@ def screen(out: TextIO | None, everything: bool) -> Screen:
     terminal = out is not None and out.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = 0 if everything and not terminal else size.columns
-    return Screen(width, 0 if everything else size.lines, colour)
+    return Screen(width, 0 if everything else max(1, size.lines - 3), colour)
 
 
 def table(
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[str]],
+    titles: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
     on: Screen,
     last: str = "",
     more: int = 0,
@@ -141,32 +132,22 @@ def table(
     """The lines of a table and a `last` line; `more` rows were left out before."""
     shown = rows[: on.rows] if on.rows else rows
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        side: Literal["left", "right"] = "right" if column.right else "left"
-        grid.add_column(column.title, style=column.colour, justify=side, no_wrap=not column.elastic)
+    for title in titles:
+        side: Literal["left", "right"] = "right" if title in _NUMBERS else "left"
+        style, elastic = _STYLES.get(title, ""), title in _ELASTIC
+        grid.add_column(title, style=style, justify=side, no_wrap=not elastic)
     for row in shown:
-        grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+        cells = ("" if row.get(title) is None else str(row[title]) for title in titles)
+        grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     out = io.StringIO()
+    colours: Literal["standard"] | None = "standard" if on.colour else None
     Console(
-        file=out, width=on.width or _NO_LIMIT, force_terminal=on.colour,
-        color_system="standard" if on.colour else None, legacy_windows=False,
-    ).print(grid)  # fmt: skip
+        file=out, width=on.width or _NO_LIMIT, force_terminal=on.colour, color_system=colours
+    ).print(grid)
     hidden = more + len(rows) - len(shown)
     ends = [f"… {hidden} more; --all shows them"] * bool(hidden) + [last] * bool(last)
-    return [
-        *(line.rstrip() for line in out.getvalue().splitlines()),
-        *(["  ".join(ends)[: on.width or None]] if ends else []),
-    ]
-
-
-_SYNSET = (
-    Column("wnid", "cyan"),
-    Column("ILSVRC", right=True),
-    Column("VOC", "green"),
-    Column("COCO", "green"),
-    Column("URLs", right=True),
-    Column("names", elastic=True),
-)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return [*lines, "  ".join(ends)[: on.width or None]] if ends else lines
 
 
 def fields(synset: Synset) -> dict[str, Any]:
@@ -187,12 +168,25 @@ def fields(synset: Synset) -> dict[str, Any]:
     }
 
 
+def _row(synset: Synset) -> dict[str, object]:
+    """The cells of a synset's row, by column."""
+    coco = coco_of(synset.wnid)
+    return {
+        "wnid": synset.wnid,
+        "ILSVRC": synset.ilsvrc_index,
+        "VOC": synset.voc,
+        "COCO": coco and coco.label,
+        "URLs": synset.listed_urls,
+        "names": "; ".join(synset.names),
+        "a kind of": ", ".join(all_synsets()[wnid].names[0] for wnid in synset.hypernyms),
+    }
+
+
 def matches_table(query: str, matches: Sequence[Match], on: Screen) -> list[str]:
     """Search results, best first."""
-    columns = (*_SYNSET, Column("a kind of", "dim", elastic=True))
-    rows = [[*_cells(match.synset), _parents(match.synset)] for match in matches]
+    rows = [_row(match.synset) for match in matches]
     if rows:
-        return table(columns, rows, on)
+        return table(list(rows[0]), rows, on)
     label = "".join(query.lower().replace("_", " ").split())
     hint = f"; it is a VOC label: classes.py voc {label}" if label in VOC_LABELS else ""
     return [f"no synset like {query!r}{hint}"]
@@ -201,18 +195,13 @@ def matches_table(query: str, matches: Sequence[Match], on: Screen) -> list[str]
 def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
     """A subtree, as deep as fits on the screen."""
     shown = fitting(nodes, on.rows) if on.rows else list(nodes)
-    columns = (
-        Column("synset", elastic=True),
-        *_SYNSET[:-1],
-        Column("below", right=True),
-        Column("of ILSVRC", right=True),
-    )
     rows = []
     for node in shown:
-        cells = _cells(node.synset)[:-1]
-        counts = [str(node.below), str(node.ilsvrc_below)] if node.below else ["", ""]
-        rows.append(["  " * node.depth + node.synset.names[0], *cells, *counts])
-    return table(columns, rows, on, more=len(nodes) - len(shown))
+        row = _row(node.synset) | {"synset": "  " * node.depth + node.synset.names[0]}
+        counts = {"below": node.below, "of ILSVRC": node.ilsvrc_below} if node.below else {}
+        rows.append(row | counts)
+    titles = ["synset", "wnid", "ILSVRC", "VOC", "COCO", "URLs", "below", "of ILSVRC"]
+    return table(titles, rows, on, more=len(nodes) - len(shown))
 
 
 def of_voc(label: str) -> list[Synset]:
@@ -228,16 +217,12 @@ def of_voc(label: str) -> list[Synset]:
 
 def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list[str]:
     """The synsets of a VOC label; `class` is the index of the class in the params."""
-    places = _places(classes)
-    columns = (*_SYNSET[:2], *_SYNSET[3:], Column("class", right=True))
-    rows = []
-    for synset in of_voc(label):
-        cells = _cells(synset)
-        rows.append([*cells[:2], *cells[3:], str(places.get(synset.wnid, ""))])
+    places = {wnid: index for index, key in enumerate(classes) for wnid in synsets_of(key)}
+    rows = [_row(synset) | {"class": places.get(synset.wnid)} for synset in of_voc(label)]
     tree = _whole(label)
     count = len(synsets_of(tree))
     last = f"all {count} of ILSVRC as one class: add {tree}" if count > 1 else ""
-    return table(columns, rows, on, last)
+    return table(["wnid", "ILSVRC", "COCO", "URLs", "names", "class"], rows, on, last)
 
 
 def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
@@ -261,34 +246,20 @@ def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
 
 def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
     """VOC's 20 labels and the classes of the params for each."""
-    columns = (Column("VOC", "green"), Column("COCO", "green"), Column("classes", right=True))
     rows = []
     covered = coverage(classes)
     for row in covered:
-        names = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in row["classes"])
-        best = row["suggestion"]
-        which = f"none: add {best['wnid']} ({best['name']})" if best else names
-        rows.append([row["voc"], row["coco"], str(len(row["classes"])), which])
+        own, best = row["classes"], row["suggestion"]
+        which = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in own)
+        if best:
+            which = f"none: add {best['wnid']} ({best['name']})"
+        cells = {"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which}
+        rows.append(cells)
     missing = sum(not row["classes"] for row in covered)
     nameless = sum(voc is None for voc in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
     last += f"; {nameless} classes stand for none" if nameless else ""
-    return table((*columns, Column("which", elastic=True)), rows, on, last)
-
-
-def _cells(synset: Synset) -> list[str]:
-    coco = coco_of(synset.wnid)
-    index = "" if synset.ilsvrc_index is None else str(synset.ilsvrc_index)
-    labels = [synset.voc or "", coco.label if coco else ""]
-    return [synset.wnid, index, *labels, str(synset.listed_urls), "; ".join(synset.names)]
-
-
-def _parents(synset: Synset) -> str:
-    return ", ".join(all_synsets()[wnid].names[0] for wnid in synset.hypernyms)
-
-
-def _places(classes: Iterable[str]) -> dict[str, int]:
-    return {wnid: index for index, key in enumerate(classes) for wnid in synsets_of(key)}
+    return table(["VOC", "COCO", "classes", "which"], rows, on, last)
 
 
 def _whole(label: str) -> str:

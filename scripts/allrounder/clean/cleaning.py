@@ -1,7 +1,7 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.alone import decode, decode_alone
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
@@ -46,7 +46,7 @@ class DecodedPhoto:
     image_id: str
     photo: Photo  # without its body
     sha256: str
-    urls: int
+    origins: Sequence[Origin]
     upload: str
     stored: StoredBytes
 
@@ -134,10 +134,11 @@ def _decode_class(
 
     Converted photos go into a tar in the work folder. A note beside it says which photo is next.
     """
-    urls: Counter[str] = Counter()
+    origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
     for row in read_csv(raw / f"{key}.csv", RawRow):
-        urls[row.sha256] += 1
+        if row.sha256:
+            origins[row.sha256].append(Origin(row.url, row.final_url))
         if row.status is Status.OK:
             listed[row.image_id] = row
     writer = TarWriter(work / f"{key}.tar")
@@ -156,8 +157,8 @@ def _decode_class(
             if not photo.kept:
                 stored = writer.add(image_id, photo.body)
             photo.body = b""  # it is stored, and may be large
-            upload = flickr_photo_id(row.url)
-            decoded.append(DecodedPhoto(image_id, photo, sha256, urls[row.sha256], upload, stored))
+            upload, found = flickr_photo_id(row.url), origins[row.sha256]
+            decoded.append(DecodedPhoto(image_id, photo, sha256, found, upload, stored))
     writer.close()
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
@@ -207,7 +208,7 @@ def _items(
             one.image_id,
             one.sha256,
             one.photo.width * one.photo.height,
-            one.urls,
+            one.origins,
             one.photo.fingerprint,
             one.upload,
             candidate.synset if candidate else "",

@@ -7,16 +7,28 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.clean.fingerprints import Components, Fingerprint, near_pairs
 from allrounder.core.rows import Status
+from allrounder.core.text import one_line
+from allrounder.core.urls import host_of, is_url, parse_slice, photo_key
 from allrounder.params.schema import Clean
 
 FLAT = 0.6
-"""A picture with this share of one grey level has hardly any detail: a notice, not a photo."""
+"""A picture with this share of one grey level has hardly any detail: a notice, or a product."""
+FEW, MANY = 3, 5
+"""Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
 SAME, SIMILAR = 0.988, 0.97
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
+
+
+class Origin(NamedTuple):
+    """A URL or path that gave a photo, and the URL of the answer if there was a redirect."""
+
+    url: str
+    final_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +39,7 @@ class Item:
     image_id: str
     sha256: str  # of the normalized photo
     pixels: int
-    urls: int  # that served exactly these bytes
+    origins: Sequence[Origin]  # in its class, of exactly these bytes
     fingerprint: Fingerprint
     upload: str = ""  # id of the upload that it is a copy of, if its URL names one
     synset: str = ""  # its own, where the class is a whole subtree
@@ -46,27 +58,76 @@ class Item:
 def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
     """The same photos with their decisions. `items` are in class order, then in rank order."""
     decided = list(items)
-    _drop_placeholders(decided, rules)
-    _drop_duplicates(decided, rules)
+    pairs = _near(items, range(len(items)), rules.near_radius)
+    _drop_placeholders(decided, pairs)
+    _drop_duplicates(decided, pairs, rules)
     _drop_surplus(decided, per_class)
     _group(decided, rules)
     return decided
 
 
-def _drop_placeholders(items: list[Item], rules: Clean) -> None:
-    """Drop a picture with hardly any detail that several URLs or several classes have."""
-    flat = [index for index, item in enumerate(items) if item.fingerprint.flat >= FLAT]
-    for part in components(len(flat), _near(items, flat, rules.near_radius)):
-        members = [flat[position] for position in part]
-        classes = {items[index].key for index in members}
-        urls = sum(items[index].urls for index in members)
-        if len(classes) > 1 or urls > 2:
+def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
+    """Drop pictures that are notices by the URLs which have them; other copies are duplicates."""
+    for members in components(len(items), pairs):
+        if detail := _notice([items[index] for index in members]):
             for index in members:
-                detail = f"behind {urls} URLs in {len(classes)} classes"
                 items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
 
 
-def _drop_duplicates(items: list[Item], rules: Clean) -> None:
+def _notice(copies: Sequence[Item]) -> str:
+    """Why copies of one picture are a site's notice, or ''.
+
+    MANY unrelated URLs of one site have the same bytes or lead to one address. If the picture is
+    flat, FEW that lead to one address are enough, and two of one site in different classes. The
+    same product on three pages of a shop is none. Rows of datasets and members of archives have no
+    site of their own: there only flat pictures can be notices.
+    """
+    flat = any(item.fingerprint.flat >= FLAT for item in copies)
+    names, sites = set[str](), defaultdict[str, set[tuple[str, str]]](set)
+    same, led = defaultdict[tuple[str, str], set[str]](set), defaultdict[str, set[str]](set)
+    for item in copies:
+        for url, final_url in item.origins:
+            site, name = _site_and_name(url)
+            names.add(name)
+            sites[site].add((item.key, name))
+            if site or flat:
+                same[site, item.sha256].add(name)
+            if final_url and not _same_file(url, final_url):
+                led[photo_key(final_url)].add(name)
+    classes = len({item.key for item in copies})
+    for target, leading in led.items():
+        if len(leading) >= (FEW if flat else MANY):
+            return f"{len(leading)} URLs in {classes} classes lead to {one_line(target, 80)}"
+    crowded = {site for (site, _), found in same.items() if len(found) >= MANY}
+    for site, found in sites.items():
+        spread = min(len({key for key, _ in found}), len({name for _, name in found})) > 1
+        if site in crowded or (flat and spread):
+            of = f" of {one_line(site, 80)}" if site else ""
+            return f"behind {len(names)} URLs{of} in {classes} classes"
+    return ""
+
+
+def _site_and_name(url: str) -> tuple[str, str]:
+    """Return a photo's site, as `example.org` or `example.co.uk`, and its name there.
+
+    Files, slices, and parts of datasets and archives have site '' and are their own name.
+    """
+    if not is_url(url) or "#" in url or parse_slice(url):
+        return "", url
+    host = host_of(url)
+    *parts, last = host.split(".")
+    kept = 2 if len(last) == 2 and parts and len(parts[-1]) <= 3 else 1
+    site = host if last.isdigit() or ":" in last else ".".join([*parts[-kept:], last])
+    key = photo_key(url)
+    return site, key.partition("/")[2] or key
+
+
+def _same_file(url: str, final_url: str) -> bool:
+    """Whether a redirect only leads to another host or folder, e.g. from http to https."""
+    return photo_key(url).rpartition("/")[2] == photo_key(final_url).rpartition("/")[2]
+
+
+def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean) -> None:
     """Of the same or nearly the same picture keep the best; of one in two classes keep none.
 
     Photos of one Flickr upload count as one picture here, even if they are different crops of it:
@@ -74,19 +135,17 @@ def _drop_duplicates(items: list[Item], rules: Clean) -> None:
     duplicates, but a group. A photo with a refused licence still shows that its picture is in two
     classes. It is dropped after that, so it removes no photo that may be used, and connects none.
     """
-    alive = _kept(items)
-    pairs = _near(items, alive, rules.near_radius)
-    uploads = same_text([items[index].upload for index in alive])
-    for part in components(len(alive), chain(pairs, uploads)):
-        members = [alive[position] for position in part]
-        if any(items[index].key != items[members[0]].key for index in members):
+    uploads = [item.upload if item.status is Status.KEPT else "" for item in items]
+    for part in components(len(items), chain(pairs, same_text(uploads))):
+        members = [index for index in part if items[index].status is Status.KEPT]
+        if len({items[index].key for index in members}) > 1:
             _drop_cross_class(items, members, rules)
     _drop_refused(items)
-    usable = [index for index in alive if not items[index].refused]
-    if len(usable) < len(alive):
-        pairs = _near(items, usable, rules.near_radius)
-    for part in components(len(usable), pairs):
-        members = [usable[position] for position in part]
+    usable = [index for index, item in enumerate(items) if not item.refused]
+    if len(usable) < len(items):
+        near = _near(items, usable, rules.near_radius)
+        pairs = [(usable[one], usable[two]) for one, two in near]
+    for members in components(len(items), pairs):
         _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
 
 

@@ -16,7 +16,7 @@ from typing import TextIO, TypeVar
 from filelock import FileLock, Timeout
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import WORK
+from allrounder.core.paths import WORK, is_clutter
 from allrounder.core.workers import cores
 
 _PATIENCE = 5.0
@@ -72,7 +72,8 @@ def _alive(pid: str) -> bool:
 def remove_other_classes(folder: Path, keys: Collection[str]) -> None:
     """Remove the files of classes that are not in `keys`, and incomplete `.part` files."""
     for path in folder.iterdir():
-        if path.name.partition(".")[0] not in keys or path.suffix == ".part":
+        other = path.name.partition(".")[0] not in keys or path.suffix == ".part"
+        if other and not is_clutter(path.name):
             path.unlink()
 
 

@@ -1,6 +1,7 @@
 """The paths of the stages' outputs and of the project's files, relative to the project's folder."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
@@ -19,3 +20,16 @@ class Stages:
     urls: Path = URLS
     raw: Path = RAW
     clean: Path = CLEAN
+
+
+CLUTTER = (
+    ".DS_Store", "._*", ".AppleDouble", ".Spotlight-V100", ".Trashes", ".fseventsd", ".directory",
+    ".nfs*", ".fuse_hidden*", "[Tt]humbs.db", "ehthumbs*.db", "[Dd]esktop.ini", "*~", "*.bak",
+    "*.sw[op]", ".*.kate-swp", ".#*", "[#]*#", ".idea", ".vscode", ".ipynb_checkpoints",
+)  # fmt: skip
+"""What file managers and editors leave in folders. `.dvcignore` has the same patterns."""
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder with this name is no part of the data."""
+    return any(fnmatchcase(name, pattern) for pattern in CLUTTER)

@@ -207,9 +207,21 @@ def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
 def placeholder_host(kind: str, value: str) -> str:
     """The host whose known placeholder has this value, or ''.
 
-    Kinds: `md5` of its bytes, `etag` without quotes, `redirect`: URL without scheme.
+    Kinds: `md5` of its bytes, `etag` without quotes.
     """
     return _placeholders().get((kind, value), "")
+
+
+def placeholder_address(url: str) -> str:
+    """The host whose placeholders have addresses like this URL, or ''.
+
+    An `address` in the table is a pattern of a URL without its scheme.
+    """
+    address = url.partition("://")[2]
+    for (kind, pattern), host in _placeholders().items():
+        if kind == "address" and re.fullmatch(pattern, address, re.IGNORECASE):
+            return host
+    return ""
 
 
 @cache

@@ -146,6 +146,7 @@ class VersionFiles:
     def __init__(self, repo: Any, rev: str | None = None):
         """Raises UsageError if the revision is unknown or no commit."""
         self._repo, self._rev = repo, rev
+        self._listed: dict[str, dict[str, str]] = {}  # the files of each folder that was read
         self._where = "dvc.lock" if rev is None else f"revision {rev}"
         try:
             lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
@@ -166,7 +167,9 @@ class VersionFiles:
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
         out = self._outs.get(PurePosixPath(path).parent.as_posix())
-        md5 = folder_list(self._repo, out, self._where).get(path) if out else None
+        if out and out.path not in self._listed:
+            self._listed[out.path] = folder_list(self._repo, out, self._where)
+        md5 = self._listed[out.path].get(path) if out else None
         if not out or not md5:
             raise DataError(f"{self._where} names no {path}: it was not built")
         places = [Path(path)] * (self._rev is None) + [cached_object(self._repo, md5)]

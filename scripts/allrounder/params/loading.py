@@ -17,7 +17,7 @@ from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
 from allrounder.params.schema import Params
-from allrounder.params.sources import KINDS, PATTERNS
+from allrounder.params.sources import KINDS, PATTERNS, WNID
 
 WATCHED = ("download", "clean", "split")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
@@ -161,6 +161,8 @@ def _hint(kind: str, loc: Sequence[str | int], value: Any) -> str:
 def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
+    if kind == "string_type" and loc[-1] == "[key]":
+        return PATTERNS[WNID]
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
@@ -197,14 +199,13 @@ def _line(node: Node, loc: Sequence[str | int]) -> int:
     """The 1-based line of the deepest part of `loc` that is written in the file."""
     line: int = node.start_mark.line + 1
     for part in loc:
+        inner: dict[str, tuple[Node, Node]] = {}
         if isinstance(node, MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
-            if pair is None:
-                return line
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                return line
-            node = node.value[part]
-            line = node.start_mark.line + 1
+            inner = {str(key.value): (key, value) for key, value in node.value}
+        elif isinstance(node, SequenceNode):
+            inner = {str(number): (one, one) for number, one in enumerate(node.value)}
+        if str(part) not in inner:
+            break
+        key, node = inner[str(part)]
+        line = key.start_mark.line + 1
     return line

@@ -1,6 +1,6 @@
 """The schema of params.yaml: what each key means, its default and its bounds."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -176,15 +176,6 @@ class Params(Section):
     split: Split = Field(default_factory=lambda: Split())
     network: Network = Field(default_factory=lambda: Network())
 
-    @model_validator(mode="before")
-    @classmethod
-    def _class_keys_are_text(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("classes"), dict):
-            for wnid in values["classes"]:
-                if not isinstance(wnid, str):
-                    raise ValueError(f"classes: {wnid!r} is no wnid; write e.g. n02109961")
-        return values
-
     @model_validator(mode="after")
     def _counts_agree(self) -> Self:
         if self.min_per_class > self.per_class:
@@ -229,17 +220,13 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _classes_share_no_photos(self) -> Self:
+    def _classes_fit_together(self) -> Self:
         if both := overlapping_classes(self.classes):
             tree, key = both
             raise ValueError(
                 f"classes.{key}: shares photos with {tree}, which contains all below "
                 f"{wnid_of(tree)}; remove one of them"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _voc_folders_have_labels(self) -> Self:
         nameless = [key for key, voc in self.classes.items() if voc is None]
         if self.split.folders == "voc" and nameless:
             raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from allrounder.core.files import atomic_write, file_md5, folder_md5
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
-from allrounder.core.paths import Stages
+from allrounder.core.paths import Stages, is_clutter
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.params.dataset import dataset_classes, split_names
@@ -122,5 +122,9 @@ def params_digest(params: Params) -> str:
 
 def dvc_hash(folder: Path) -> str:
     """Return the hash that DVC records for a folder."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return folder_md5({path.relative_to(folder).as_posix(): file_md5(path) for path in files})
+    files = {
+        path.relative_to(folder).as_posix(): file_md5(path)
+        for path in folder.rglob("*")
+        if path.is_file() and not any(map(is_clutter, path.relative_to(folder).parts))
+    }
+    return folder_md5(files)

@@ -130,6 +130,11 @@ class DriftResult:
     sha256: str = ""  # of the reply, if it is a picture
     unmodified: bool = False  # the host replied 304
 
+    @property
+    def drifted(self) -> bool:
+        """Whether its URL was requested and does not give the same bytes."""
+        return self.drift not in (Drift.SAME, Drift.NOT_ASKED)
+
 
 def drift_of_bytes(photo: TakenPhoto, sha256: str, final_url: str = "") -> DriftResult:
     """Classify a good picture by its hash."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import FileHashes, file_disguise, hash_files
+from allrounder.core.paths import is_clutter
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history.versions import (
@@ -62,6 +63,7 @@ def _files(root: str) -> tuple[list[str], list[str]]:
     files, folders = [], []
     for folder, inner, names in os.walk(root):
         here = Path(folder)
+        inner[:], names = ([one for one in part if not is_clutter(one)] for part in (inner, names))
         links = [name for name in inner if (here / name).is_symlink()]
         files += [(here / name).as_posix() for name in (*names, *links)]
         folders += [here / name for name in inner if name not in links]

@@ -7,7 +7,6 @@ own check would remove a damaged object.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from allrounder.core.errors import DataError
@@ -57,19 +56,15 @@ def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutRepo
             f"the remote at {_place(odb, out.md5)} cannot be read: {first.words}; check its "
             "settings (dvc remote list) and your access to it"
         )
-    files = _files(repo, odb, out, first)
-    names: dict[str, str] = {}
-    for path, md5 in files.items():
+    names = {out.md5: out.path}
+    for path, md5 in _files(repo, odb, out, first).items():
         names.setdefault(md5, path)
-    names.pop(out.md5, None)
-    answers = {out.md5: first}
-    show(first.size)
-    read = in_threads(partial(_read, odb), names, odb.fs.jobs)
+    answers, size = {}, 0
+    read = in_threads(lambda md5: first if md5 == out.md5 else _read(odb, md5), names, odb.fs.jobs)
     for md5, answer in zip(names, read, strict=True):
         answers[md5] = answer
+        size += answer.size
         show(answer.size)
-    size = sum(answer.size for answer in answers.values())
-    names = {out.md5: out.path} | names
     problems = tuple(_problems(odb, out, names, answers))
     if len(problems) == len(names) and all(one.kind is Kind.MISSING for one in problems):
         words = f"none of its {len(names)} objects is on the remote"

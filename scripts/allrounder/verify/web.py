@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import ENOENT
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -301,12 +302,12 @@ MOST_ROWS = 15
 
 def web_lines(result: WebResult) -> Iterator[str]:
     """The report for people: every photo that has drifted, then two tables."""
-    for answer in _drifted(result):
+    for answer in filter(attrgetter("drifted"), result.answers):
         photo = answer.photo
         to = f" -> {answer.final_url}" if answer.final_url else ""
         words = f"{answer.detail}: " if answer.detail else ""
         yield printable(f"{answer.drift:<11} {photo.key} {words}{photo.url}{to}")
-    for name, key in (("host", _host), ("class", _class)):
+    for name, key in (("host", _host), ("class", attrgetter("photo.key"))):
         yield from _table(name, _counts(result.answers, key))
         yield ""
     unmodified = sum(answer.unmodified for answer in result.answers)
@@ -321,15 +322,15 @@ def web_json(result: WebResult) -> dict[str, Any]:
     drifts = Counter(answer.drift for answer in result.answers)
     return {
         "check": "web",
-        "ok": not _faults(result),
+        "ok": not any(answer.drifted for answer in result.answers),
         "photos": result.photos,
         "checked": len(result.answers),
         "counts": {str(drift): drifts[drift] for drift in Drift},
         "unmodified": sum(answer.unmodified for answer in result.answers),
         "requests": result.traffic.requests,
         "bytes": result.traffic.bytes,
-        "hosts": _plain(_counts(result.answers, _host)),
-        "classes": _plain(_counts(result.answers, _class)),
+        "hosts": _counts(result.answers, _host),
+        "classes": _counts(result.answers, attrgetter("photo.key")),
         "problems": [
             {
                 "drift": str(answer.drift),
@@ -341,7 +342,8 @@ def web_json(result: WebResult) -> dict[str, Any]:
                 "sha256": answer.photo.sha256,
                 "sha256_now": answer.sha256,
             }
-            for answer in _drifted(result)
+            for answer in result.answers
+            if answer.drifted
         ],
     }
 
@@ -350,23 +352,12 @@ def raise_if_drifted(result: WebResult) -> None:
     """Raise DataError when a requested photo has drifted, or none could be requested."""
     if result.traffic.requests and not result.traffic.answers:
         raise nothing_reached(result.traffic)
-    if faults := _faults(result):
-        words = ", ".join(f"{count} {drift}" for drift, count in faults.items())
+    faults = Counter(answer.drift for answer in result.answers if answer.drifted)
+    if faults:
+        words = ", ".join(f"{faults[drift]} {drift}" for drift in Drift if faults[drift])
         raise DataError(f"of {len(result.answers)} photos: {words}; see above")
     if all(answer.drift is Drift.NOT_ASKED for answer in result.answers):
         raise DataError("no URL of this version could be requested again; see above")
-
-
-def _faults(result: WebResult) -> dict[Drift, int]:
-    counts = Counter(answer.drift for answer in result.answers)
-    well = (Drift.SAME, Drift.NOT_ASKED)
-    return {drift: counts[drift] for drift in Drift if counts[drift] and drift not in well}
-
-
-def _drifted(result: WebResult) -> list[DriftResult]:
-    return [
-        answer for answer in result.answers if answer.drift not in (Drift.SAME, Drift.NOT_ASKED)
-    ]
 
 
 def _counts(
@@ -376,13 +367,6 @@ def _counts(
     for answer in answers:
         counts.setdefault(key(answer), Counter())[answer.drift] += 1
     return dict(sorted(counts.items()))
-
-
-def _plain(counts: Mapping[str, Counter[Drift]]) -> dict[str, dict[str, int]]:
-    return {
-        name: {str(drift): row[drift] for drift in Drift if row[drift]}
-        for name, row in counts.items()
-    }
 
 
 def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
@@ -395,10 +379,6 @@ def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
         first.append((f"{len(rest)} more", total))
     cells = [[key, *(row[drift] for drift in seen)] for key, row in first]
     yield from text_table([[name, *seen], *cells])
-
-
-def _class(answer: DriftResult) -> str:
-    return answer.photo.key
 
 
 def _host(answer: DriftResult) -> str:

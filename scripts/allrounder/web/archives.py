@@ -1,5 +1,6 @@
 """Downloads one archive of photos as a stream, and resumes it after a break."""
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +12,29 @@ from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.text import printable
 from allrounder.core.urls import parse_slice
 from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
+from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply
 
 _CHUNK = 2**20
+MAX_ARCHIVE = 2**35
+"""Bytes of an archive that are read at most."""
+MAX_MEMBERS = 1_000_000
 
 
 class ArchiveDownload:
     """The state of one archive. Each member goes to `take`, which returns whether to go on."""
 
-    def __init__(self, take: Callable[[Member], bool], max_bytes: int, offset: int = 0):
+    def __init__(
+        self,
+        take: Callable[[Member], bool],
+        max_bytes: int,
+        offset: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.received = 0  # bytes of this try
+        self._clock, self._pace = clock, Pace(clock)
+        self._started = False
+        self._total = self._members = 0  # of all tries
         self.broken = ""  # why this is no tar, or no longer the same one
         self._take, self._max_bytes = take, max_bytes
         self._parser = TarParser(max_bytes, offset)
@@ -43,6 +57,8 @@ class ArchiveDownload:
 
     def begin(self) -> None:
         """Prepare for a (new) request from `request_from` on."""
+        if not self._started:  # it may have waited long for its host
+            self._started, self._pace = True, Pace(self._clock)
         self._parser = TarParser(self._max_bytes, self.offset)
         self._requested_from = self.request_from
         self._to_skip, self.received = self.offset, 0
@@ -64,6 +80,10 @@ class ArchiveDownload:
         if etags != self._etags and etags:
             self.broken = "another archive than before the break"
             return False
+        self._total += len(chunk)
+        if self._pace.is_too_slow(self._total):
+            self.broken = "too slow"
+            return False
         if reply.code == 200 and self._to_skip:
             skipped = min(self._to_skip, len(chunk))
             self._to_skip -= skipped
@@ -80,11 +100,15 @@ class ArchiveDownload:
         self.received += len(chunk)
         try:
             for member in self._parser.feed(chunk):
+                self._members += 1
                 if not self._take(member):
                     self._enough = True
                     return False
         except BrokenTarError as error:
             self.broken = str(error)
+            return False
+        if max(self.received, self.offset) > MAX_ARCHIVE or self._members > MAX_MEMBERS:
+            self.broken = f"more than {MAX_ARCHIVE:,} bytes or {MAX_MEMBERS:,} members"
             return False
         return not self._parser.ended
 

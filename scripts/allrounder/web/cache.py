@@ -19,11 +19,10 @@ from allrounder.web.lists import (
     BrokenBodyError,
     ListClient,
     ListStream,
-    Pace,
     content_length,
     content_range,
 )
-from allrounder.web.policy import is_offline, not_cached_error
+from allrounder.web.policy import Pace, is_offline, not_cached_error
 
 CACHE = WORK / "cache"
 MAX_LISTING = 2**33
@@ -163,7 +162,7 @@ def _update(
     web: ListClient, cached: CachedFile, entry: CacheEntry | None, what: str, most: int
 ) -> None:
     """Bring the file up to date; a try that made progress sets the count of tries back."""
-    failures, pace = 0, Pace(web, f"{what}: {cached.url}")
+    failures, pace = 0, Pace(web.clock)
     while True:
         begun = cached.begun()
         before = cached.part.stat().st_size if begun else 0
@@ -242,7 +241,7 @@ def _write(
         for chunk in reply.chunks:
             file.write(chunk)
             bar.update(len(chunk))
-            pace.check(file.tell() - start)
+            pace.check(file.tell() - start, f"{what}: {cached.url}")
             if file.tell() > most:
                 break
     if cached.part.stat().st_size > most:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import pycurl
 
-from allrounder.core.photos import Bounds, ends_whole, judge, placeholder_host
+from allrounder.core.photos import (
+    Bounds,
+    ends_whole,
+    judge,
+    placeholder_address,
+    placeholder_host,
+)
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import Slice, decode_url
@@ -75,6 +81,8 @@ def decide(
         return decide_redirect(decode_url(targets[-1]), requested, new_cookie)
     if reply.code not in WHOLE:
         return http_error(reply.code)
+    if host := placeholder_address(requested[-1]):
+        return Decision(Result(Status.PLACEHOLDER, host))
     return decide_body(reply, bounds, honour_opt_out)
 
 
@@ -155,7 +163,7 @@ def decide_redirect(target: str, requested: list[str], new_cookie: bool = False)
         url = next_hop(target, requested, new_cookie)
     except RedirectError as error:
         return Decision(Result(Status.REDIRECT_ERROR, str(error)))
-    if host := placeholder_host("redirect", url.partition("://")[2]):
+    if host := placeholder_address(url):
         return Decision(Result(Status.PLACEHOLDER, host))
     return Decision(Result(Status.OK), redirect=url)
 

@@ -21,6 +21,7 @@ from allrounder.web.policy import (
     REDIRECTS,
     Cookies,
     NetworkPolicy,
+    Pace,
     RedirectError,
     is_offline,
     may_send_token,
@@ -35,8 +36,6 @@ _MAX_ERROR_PAGE = 2**20
 """Bytes that are read of an API's error reply; more hold no message."""
 _MAX_WORDS = 200
 """Characters of libcurl's text in a message of ours."""
-_PATIENCE, _SLOWEST = 300.0, 20_000
-"""A body of n bytes may take _PATIENCE + n / _SLOWEST seconds, over all tries."""
 _CHUNK = 2**16
 _WAIT = 0.5  # seconds that one wait for the network takes at most
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNORECASE)
@@ -88,19 +87,6 @@ class _Exchange:
     def headers(self) -> dict[str, str]:
         """The last value of each header."""
         return {k.decode(): v[-1].decode("latin-1") for k, v in self.reply.headers.items()}
-
-
-class Pace:
-    """Ends a body that comes too slowly on the whole, also over many tries."""
-
-    def __init__(self, web: "ListClient", what: str):
-        self._clock, self._what = web.clock, what
-        self._start = web.clock()
-
-    def check(self, received: int) -> None:
-        """Raise DataError if so many bytes took too long."""
-        if self._clock() - self._start > _PATIENCE + received / _SLOWEST:
-            raise DataError(f"{self._what} cannot be read: too slow; run it again later")
 
 
 class ListClient:
@@ -255,14 +241,14 @@ class ListClient:
 
     def _chunks(self, exchange: _Exchange, what: str) -> Iterator[bytes]:
         """The body as it comes; libcurl ends one below LOW_SPEED."""
-        pace, size = Pace(self, what), 0
+        pace, size = Pace(self.clock), 0
         while True:
             while exchange.received:
                 size += len(exchange.received[0])
                 yield exchange.received.popleft()
             if exchange.ended:
                 break
-            pace.check(size)
+            pace.check(size, what)
             self._step()
         if exchange.reply.error:
             raise BrokenBodyError(f"{what} cannot be read: {exchange.reply.words[:_MAX_WORDS]}")

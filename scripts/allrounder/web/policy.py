@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -41,6 +41,8 @@ LOW_SPEED = 1_000
 """Bytes a second; a transfer that stays below for `low_speed_time` seconds is ended."""
 _COOKIE = re.compile(r"[!#-+\--:<-~]{1,200}=[!-:<-~]{0,2000}")
 _LONGEST_BACKOFF = 30.0  # seconds
+_PATIENCE, _SLOWEST = 300.0, 20_000  # seconds; bytes a second after them
+_LONGEST_TRANSFER = 12 * 3600.0  # seconds
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -188,6 +190,23 @@ def retry_after(values: Iterable[bytes]) -> float | None:
             continue
         return max(0.0, when - time.time())
     return None
+
+
+class Pace:
+    """The time that a list or an archive may take: 300 seconds and one for each 20,000 bytes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock, self._start = clock, clock()
+
+    def is_too_slow(self, received: int) -> bool:
+        """Whether so many bytes took too long, or a transfer does not end at all."""
+        passed = self._clock() - self._start
+        return passed > min(_PATIENCE + received / _SLOWEST, _LONGEST_TRANSFER)
+
+    def check(self, received: int, what: str) -> None:
+        """Raise DataError if so many bytes took too long."""
+        if self.is_too_slow(received):
+            raise DataError(f"{what} cannot be read: too slow; run it again later")
 
 
 # Offline

@@ -12,6 +12,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.tarreader import BLOCK, Reader, open_tar
 from allrounder.core.urls import is_url
 from allrounder.web.lists import BrokenBodyError, ListClient, content_length, content_range
+from allrounder.web.policy import Pace
 
 
 @contextmanager
@@ -47,7 +48,7 @@ class _RemoteReader:
     def __init__(self, url: str, web: ListClient, what: str, stack: ExitStack):
         self._url, self._web, self._what, self._stack = url, web, what, stack
         self._position, self._rest = 0, b""  # `_rest` was received and not yet read
-        self._breaks = 0
+        self._breaks, self._pace = 0, Pace(web.clock)
         self.size: int | None = None
         self.etag = ""
         self._chunks = self._open()
@@ -67,6 +68,7 @@ class _RemoteReader:
 
     def _receive(self) -> bool:
         """Wait for the next chunk; False at the end. Raises DataError after too many breaks."""
+        self._pace.check(self._position, f"{self._what}: {self._url}")
         while True:
             with contextlib.suppress(BrokenBodyError):
                 self._rest = next(self._chunks, b"")

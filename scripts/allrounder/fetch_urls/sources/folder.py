@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from allrounder.core.errors import DataError
+from allrounder.core.paths import is_clutter
 from allrounder.core.rows import Candidate
 from allrounder.core.urls import parse_slice
 from allrounder.fetch_urls.tally import Tally
@@ -20,14 +21,15 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
 
-    Files whose names start with a dot are skipped; folders are passed over.
+    Files whose names start with a dot, and what file managers and editors leave, are skipped;
+    folders are passed over.
     Raises DataError when the location is no folder or a name is not UTF-8.
     """
     if not Path(source.location).is_dir():
         raise DataError(f"{source.name}: no such folder; correct its location")
     for wnid in wnids:
         if Path(source.location, wnid).is_dir():
-            for candidate in files(f"{source.location}/{wnid}", tally):
+            for candidate in files(f"{source.location.rstrip('/')}/{wnid}", tally):
                 yield wnid, candidate
 
 
@@ -36,8 +38,9 @@ def files(folder: str, tally: Tally) -> Iterator[Candidate]:
 
     Raises DataError for a name that is not UTF-8 or that reads like a slice of a file.
     """
-    entries = [entry for entry in Path(folder).iterdir() if not entry.name.startswith(".")]
-    for entry in sorted(entries, key=lambda entry: entry.name):
+    for entry in sorted(Path(folder).iterdir(), key=lambda entry: entry.name):
+        if entry.name.startswith(".") or is_clutter(entry.name):
+            continue
         name, url = entry.name, f"{folder}/{entry.name}"
         tally.read += 1
         if entry.is_dir():  # a broken link is listed: the download reports it in its row

@@ -57,7 +57,7 @@ def _found(source: IlsvrcSource) -> str:
     if Path(source.location).is_file():
         return source.location
     for below in _BELOW:
-        base = f"{source.location}/{below}".rstrip("/")
+        base = f"{source.location.rstrip('/')}/{below}".rstrip("/") or "/."  # the root folder
         if Path(base, OUTER).is_file():
             return f"{base}/{OUTER}"
         if Path(base).is_dir() and any(

@@ -1,6 +1,7 @@
-"""The reference of params.yaml as Markdown (docs/params.md), made from its JSON schema."""
+"""Prints the reference of params.yaml (docs/params.md), made from its JSON schema."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,3 +89,7 @@ def _kind(node: Node) -> str:
             return "`null`"
         case kind:
             return str(kind)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(markdown().encode())  # UTF-8, whatever the console's encoding
