@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
-from allrounder.core.urls import BadUrlError, is_public_address, request_url
+from allrounder.core.urls import BadUrlError, is_public_address, photo_key, request_url
 from allrounder.download.class_quota import MANY_SILENT, PROBES, SLACK, ClassQuota, Slot
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
 from webfaults.pictures import photo
@@ -625,11 +625,15 @@ def test_an_oversize_member_takes_no_memory(tmp_path: Path) -> None:
 
 
 class Answer(NamedTuple):
-    """What a URL answers; `host` is the host that it is on."""
+    """What a URL answers; `host` is the host that it is on.
+
+    `copy`: it is another address of the last photo on that host.
+    """
 
     status: Status
     sha256: str = ""
     host: str = "a"
+    copy: bool = False
 
 
 Row = tuple[str, Status, bool]
@@ -638,6 +642,7 @@ _answers = st.builds(
     st.sampled_from([OK, OK, OK, Status.HTTP_ERROR, *[Status.TIMEOUT] * 3, BAD_URL]),
     st.sampled_from("abcdefghij"),
     st.sampled_from("abc"),
+    st.booleans(),
 )
 _members = st.builds(Answer, st.sampled_from([OK, Status.NOT_IMAGE]), st.sampled_from("abcdefghij"))
 _classes = st.lists(_answers | st.lists(_members, max_size=4), max_size=60)
@@ -651,6 +656,7 @@ class Sequential:
         self._quota, self._taken = quota, set[str]()
         self._silent: dict[str, list[int]] = {}  # by host: rows without an answer, in a row
         self._answered, self._given_up = set[str](), set[str]()
+        self._photos = set[str]()
         self.rows: list[Row] = []
 
     @property
@@ -659,10 +665,15 @@ class Sequential:
 
     def photo(self, url: str, answer: Answer) -> None:
         host = answer.host
+        if photo_key(url) in self._photos:
+            self.rows.append((url, Status.DUPLICATE, False))
+            return
         if host in self._given_up:
             self.rows.append((url, Status.TIMEOUT, True))
             return
         self.note(url, answer)
+        if answer.status is OK:
+            self._photos.add(photo_key(url))
         silent = self._silent.setdefault(host, [])
         if answer.status is Status.TIMEOUT:
             silent.append(len(self.rows) - 1)
@@ -693,8 +704,7 @@ class Sequential:
 def expected(listed: list[Answer | list[Answer]], quota: int) -> list[Row]:
     """What a run that requests one thing at a time writes."""
     run = Sequential(quota)
-    for number, answer in enumerate(listed):
-        url = _url(number, answer)
+    for url, answer in zip(_urls(listed), listed, strict=True):
         if run.full:
             run.rows.append((url, Status.UNUSED, False))
         elif isinstance(answer, Answer):
@@ -704,17 +714,25 @@ def expected(listed: list[Answer | list[Answer]], quota: int) -> list[Row]:
     return run.rows
 
 
-def _url(number: int, answer: Answer | list[Answer]) -> str:
-    if isinstance(answer, Answer):
-        return f"http://{answer.host}/{number}.jpg"
-    return f"http://host/{number}.tar"
+def _urls(listed: list[Answer | list[Answer]]) -> list[str]:
+    urls: list[str] = []
+    last: dict[str, str] = {}
+    for number, answer in enumerate(listed):
+        if not isinstance(answer, Answer):
+            urls.append(f"http://host/{number}.tar")
+        elif answer.copy and (photo := last.pop(answer.host, "")):
+            urls.append(photo.replace("http:", "https:"))
+        else:
+            last[answer.host] = f"http://{answer.host}/{number}.jpg"
+            urls.append(last[answer.host])
+    return urls
 
 
 class Simulation:
     """A class whose requests are answered in random order, without any network."""
 
     def __init__(self, listed: list[Answer | list[Answer]], quota: int, window: int, doubts: bool):
-        candidates = [Candidate(str(n), _url(n, answer)) for n, answer in enumerate(listed)]
+        candidates = [Candidate(str(n), url) for n, url in enumerate(_urls(listed))]
         self._listed, self._window, self._doubts = listed, window, doubts
         self._doubtful: set[str] = set()
         self._quota = ClassQuota(candidates, quota, window, self._doubtful)
@@ -751,7 +769,7 @@ class Simulation:
                 change(answer.host)
             self._quota.record(slot, _outcome(answer.status, answer.sha256))
             return
-        for number, (status, sha256, _) in enumerate(answer):
+        for number, (status, sha256, *_) in enumerate(answer):
             candidate = Candidate("", f"{slot.candidate.url}#{number}")
             self._write(candidate, self._quota.take(candidate, _outcome(status, sha256)))
             if self._quota.full:

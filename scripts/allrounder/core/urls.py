@@ -86,11 +86,21 @@ def photo_key(url: str) -> str:
         return url
     if photo := flickr_photo_id(url):
         return photo
+    return address_key(url).partition("://")[2]
+
+
+def address_key(url: str) -> str:
+    """A key that is equal for URLs that lead to the same request, apart from the scheme's port.
+
+    Other addresses of one photo have other keys: http and https, Flickr's hosts and sizes.
+    """
+    if not is_url(url) or parse_slice(url):
+        return url
     row = _ROW.match(url)
     scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
     end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
     host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
-    return host + (rest[end:] or "/")
+    return f"{scheme.lower()}://{host}{rest[end:] or '/'}"
 
 
 def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:

@@ -18,7 +18,7 @@ from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import container_of, host_of, is_archive, is_url
+from allrounder.core.urls import container_of, host_of, is_archive, is_url, photo_key
 from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
 
@@ -31,7 +31,7 @@ MANY_SILENT = 16
 _LONGEST_WAIT = 1_000
 """Rows that wait for a host to be given up, so that memory stays flat."""
 _SILENT = (Status.TIMEOUT, Status.CONNECTION_ERROR)
-_NEUTRAL = (Status.BAD_URL, Status.BLOCKED)
+_NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,7 @@ class Slot:
     candidate: Candidate
     rank: int
     host: str = ""
+    photo: str = ""  # equal for several addresses of one photo; '' for local files
     result: Result | None = None
     archive: bool = False
 
@@ -78,7 +79,8 @@ class ClassQuota:
     A host whose first PROBES URLs in rank order got no answer is given up: its other URLs in this
     class are not requested and all get the same result. So is one that answered before and leaves
     MANY_SILENT in a row without an answer. This depends on nothing but the list and the answers.
-    `doubtful` are hosts that fail at the moment: the class does not wait for their URLs.
+    `doubtful` are hosts that fail at the moment: the class does not wait for their URLs. Another
+    address of a photo is requested only when those before it have failed.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class ClassQuota:
         self._ready: list[tuple[int, Slot]] = []  # a heap: parked before, may be requested now
         self._rows: deque[_Row] = deque()  # settled and not yielded, in rank order
         self._hosts: dict[str, _Host] = {}
+        self._photos: dict[str, deque[Slot]] = {}  # under way: its other addresses
+        self._good: dict[str, str] = {}  # photos with a good address: their image ids
         self._taken: dict[str, str] = {}  # sha256: image_id
         self._quota, self._window, self._doubtful = quota, window, doubtful
         self._in_flight = self._good_ahead = self._waiting = self._rank = 0
@@ -122,18 +126,22 @@ class ClassQuota:
 
     def next_slot(self) -> Slot | None:
         """The next candidate to request, or None while nothing more should be requested."""
+        self._unpark_first()
         while not self.full and self._in_flight < self._window and self._needs_more():
             slot = heapq.heappop(self._ready)[1] if self._ready else self._list_next()
             if slot is None:
                 return None
             host = self._host(slot)
-            if host is None or host.may_be_requested:
+            if slot.photo in self._good or self._is_under_way(slot):
+                self._waiting -= 1  # decided by another address of the photo
+            elif host is None or host.may_be_requested or slot is self._slots[0]:
                 self._waiting -= 1
                 self._in_flight += 1
                 if host:
                     host.in_flight += 1
                 return slot
-            host.parked.append(slot)
+            else:
+                host.parked.append(slot)
         return None
 
     def record(self, slot: Slot, result: Result) -> None:
@@ -149,6 +157,8 @@ class ClassQuota:
         if slot.result is None:
             slot.result = result
             self._good_ahead += result.status is Status.OK
+            if result.status is not Status.OK:
+                self._next_address(slot)
 
     @property
     def can_settle(self) -> bool:
@@ -156,7 +166,8 @@ class ClassQuota:
         if self.full or not self._slots:
             return False
         host = self._host(slot := self._slots[0])
-        return slot.result is not None or bool(host and host.given_up)
+        decided = slot.result is not None or bool(host and host.given_up)
+        return decided or slot.photo in self._good
 
     def settle(self) -> Iterator[tuple[Candidate, Result]]:
         """Yield the results that are final by now, in rank order, each candidate once."""
@@ -164,6 +175,9 @@ class ClassQuota:
             slot = self._slots.popleft()
             self._override(slot)
             assert slot.result
+            if slot.photo and slot.result.status is Status.OK:
+                self._good[slot.photo] = slot.candidate.image_id
+                self._photos.pop(slot.photo, None)
             self._good_ahead -= slot.result.status is Status.OK
             self._rows.append(self._row(slot, slot.result))
         if self.done:
@@ -221,8 +235,10 @@ class ClassQuota:
             return None  # an archive may hold any number of photos, so it is read alone
         if self._slots and self._slots[0].archive:
             return None
-        host = host_of(container_of(url)) if is_url(url) and not archive else ""
-        slot = Slot(self._next, self._rank, host, archive=archive)
+        on_web = is_url(url) and not archive
+        host = host_of(container_of(url)) if on_web else ""
+        photo = photo_key(url) if on_web else ""
+        slot = Slot(self._next, self._rank, host, photo, archive=archive)
         self._slots.append(slot)
         self._waiting += 1
         self._rank += 1
@@ -239,14 +255,48 @@ class ClassQuota:
             slot = host.parked.popleft()
             heapq.heappush(self._ready, (slot.rank, slot))
 
+    def _is_under_way(self, slot: Slot) -> bool:
+        """Whether an address before this one may still give the photo; then the slot waits."""
+        if not slot.photo:
+            return False
+        others = self._photos.setdefault(slot.photo, deque([slot]))
+        if others[0] is slot:
+            return False
+        if slot not in others:
+            others.append(slot)
+        return True
+
+    def _next_address(self, slot: Slot) -> None:
+        """Make the next address of a photo ready, since this one has failed."""
+        others = self._photos.get(slot.photo)
+        if others and others[0] is slot:
+            others.popleft()
+            if not others:
+                del self._photos[slot.photo]
+            else:
+                self._waiting += 1
+                heapq.heappush(self._ready, (others[0].rank, others[0]))
+
+    def _unpark_first(self) -> None:
+        """Make the first slot ready: all others wait for it, and it decides about its host."""
+        slot = self._slots[0] if self._slots else None
+        host = self._host(slot) if slot else None
+        if slot and host and not host.given_up and slot in host.parked:
+            host.parked.remove(slot)
+            heapq.heappush(self._ready, (slot.rank, slot))
+
     def _override(self, slot: Slot) -> None:
-        """Give a slot the result of its host if that was given up, whatever its own."""
+        """Give a slot the result of another address of its photo, or of its host if given up."""
         host = self._host(slot)
-        if host and host.given_up:
+        if slot.photo in self._good:
+            detail = f"same photo as {self._good[slot.photo]}, at another address"
+            slot.result = Result(Status.DUPLICATE, detail)
+        elif host and host.given_up:
             if slot.result is None and self._remove_waiting(host, slot):
                 self._waiting -= 1
             self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
             slot.result = host.given_up
+            self._next_address(slot)
 
     def _remove_waiting(self, host: _Host, slot: Slot) -> bool:
         """Remove a slot that was not requested; False if it was."""

@@ -17,7 +17,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.files import part_of, remove_other_classes
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
-from allrounder.core.urls import MAX_URL_LENGTH, is_archive, parse_slice, photo_key
+from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_slice
 from allrounder.fetch_urls import sources
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import Source
@@ -121,10 +121,13 @@ def _rows(
 
 
 def unique(wnid: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Yield each photo once, at its best rank, with ids that are safe and unique in the class."""
+    """Yield each address once, at its best rank, with ids that are safe and unique in the class.
+
+    Other addresses of a listed photo stay: the download asks them when the first one fails.
+    """
     ids, photos = IdMaker(wnid, _DiskSet().add), _DiskSet()
     for candidate in candidates:
-        if photos.add(photo_key(candidate.url)):
+        if photos.add(address_key(candidate.url)):
             yield replace(candidate, image_id=ids.make(candidate.image_id, candidate.url))
 
 

@@ -18,7 +18,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
+from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
 from allrounder.history.lock import PINS_SWITCH, pinned_file, pinned_params
 from allrounder.params.schema import Download, Params
@@ -54,12 +54,16 @@ class PinnedResults:
 
     def fill(self, candidates: Iterable[Candidate], quota: int) -> bool:
         """Whether the pinned photos fill the quota before any URL that is not pinned."""
-        good: set[str] = set()
+        good, addresses = set[str](), set[str]()
         for candidate in candidates:
             if len(good) >= quota:
                 return True
+            if (photo := photo_key(candidate.url)) in addresses:
+                continue
             if (result := self.get(candidate.url)) is None:
                 return False
+            if result.status is Status.OK:
+                addresses.add(photo)
             members = self.members(candidate.url) if is_archive(candidate.url) else ()
             for one in (result, *(member for _, member in members)):
                 if one.status is Status.OK:
@@ -83,8 +87,8 @@ class PinnedResults:
         photos = {member.rpartition(".")[0]: (member, at) for member, at in tar_members(archive)}
         first: dict[str, Result] = {}  # by SHA-256
         for row in _rows(table, f"{name}.csv"):
-            if row.status is Status.UNUSED:
-                continue
+            if row.status is Status.UNUSED or (row.status is Status.DUPLICATE and not row.sha256):
+                continue  # never requested
             if (row.status is Status.OK and row.image_id not in photos) or (
                 row.status is Status.DUPLICATE and row.sha256 not in first
             ):
