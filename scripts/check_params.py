@@ -60,12 +60,15 @@ def _check_locations(path: Path, params: Params) -> None:
 
 
 def _fault(source: BaseSource, root: Path) -> str:
+    """What is wrong with a local file or folder of a source, or ''."""
+    what = file_disguise(root)
     if not root.exists():
         return "no such file or folder"
     if source.kind == "folder" and not root.is_dir():
-        return f"is no folder{(what := file_disguise(root)) and f' but {what}'}"
-    what = file_disguise(root)
-    return f"is {what}" if what and (what != "a tar" or source.kind in ("csv", "url-list")) else ""
+        return f"is no folder but {what or 'a file'}"
+    if what == "a tar" and source.kind not in ("csv", "url-list"):
+        return ""
+    return f"is {what}" if what else ""
 
 
 if __name__ == "__main__":

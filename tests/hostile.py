@@ -128,6 +128,9 @@ def damaged_outside_pixels() -> Iterator[tuple[str, bytes]]:
     }.items():
         yield f"{name} before the end.jpg", body[:-2] + extra + b"\xff\xd9"
         yield f"{name} before the end, progressive.jpg", progressive[:-2] + extra + b"\xff\xd9"
+    avif = encoded(picture(1), "AVIF", exif=exif((0x10E, 2, 4, b"abc")))
+    assert b"MM\0*" in avif
+    yield "EXIF.avif", avif.replace(b"MM\0*", b"XXXX")
     at = body.index(b"\xff\xda")
     yield "scan's header.jpg", body[: at + 11] + b"\0\0\0" + body[at + 14 :]
     yield "bad sum.png", with_chunk(png, chunk(b"tEXt", b"a\0b")[:-1] + b"\0")

@@ -23,7 +23,6 @@ from allrounder.clean import alone, colour, decode
 from allrounder.clean.alone import decode_alone
 from allrounder.clean.cleaning import clean
 from allrounder.clean.decode import normalize
-from allrounder.clean.jpeg import parse
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, ends_whole, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
@@ -195,7 +194,7 @@ def test_a_jpeg_of_many_large_scans_is_refused() -> None:
     at = body.index(b"\xff\xc2") + 5
     body = body[:at] + struct.pack(">HH", 9_999, 9_999) + body[at + 4 :]
     at = body.rindex(b"\xff\xda")
-    scans = parse(body).scans
+    scans = body.count(b"\xff\xda")
     assert "scans" not in normalize(body, RULES).detail
     photo = normalize(body[:-2] + body[at:-2] * 20 + b"\xff\xd9", RULES)
     assert photo.status is Status.CORRUPT

@@ -102,6 +102,7 @@ FAULTS = {
     "whole float": ("per_class: 20", "per_class: 20.0", r"integer; write 20 \(it is 20.0\)"),
     "quoted float": ("reserve: 0.2", "reserve: '0.2'", "must be a number; write 0.2 without"),
     "None": ("seed: null", "seed: None", "split.seed: must be an integer; write null"),
+    "no None": ("per_class: 20", "per_class: None", r"per_class: must be an integer \(it is 'None"),
     "on": ("honour_opt_out: true", "honour_opt_out: on", "opt_out: .*true or false; write true"),
     "percent": ("[0.8, 0.2]", "80/20", r"split.ratio: must be a list, e.g. \[0.8, 0.2\] .*80/20"),
     "label no": (": dog", ": no", "n02109961: 'no' is not a VOC label. Write null for none"),

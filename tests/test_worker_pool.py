@@ -33,16 +33,32 @@ sys.exit(run(main))
 """
 
 
-def started(*arguments: str) -> "subprocess.Popen[str]":
+ALONE = """
+import multiprocessing, sys, threading
+from allrounder.core.workers import start_worker
+
+def hang():
+    start_worker()
+    print("working", flush=True)
+    threading.Event().wait()
+
+process = multiprocessing.Process(target=hang)
+process.start()
+process.join()
+"""
+
+
+def started(*arguments: str, program: str = PROGRAM) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-c", program, *arguments],
         env=os.environ | {"PYTHONPATH": str(SCRIPTS)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
 
-def test_workers_of_a_killed_process_end_and_let_go_of_its_output() -> None:
-    process = started()
+@pytest.mark.parametrize("program", [PROGRAM, ALONE])
+def test_workers_of_a_killed_process_end_and_let_go_of_its_output(program: str) -> None:
+    process = started(program=program)
     assert process.stdout
     process.stdout.readline()
     process.kill()

@@ -43,7 +43,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "MIN_SHARE", 1)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(workers, "cores", lambda: 4)
 
 
 def project(folder: Path, server: Server, processes: int) -> Project:

@@ -87,9 +87,8 @@ def label_matcher(wnids: Sequence[str], given: Mapping[str, str]) -> dict[str, s
     """
     said: dict[str, str] = {}
     for wnid, label in given.items():
-        said[normalized_label(label)] = (
-            "" if normalized_label(label) in said else wnid
-        )  # given for two classes: means neither
+        plain = normalized_label(label)
+        said[plain] = "" if plain in said else wnid  # given for two classes: means neither
     found = {label: wnid for label, wnid in said.items() if wnid in wnids}
     for wnid in wnids:
         if wnid not in given:
@@ -110,11 +109,7 @@ def usual_labels(wnid: str) -> set[str]:
     The names count one by one, and all of them joined by commas as in ILSVRC's own list.
     """
     synset = find_synset(wnid)
-    return (
-        {normalized_label(wnid), *(normalized_label(label) for label in _labels(synset))}
-        if synset
-        else {normalized_label(wnid)}
-    )
+    return {normalized_label(label) for label in (wnid, *(_labels(synset) if synset else ()))}
 
 
 def _labels(synset: Synset) -> Iterator[str]:

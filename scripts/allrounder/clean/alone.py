@@ -14,6 +14,7 @@ from allrounder.clean.decode import Photo, normalize
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
+from allrounder.core.workers import start_worker
 from allrounder.params.schema import Clean
 
 _SECONDS = 120  # of CPU time; what `normalize` accepts takes about 10 s at most
@@ -49,8 +50,9 @@ def decode_alone(name: str, stored: StoredBytes, rules: Clean) -> Photo:
         photo: Photo = receiver.recv()
         return photo
     except EOFError:  # the process ended without an answer
-        pass
+        process.join()
     finally:
+        process.kill()  # on Ctrl-C, too
         process.join()
     code = process.exitcode or 0
     if _TIMER and code == -signal.SIGPROF:
@@ -65,6 +67,7 @@ def decode_alone(name: str, stored: StoredBytes, rules: Clean) -> Photo:
 
 
 def _answer(sender: Connection, stored: StoredBytes, rules: Clean) -> None:
+    start_worker()
     try:
         sender.send(decode(stored.read(), rules))
     except MemoryError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
 from math import ceil
@@ -111,13 +111,10 @@ def _decode(
                     pool.submit(_decode_class, key, raw, work, rules, alone[key]): key
                     for key in left
                 }
-                try:
-                    for job in as_completed(jobs):
-                        with suppress(BrokenProcessPool, MemoryError):
-                            done[jobs[job]] = job.result()
-                            bar.update()
-                finally:
-                    pool.shutdown(cancel_futures=True)
+                for job in as_completed(jobs):
+                    with suppress(BrokenProcessPool, MemoryError):
+                        done[jobs[job]] = job.result()
+                        bar.update()
             unfinished = [key for key in left if key not in done]
             suspects = {key: _noted(work / f"{key}.at") for key in unfinished}
             if unfinished and not any(suspects.values()):
@@ -159,9 +156,9 @@ def _decode_class(
             sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
             if not photo.kept:
                 stored = writer.add(image_id, photo.body)
-            upload, lean = flickr_photo_id(row.url), replace(photo, body=b"")
-            found = origins[row.sha256]
-            decoded.append(DecodedPhoto(image_id, lean, sha256, found, upload, stored))
+            photo.body = b""  # it is stored, and may be large
+            upload, found = flickr_photo_id(row.url), origins[row.sha256]
+            decoded.append(DecodedPhoto(image_id, photo, sha256, found, upload, stored))
     writer.close()
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")

@@ -12,7 +12,7 @@ from PIL import Image
 from allrounder.clean.colour import Colours, colours, to_srgb
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import ByteRanges, Jpeg, parse
-from allrounder.core.photos import Bounds, judge_size, open_photo, without_metadata
+from allrounder.core.photos import Bounds, judge_size, open_photo, too_costly, without_metadata
 from allrounder.core.rows import Status
 from allrounder.params.schema import Clean
 
@@ -39,17 +39,9 @@ _MAX_SIDE = 65_500  # of a JPEG that libjpeg writes
 _OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-fA-F]+>")
 _UNCOMMON = "Could not determine subsampling"
 """The strict decoder's message for a valid JPEG that only Pillow can open."""
-_MAX_SCANNED = 2 * 10**9
-"""Pixels times scans of a JPEG: each scan is a pass over the whole picture, 10 s in all at most.
-
-Real photos have about ten scans. Source: libjpeg-turbo, README and `djpeg -maxscans`, on
-progressive files made to exhaust decoders.
-"""
-_MAX_RLE = 10**7
-"""Pixels of a run-length encoded BMP, which Pillow decodes in Python: 1 s."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Photo:
     """A decoded photo: its normalized body and its fingerprint; or the reason against it.
 
@@ -88,14 +80,14 @@ def _jpeg(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
     size = jpeg.width, jpeg.height
     if fault := judge_size(*size, bounds):
         return Photo(fault.status, fault.detail, *size)
-    if jpeg.width * jpeg.height * jpeg.scans > _MAX_SCANNED:
-        raise ValueError(f"{jpeg.scans} scans of {jpeg.width}x{jpeg.height} pixels")
     orientation, profile = _orientation(jpeg.exif), jpeg.profile
     mode = {1: "L", 3: "RGB"}.get(jpeg.components, "CMYK")
     space = colours(profile, mode) if profile else Colours.UNSAID
     lean, kept = jpeg.lean(body, with_profile=space is Colours.SRGB)
-    grey, whole = _strictly_grey(lean, jpeg) if jpeg.common else (None, False)
     image = Image.open(io.BytesIO(lean), formats=("JPEG",))  # as its users will
+    if why := too_costly(image, lean):
+        raise ValueError(why)
+    grey, whole = _strictly_grey(lean, jpeg) if jpeg.common else (None, False)
     shrunk = rules.max_side is not None and max(size) > rules.max_side
     upright = orientation not in _UPRIGHT
     if grey and whole and upright and not (shrunk or jpeg.bloated or space is Colours.OTHER):
@@ -145,9 +137,8 @@ def _other(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
     image = open_photo(body)
     if fault := judge_size(*image.size, bounds):
         return Photo(fault.status, fault.detail, *image.size)
-    packed = image.format == "BMP" and image.info.get("compression") in (1, 2)
-    if packed and image.width * image.height > _MAX_RLE:
-        raise ValueError(f"run-length encoded BMP of {image.width}x{image.height} pixels")
+    if why := too_costly(image, body):
+        raise ValueError(why)
     try:
         _load(image)
     except MemoryError:

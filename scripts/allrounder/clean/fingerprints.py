@@ -5,7 +5,7 @@ Close hashes make two photos candidates; the similarity of their thumbnails conf
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -110,9 +110,9 @@ class Similarity:
 
     def __init__(self, fingerprints: Sequence[Fingerprint]):
         self._fingerprints = fingerprints
-        self._views: dict[int, Matrix] = {}
-        self._details: dict[int, Matrix] = {}
-        self._shares: dict[int, float] = {}
+        self._view = lru_cache(10_000)(self._seen)  # of 40 KB each
+        self._detail = lru_cache(1_000)(self._without_background)  # of 350 KB each
+        self._busy = lru_cache(None)(self._share_of_detail)
 
     def of(self, i: int, j: int) -> float:
         """The similarity of two pictures, -1 to 1: 1 for the same, above 0.988 for copies.
@@ -158,31 +158,19 @@ class Similarity:
         one, two = self._detail(i), self._detail(j)
         return min(_apart(one, two[:1]), _apart(one[:1], two)) > _DETAIL_APART
 
-    def _view(self, index: int) -> Matrix:
-        if index not in self._views:
-            self._views[index] = self._seen(index, _WINDOWS).reshape(len(_WINDOWS), -1)
-        return self._views[index]
+    def _share_of_detail(self, index: int) -> float:
+        details = self._without_background(index, _FINE_WINDOWS[:1])
+        return float((np.abs(details) > _NOISE).mean())
 
-    def _busy(self, index: int) -> float:
-        """The share of a picture's cells that have detail."""
-        if index not in self._shares:
-            details = np.abs(self._without_background(index, _FINE_WINDOWS[:1]))
-            self._shares[index] = float((details > _NOISE).mean())
-        return self._shares[index]
-
-    def _detail(self, index: int) -> Matrix:
-        if index not in self._details:
-            self._details[index] = self._without_background(index, _FINE_WINDOWS)
-        return self._details[index]
-
-    def _without_background(self, index: int, windows: Sequence[Window]) -> Matrix:
+    def _without_background(self, index: int, windows: Sequence[Window] = _FINE_WINDOWS) -> Matrix:
         """What remains of a picture without its smooth background, a row for each window."""
-        seen = self._seen(index, windows)
-        return np.asarray((seen - _SMOOTH @ seen @ _SMOOTH.T).reshape(len(windows), -1))
+        cells = self._seen(index, windows).reshape(-1, _FINE_CELLS, _FINE_CELLS)
+        return np.asarray((cells - _SMOOTH @ cells @ _SMOOTH.T).reshape(len(cells), -1))
 
-    def _seen(self, index: int, windows: Sequence[Window]) -> Matrix:
+    def _seen(self, index: int, windows: Sequence[Window] = _WINDOWS) -> Matrix:
+        """A picture's cells, a row for each window."""
         grey = np.frombuffer(self._fingerprints[index].thumb, np.uint8).reshape(THUMB, THUMB)
-        return np.stack([rows @ grey @ columns.T for rows, columns in windows])
+        return np.stack([(rows @ grey @ columns.T).ravel() for rows, columns in windows])
 
 
 def _apart(left: Matrix, right: Matrix) -> float:

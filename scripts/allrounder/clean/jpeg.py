@@ -6,14 +6,14 @@ Only the segments are read; the compressed data stays as it is. Source: ITU-T T.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 _EOI, _SOS, _DHT, _DQT, _DRI, _DAC = 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
 _COMMON = {0xC0, 0xC1, 0xC2}  # baseline, extended sequential, progressive: every reader opens these
 _FRAMES = {*range(0xC0, 0xD0)} - {_DHT, 0xC8, _DAC}
-_NEEDED = {*_FRAMES, _DHT, _DQT, _DRI, _SOS, _EOI}  # and DAC for arithmetic coding
+_TABLES = {_DHT, _DQT, _DRI, _DAC}
+_NEEDED = {*_FRAMES, *_TABLES, _SOS, _EOI}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 """A marker of a segment. What else stands between segments is skipped, as decoders do."""
@@ -22,26 +22,19 @@ _IN_SCAN = np.array([code in (0x00, 0xFF) or 0xD0 <= code <= 0xD7 for code in ra
 _PIECE = 2**16
 _MAX_SEGMENTS = 10_000
 """A profile or XMP of 16 MB takes about 250 segments."""
-_TABLES = 4 * (4 + 1 + 128) + 8 * (4 + 17 + 256)
+_TABLES_MAX = 4 * (4 + 1 + 128) + 8 * (4 + 17 + 256)
 """Bytes of all the tables that one scan can use: 4 for quantization, 8 for Huffman codes."""
 _TRANSFORMS = {1: (0, 1, 2), 3: (1, 0), 4: (2, 0)}
 """By number of components: Adobe's colour transforms; the first one is what decoders assume."""
 
 ByteRanges = tuple[tuple[int, int], ...]
 """Parts of a body: (first byte, one past the last) of each, in order."""
+Segment = tuple[int, int, int, bytes]
+"""First byte, one past the last, marker, and what to write for it if not its own bytes."""
 
 
 class BrokenJpegError(ValueError):
     """The segments end too early or are invalid. The message becomes the detail of a row."""
-
-
-class Segment(NamedTuple):
-    """The place of a segment, and what to write for it if not its own bytes."""
-
-    start: int
-    end: int
-    marker: int
-    rewritten: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,6 @@ class Jpeg:
     height: int
     components: int
     common: bool
-    scans: int
     exif: bytes
     profile: bytes
     bloated: bool
@@ -68,14 +60,13 @@ class Jpeg:
 
         There are no ranges if a header was written anew.
         """
-        taken = [one for one in self.segments if with_profile or one.marker != _APP2]
-        if any(one.rewritten for one in taken):
-            parts = (one.rewritten or body[one.start : one.end] for one in taken)
-            return body[:2] + b"".join(parts), ()
+        taken = [one for one in self.segments if with_profile or one[2] != _APP2]
+        if any(rewritten for *_, rewritten in taken):
+            return body[:2] + b"".join(new or body[first:end] for first, end, _, new in taken), ()
         ranges = [(0, 2)]
-        for one in taken:
-            first = ranges.pop()[0] if ranges[-1][1] == one.start else one.start
-            ranges.append((first, one.end))
+        for start, end, _, _ in taken:
+            first = ranges.pop()[0] if ranges[-1][1] == start else start
+            ranges.append((first, end))
         if ranges == [(0, len(body))]:
             return body, tuple(ranges)
         return b"".join(body[first:end] for first, end in ranges), tuple(ranges)
@@ -87,52 +78,63 @@ def parse(body: bytes) -> Jpeg:
     Understood are frames, scans and their tables, JFIF's header, Adobe's colour transform (APP14)
     and ICC profiles (APP2). All else is metadata, also what stands behind the last scan.
     """
-    found = list(_segments(body))
-    frame = next((body[one.start : one.end] for one in found if one.marker in _FRAMES), b"")
-    scans = [index for index, one in enumerate(found) if one.marker == _SOS]
+    frame, scans, needed, others = b"", 0, [], []
+    for start, end, marker in _segments(body):
+        if marker in _NEEDED:
+            needed.append((start, end, marker, b""))
+            if marker == _SOS:
+                scans, last = scans + 1, len(needed)
+            elif marker in _FRAMES:
+                frame = frame or body[start:end]
+        elif not scans and _APP0 <= marker <= _APP14:
+            others.append((start, end, marker))
     if len(frame) < 10 or not scans:
         raise BrokenJpegError("no scan" if len(frame) >= 10 else "no frame")
-    used = [*found[: scans[-1] + 1], found[-1]]
+    exif, profile, headers = _others(body, others, frame[9])
     common = frame[1] in _COMMON and frame[4] == 8
-    needed = [one for one in used if one.marker in _NEEDED or (one.marker == _DAC and not common)]
-    exif, headers, icc = b"", {}, []
-    for one in used:
-        if _APP0 <= one.marker <= _APP14:
-            payload = body[one.start + 4 : one.end]
-            if one.marker == _APP1 and payload.startswith(b"Exif\0\0"):
-                exif = exif or payload
-            elif one.marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"):
-                icc.append((payload[12:], one))
-            elif header := _header(one.marker, payload, frame[9]):
-                same = header == body[one.start : one.end]
-                headers[one.marker] = one._replace(rewritten=b"" if same else header)
-    profile = _profile(sorted(part for part, _ in icc))
+    needed = [one for one in [*needed[:last], needed[-1]] if one[2] != _DAC or not common]
     return Jpeg(
         width=int.from_bytes(frame[7:9], "big"),
         height=int.from_bytes(frame[5:7], "big"),
         components=frame[9],
         common=common,
-        scans=len(scans),
         exif=exif,
         profile=profile,
         bloated=_is_bloated(body, needed),
-        segments=tuple(sorted([*needed, *headers.values(), *(one for _, one in icc if profile)])),
+        segments=tuple(sorted(needed + headers)),
     )
 
 
 def _is_bloated(body: bytes, segments: list[Segment]) -> bool:
     """Whether tables are replaced before a scan uses them, or larger than what a scan can use."""
     size, seen = 0, set[tuple[int, int]]()
-    for one in segments:
-        if one.marker == _SOS:
+    for start, end, marker, _ in segments:
+        if marker == _SOS:
             size, seen = 0, set()
-        elif one.marker in (_DHT, _DQT, _DRI):
-            size += one.end - one.start
-            table = one.marker, body[one.start + 4]
-            if table in seen or size > _TABLES:
+        elif marker in _TABLES:
+            size += end - start
+            table = marker, body[start + 4]
+            if table in seen or size > _TABLES_MAX:
                 return True
             seen.add(table)
     return False
+
+
+def _others(
+    body: bytes, segments: list[tuple[int, int, int]], components: int
+) -> tuple[bytes, bytes, list[Segment]]:
+    """The EXIF block, the ICC profile, and the headers to write, with the profile's segments."""
+    exif, icc, headers = b"", [], {}
+    for start, end, marker in segments:
+        payload = body[start + 4 : end]
+        if marker == _APP1 and payload.startswith(b"Exif\0\0"):
+            exif = exif or payload
+        elif marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"):
+            icc.append((payload[12:], (start, end, marker, b"")))
+        elif header := _header(marker, payload, components):
+            headers[marker] = start, end, marker, b"" if header == body[start:end] else header
+    profile = _profile(sorted(part for part, _ in icc))
+    return exif, profile, [*headers.values(), *(one for _, one in icc if profile)]
 
 
 def _header(marker: int, payload: bytes, components: int) -> bytes:
@@ -159,8 +161,8 @@ def _profile(parts: list[bytes]) -> bytes:
     return b"".join(part[2:] for part in parts)
 
 
-def _segments(body: bytes) -> Iterator[Segment]:
-    """Yield each segment after the start marker.
+def _segments(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield each segment after the start marker: first byte, one past the last, marker.
 
     A scan includes its entropy-coded data. Fill bytes before a marker (B.1.1.2) are in none.
     """
@@ -171,7 +173,7 @@ def _segments(body: bytes) -> Iterator[Segment]:
         before, start, marker = at, found.start(), body[found.end() - 1]
         at, count = found.end(), count + 1
         if marker == _EOI:
-            yield Segment(start, at, marker)
+            yield start, at, marker
             return
         end = at + int.from_bytes(body[at : at + 2], "big")
         if end < at + 2 or end > len(body):
@@ -180,7 +182,7 @@ def _segments(body: bytes) -> Iterator[Segment]:
             raise BrokenJpegError(f"more than {_MAX_SEGMENTS} segments")
         if marker == _SOS:
             end = _scan_end(body, end)
-        yield Segment(start, end, marker)
+        yield start, end, marker
         at = end
     raise BrokenJpegError("no end marker")
 

@@ -35,6 +35,15 @@ _REFUSED = {
 
 Image.MAX_IMAGE_PIXELS = None  # `judge_size` checks our own bound before anything is decoded
 
+MAX_SCANNED = 2 * 10**9
+"""Pixels times scans of a JPEG: each scan is a pass over the whole picture, 10 s in all at most.
+
+Real photos have about ten scans. Source: libjpeg-turbo, README and `djpeg -maxscans`, on
+progressive files made to exhaust decoders.
+"""
+MAX_RLE = 10**7
+"""Pixels of a run-length encoded BMP, which Pillow decodes in Python: 1 s."""
+
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
 """Bytes. Known placeholders are smaller, so larger bodies need no look-up."""
@@ -98,7 +107,7 @@ def without_metadata(body: bytes) -> bytes:
     Sources: PNG (third edition), 5; ISO/IEC 23008-12, A.2.1.
     """
     if body[4:8] == b"ftyp":
-        return re.sub(rb"(infe\2.{7})Exif", rb"\1free", body, flags=re.DOTALL)
+        return re.sub(rb"(infe\x02.{7})Exif", rb"\1free", body, flags=re.DOTALL)
     if body[:8] != b"\x89PNG\r\n\x1a\n":
         return body
     at, taken = 8, [body[:8]]
@@ -172,6 +181,18 @@ def _boxes_end(body: bytes) -> int:
             size = int.from_bytes(body[at + 8 : at + 16], "big")
         at = at + size if size >= 8 else len(body)  # 0: up to the end
     return at
+
+
+def too_costly(image: Image.Image, body: bytes) -> str:
+    """Why a photo that Pillow has opened would take a decoder very long, or nothing."""
+    pixels = image.width * image.height
+    scanned = pixels > MAX_SCANNED // 10_000 and image.format in ("JPEG", "MPO")
+    scans = body.count(b"\xff\xda") if scanned else 1
+    if scans * pixels > MAX_SCANNED:
+        return f"{scans} scans of {image.width}x{image.height} pixels"
+    if pixels > MAX_RLE and image.format == "BMP" and image.info.get("compression") in (1, 2):
+        return f"run-length encoded BMP of {image.width}x{image.height} pixels"
+    return ""
 
 
 def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:

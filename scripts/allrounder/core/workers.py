@@ -33,7 +33,9 @@ def worker_pool(
 
     Raises DataError when a worker is killed.
     """
-    pool = ProcessPoolExecutor(min(most, cores()), initializer=_start, initargs=(initializer,))
+    pool = ProcessPoolExecutor(
+        min(most, cores()), initializer=start_worker, initargs=(initializer,)
+    )
     with pool:
         try:
             yield pool
@@ -46,8 +48,8 @@ def worker_pool(
             raise
 
 
-def _start(initializer: Callable[[], None] | None) -> None:
-    """Leave Ctrl-C to the first process, which then ends the workers, and watch it."""
+def start_worker(initializer: Callable[[], None] | None = None) -> None:
+    """Begin in a worker: leave Ctrl-C to the first process, which ends the workers; watch it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     if initializer:

@@ -4,10 +4,10 @@ import contextlib
 import multiprocessing
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from traceback import format_exception
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.progress import progress
+from allrounder.core.workers import cores
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
@@ -48,7 +49,7 @@ def shares(params: Params) -> list[list[str]]:
     classes, network = list(params.classes), params.network
     most = (
         network.processes,
-        os.cpu_count() or 1,
+        cores(),
         len(classes),
         network.per_host,
         network.connections // _MIN_CONNECTIONS,
@@ -197,9 +198,8 @@ def _main(
         except (DataError, UsageError, OSError) as error:
             if os.getppid() == parent:
                 pipe.send(_Ended([], Traffic(), error))
-        except Exception:
-            traceback.print_exc()
-            pipe.send(_Ended([], Traffic(), RuntimeError("a process of this run failed")))
+        except Exception as error:  # a fault of our own: the first process shows where
+            pipe.send(_Ended([], Traffic(), RuntimeError("".join(format_exception(error)))))
 
 
 def _network(network: Network, count: int) -> Network:

@@ -129,8 +129,8 @@ _MESSAGES = {
     "union_tag_invalid": "{tag!r} is no kind of source.{hint} {kinds}",
 }
 """What is wrong and what to do, by pydantic's type of error."""
-
-
+_OPTIONAL = ("seed", "kfold", "max_side")
+"""Numbers that may be null."""
 _EXAMPLES = {
     "ratio": "[0.8, 0.2]",
     "sources": "[{kind: folder, location: photos}]",
@@ -149,7 +149,7 @@ def _hint(kind: str, loc: Sequence[str | int], value: Any) -> str:
         return ", or null for no VOC label" if loc[0] == "classes" else "; put it into quotes"
     if kind == "bool_type" and (found := re.fullmatch("(yes|on|true|1)|no|off|false|0", text)):
         return f"; write {'true' if found[1] else 'false'}"
-    if text in ("none", "null", "~", "no", "nil"):
+    if loc[-1] in _OPTIONAL and text in ("none", "null", "~", "no", "nil"):
         return "; write null"
     number = re.sub(r"(?<=\d)[,_' ](?=\d{3}\b)", "", text)  # 20,000
     if kind in ("int_type", "float_type") and re.fullmatch(r"-?\d+(\.\d+)?", number):

@@ -1,6 +1,7 @@
 """The schema of `sources` in params.yaml: one model for each kind of source."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,11 +36,8 @@ def expand_braces(text: str) -> list[str]:
     if any("{" in plain or "}" in plain for plain in parts[::2]):
         raise ValueError("braces are unbalanced or nested; correct it")
     choices = [[part] if n % 2 == 0 else _choices(part) for n, part in enumerate(parts)]
-    total = 1
-    for some in choices:
-        total *= len(some)
-        if total > MAX_FILES:
-            raise ValueError(f"stands for more than {MAX_FILES:,} files; correct it")
+    if math.prod(map(len, choices)) > MAX_FILES:
+        raise ValueError(f"stands for more than {MAX_FILES:,} files; correct it")
     return ["".join(chosen) for chosen in itertools.product(*choices)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageFile, ImageOps
 from tqdm import tqdm
 
-from allrounder.core.photos import OPENED
+from allrounder.core.photos import OPENED, too_costly
 from allrounder.core.tars import StoredBytes
 from allrounder.core.workers import worker_pool
 
@@ -88,6 +88,8 @@ def thumbnail(body: bytes, level: Level) -> bytes:
     """Return a thumbnail, upright and on white; `b""` when nothing can be decoded."""
     try:
         with Image.open(io.BytesIO(body), formats=OPENED) as image:
+            if too_costly(image, body):
+                return b""
             image.draft("RGB", (level.side, level.side))
             upright = ImageOps.exif_transpose(image)
             small = _on_white(upright)

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain, zip_longest
+from itertools import chain, groupby, zip_longest
+from operator import attrgetter
 from pathlib import Path
 
 from allrounder.core.errors import DataError
@@ -91,16 +92,13 @@ def sample_photos(found: Sequence[TakenPhoto], count: int) -> list[TakenPhoto]:
 
     The classes take turns, so they have equally many photos as far as possible.
     """
-    classes: dict[str, list[TakenPhoto]] = {}
-    for photo in found:
-        classes.setdefault(photo.key, []).append(photo)
-    ranked = [sorted(classes[key], key=_rank) for key in sorted(classes)]
+
+    def rank(photo: TakenPhoto) -> tuple[str, bytes]:
+        return photo.key, hashlib.sha256(photo.url.encode("utf-8", "surrogatepass")).digest()
+
+    ranked = [list(of_class) for _, of_class in groupby(sorted(found, key=rank), attrgetter("key"))]
     turns: Iterable[TakenPhoto | None] = chain.from_iterable(zip_longest(*ranked))
     return [photo for photo in turns if photo][:count]
-
-
-def _rank(photo: TakenPhoto) -> str:
-    return hashlib.sha256(photo.url.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 ALIKE = 3
@@ -164,14 +162,14 @@ def _drift(result: Result) -> Drift:
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
     """The same answers; where many URLs changed to one picture, that is a placeholder."""
     counts = Counter(answer.sha256 for answer in answers if answer.drift is Drift.CHANGED)
-    return [
-        replace(
-            answer, drift=Drift.PLACEHOLDER, detail=f"the same behind {counts[answer.sha256]} URLs"
-        )
-        if answer.drift is Drift.CHANGED and answer.sha256 and counts[answer.sha256] >= ALIKE
-        else answer
-        for answer in answers
-    ]
+    found = []
+    for answer in answers:
+        count = counts[answer.sha256] if answer.drift is Drift.CHANGED and answer.sha256 else 0
+        if count >= ALIKE:
+            words = f"the same behind {count} URLs"
+            answer = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
+        found.append(answer)
+    return found
 
 
 def _elsewhere(photo: TakenPhoto, final_url: str) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from errno import ENOENT
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.files import FileHashes, atomic_write, hash_files
+from allrounder.core.files import atomic_write, hash_files
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
@@ -176,10 +176,10 @@ def check(
     show(len(answers))
     download = _unbounded(params.download, asked)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
-    tars = [
-        TarCheck(url, wanted, fetcher.bounds)
-        for url, wanted in _by_archive(forms[Form.ARCHIVE]).items()
-    ]
+    members: dict[str, list[TakenPhoto]] = defaultdict(list)
+    for photo in forms[Form.ARCHIVE]:
+        members[photo.archive].append(photo)
+    tars = [TarCheck(url, wanted, fetcher.bounds) for url, wanted in members.items()]
     for tar in tars:
         if not is_url(tar.url):
             answers += tar.read_local()
@@ -204,24 +204,15 @@ def _unbounded(download: Download, asked: Sequence[TakenPhoto]) -> Download:
     return download.model_copy(update={"max_bytes": largest, "min_side": 1, "max_pixels": 2**62})
 
 
-def _by_archive(members: Sequence[TakenPhoto]) -> dict[str, list[TakenPhoto]]:
-    archives: dict[str, list[TakenPhoto]] = {}
-    for photo in members:
-        archives.setdefault(photo.archive, []).append(photo)
-    return archives
-
-
-def _files(photos: Sequence[TakenPhoto]) -> list[DriftResult]:
+def _files(photos: Sequence[TakenPhoto]) -> Iterator[DriftResult]:
     """The answers for local files."""
     hashed = hash_files([Path(photo.url) for photo in photos])
-    return [_file(photo, one) for photo, one in zip(photos, hashed, strict=True)]
-
-
-def _file(photo: TakenPhoto, one: FileHashes) -> DriftResult:
-    if one.error:
-        gone = one.error == os.strerror(ENOENT)
-        return drift_of_failure(photo, _unread(ENOENT if gone else None, one.error))
-    return drift_of_bytes(photo, one.sha256)
+    for photo, one in zip(photos, hashed, strict=True):
+        if one.error:
+            code = ENOENT if one.error == os.strerror(ENOENT) else None
+            yield drift_of_failure(photo, _unread(code, one.error))
+        else:
+            yield drift_of_bytes(photo, one.sha256)
 
 
 def _slice(photo: TakenPhoto) -> DriftResult:
