@@ -112,7 +112,7 @@ def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer)
         path.unlink()
     use(clone, server, "imagenet-api", classes=THREE)
     said = clone.dvc("repro", "download", expect=255)
-    assert "error: dvc.lock pins data/urls/" in said
+    assert "error: dvc.lock names data/urls, but neither DVC's cache nor its remote" in said
     assert "ALLROUNDER_PINS=ignore" in said
     clone.repro("download", ALLROUNDER_PINS="ignore")
 

@@ -7,6 +7,7 @@ import re
 import socketserver
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,15 @@ def test_a_list_is_unpacked_by_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "deep.gz").write_bytes(gzip.compress(gzip.compress(gzip.compress(packed_twice))))
     with pytest.raises(DataError, match="packed more than 4 times"):
         listed("url-list", tmp_path / "deep.gz", [CAT])
+
+
+def test_a_zip_with_a_huge_directory_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "list.zip", "w") as archive:
+        archive.writestr("list.txt", f"{CAT}_1\thttp://h/1\n")
+        for number in range(70):
+            archive.writestr("a" * 60_000 + str(number), b"")
+    with pytest.raises(DataError, match="its directory is too large; pack the list alone"):
+        listed("url-list", tmp_path / "list.zip", [CAT])
 
 
 @pytest.mark.parametrize(

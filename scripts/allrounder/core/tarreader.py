@@ -58,11 +58,11 @@ class _HeaderDecoder:
             if info.type == tarfile.GNUTYPE_SPARSE:
                 if block[_EXTENDED]:
                     raise _sparse_error(at)
-                info.pax_headers["GNU.sparse"] = "old"
+                info.pax_headers = {"GNU.sparse": "old"}
             info.name = self._given.get("name") or info.name
             info.size = self._given.get("size", info.size)
             if self._given.get("sparse"):
-                info.pax_headers["GNU.sparse"] = "pax"
+                info.pax_headers = {"GNU.sparse": "pax"}
             self._given = {}
         self._empty = 0 if info.isreg() and info.size else self._empty + 1
         if self._empty > _EMPTY_MAX:

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import file_md5, hash_file
+from allrounder.core.files import hash_file
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
-from allrounder.history.versions import check_list
+from allrounder.history.versions import VersionFiles
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -174,35 +174,14 @@ def pinned_file(path: str, folder: Path) -> Path:
     copy = folder / "pinned" / Path(path).name
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _check_list(Path(path).parent.as_posix())
-        _dvc().get_file(path, str(copy))
-        pinned = (_dvc().info(path).get("dvc_info") or {}).get("md5")
-    except DataError as error:
+        _version().copy(path, copy)
+    except (DataError, UsageError) as error:
         raise DataError(f"{error}; or ask the web again with {PINS_SWITCH}=ignore") from None
-    except Exception as error:  # DVC and its remotes raise nearly anything
-        raise DataError(
-            f"dvc.lock pins {path}, but neither DVC's cache nor its remote gives it "
-            f"({type(error).__name__}); run dvc pull, or ask the web again "
-            f"with {PINS_SWITCH}=ignore"
-        ) from None
-    if pinned and pinned != file_md5(copy):
-        cached = Path(_dvc().repo.cache.local.oid_to_path(pinned))
-        mend = f"remove {os.path.relpath(cached)} and run dvc pull"
-        raise DataError(
-            f"{path}: DVC's copy ({pinned}) is damaged; "
-            f"{mend if cached.exists() else 'see verify.py --remote'}, "
-            f"or ask the web again with {PINS_SWITCH}=ignore"
-        )
     return copy
 
 
 @cache
-def _check_list(folder: str) -> None:
-    check_list(_dvc(), folder, "dvc.lock")
+def _version() -> VersionFiles:
+    from dvc.repo import Repo  # costs 0.3 s: only where pins are needed
 
-
-@cache
-def _dvc() -> Any:
-    from dvc.api import DVCFileSystem  # costs 0.3 s: only where pins are needed
-
-    return DVCFileSystem(".")
+    return VersionFiles(Repo("."))

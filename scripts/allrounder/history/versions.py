@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import folder_md5
+from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
 from allrounder.params.loading import read_yaml
 
@@ -156,6 +157,7 @@ class VersionFiles:
             pinned = {}
         except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
             raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
+        self._lists: dict[str, dict[str, str]] = {}
         remotes = {out.path: out.remote for out in _outputs(repo)}
         self._outs = {
             path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
@@ -166,25 +168,42 @@ class VersionFiles:
 
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
-        out = self._outs.get(PurePosixPath(path).parent.as_posix())
-        if out and out.path not in self._listed:
-            self._listed[out.path] = folder_list(self._repo, out, self._where)
-        md5 = self._listed[out.path].get(path) if out else None
-        if not out or not md5:
-            raise DataError(f"{self._where} names no {path}: it was not built")
-        places = [Path(path)] * (self._rev is None) + [cached_object(self._repo, md5)]
-        if place := next(filter(Path.is_file, places), None):
-            body = place.read_bytes()
-        else:
-            odb = remote_store(self._repo, out)
-            try:
-                with odb.fs.open(odb.oid_to_path(md5), "rb") as file:
-                    body = bytes(file.read())
-            except Exception as error:  # remotes raise nearly anything
-                raise DataError(_missing(path, self._where, error, self._rev)) from None
+        with self._opened(path, in_work_tree=self._rev is None) as (file, md5):
+            body = bytes(file.read())
         if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
+
+    def copy(self, path: str, target: Path) -> None:
+        """Copy a file from DVC's cache or its remote. Raises DataError as `read` does."""
+        with self._opened(path) as (file, md5), target.open("wb") as copy:
+            shutil.copyfileobj(file, copy, 2**20)
+        if file_md5(target) != md5:
+            cached = cached_object(self._repo, md5)
+            mend = f"remove {os.path.relpath(cached)} and run dvc pull"
+            mend = mend if cached.exists() else "see verify.py --remote"
+            raise DataError(f"{path}: DVC's copy ({md5}) is damaged; {mend}")
+
+    @contextmanager
+    def _opened(self, path: str, in_work_tree: bool = False) -> Iterator[tuple[Any, str]]:
+        """Open a file; yields it and the hash that it should have. Raises DataError."""
+        folder = PurePosixPath(path).parent.as_posix()
+        if folder not in self._lists:
+            out = self._outs.get(folder)
+            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
+        if (md5 := self._lists[folder].get(path)) is None:
+            raise DataError(f"{self._where} names no {path}: it was not built")
+        places = [Path(path)] * in_work_tree + [cached_object(self._repo, md5)]
+        if place := next(filter(Path.is_file, places), None):
+            with place.open("rb") as file:
+                yield file, md5
+            return
+        odb = remote_store(self._repo, self._outs[folder])
+        try:
+            with odb.fs.open(odb.oid_to_path(md5), "rb") as file:
+                yield file, md5
+        except Exception as error:  # remotes raise nearly anything
+            raise DataError(_missing(path, self._where, error, self._rev)) from None
 
 
 def _lock_of(repo: Any, rev: str) -> bytes:
@@ -206,26 +225,6 @@ def _lock_of(repo: Any, rev: str) -> bytes:
     folder = os.path.relpath(repo.root_dir, repo.scm.root_dir)
     with repo.scm.get_fs(commit).open(Path(folder, LOCK).as_posix(), "rb") as file:
         return bytes(file.read())
-
-
-def check_list(files: Any, folder: str, where: str) -> None:
-    """Check the list of a folder's files, which DVC trusts as its cache or remote gives it.
-
-    `files` is a DVCFileSystem. Raises DataError if the list is not the one that dvc.lock names.
-    """
-    pinned = (files.info(folder).get("dvc_info") or {}).get("md5") or ""
-    if not pinned.endswith(".dir"):
-        return
-    found = files.find(folder, detail=True, dvc_only=True)
-    folder = folder.strip("/")
-    listed = {
-        path.lstrip("/").removeprefix(f"{folder}/"): str(info["dvc_info"]["md5"])
-        for path, info in found.items()
-    }
-    if folder_md5(listed) != pinned:
-        cached = cached_object(files.repo, pinned)
-        which = os.path.relpath(cached) if cached.exists() else "the remote's"
-        raise DataError(_wrong_list(folder, where, which))
 
 
 def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:

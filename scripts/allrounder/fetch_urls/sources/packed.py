@@ -6,6 +6,7 @@ Gzip, tar and zip are known by their first bytes: servers unpack and pack again 
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ MAX_LINE = 2**20
 """Longest line in bytes: a longer one names no photo."""
 _BUFFER = 2**20
 _LAYERS = 4  # a gzip of a tar in a gzip of a server, and one to spare
+_DIRECTORY_MAX = 2**22  # bytes of a zip's directory, which zipfile holds in memory
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, BrokenTarError, zipfile.BadZipFile,
@@ -138,6 +140,10 @@ def _first_file(file: io.BufferedReader) -> _Part:
 
 
 def _unzipped(file: io.BufferedReader, stack: ExitStack) -> Any:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 2**16))
+    end = file.read().rpartition(b"PK\5\6")[2]  # the end record without its signature
+    if int.from_bytes(end[8:12], "little") > _DIRECTORY_MAX:
+        raise zipfile.BadZipFile("its directory is too large; pack the list alone")
     try:
         archive = stack.enter_context(zipfile.ZipFile(file))
         first = next((info for info in archive.infolist() if not info.is_dir()), None)

@@ -32,7 +32,7 @@ def candidates(
     with open_list(source.location, web, what, source.sha256) as file:
         for line in lines(file, what):
             tally.read += 1
-            first = first or line or b""
+            first = first or line or b"(a line without end)"
             if line is None:
                 tally.pass_over(f"a line of more than {MAX_LINE:,} bytes", f"line {tally.read:,}")
                 continue
