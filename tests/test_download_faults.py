@@ -93,7 +93,7 @@ BODIES = [
     ("html", Status.NOT_IMAGE, "HTML", 1),
     ("text", Status.NOT_IMAGE, "text", 1),
     ("svg", Status.NOT_IMAGE, "SVG", 1),
-    ("tiff", Status.NOT_IMAGE, "unknown format", 1),
+    ("tiff", Status.NOT_IMAGE, "format TIFF is not accepted", 1),
     ("unreadable", Status.NOT_IMAGE, "unreadable header", 1),
     ("empty", Status.EMPTY, "", 1),
     ("octet_stream", OK, "", 1),
