@@ -11,7 +11,7 @@ from allrounder.core.files import stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
 from allrounder.history.local_files import local_states, remember_states
-from allrounder.history.lock import pinned_lists
+from allrounder.history.lock import keep_lists, pinned_lists
 from allrounder.params.loading import load_params
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import parse_stage_args
@@ -21,7 +21,7 @@ def main() -> None:
     """Parse arguments, list candidates, write tables."""
     parse_stage_args(__doc__)
     params = load_params()
-    with stage_lock("fetch_urls"):  # this protects the cache too
+    with stage_lock("fetch_urls") as work:  # this protects the cache too
         pinned = pinned_lists(params)
         new = [key for key in params.classes if key not in pinned]
         lists: dict[str, listing.Listed | Path] = {**pinned}
@@ -30,6 +30,7 @@ def main() -> None:
             web = ListClient(params.network, params.sources)
             lists |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
         listing.write_classes(URLS, {key: lists[key] for key in params.classes})
+        keep_lists(URLS, work)
         if not pinned:
             remember_states(files)
 

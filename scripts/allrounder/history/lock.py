@@ -5,6 +5,7 @@ ALLROUNDER_PINS=ignore switches the pins off.
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import hash_file
+from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import VersionFiles
@@ -24,6 +25,7 @@ from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
 
 PINS_SWITCH = "ALLROUNDER_PINS"
+_KEPT, _BEFORE = "last", "pinned-before.txt"
 
 
 def pins_ignored() -> bool:
@@ -129,9 +131,36 @@ def pinned_lists(params: Params) -> dict[str, Path]:
         print("sources differ from those in dvc.lock: their lists are read anew", file=sys.stderr)
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
-    return {
-        key: pinned_file(f"data/urls/{key}.csv", folder) for key in params.classes if key in built
-    }
+    keys = [key for key in params.classes if key in built]
+    try:
+        return {key: pinned_file(f"data/urls/{key}.csv", folder) for key in keys}
+    except DataError:
+        if (kept := _uncommitted(folder, keys)) is None:
+            raise
+        return kept
+
+
+def keep_lists(lists: Path, folder: Path) -> None:
+    """Keep the lists of this run until the next one: DVC may not commit them (--no-commit)."""
+    kept = folder / _KEPT
+    remove_tree(kept)
+    kept.mkdir(parents=True)
+    for path in lists.glob("*.csv"):
+        try:
+            (kept / path.name).hardlink_to(path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, kept / path.name)
+    (kept / _BEFORE).write_text(locked_output("fetch_urls"), encoding="utf-8")
+
+
+def _uncommitted(folder: Path, keys: Sequence[str]) -> dict[str, Path] | None:
+    """The lists of the last run, if dvc.lock was written after it and so pins them; or None."""
+    kept = folder / _KEPT
+    found = {key: kept / f"{key}.csv" for key in keys}
+    before = kept / _BEFORE
+    if not before.exists() or before.read_text(encoding="utf-8") == locked_output("fetch_urls"):
+        return None
+    return found if all(path.exists() for path in found.values()) else None
 
 
 def _are_same(before: Sequence[dict[str, Any]], sources: Sequence[Source]) -> bool:
