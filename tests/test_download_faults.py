@@ -171,6 +171,17 @@ def test_a_cookie_is_sent_within_its_chain_of_redirects_only(
     assert [row.status for row in rows] == [OK, Status.DUPLICATE, Status.DUPLICATE]
 
 
+def test_another_address_of_a_photo_is_requested_when_the_first_one_fails(
+    tmp_path: Path, server: Server
+) -> None:
+    failing, fine = server.url("then_fine/404"), server.url("good/1.jpg")
+    asked = [failing, fine, f"{failing}#again", f"{fine}#again"]
+    rows = Project(tmp_path, {WNID: asked}).crawl()
+    assert [row.status for row in rows] == [HTTP, OK, OK, Status.DUPLICATE]
+    assert rows[3].detail == f"same photo as {rows[1].image_id}, at another address"
+    assert server.asked("good/1.jpg") == 1
+
+
 @pytest.mark.parametrize("path", ["silent", "silent_in_body", "drip", "drip_headers"])
 def test_a_photo_that_takes_too_long_is_a_timeout(
     tmp_path: Path, server: Server, path: str

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from allrounder.core.files import remove_tree
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
 from photoserver import PhotoServer
@@ -110,6 +111,7 @@ def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer)
     clone.repro("download")
     for path in (clone.folder / ".dvc/cache").rglob("*.dir"):
         path.unlink()
+    remove_tree(clone.folder / ".allrounder/fetch_urls")
     use(clone, server, "imagenet-api", classes=THREE)
     said = clone.dvc("repro", "download", expect=255)
     assert "error: dvc.lock names data/urls, but neither DVC's cache nor its remote" in said
