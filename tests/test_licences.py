@@ -69,7 +69,7 @@ def test_spellings_of_one_licence_are_the_same(form: str, text: str) -> None:
 
 
 OTHER = ("CC BY", "CC BY 2", "CC BY-SA 2.0", "CC BY 2.5", "CC BY-NC 2.0", "not CC BY 2.0")
-OTHER += ("CC BY 2.0 (CC BY-NC 2.0)", "CC BY 2.0 (text only)", "(c) CC BY 2.0", "CC BY 2.0.1")
+DOUBTFUL = ("CC BY 2.0 (CC BY-NC 2.0)", "CC BY 2.0 (text only)", "(c) CC BY 2.0", "CC BY 2.0.1")
 LOOKALIKES = (
     "https://creativecommons.org.evil.example/licenses/by/2.0/",
     "https://evil.example/creativecommons.org/licenses/by/2.0/",
@@ -78,7 +78,7 @@ LOOKALIKES = (
 )
 
 
-@pytest.mark.parametrize("text", [*OTHER, *LOOKALIKES])
+@pytest.mark.parametrize("text", [*OTHER, *DOUBTFUL, *LOOKALIKES])
 def test_what_only_looks_like_a_licence_is_another(text: str) -> None:
     assert normal(text) != "cc-by-2.0"
 
