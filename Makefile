@@ -10,6 +10,7 @@ export PATH := $(BIN):$(PATH)
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev

@@ -154,6 +154,18 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
     assert lost
 
 
+def test_make_repro_tries_failures_that_may_pass_again(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api", per_class=100)
+    path = server.paths(HUSKY)[2]
+    server.instead[path] = [(503, b"", {})] * 2
+    clone.repro("download")
+    assert f"{HUSKY} may get more photos" in clone.script("check_params", "--retry", expect=1)
+    server.asked.clear()
+    clone.repro("--force", "--single-item", "download")
+    assert set(server.photos_asked) == {path}
+    assert clone.script("check_params", "--retry") == ""
+
+
 def folders_tar(server: PhotoServer, wnid: str) -> bytes:
     """The photos of a class, each in a folder of its own."""
     out = io.BytesIO()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import LOCK
+from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
@@ -108,6 +108,31 @@ class PinnedResults:
             else:
                 continue
             yield row.url, result
+
+
+def incomplete_classes(params: Params) -> list[str]:
+    """The classes of the last build that a retry may bring more photos.
+
+    They are below the quota and have failures that may pass. Empty where the params have changed
+    since: DVC then runs the download anyway.
+    """
+    pinned = pinned_params("download")
+    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
+    if listed != [source.model_dump() for source in params.sources]:
+        return []
+    if (pinned.get("classes"), pinned.get("per_class")) != (params.classes, params.per_class):
+        return []
+    return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
+
+
+def _is_incomplete(table: Path, quota: int) -> bool:
+    if not table.is_file():
+        return False
+    taken, failures = 0, 0
+    for row in read_csv(table, RawRow):
+        taken += row.status is Status.OK
+        failures += _result(row).transient
+    return failures > 0 and taken < quota
 
 
 class PriorResults:
