@@ -90,7 +90,9 @@ ANSWERS: list[tuple[str, Status, str, int | None]] = [
 ]
 
 BODIES = [
-    ("html", Status.NOT_IMAGE, "HTML", 1),
+    ("html", Status.NOT_IMAGE, "a web page (HTML)", 1),
+    ("lfs_pointer", Status.NOT_IMAGE, "a Git LFS pointer; git lfs pull fetches the file", 1),
+    ("tar_body", Status.NOT_IMAGE, "a tar", 1),
     ("text", Status.NOT_IMAGE, "text", 1),
     ("svg", Status.NOT_IMAGE, "SVG", 1),
     ("tiff", Status.NOT_IMAGE, "format TIFF is not accepted", 1),

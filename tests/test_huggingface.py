@@ -505,7 +505,7 @@ def test_the_photos_own_faults_are_those_of_any_photo(viewer: ViewerServer, tmp_
     first = "cached-assets/0/"
     viewer.faults["photo"] = lambda path: (200, {}, b"<html>") if first in path else None
     found = downloaded(viewer, tmp_path, 0, 1)
-    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "HTML")
+    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "a web page (HTML)")
     assert found[1].status is Status.OK
 
 

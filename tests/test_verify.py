@@ -515,7 +515,7 @@ def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServe
     assert counts(found)["same"] == len(rest) + 2
     details = {one["url"].removeprefix(server.base): one["detail"] for one in found["problems"]}
     assert details[gone] == "http_error 410"
-    assert details[page] == "not_image HTML"
+    assert details[page] == "not_image a web page (HTML)"
     assert details[down] == "http_error 500"
     assert server.asked[down] == 3
     assert server.asked[busy] == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from allrounder.core.files import disguise
 from allrounder.core.rows import Result, Status
 
 FORMATS = {
@@ -237,10 +238,10 @@ def _md5(body: bytes) -> str:
 def _sniffed(body: bytes) -> str:
     """What a body is that cannot be opened as an image, in a word or two."""
     head = body[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "HTML"
     if b"<svg" in head:
         return "SVG"
+    if what := disguise(body[:512]):
+        return what
     for name, start in _REFUSED.items():
         if re.match(start, body, re.DOTALL):
             return f"format {name} is not accepted"
