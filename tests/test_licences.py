@@ -37,16 +37,24 @@ SAME = {
         *("CC BY 2.0", "cc-by-2.0", "CC-BY-2.0", " cc by  2.0 ", "CC_BY_2.0", "by 2.0"),
         "Creative Commons Attribution 2.0 Generic",
     ],
+    "cc-by-4.0": [
+        *("CC_BY_4_0", "CC BY 4.0 Deed", "CC-BY v4.0", "CC BY 4.0 International", "cc-by 4-0"),
+        "Attribution 4.0 International (CC BY 4.0)",
+        "Creative Commons Attribution 4.0 International Public License",
+        "CC BY 4.0 Deed | Attribution 4.0 International | Creative Commons",
+    ],
     "cc-by-nc-sa-4.0": [
         "https://creativecommons.org/licenses/by-nc-sa/4.0/deed.de",
         "Attribution-NonCommercial-ShareAlike 4.0 International License",
-        "CC BY-NC-SA 4.0",
+        *("CC BY-NC-SA 4.0", "CC_BY_NC_SA_4_0"),
+        "Attribution-NonCommercial-ShareAlike 4.0 International (CC BY-NC-SA 4.0) Deed",
     ],
     "cc-by-nc-nd-1.0": ["https://creativecommons.org/licenses/by-nd-nc/1.0/", "CC BY-NC-ND 1.0"],
     "cc-by-sa-2.0-uk": ["https://creativecommons.org/licenses/by-sa/2.0/uk/", "CC BY-SA 2.0 UK"],
     "cc0-1.0": [
         "https://creativecommons.org/publicdomain/zero/1.0/",
-        *("CC0", "cc0 1.0", "CC-0", "CC Zero", "CC0 1.0 Universal"),
+        *("CC0", "cc0 1.0", "CC-0", "CC Zero", "CC0 1.0 Universal", "CC0_1_0"),
+        "CC0 1.0 Universal (CC0 1.0) Public Domain Dedication",
     ],
     "cc-pdm-1.0": ["https://creativecommons.org/publicdomain/mark/1.0/", "Public Domain Mark 1.0"],
     "//example.org/terms": ["https://example.org/terms/", "http://EXAMPLE.org/terms#top"],
@@ -61,6 +69,7 @@ def test_spellings_of_one_licence_are_the_same(form: str, text: str) -> None:
 
 
 OTHER = ("CC BY", "CC BY 2", "CC BY-SA 2.0", "CC BY 2.5", "CC BY-NC 2.0", "not CC BY 2.0")
+OTHER += ("CC BY 2.0 (CC BY-NC 2.0)", "CC BY 2.0 (text only)", "(c) CC BY 2.0", "CC BY 2.0.1")
 LOOKALIKES = (
     "https://creativecommons.org.evil.example/licenses/by/2.0/",
     "https://evil.example/creativecommons.org/licenses/by/2.0/",
