@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.photos import _placeholders, placeholder_address
+from allrounder.core.photos import _placeholders, placeholder_host_of_url
 from allrounder.core.rows import RawRow, Status
 from allrounder.web import policy
 from allrounder.web.decisions import opt_out_directive
@@ -251,7 +251,7 @@ def test_a_placeholder_that_is_served_directly(
     ],
 )
 def test_a_placeholder_is_known_by_its_address_in_all_sizes(url: str, host: str) -> None:
-    assert placeholder_address(url) == host
+    assert placeholder_host_of_url(url) == host
 
 
 def test_a_signed_url_that_a_redirect_leads_to_is_written_without_its_signature(

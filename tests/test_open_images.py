@@ -373,7 +373,7 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
         assert (row.image_id, row.author) == (image_id(number), f"Author {number}")
         assert row.url == f"{bucket.base}/photos/test/{row.image_id}.jpg"
 
-    # The server is gone: what is here must do, also for what failed in a way that may pass.
+    # The server is gone: what is here must do, also for what failed for a while.
     statuses = clone.read(f"data/raw/{DOG}.csv")
     assert "http_error,404" in statuses
     assert "http_error,503" in statuses

@@ -350,7 +350,9 @@ def test_opting_out_holds_for_slices(tmp_path: Path, server: ShardServer) -> Non
     assert results(made.crawl_here()) == [("opted_out", "noai")] * 6
 
 
-def test_slices_of_the_web_are_bounded_unasked(tmp_path: Path, server: ShardServer) -> None:
+def test_slices_of_the_web_are_bounded_without_a_request(
+    tmp_path: Path, server: ShardServer
+) -> None:
     file = f"{server.base}/a.tar"
     urls = [Slice(file, "none", 9, 0).url, Slice(file, "huge", 9, 2**40).url]
     made = project(tmp_path / "p", urls)

@@ -524,7 +524,7 @@ def test_only_the_difference_is_asked_for(clone: Project, server: ShardServer) -
     places = {row.url.rpartition(",")[2] for row in rows(clone, PLANE)}
     assert server.slices
     assert set(server.slices) <= places
-    assert sorted(server.whole) == sorted(SHARDS)  # read anew for the labels of the new class
+    assert sorted(server.whole) == sorted(SHARDS)  # read again for the labels of the new class
 
     known = asked(clone, HUSKY, CAT, PLANE)
     server.log.clear()
