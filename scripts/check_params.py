@@ -66,7 +66,7 @@ def _check_locations(path: Path, params: Params) -> None:
     asked = [source.model_dump() for source in params.sources]
     if (listed, pinned.get("classes")) != (asked, params.classes):
         raise UsageError(f"{words}; correct it before dvc repro removes outputs")
-    print(f"warning: {words}; a class that is built anew will need it", file=sys.stderr)
+    print(f"warning: {words}; a class that is built again will need it", file=sys.stderr)
 
 
 def _fault(source: BaseSource, root: Path) -> str:

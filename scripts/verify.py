@@ -81,10 +81,10 @@ def _web(count: int | None, json: bool) -> None:
     params = load_params()
     with stage_lock("verify") as folder:
         found = taken_photos(folder)
-        asked = found if count is None else sample_photos(found, count)
+        chosen = found if count is None else sample_photos(found, count)
         remembered = web.Validators(folder / "validators.json")
-        with progress(total=len(asked), unit=" photos", desc="verify web") as bar:
-            result = web.check(params, asked, len(found), remembered, bar.update)
+        with progress(total=len(chosen), unit=" photos", desc="verify web") as bar:
+            result = web.check(params, chosen, len(found), remembered, bar.update)
     if json:
         print_json(web.web_json(result))
     else:

@@ -155,7 +155,7 @@ def test_texts_may_be_latin_1(tmp_path: Path) -> None:
     assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].author == "José Núñez"
 
 
-def test_tsv_has_quotes_only_if_it_is_asked_for(tmp_path: Path) -> None:
+def test_tsv_has_quotes_only_if_it_is_requested(tmp_path: Path) -> None:
     body = f'url\tlabel\ttitle\nhttp://h/1\t{CAT}\t"Rex" in the park\n'
     path = written(tmp_path, "l.tsv", body)
     assert listed(path, [CAT])[CAT][0].title == '"Rex" in the park'
@@ -264,7 +264,7 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("name", "body", "kind", "words"), FAULTS)
-def test_a_fault_is_said_with_its_place(
+def test_a_fault_is_reported_with_its_place(
     tmp_path: Path, name: str, body: bytes | str, kind: type[Exception], words: str
 ) -> None:
     path = written(tmp_path, name, body)
@@ -274,7 +274,7 @@ def test_a_fault_is_said_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_a_parquet_time_beyond_all_calendars_is_said(tmp_path: Path) -> None:
+def test_a_parquet_time_beyond_all_calendars_is_reported(tmp_path: Path) -> None:
     when = pyarrow.array([10**18], pyarrow.timestamp("ms"))
     table = pyarrow.table({"url": when, "label": [HUSKY]})
     parquet.write_table(table, tmp_path / "t.parquet")

@@ -42,8 +42,7 @@ class Status(StrEnum):
 
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
-"""HTTP codes of failures that a later try may not have (RFC 9110, 15.5.9 and 15.6; RFC 6585;
-RFC 8470)."""
+"""HTTP codes of transient failures (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 _TRANSIENT = {
     Status.TIMEOUT,
     Status.CONNECTION_ERROR,

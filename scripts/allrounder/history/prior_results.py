@@ -52,7 +52,7 @@ class PinnedResults:
                 if url.startswith(f"{archive}#") and not parse_slice(url):
                     yield url, result
 
-    def fill(self, candidates: Iterable[Candidate], quota: int) -> bool:
+    def fills(self, candidates: Iterable[Candidate], quota: int) -> bool:
         """Whether the pinned photos fill the quota before any URL that is not pinned."""
         good, addresses = set[str](), set[str]()
         for candidate in candidates:
@@ -227,7 +227,7 @@ def _upgraded(row: RawRow) -> RawRow:
 
 
 def _have_urls(pinned: dict[str, Any]) -> bool:
-    """Whether the pinned sources may list URLs: photos on this machine are read again."""
+    """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     tables = ("csv", "url-list")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)

@@ -93,7 +93,7 @@ class Fetcher:
         return self._hosts.doubtful
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether more URLs would keep the connections busier; a slow host's queue does not."""
         total = self._network.connections
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
@@ -206,13 +206,13 @@ class Fetcher:
             self._end_or_hold(job, decision.result, reply)
 
     def _is_last_try(self, job: _Job, host: str) -> bool:
-        throttled = job.refused and self._hosts.is_lifted(host)
+        throttled = job.refused and self._hosts.serves_after_403(host)
         failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
         return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
 
     def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
         """End a job; a failure without any answer only once the network is known to work."""
-        if reply.code or reply.refused:
+        if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
                 self._hosts.end_refused(host_of(job.requested[-1]), served=False)
             self._end(job, result, reply)
