@@ -85,6 +85,7 @@ class Fetcher:
             network.retry_after_max,
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
+        self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
     @property
@@ -153,7 +154,21 @@ class Fetcher:
         self.traffic.requests += 1
         job.started = now
         silences = self._hosts.silences(host_of(job.requested[-1]))
-        self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
+        self._transfers.start(
+            job, replace(self._request(job), patience=self._patience(job, silences))
+        )
+
+    def _patience(self, job: _Job, silences: int | None) -> float:
+        """The seconds that a host has to begin its answer; 0: as the params say.
+
+        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
+        gets more where all answers are late: then this machine's own connection is full.
+        """
+        if silences is None or job.archive:
+            return 0.0
+        patience = SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+        patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
+        return max(patience, _LATER_THAN_SLOWEST * self._slowest)
 
     def _request(self, job: _Job) -> Request:
         url = job.requested[-1]
@@ -180,6 +195,7 @@ class Fetcher:
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if reply.code:
+            self._slowest = max(reply.first_byte, _FADING * self._slowest)
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
@@ -262,18 +278,6 @@ class Fetcher:
         )
 
 
-def _patience(job: _Job, silences: int | None) -> float:
-    """The seconds that a host has to begin its answer; 0: as the params say.
-
-    A host that has not answered yet in this run gets less, so that dead hosts cost seconds.
-    """
-    if silences is None or job.archive:
-        return 0.0
-    if silences >= _MANY_SILENCES:
-        return LAST_PATIENCE
-    return SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
-
-
 def _final_url(job: _Job) -> str:
     """The last URL requested, without a signature.
 
@@ -289,6 +293,7 @@ MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
 _MANY_SILENCES = 8
+_LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512
