@@ -362,7 +362,9 @@ def test_a_host_that_opts_out(
 ) -> None:
     query = "&".join(f"tag={quote(tag)}" for tag in tags)
     row = ask(tmp_path, server, server.url(f"robots?{query}"))
-    assert (row.status, row.detail) == (OPTED_OUT if directive else OK, directive)
+    evidence = f"X-Robots-Tag: {directive}" if directive else ""
+    status = OPTED_OUT if directive else OK
+    assert (row.status, row.detail, row.opt_out) == (status, evidence, evidence)
 
 
 def test_opting_out_is_not_honoured_where_the_params_say_so(tmp_path: Path, server: Server) -> None:

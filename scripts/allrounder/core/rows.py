@@ -69,6 +69,7 @@ class Result:
     sha256: str = ""  # this and the next two: of a good photo only
     suffix: str = ""
     stored: StoredBytes | None = None
+    opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`
 
     @property
     def transient(self) -> bool:
@@ -105,6 +106,7 @@ class RawRow:
     sha256: str = ""
     http_status: int | None = None
     resume_at: int | None = None
+    opt_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -484,6 +484,7 @@ class ClassRun:
                 result.sha256,
                 result.http_status,
                 result.resume_at,
+                result.opt_out,
             )
         )
 

@@ -77,7 +77,8 @@ class _Files:
         stored = None
         if line["status"] == Status.OK:
             stored = StoredBytes(self._blob_path, int(line["offset"]), int(line["bytes"]))
-        fields = {name: line[name] for name in _FIELDS} | {"status": Status(line["status"])}
+        fields = {name: line[name] for name in _FIELDS if name in line}
+        fields["status"] = Status(line["status"])
         return line["url"], Result(**fields, stored=stored)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
+from allrounder.core.opt_outs import Signal
 from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
@@ -177,9 +178,8 @@ class PriorResults:
         if (judged.sha256 or hashlib.sha256(body).hexdigest()) != result.sha256:
             print(f"warning: damaged, requested again: {result.final_url}", file=sys.stderr)
             return None
-        if judged.status is Status.OK:
-            return result
-        return replace(result, status=judged.status, detail=judged.detail, suffix="", stored=None)
+        result = replace(result, status=judged.status, detail=judged.detail, opt_out=judged.opt_out)
+        return result if judged.status is Status.OK else replace(result, suffix="", stored=None)
 
     def _pinned(self, url: str) -> Result | None:
         result = self._pins.get(url)
@@ -197,6 +197,7 @@ def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) ->
         row.sha256,
         member.rpartition(".")[2],
         stored,
+        row.opt_out,
     )
 
 
@@ -213,6 +214,9 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
                 f"dvc.lock pins {name} as an older version of this project wrote it, without the "
                 f"positions in {row.url}; download again: {PINS_SWITCH}=ignore dvc repro --force"
             )
+        if row.status is Status.OPTED_OUT and not row.opt_out:  # from before the other signals
+            evidence = f"{Signal.X_ROBOTS_TAG}: {row.detail}"
+            row = replace(row, detail=evidence, opt_out=evidence)
         yield _upgraded(row) if old else row
 
 

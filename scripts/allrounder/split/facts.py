@@ -98,7 +98,7 @@ REASONS = {
     Status.TRUNCATED: "the file is incomplete",
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
-    Status.OPTED_OUT: "the server does not allow this use (X-Robots-Tag)",
+    Status.OPTED_OUT: "the host or the photo itself is against use for training",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",

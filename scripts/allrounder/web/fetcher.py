@@ -26,6 +26,7 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
+from allrounder.web.robots import RobotsFile, RobotsGate, robots_url
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -38,6 +39,7 @@ class _Job:
     archive: ArchiveDownload | None = None
     part: Slice | None = None
     row: DatasetRowDownload | None = None
+    robots: RobotsFile | None = None
     failures: int = 0
     timeouts: int = 0
     started: float = 0.0
@@ -70,10 +72,12 @@ class Fetcher:
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
     ):
-        self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
+        self.bounds = Bounds(
+            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
+        )
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
-        self._network, self._honour = network, download.honour_opt_out
+        self._network, self._robots = network, RobotsGate[_Job](download)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = NetworkPolicy.of(network, sources)
         self._transfers, self._rows = Transfers(self._policy), rows
@@ -118,11 +122,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        job = _Job(token, requested, archive, part, row, headers=headers or {})
-        if self._hosts.is_given_up(host := host_of(requested[0])):
-            self._end_busy(job)
-        else:
-            self._hosts.add(host, job)
+        self._admit(_Job(token, requested, archive, part, row, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -149,6 +149,28 @@ class Fetcher:
     def close(self) -> None:
         """Close all connections."""
         self._transfers.close()
+
+    def _admit(self, job: _Job) -> None:
+        """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
+
+        Archives and rows of a dataset are places that the params name: no robots.txt is asked.
+        """
+        url, host = job.requested[-1], host_of(job.requested[-1])
+        if self._robots.obeyed and not (job.archive or job.row or job.robots):
+            if (verdict := self._robots.verdict(url)) is None:
+                if self._robots.wait(url, job):
+                    self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
+                return
+            if refusal := verdict(url):
+                refusal = replace(refusal, final_url=_final_url(job))
+                self._ended.append((job.token, refusal, Reply()))
+                return
+        if self._hosts.is_given_up(host):
+            self._end_busy(job)
+        elif job.started:  # redirected
+            self._hosts.add_later(host, job, self._clock())
+        else:
+            self._hosts.add(host, job)
 
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
@@ -183,6 +205,9 @@ class Fetcher:
             job.archive.begin()
             offset = job.archive.request_from
             return Request(url, 0, job.archive.sink, offset, headers=headers)
+        if job.robots:
+            job.robots.begin()
+            return Request(url, 0, job.robots.sink)
         if part := job.part:
             return Request(url, part.size, None, part.offset, part.size, headers)
         return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
@@ -191,7 +216,7 @@ class Fetcher:
         """Redirect, retry or end a job."""
         now, host = self._clock(), host_of(job.requested[-1])
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
-        self._hosts.end(host, now, reply.code, asked_wait, job.started)
+        self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if reply.code:
@@ -201,11 +226,11 @@ class Fetcher:
         decision = self._decide(job, reply)
         if decision.redirect:
             job.requested.append(decision.redirect)
-            self._hosts.add_later(host_of(decision.redirect), job, now)
+            self._admit(job)
             return
         if reply.code in WHOLE and job.refused:
             self._hosts.end_refused(host, served=True)
-        if reply.code == 403 and self._hosts.is_throttle(host):
+        if reply.code == 403 and not job.robots and self._hosts.is_throttle(host):
             job.refused, decision = True, replace(decision, retry=True)
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
@@ -257,17 +282,22 @@ class Fetcher:
             if job.archive.progressed():
                 job.failures = 0
             return decision
+        if job.robots:
+            return job.robots.decide(reply, job.requested, self.bounds)
         if job.part:
-            return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
+            return decide_slice(reply, job.requested, self.bounds, job.part)
         if job.row:
-            return job.row.decide(reply, job.requested, self.bounds, self._honour)
+            return job.row.decide(reply, job.requested, self.bounds)
         new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))
         if job.decode and is_unknown_encoding(reply):
             job.decode = False  # one more request, which takes the body as it is
             return Decision(Result(Status.OK), redirect=job.requested.pop())
-        return decide(reply, job.requested, self.bounds, self._honour, new_cookie)
+        return decide(reply, job.requested, self.bounds, new_cookie)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
+        if job.robots:
+            self._end_robots(job, job.robots, reply.code)
+            return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
         codes = (206,) if job.part else WHOLE
@@ -276,6 +306,15 @@ class Fetcher:
         self._ended.append(
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
+
+    def _end_robots(self, job: _Job, file: RobotsFile, code: int) -> None:
+        """Admit the jobs that wait for a robots.txt; they have one more try at a silent host."""
+        verdict = file.verdict(code, self._robots.everyone)
+        for other in self._robots.settle(job.requested[0], verdict):
+            if not code:
+                other.failures = max(other.failures, job.failures - 1)
+                other.timeouts = max(other.timeouts, job.timeouts - 1)
+            self._admit(other)
 
 
 def _final_url(job: _Job) -> str:

@@ -111,6 +111,7 @@ class Hosts(Generic[Job]):
         code: int = 0,
         asked_wait: float | None = None,
         started: float = 0.0,
+        is_photo: bool = True,
     ) -> None:
         """Record that a request that started at `started` has ended. Code 0: without any answer.
 
@@ -133,9 +134,10 @@ class Hosts(Generic[Job]):
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
         if code and code not in BUSY_CODES and code != 403:
-            state.good, state.good_at, state.busy_since = state.good + 1, now, None
+            state.good, state.good_at, state.busy_since = state.good + is_photo, now, None
         state.silent = state.silent + 1 if not code else 0
-        (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
+        if is_photo:
+            (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
         if wait:
             state.not_before = max(state.not_before, now + wait)
             self._waits[state.index] = max(self._waits[state.index], state.not_before)

@@ -78,6 +78,7 @@ _HEADERS = frozenset(
         *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified", b"set-cookie"),
         *(b"content-length", b"content-range", b"content-encoding"),
         *(b"x-revision", b"x-error-code"),
+        *(b"tdm-reservation", b"content-usage"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
