@@ -169,7 +169,7 @@ def test_encodings_are_detected_or_named(tmp_path: Path, encoding: str, named: s
     assert (found.url, found.author) == (f"http://h/{name}.jpg", name)
 
 
-def test_a_wrong_encoding_is_said_with_its_line(tmp_path: Path) -> None:
+def test_a_wrong_encoding_is_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "l.csv", f"url,label\nhttp://h/\xe9,{CAT}\n".encode("latin-1"))
     with pytest.raises(DataError, match="after line 0: is not ascii; correct its encoding"):
         listed(path, [CAT], encoding="ascii")
@@ -350,7 +350,7 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("name", "body", "kind", "words"), FAULTS)
-def test_a_fault_is_said_with_its_place(
+def test_a_fault_is_reported_with_its_place(
     tmp_path: Path, name: str, body: bytes | str, kind: type[Exception], words: str
 ) -> None:
     path = written(tmp_path, name, body)
@@ -360,7 +360,7 @@ def test_a_fault_is_said_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_a_parquet_time_beyond_all_calendars_is_said(tmp_path: Path) -> None:
+def test_a_parquet_time_beyond_all_calendars_is_reported(tmp_path: Path) -> None:
     when = pyarrow.array([10**18], pyarrow.timestamp("ms"))
     table = pyarrow.table({"url": when, "label": [HUSKY]})
     parquet.write_table(table, tmp_path / "t.parquet")

@@ -123,7 +123,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("value", MISTAKES)
-def test_a_misspelled_licence_in_params_is_said_with_its_line(tmp_path: Path, value: str) -> None:
+def test_a_misspelled_licence_in_params_is_reported_with_its_line(
+    tmp_path: Path, value: str
+) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("licenses: null", f"licenses: {value}"))
     line = text[: text.index("licenses: null")].count("\n") + 1
@@ -173,7 +175,7 @@ def test_refused_photos_still_count_for_placeholders() -> None:
     assert statuses(items) == [Status.PLACEHOLDER] * 3
 
 
-def test_a_reason_holds_a_bounded_line_whatever_a_licence_says() -> None:
+def test_a_reason_holds_a_bounded_line_for_any_licence() -> None:
     judged = curate([item("n1", 1, 1, "free\n" * 99)], 10, Clean())[0]
     assert len(judged.detail) <= 80
     assert judged.detail.isprintable()
@@ -273,7 +275,7 @@ def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project)
         (None, "28 candidates are unused: .*reserve to about 1$"),
     ],
 )
-def test_how_to_fill_a_class_is_said_if_it_can_be_filled(
+def test_how_to_fill_a_class_is_reported_if_it_can_be_filled(
     tmp_path: Path, names: list[str] | None, words: str | None
 ) -> None:
     """Of 40 candidates 12 were taken and 6 kept, where 10 are wanted; every other one is BY."""

@@ -60,7 +60,7 @@ def test_archives_hold_what_was_put_in_with_fixed_metadata(bodies: list[bytes]) 
 
 
 @given(names=st.lists(TEXT, max_size=20))
-def test_ids_are_safe_and_unique_whatever_the_web_calls_them(names: list[str]) -> None:
+def test_ids_are_safe_and_unique_for_any_names(names: list[str]) -> None:
     ids = IdMaker("n00000001")
     made = [ids.make(name, f"http://h/{i}") for i, name in enumerate(names)]
     assert len({one.lower() for one in made}) == len(made)

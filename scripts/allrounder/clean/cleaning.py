@@ -99,7 +99,7 @@ def _decode(
 ) -> dict[str, list[DecodedPhoto]]:
     """The photos of all classes, decoded.
 
-    Where a worker ended or had not enough memory, the photo that it was at is decoded alone, and
+    If a worker ended or had not enough memory, the photo that it was decoding is decoded alone,
     then its class once more. Raises DataError when this machine is at fault.
     """
     done: dict[str, list[DecodedPhoto]] = {}
@@ -116,7 +116,7 @@ def _decode(
                         done[jobs[job]] = job.result()
                         bar.update()
             unfinished = [key for key in left if key not in done]
-            suspects = {key: _noted(work / f"{key}.at") for key in unfinished}
+            suspects = {key: _read_note(work / f"{key}.at") for key in unfinished}
             if unfinished and not any(suspects.values()):
                 raise killed()
             for key, note in suspects.items():
@@ -130,9 +130,10 @@ def _decode(
 def _decode_class(
     key: str, raw: Path, work: Path, rules: Clean, alone: Mapping[str, Photo]
 ) -> list[DecodedPhoto]:
-    """Decode a class's photos, but those that were decoded alone.
+    """Decode a class's photos, except those that were decoded alone.
 
-    Converted photos go into a tar in the work folder. A note beside it says which photo is next.
+    Converted photos go into a tar in the work folder. A note beside it has the number of the photo
+    that is being decoded.
     """
     origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
@@ -178,8 +179,8 @@ def _note(path: Path) -> Iterator[Callable[[int], object]]:
     path.unlink()
 
 
-def _noted(path: Path) -> str:
-    """What is in such a file, which is removed; nothing if there is none."""
+def _read_note(path: Path) -> str:
+    """Read such a file and remove it; '' if there is none."""
     text = path.read_text() if path.exists() else ""
     path.unlink(missing_ok=True)
     return text

@@ -14,13 +14,13 @@ class Interrupts:
     """While it is entered, SIGINT and SIGTERM both raise KeyboardInterrupt."""
 
     def __init__(self, parent: int | None = None) -> None:
-        self._noted = self._deferring = False
+        self._received = self._deferring = False
         self._parent = os.getppid() if parent is None else parent
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -40,7 +40,7 @@ class Interrupts:
             yield
         finally:
             self._deferring = False
-        if self._noted:
+        if self._received:
             raise KeyboardInterrupt
 
     def check_parent(self) -> None:
@@ -51,7 +51,7 @@ class Interrupts:
                 "run dvc repro again to go on"
             )
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._noted = True
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
         if not self._deferring:
             raise KeyboardInterrupt

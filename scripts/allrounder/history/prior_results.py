@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import LOCK
+from allrounder.core.opt_outs import Signal
+from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
@@ -52,7 +53,7 @@ class PinnedResults:
                 if url.startswith(f"{archive}#") and not parse_slice(url):
                     yield url, result
 
-    def fill(self, candidates: Iterable[Candidate], quota: int) -> bool:
+    def fills(self, candidates: Iterable[Candidate], quota: int) -> bool:
         """Whether the pinned photos fill the quota before any URL that is not pinned."""
         good, addresses = set[str](), set[str]()
         for candidate in candidates:
@@ -110,6 +111,31 @@ class PinnedResults:
             yield row.url, result
 
 
+def incomplete_classes(params: Params) -> list[str]:
+    """The classes of the last build that a retry may bring more photos.
+
+    They are below the quota and have failures that may pass. Empty where the params have changed
+    since: DVC then runs the download anyway.
+    """
+    pinned = pinned_params("download")
+    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
+    if listed != [source.model_dump() for source in params.sources]:
+        return []
+    if (pinned.get("classes"), pinned.get("per_class")) != (params.classes, params.per_class):
+        return []
+    return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
+
+
+def _is_incomplete(table: Path, quota: int) -> bool:
+    if not table.is_file():
+        return False
+    taken, failures = 0, 0
+    for row in read_csv(table, RawRow):
+        taken += row.status is Status.OK
+        failures += _result(row).transient
+    return failures > 0 and taken < quota
+
+
 class PriorResults:
     """The prior results of one class, from the pins first, then from the journal.
 
@@ -152,9 +178,8 @@ class PriorResults:
         if (judged.sha256 or hashlib.sha256(body).hexdigest()) != result.sha256:
             print(f"warning: damaged, requested again: {result.final_url}", file=sys.stderr)
             return None
-        if judged.status is Status.OK:
-            return result
-        return replace(result, status=judged.status, detail=judged.detail, suffix="", stored=None)
+        result = replace(result, status=judged.status, detail=judged.detail, opt_out=judged.opt_out)
+        return result if judged.status is Status.OK else replace(result, suffix="", stored=None)
 
     def _pinned(self, url: str) -> Result | None:
         result = self._pins.get(url)
@@ -172,6 +197,7 @@ def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) ->
         row.sha256,
         member.rpartition(".")[2],
         stored,
+        row.opt_out,
     )
 
 
@@ -188,6 +214,9 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
                 f"dvc.lock pins {name} as an older version of this project wrote it, without the "
                 f"positions in {row.url}; download again: {PINS_SWITCH}=ignore dvc repro --force"
             )
+        if row.status is Status.OPTED_OUT and not row.opt_out:  # from before the other signals
+            evidence = f"{Signal.X_ROBOTS_TAG}: {row.detail}"
+            row = replace(row, detail=evidence, opt_out=evidence)
         yield _upgraded(row) if old else row
 
 
@@ -202,7 +231,7 @@ def _upgraded(row: RawRow) -> RawRow:
 
 
 def _have_urls(pinned: dict[str, Any]) -> bool:
-    """Whether the pinned sources may list URLs: photos on this machine are read again."""
+    """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     tables = ("csv", "url-list")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)

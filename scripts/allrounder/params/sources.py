@@ -28,7 +28,7 @@ _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
 def expand_braces(text: str) -> list[str]:
-    """Return every text that braces expand to, in order: the first braces change last.
+    """Every text that braces expand to, in order: the first braces change last.
 
     Raises ValueError for braces that contain neither a range nor a list.
     """
@@ -457,7 +457,7 @@ _ANY_SOURCE = TypeAdapter[Source](Source)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:
-    """Return a source of an older params file with today's defaults added."""
+    """A source of an older params file with today's defaults added."""
     try:
         return _ANY_SOURCE.validate_python(source).model_dump()
     except ValidationError:

@@ -49,7 +49,7 @@ class Overview:
 
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
-    """Return the classes as the pages show them."""
+    """The classes as the pages show them."""
     names = [(one.label[:1].upper() + one.label[1:]).replace("_", " ") for one in classes]
     return [
         {"key": one.key, "label": one.label, "name": name, "voc": one.voc}
@@ -58,12 +58,12 @@ def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
 
 
 def page_name(number: int) -> str:
-    """Return the file name of a further page."""
+    """The file name of a further page."""
     return f"page-{number:03}.html"
 
 
 def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | None) -> str:
-    """Return the first page; it contains the photos if `data` is given, else links to `pages`."""
+    """The first page; it contains the photos if `data` is given, else links to `pages`."""
     whole = total_funnel(overview.funnels.values())
     by_class = {"": whole, **overview.funnels}
     return _render(
@@ -88,7 +88,7 @@ def further(
     classes: Sequence[Mapping[str, str]],
     data: Mapping[str, Any],
 ) -> str:
-    """Return a further page, which contains photos only. Pages are numbered from 1."""
+    """A further page, which contains photos only. Pages are numbered from 1."""
     return _render("page.html", data, number=number, pages=_listed(pages, classes))
 
 
@@ -117,7 +117,7 @@ def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, A
 
 
 def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
-    """Return the link to the entries of a class and a reason ('' for all), as a filter."""
+    """The link to the entries of a class and a reason ('' for all), as a filter."""
     query = urlencode(
         {name: value for name, value in (("class", key), ("reason", reason)) if value}
     )
@@ -128,7 +128,7 @@ def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
 
 
 def chart(bars: Bars, *, standalone: bool) -> str:
-    """Return bars as an SVG document, or as an element whose colours follow the page's.
+    """Bars as an SVG document, or as an element whose colours follow the page's.
 
     The bars must not be empty. The same counts give the same bytes.
     """
@@ -199,7 +199,7 @@ def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> st
 
 
 def _json(data: Mapping[str, Any]) -> Markup:
-    """Return JSON that cannot end the script element around it."""
+    """JSON that cannot end the script element around it."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -72,7 +72,7 @@ def _row(
 
 
 def _stored(archive: Path, wanted: Collection[str]) -> dict[str, StoredBytes]:
-    """Return the places of the photos in an archive of clean photos.
+    """The places of the photos in an archive of clean photos.
 
     Raises DataError if its members are not exactly the wanted files.
     """
@@ -107,7 +107,7 @@ def _write_classes(
 
 
 def summary_line(manifest: Sequence[ManifestRow]) -> str:
-    """Return the number of photos, in all and by split (by fold: its val)."""
+    """The number of photos, in all and by split (by fold: its val)."""
     counts = Counter(row.split for row in manifest)
     by_split = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     classes = len({row.wnid for row in manifest})
