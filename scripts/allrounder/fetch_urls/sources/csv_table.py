@@ -215,7 +215,7 @@ def candidates(
     meant = {source.wnid: source.wnid} if source.wnid else label_matcher(wnids, source.labels)
     others: dict[str, None] = {}  # labels of no class, for a hint
     matched = False
-    for part in source.parts if source.wnid in (None, *wnids) else ():
+    for part in source.places if source.wnid in (None, *wnids) else ():
         for row in _rows(source, part, web):
             tally.read += 1
             labels = [source.wnid] if source.wnid else _labels(row["label"], source.label_separator)
