@@ -72,6 +72,12 @@ class _Host:
         """Whether another of its URLs may be requested now."""
         return self.answered or self.in_flight + self.silent < PROBES
 
+    def release(self) -> None:
+        """Hold its rows back no longer."""
+        for row in self.silent_rows:
+            row.held = False
+        self.silent_rows.clear()
+
 
 class ClassQuota:
     """Pure bookkeeping for one class: its next candidate, requests in flight, photos taken.
@@ -319,9 +325,7 @@ class ClassQuota:
             return row
         if not _is_silent(slot, result):
             host.settled_answer = True
-            for silent in host.silent_rows:
-                silent.held = False
-            host.silent_rows.clear()
+            host.release()
             return row
         row.held = True
         host.silent_rows.append(row)
@@ -337,9 +341,7 @@ class ClassQuota:
         for host in self._hosts.values():
             if row in host.silent_rows:
                 host.silent -= len(host.silent_rows)
-                for silent in host.silent_rows:
-                    silent.held = False
-                host.silent_rows.clear()
+                host.release()
                 self._unpark(host)
 
 
@@ -440,21 +442,14 @@ class ClassRun:
 
         Offline, nothing is published if a URL would have been requested.
         """
-        if self.unrequested:
-            self.close()
-            self.counts[Status.CONNECTION_ERROR] -= len(self.unrequested)  # these have no result
-            part_of(self._tar_path).unlink()
-            part_of(self._table_path).unlink()
-            return self._class_result()
-        for candidate in self.quota.unused():
+        self.finished = not self.unrequested
+        for candidate in self.quota.unused() if self.finished else ():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
-        part_of(self._tar_path).replace(self._tar_path)
-        part_of(self._table_path).replace(self._table_path)
-        self.finished = True
-        return self._class_result()
-
-    def _class_result(self) -> ClassResult:
+        for path in (self._tar_path, self._table_path):
+            part_of(path).replace(path) if self.finished else part_of(path).unlink()
+        if self.unrequested:
+            self.counts[Status.CONNECTION_ERROR] -= len(self.unrequested)  # these have no result
         numbers = self.transient, self.first_requests
         return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unrequested))
 
@@ -473,20 +468,8 @@ class ClassRun:
         self.transient += result.transient
         if result.http_status:
             self.codes[result.http_status] += 1
-        self._rows.write(
-            RawRow(
-                image_id,
-                candidate.url,
-                result.status,
-                result.detail,
-                result.final_url,
-                result.bytes,
-                result.sha256,
-                result.http_status,
-                result.resume_at,
-                result.opt_out,
-            )
-        )
+        shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
+        self._rows.write(RawRow(image_id, candidate.url, **shared))
 
 
 def _archives(table: Path) -> int:

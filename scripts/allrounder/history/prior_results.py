@@ -17,7 +17,7 @@ from allrounder.core.opt_outs import Signal
 from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
-from allrounder.core.tables import read_csv
+from allrounder.core.tables import columns, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
@@ -187,18 +187,8 @@ class PriorResults:
 
 
 def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) -> Result:
-    return Result(
-        row.status,
-        row.detail,
-        row.http_status,
-        row.resume_at,
-        row.final_url,
-        row.bytes,
-        row.sha256,
-        member.rpartition(".")[2],
-        stored,
-        row.opt_out,
-    )
+    shared = {name: getattr(row, name) for name in columns(RawRow)[2:]}
+    return Result(**shared, suffix=member.rpartition(".")[2], stored=stored)
 
 
 def _rows(table: Path, name: str) -> Iterator[RawRow]:
