@@ -43,8 +43,14 @@ class _Job:
     started: float = 0.0
     refused: bool = False  # the host answered 403
     decode: bool = True
+    lane: str = ""
     cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Whose limits hold for the next request: those of its lane or host."""
+        return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
@@ -83,6 +89,7 @@ class Fetcher:
             network.min_interval,
             waits,
             network.retry_after_max,
+            {RESCUE_LANE: network.rescue_interval},
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
         self._ended: list[tuple[Any, Result, Reply]] = []
@@ -104,10 +111,12 @@ class Fetcher:
         url: str,
         archive: ArchiveDownload | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
+        lane: str = "",
     ) -> None:
         """Request a URL or a slice; `token` comes back with its result.
 
-        `headers` are more request headers, by the URL of each request.
+        `headers` are more request headers, by the URL of each request. Jobs of one `lane` share the
+        limits of one host, whichever hosts they are requested from.
         """
         self.load += 1
         part = parse_slice(url)
@@ -117,11 +126,11 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        job = _Job(token, requested, archive, part, row, headers=headers or {})
-        if self._hosts.is_given_up(host := host_of(requested[0])):
+        job = _Job(token, requested, archive, part, row, lane=lane, headers=headers or {})
+        if self._hosts.is_given_up(job.host):
             self._end_busy(job)
         else:
-            self._hosts.add(host, job)
+            self._hosts.add(job.host, job)
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -152,7 +161,7 @@ class Fetcher:
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
-        silences = self._hosts.silences(host_of(job.requested[-1]))
+        silences = self._hosts.silences(job.host)
         self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
 
     def _request(self, job: _Job) -> Request:
@@ -174,7 +183,7 @@ class Fetcher:
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
-        now, host = self._clock(), host_of(job.requested[-1])
+        now, host = self._clock(), job.host
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
         self._hosts.end(host, now, reply.code, asked_wait, job.started)
         self.traffic.answers += reply.code != 0
@@ -185,7 +194,7 @@ class Fetcher:
         decision = self._decide(job, reply)
         if decision.redirect:
             job.requested.append(decision.redirect)
-            self._hosts.add_later(host_of(decision.redirect), job, now)
+            self._hosts.add_later(job.host, job, now)
             return
         if reply.code in WHOLE and job.refused:
             self._hosts.end_refused(host, served=True)
@@ -214,7 +223,7 @@ class Fetcher:
         """End a job; a failure without any answer only once the network is known to work."""
         if reply.code or reply.refused:
             if job.refused and reply.code == 403:
-                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+                self._hosts.end_refused(job.host, served=False)
             self._end(job, result, reply)
         elif job.started < self._outage.back_at:
             self._try_again(job)  # the outage may be what broke it
@@ -229,7 +238,7 @@ class Fetcher:
 
     def _try_again(self, job: _Job) -> None:
         job.failures = job.timeouts = 0
-        self._hosts.add_later(host_of(job.requested[-1]), job, self._clock())
+        self._hosts.add_later(job.host, job, self._clock())
 
     def _end_busy(self, job: _Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
@@ -285,6 +294,7 @@ def _final_url(job: _Job) -> str:
 
 
 POLL = 0.2  # seconds
+RESCUE_LANE = "wayback"  # no host: it has no dot
 MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0

@@ -77,6 +77,7 @@ _HEADERS = frozenset(
         *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified", b"set-cookie"),
         *(b"content-length", b"content-range", b"content-encoding"),
         *(b"x-revision", b"x-error-code"),
+        *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
