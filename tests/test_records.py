@@ -76,8 +76,8 @@ def test_ranges_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int])
         source, path = Path(name, "source"), Path(name, "a.tar")
         source.write_bytes(b"before" + body + b"after")
         with atomic_tar(path) as writer:
-            writer.copy_ranges("p.jpg", StoredBytes(source, 6, len(body)), ranges)
+            writer.copy("p.jpg", StoredBytes(source, 6, len(body)), ranges)
             with pytest.raises(DataError, match="cut off at 6 bytes"):
-                writer.copy_ranges("q.jpg", StoredBytes(source, 6, len(body) + 99), ranges)
+                writer.copy("q.jpg", StoredBytes(source, 6, len(body) + 99), ranges)
         ((_, stored),) = tar_members(path)
         assert stored.read() == b"".join(body[first:end] for first, end in ranges)

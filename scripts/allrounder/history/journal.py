@@ -103,7 +103,7 @@ class Journal:
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
         for files in self._all_files.values():
             for url, result in files.load():
-                is_photo = result.stored and result.resume_at is None
+                is_photo = result.stored and result.resume_at is None and not result.rescued_from
                 if is_photo or (same_key and (killed or not result.transient)):
                     self._results[url] = result
         self._files = self._all_files[0]

@@ -39,6 +39,7 @@ class DatasetFacts:
     origins: list[Origin]
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
+    rescued: int  # photos from a web archive
 
     @property
     def photos(self) -> int:
@@ -65,6 +66,7 @@ def count_facts(
         _origins(manifest),
         licences,
         sum(bool(row.author) for row in manifest),
+        sum(bool(row.rescued_from) for row in manifest),
     )
 
 

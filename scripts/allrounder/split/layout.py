@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
@@ -52,22 +53,25 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
 
 def _without_formulas(row: ManifestRow) -> ManifestRow:
     """The row with texts from the web that no spreadsheet evaluates."""
-    return replace(
-        row,
-        author=no_formula(row.author),
-        title=no_formula(row.title),
-        license=no_formula(row.license),
-        landing_url=no_formula(row.landing_url),
-    )
+    names = ("author", "title", "license", "landing_url")
+    quoted: dict[str, Any] = {name: no_formula(getattr(row, name)) for name in names}
+    return replace(row, **quoted)
 
 
 def _row(
-    path: str, split: str, one: DatasetClass, row: CleanRow, url: str, candidate: Candidate
+    path: str,
+    split: str,
+    one: DatasetClass,
+    row: CleanRow,
+    url: str,
+    candidate: Candidate,
+    rescued_from: str,
 ) -> ManifestRow:
     return ManifestRow(
         path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
+        rescued_from,
     )  # fmt: skip
 
 

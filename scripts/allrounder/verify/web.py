@@ -38,7 +38,14 @@ from allrounder.verify.drift import (
 from allrounder.web.archives import ArchiveDownload, new_member
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import header_opt_out
-from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
+from allrounder.web.fetcher import (
+    NOTHING_REACHED,
+    POLL,
+    RESCUE_LANE,
+    Fetcher,
+    Traffic,
+    nothing_reached,
+)
 from allrounder.web.transfer import Reply
 
 _CONDITION = re.compile(
@@ -252,7 +259,8 @@ def _request(
                 content = job.content if isinstance(job, TarCheck) else job.sha256
                 headers = validators.headers(job.url, content)
                 archive = job.download if isinstance(job, TarCheck) else None
-                fetcher.submit((job, content, bool(headers)), job.url, archive, headers)
+                lane = RESCUE_LANE if isinstance(job, TakenPhoto) and job.rescued else ""
+                fetcher.submit((job, content, bool(headers)), job.url, archive, headers, lane)
             with interrupts.deferred():
                 ended = list(fetcher.poll(POLL))
             for (job, content, conditional), result, reply in ended:

@@ -45,8 +45,14 @@ class _Job:
     started: float = 0.0
     refused: bool = False  # the host answered 403
     decode: bool = True
+    lane: str = ""
     cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Whose limits hold for the next request: those of its lane or host."""
+        return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
@@ -87,6 +93,7 @@ class Fetcher:
             network.min_interval,
             waits,
             network.retry_after_max,
+            {RESCUE_LANE: network.rescue_interval},
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
         self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
@@ -109,10 +116,12 @@ class Fetcher:
         url: str,
         archive: ArchiveDownload | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
+        lane: str = "",
     ) -> None:
         """Request a URL or a slice; `token` comes back with its result.
 
-        `headers` are more request headers, by the URL of each request.
+        `headers` are more request headers, by the URL of each request. Jobs of one `lane` share the
+        limits of one host, whichever hosts they are requested from.
         """
         self.load += 1
         part = parse_slice(url)
@@ -122,7 +131,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        self._admit(_Job(token, requested, archive, part, row, headers=headers or {}))
+        self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -153,10 +162,12 @@ class Fetcher:
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
-        Archives and rows of a dataset are places that the params name: no robots.txt is asked.
+        Archives, rows of a dataset and the rescue's API are places that the params name: no
+        robots.txt is asked.
         """
-        url, host = job.requested[-1], host_of(job.requested[-1])
-        if self._robots.obeyed and not (job.archive or job.row or job.robots):
+        url = job.requested[-1]
+        named = job.archive or job.row or job.lane
+        if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
                     self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
@@ -165,17 +176,17 @@ class Fetcher:
                 refusal = replace(refusal, final_url=_final_url(job))
                 self._ended.append((job.token, refusal, Reply()))
                 return
-        if self._hosts.is_given_up(host):
+        if self._hosts.is_given_up(job.host):
             self._end_busy(job)
         elif job.started:  # redirected
-            self._hosts.add_later(host, job, self._clock())
+            self._hosts.add_later(job.host, job, self._clock())
         else:
-            self._hosts.add(host, job)
+            self._hosts.add(job.host, job)
 
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
-        silences = self._hosts.silences(host_of(job.requested[-1]))
+        silences = self._hosts.silences(job.host)
         self._transfers.start(
             job, replace(self._request(job), patience=self._patience(job, silences))
         )
@@ -214,7 +225,7 @@ class Fetcher:
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
-        now, host = self._clock(), host_of(job.requested[-1])
+        now, host = self._clock(), job.host
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
         self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
@@ -255,7 +266,7 @@ class Fetcher:
         """End a job; a failure without any answer only once the network is known to work."""
         if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
-                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+                self._hosts.end_refused(job.host, served=False)
             self._end(job, result, reply)
         elif job.started < self._outage.back_at:
             self._try_again(job)  # the outage may be what broke it
@@ -270,7 +281,7 @@ class Fetcher:
 
     def _try_again(self, job: _Job) -> None:
         job.failures = job.timeouts = 0
-        self._hosts.add_later(host_of(job.requested[-1]), job, self._clock())
+        self._hosts.add_later(job.host, job, self._clock())
 
     def _end_busy(self, job: _Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
@@ -328,6 +339,7 @@ def _final_url(job: _Job) -> str:
 
 
 POLL = 0.2  # seconds
+RESCUE_LANE = "wayback"  # no host: it has no dot
 MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0

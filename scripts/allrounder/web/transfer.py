@@ -79,6 +79,7 @@ _HEADERS = frozenset(
         *(b"content-length", b"content-range", b"content-encoding"),
         *(b"x-revision", b"x-error-code"),
         *(b"tdm-reservation", b"content-usage"),
+        *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
