@@ -360,7 +360,7 @@ class CsvSource(BaseSource):
         None, description="the character that takes the next one's meaning, e.g. a backslash"
     )
     encoding: Annotated[str, AfterValidator(check_encoding)] | None = Field(
-        None, description="e.g. latin-1; null: UTF-16 or UTF-8, with cells in Windows-1252"
+        None, description="e.g. latin-1; null: UTF-16 or UTF-8, other bytes as Windows-1252"
     )
 
     @property
