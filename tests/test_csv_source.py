@@ -400,6 +400,7 @@ def test_the_params_are_checked(clone: Project) -> None:
         ({"location": "l.csv", "delimiter": "||"}, "delimiter: must be one character, and no"),
         ({"location": "l.csv", "delimiter": "|", "escape": "|"}, "escape: is the delimiter too"),
         ({"location": "l.csv", "encoding": "latin-x"}, "encoding: is no encoding of Python"),
+        ({"location": "l.csv", "encoding": "idna"}, "encoding: is no encoding of Python"),
         ({"location": "l.csv", "wnid": "n00000000"}, "wnid: ImageNet has no such synset"),
         ({"location": "l.jsonl", "columns": ["url"]}, "columns: is for csv and tsv; jsonl has"),
         ({"location": "l{0..2.csv"}, "location: braces are unbalanced"),
