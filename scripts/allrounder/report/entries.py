@@ -146,8 +146,9 @@ def _read_class(
             if listed:
                 # It may be listed by a later URL of its bytes, whose licence is accepted.
                 if listed.url != row.url:
-                    row = replace(row, url=listed.url, final_url="")
-                row = replace(row, rescued_from=listed.rescued_from)
+                    row = replace(
+                        row, url=listed.url, final_url="", rescued_from=listed.rescued_from
+                    )
                 stored, split, file = clean_bytes[photo.file], listed.split, listed.file
                 entry = Entry(
                     key, KEPT, row, photo, candidate_of(row.url), stored, split=split, file=file

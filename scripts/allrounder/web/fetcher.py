@@ -184,7 +184,8 @@ class Fetcher:
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
         now, host = self._clock(), job.host
-        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
+        values, whole = reply.headers.get(b"retry-after", ()), bool(job.lane)
+        asked_wait = self._policy.asked_wait(reply.code, values, whole)
         self._hosts.end(host, now, reply.code, asked_wait, job.started)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
