@@ -68,7 +68,8 @@ def ask_photo(
     url: str, network: Network, sources: list[Any] | None = None, clock: Clock | None = None
 ) -> str:
     clock = clock or Clock()
-    fetcher = Fetcher(network, Download(), clock, random.Random(0), sources=_sources(sources))
+    download = Download(robots="ignore")
+    fetcher = Fetcher(network, download, clock, random.Random(0), sources=_sources(sources))
     fetcher.submit(None, url)
     try:
         while True:

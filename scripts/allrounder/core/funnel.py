@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.opt_outs import signal_of
 from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 
@@ -24,6 +25,7 @@ class Funnel:
     raw: Counter[Status]  # without archives' own rows
     clean: Counter[Status]
     splits: dict[str, int]
+    opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -46,12 +48,12 @@ class Funnel:
         return steps | self.splits
 
     def as_metrics(self) -> dict[str, Any]:
-        """Return the counts as data/metrics.json has them."""
+        """The counts as data/metrics.json has them."""
         return {**self.steps, "lost": self.lost}
 
 
 def raw_step(status: Status) -> str:
-    """Return the step that a candidate of this status did not reach; '' if it was taken.
+    """The step that a candidate of this status did not reach; '' if it was taken.
 
     Also '' for an archive's own row, which is not a candidate.
     """
@@ -61,7 +63,7 @@ def raw_step(status: Status) -> str:
 
 
 def clean_step(status: Status) -> str:
-    """Return the step that a taken photo of this status did not reach; '' if it was kept."""
+    """The step that a taken photo of this status did not reach; '' if it was kept."""
     if status is Status.KEPT:
         return ""
     if status is Status.SURPLUS:
@@ -70,27 +72,33 @@ def clean_step(status: Status) -> str:
 
 
 def stage_of(step: str) -> str:
-    """Return the stage that loses the photos which do not reach this step."""
+    """The stage that loses the photos which do not reach this step."""
     return "download" if step in ("tried", "taken") else "clean"
 
 
 def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
-    """Return the funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts = Counter(row.status for row in raw)
+    """The funnel of a class; `by_split` counts its photos, in the splits' order."""
+    raw_counts, opt_outs = Counter[Status](), Counter[str]()
+    for row in raw:
+        raw_counts[row.status] += 1
+        if row.opt_out:
+            opt_outs[signal_of(row.opt_out)] += 1
     del raw_counts[Status.ARCHIVE]
-    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split))
+    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split), opt_outs)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
-    """Return the funnel of all classes together."""
-    raw, clean, splits = Counter[Status](), Counter[Status](), Counter[str]()
+    """The funnel of all classes together."""
+    raw, clean = Counter[Status](), Counter[Status]()
+    splits, opt_outs = Counter[str](), Counter[str]()
     for part in parts:
         raw.update(part.raw)
         clean.update(part.clean)
         splits.update(part.splits)
-    return Funnel(raw, clean, dict(splits))
+        opt_outs.update(part.opt_outs)
+    return Funnel(raw, clean, dict(splits), opt_outs)
 
 
 def funnels(
@@ -100,7 +108,7 @@ def funnels(
     manifest: Iterable[ManifestRow],
     splits: Sequence[str],
 ) -> dict[str, Funnel]:
-    """Return the funnel of each class by key. Raises DataError for a damaged table."""
+    """The funnel of each class by key. Raises DataError for a damaged table."""
     counts = Counter((row.wnid, row.split) for row in manifest)
     return {
         key: class_funnel(
@@ -113,6 +121,6 @@ def funnels(
 
 
 def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:
-    """Return the `most` frequent, by falling count, then by name; and the sum of the others."""
+    """The `most` frequent, by falling count, then by name; and the sum of the others."""
     everything = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return everything[:most], sum(count for _, count in everything[most:])

@@ -42,8 +42,7 @@ class Status(StrEnum):
 
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
-"""HTTP codes of failures that a later try may not have (RFC 9110, 15.5.9 and 15.6; RFC 6585;
-RFC 8470)."""
+"""HTTP codes of transient failures (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 _TRANSIENT = {
     Status.TIMEOUT,
     Status.CONNECTION_ERROR,
@@ -70,6 +69,7 @@ class Result:
     sha256: str = ""  # this and the next two: of a good photo only
     suffix: str = ""
     stored: StoredBytes | None = None
+    opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`
     rescued_from: str = ""  # the URL of the capture, with its time; `http_status`: of the host
 
     @property
@@ -107,6 +107,7 @@ class RawRow:
     sha256: str = ""
     http_status: int | None = None
     resume_at: int | None = None
+    opt_out: str = ""
     rescued_from: str = ""
 
 

@@ -78,7 +78,7 @@ class Crawl:
         self._params, self._keys, self._folders = params, keys, folders
         self._window, self._active_most = share.network.connections, share.active
         self._journal, self._offline = journal, is_offline()
-        self._retry = retry and not self._offline  # pinned failures that a later try may not have
+        self._retry = retry and not self._offline  # transient failures among the pins
         self._fetcher = Fetcher(
             share.network,
             params.download,
@@ -139,7 +139,7 @@ class Crawl:
         return self._done
 
     def _may_open(self, waiting: deque[str]) -> bool:
-        return bool(waiting) and len(self._active) < self._active_most and self._fetcher.hungry
+        return bool(waiting) and len(self._active) < self._active_most and self._fetcher.wants_more
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
@@ -147,7 +147,7 @@ class Crawl:
         uncommitted = self._journal.uncommitted
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
-        retry = self._retry and not pins.fill(candidates, quota)
+        retry = self._retry and not pins.fills(candidates, quota)
         doubtful = self._fetcher.doubtful
         rescue = self._params.download.rescue is not None and not self._offline
         run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful, rescue)
@@ -163,7 +163,7 @@ class Crawl:
     def _advance(self, run: ClassRun) -> None:
         """Request all that a class may request now, and write what is final."""
         prior = self._active[run]
-        while (slot := run.settled_next()) is not None:
+        while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
             if slot.archive:
                 self._start_archive(run, slot)
@@ -179,7 +179,7 @@ class Crawl:
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
 
     def _slice_fault(self, url: str) -> Result | None:
-        """The reason against a slice by its size alone, or None."""
+        """The result of a slice that is refused for its size alone, else None."""
         part = parse_slice(url)
         fault = judge_length(part.size, self._bounds) if part else None
         return replace(fault, bytes=part.size) if part and fault else None
@@ -190,8 +190,8 @@ class Crawl:
             run.first_requests += self._active[run].is_new(slot.candidate.url)
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
             return
-        # This is not a result: ClassRun.finish publishes no class with such a URL.
-        run.unasked.append(slot.candidate.url)
+        # No real result: ClassRun.finish publishes no class with such a URL.
+        run.unrequested.append(slot.candidate.url)
         result = Result(Status.CONNECTION_ERROR, "offline")
         if archive:
             run.end_archive(slot, result)

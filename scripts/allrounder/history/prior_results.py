@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import LOCK
+from allrounder.core.opt_outs import Signal
+from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
-from allrounder.core.tables import read_csv
+from allrounder.core.tables import columns, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
@@ -53,7 +54,7 @@ class PinnedResults:
                 if url.startswith(f"{archive}#") and not parse_slice(url):
                     yield url, result
 
-    def fill(self, candidates: Iterable[Candidate], quota: int) -> bool:
+    def fills(self, candidates: Iterable[Candidate], quota: int) -> bool:
         """Whether the pinned photos fill the quota before any URL that is not pinned."""
         good, addresses = set[str](), set[str]()
         for candidate in candidates:
@@ -112,6 +113,31 @@ class PinnedResults:
                 yield row.url, result
 
 
+def incomplete_classes(params: Params) -> list[str]:
+    """The classes of the last build that a retry may bring more photos.
+
+    They are below the quota and have failures that may pass. Empty where the params have changed
+    since: DVC then runs the download anyway.
+    """
+    pinned = pinned_params("download")
+    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
+    if listed != [source.model_dump() for source in params.sources]:
+        return []
+    if (pinned.get("classes"), pinned.get("per_class")) != (params.classes, params.per_class):
+        return []
+    return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
+
+
+def _is_incomplete(table: Path, quota: int) -> bool:
+    if not table.is_file():
+        return False
+    taken, failures = 0, 0
+    for row in read_csv(table, RawRow):
+        taken += row.status is Status.OK
+        failures += _result(row).transient
+    return failures > 0 and taken < quota
+
+
 class PriorResults:
     """The prior results of one class, from the pins first, then from the journal.
 
@@ -154,9 +180,8 @@ class PriorResults:
         if (judged.sha256 or hashlib.sha256(body).hexdigest()) != result.sha256:
             print(f"warning: damaged, requested again: {result.final_url}", file=sys.stderr)
             return None
-        if judged.status is Status.OK:
-            return result
-        return replace(result, status=judged.status, detail=judged.detail, suffix="", stored=None)
+        result = replace(result, status=judged.status, detail=judged.detail, opt_out=judged.opt_out)
+        return result if judged.status is Status.OK else replace(result, suffix="", stored=None)
 
     def _pinned(self, url: str) -> Result | None:
         result = self._pins.get(url)
@@ -164,18 +189,8 @@ class PriorResults:
 
 
 def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) -> Result:
-    return Result(
-        row.status,
-        row.detail,
-        row.http_status,
-        row.resume_at,
-        row.final_url,
-        row.bytes,
-        row.sha256,
-        member.rpartition(".")[2],
-        stored,
-        row.rescued_from,
-    )
+    shared = {name: getattr(row, name) for name in columns(RawRow)[2:]}
+    return Result(**shared, suffix=member.rpartition(".")[2], stored=stored)
 
 
 def _rows(table: Path, name: str) -> Iterator[RawRow]:
@@ -191,6 +206,9 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
                 f"dvc.lock pins {name} as an older version of this project wrote it, without the "
                 f"positions in {row.url}; download again: {PINS_SWITCH}=ignore dvc repro --force"
             )
+        if row.status is Status.OPTED_OUT and not row.opt_out:  # from before the other signals
+            evidence = f"{Signal.X_ROBOTS_TAG}: {row.detail}"
+            row = replace(row, detail=evidence, opt_out=evidence)
         yield _upgraded(row) if old else row
 
 
@@ -205,7 +223,7 @@ def _upgraded(row: RawRow) -> RawRow:
 
 
 def _have_urls(pinned: dict[str, Any]) -> bool:
-    """Whether the pinned sources may list URLs: photos on this machine are read again."""
+    """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     tables = ("csv", "url-list")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)

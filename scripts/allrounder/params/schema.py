@@ -42,7 +42,13 @@ class Download(Section):
         100_000_000, ge=1, le=MAX_PIXELS, description="largest width x height in pixels"
     )
     honour_opt_out: bool = Field(
-        True, description="refuse photos whose X-Robots-Tag header says noai, noindex or similar"
+        True,
+        description="refuse photos whose host, headers or metadata are against use for training",
+    )
+    robots: Literal["named", "all", "ignore"] = Field(
+        "named",
+        description="of a host's robots.txt obey the rules that name this project or collectors of "
+        "training sets; all: also those for every robot; ignore: none",
     )
     rescue: Literal["wayback"] | None = Field(
         None, description="ask the Wayback Machine for photos that are gone; null: never"

@@ -41,7 +41,7 @@ class Page:
 
 
 def size(row: Entry) -> int:
-    """Return about how many bytes an entry takes on a page."""
+    """About how many bytes an entry takes on a page."""
     final = row.raw.final_url if row.raw.final_url != row.raw.url else ""
     texts = (row.raw.url, row.raw.image_id, row.candidate.landing_url, row.file, row.raw.detail)
     shared = (row.candidate.license, row.candidate.author, row.candidate.source)
@@ -84,7 +84,7 @@ def _page(rows: list[Entry], guests: Mapping[PhotoId | None, Entry]) -> Page:
 def payload(
     page: Page, classes: Sequence[Mapping[str, str]], splits: Sequence[str], gathered: Gathered
 ) -> dict[str, Any]:
-    """Return the data that the page's script reads."""
+    """The data that the page's script reads."""
     shown = [*page.rows, *page.guests]
     places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
@@ -122,7 +122,7 @@ def payload(
 
 
 def _cells(one: Entry) -> dict[str, Any]:
-    """Return the cells that do not depend on the page."""
+    """The cells that do not depend on the page."""
     raw, candidate = one.raw, one.candidate
     clean = one.clean or CleanRow("", Status.OK, sha256=raw.sha256)
     return {

@@ -88,7 +88,7 @@ REASONS = {
     Status.OK: "downloaded",
     Status.ARCHIVE: "an archive that was read, not a photo",
     Status.UNUSED: "not requested: the class was full",
-    Status.DUPLICATE: "the same bytes as another photo of its class",
+    Status.DUPLICATE: "the same photo as another candidate of its class",
     Status.BAD_URL: "not a valid URL or path",
     Status.BLOCKED: "leads to a private address",
     Status.HTTP_ERROR: "the server answered with an error",
@@ -100,7 +100,7 @@ REASONS = {
     Status.TRUNCATED: "the file is incomplete",
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
-    Status.OPTED_OUT: "the server does not allow this use (X-Robots-Tag)",
+    Status.OPTED_OUT: "the host or the photo itself is against use for training",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
@@ -120,7 +120,7 @@ _CITATIONS = (TEMPLATES / "citations.bib").read_text(encoding="utf-8").rstrip()
 
 
 def summary(facts: DatasetFacts) -> str:
-    """Return the dataset in a sentence."""
+    """The dataset in a sentence."""
     splits = ", ".join(f"{count:,} {split}" for split, count in facts.total.splits.items())
     return (
         f"{facts.photos:,} photos of {len(facts.classes)} ImageNet classes "
@@ -129,7 +129,7 @@ def summary(facts: DatasetFacts) -> str:
 
 
 def citations(facts: DatasetFacts, version: str) -> str:
-    """Return BibTeX for this version, named by its manifest's SHA-256, and for its origins."""
+    """BibTeX for this version, named by its manifest's SHA-256, and for its origins."""
     return f"""@misc{{imagenet_all_rounder_{version},
   title = {{{PROJECT}: {facts.photos} photos of {len(facts.classes)} ImageNet classes}},
   note = {{Version {version} (SHA-256 of manifest.csv)}}

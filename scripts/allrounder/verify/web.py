@@ -1,7 +1,7 @@
 """Requests the URLs of a version's photos again, as politely as the download did; reports drift.
 
-It changes nothing but the validators (ETag, Last-Modified) of unchanged bodies, which it keeps in
-.allrounder/, so that hosts need not send them again (RFC 9110, section 13).
+It writes only the validators (ETag, Last-Modified) of unchanged bodies to .allrounder/, so that
+hosts need not send the bodies again (RFC 9110, section 13).
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOENT
 from operator import attrgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.text import PROJECT, printable, text_table
+from allrounder.core.text import printable, text_table
 from allrounder.core.urls import BadUrlError, host_of, is_url, parse_slice, request_url
 from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import (
@@ -37,7 +37,7 @@ from allrounder.verify.drift import (
 )
 from allrounder.web.archives import ArchiveDownload, new_member
 from allrounder.web.dataset_rows import DatasetRows
-from allrounder.web.decisions import opt_out_directive
+from allrounder.web.decisions import header_opt_out
 from allrounder.web.fetcher import (
     NOTHING_REACHED,
     POLL,
@@ -70,8 +70,8 @@ class Validators:
     def headers(self, url: str, content: str) -> dict[str, tuple[str, ...]] | None:
         """The header lines for the URL that sent this content (a hash) last time, if any."""
         try:
-            known, sender, lines = self._by_url[url]
-            if known == content and all(map(_CONDITION.fullmatch, lines)):
+            recorded, sender, lines = self._by_url[url]
+            if recorded == content and all(map(_CONDITION.fullmatch, lines)):
                 return {sender: tuple(lines)}
         except (KeyError, TypeError, ValueError):
             pass
@@ -169,19 +169,19 @@ class WebResult:
 
 
 def check(
-    params: Params, asked: Sequence[TakenPhoto], photos: int, validators: Validators, show: Show
+    params: Params, chosen: Sequence[TakenPhoto], photos: int, validators: Validators, show: Show
 ) -> WebResult:
     """Request the photos. Raises DataError when nothing at all can be reached."""
     forms: dict[Form, list[TakenPhoto]] = {form: [] for form in Form}
     rows = DatasetRows(params.sources, params.network.allow_private)
-    for photo in asked:
+    for photo in chosen:
         is_row = photo.form is Form.UNKNOWN and rows.job(photo.url)
         forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     answers += _files(forms[Form.FILE])
     answers += map(_slice, forms[Form.SLICE])
     show(len(answers))
-    download = _unbounded(params.download, asked)
+    download = _unbounded(params.download, chosen)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
     members: dict[str, list[TakenPhoto]] = defaultdict(list)
     for photo in forms[Form.ARCHIVE]:
@@ -200,14 +200,14 @@ def check(
     finally:
         fetcher.close()
         validators.save()
-    order = {photo: place for place, photo in enumerate(asked)}
+    order = {photo: place for place, photo in enumerate(chosen)}
     answers.sort(key=lambda answer: order[answer.photo])
     return WebResult(tuple(find_placeholders(answers)), photos, fetcher.traffic)
 
 
-def _unbounded(download: Download, asked: Sequence[TakenPhoto]) -> Download:
+def _unbounded(download: Download, chosen: Sequence[TakenPhoto]) -> Download:
     """The download's rules without bounds on sizes, which may have changed since."""
-    largest = max([download.max_bytes, *(photo.size for photo in asked)])
+    largest = max([download.max_bytes, *(photo.size for photo in chosen)])
     return download.model_copy(update={"max_bytes": largest, "min_side": 1, "max_pixels": 2**62})
 
 
@@ -254,7 +254,7 @@ def _request(
     waiting, answers, done = deque(jobs), list[DriftResult](), 0
     with Interrupts() as interrupts:
         while waiting or fetcher.load:
-            while waiting and fetcher.hungry:
+            while waiting and fetcher.wants_more:
                 job = waiting.popleft()
                 content = job.content if isinstance(job, TarCheck) else job.sha256
                 headers = validators.headers(job.url, content)
@@ -285,10 +285,10 @@ def _answers(
     if isinstance(job, TarCheck):
         return job.end(result, unmodified)
     if unmodified:
-        directive = opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
-        if not honour_opt_out or not directive:
+        refusal = header_opt_out(reply.headers)
+        if not honour_opt_out or not refusal:
             return [DriftResult(job, Drift.SAME, unmodified=True)]
-        result = Result(Status.OPTED_OUT, directive, final_url=result.final_url)
+        result = replace(refusal, final_url=result.final_url)
     if result.status is Status.OK:
         return [drift_of_bytes(job, result.sha256, result.final_url)]
     return [drift_of_failure(job, result)]

@@ -102,9 +102,7 @@ class DatasetRowDownload:
             return Request(url, MAX_PAGE, headers=self._pages.headers(self._source, url))
         return Request(url, bounds.max_bytes)
 
-    def decide(
-        self, reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool
-    ) -> Decision:
+    def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on a reply, as `decisions.decide` does."""
         if self._at_page:
             return self._decide_page(reply, requested, bounds)
@@ -115,7 +113,7 @@ class DatasetRowDownload:
             page = requested[0]
             requested.clear()
             return Decision(Result(Status.OK), redirect=page)
-        return decide(reply, requested, bounds, honour_opt_out)
+        return decide(reply, requested, bounds)
 
     def _decide_page(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):

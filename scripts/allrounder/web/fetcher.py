@@ -26,6 +26,7 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
+from allrounder.web.robots import RobotsFile, RobotsGate, robots_url
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -38,6 +39,7 @@ class _Job:
     archive: ArchiveDownload | None = None
     part: Slice | None = None
     row: DatasetRowDownload | None = None
+    robots: RobotsFile | None = None
     failures: int = 0
     timeouts: int = 0
     started: float = 0.0
@@ -76,10 +78,12 @@ class Fetcher:
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
     ):
-        self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
+        self.bounds = Bounds(
+            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
+        )
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
-        self._network, self._honour = network, download.honour_opt_out
+        self._network, self._robots = network, RobotsGate[_Job](download)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = NetworkPolicy.of(network, sources)
         self._transfers, self._rows = Transfers(self._policy), rows
@@ -92,6 +96,7 @@ class Fetcher:
             {RESCUE_LANE: network.rescue_interval},
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
+        self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
     @property
@@ -100,7 +105,7 @@ class Fetcher:
         return self._hosts.doubtful
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether more URLs would keep the connections busier; a slow host's queue does not."""
         total = self._network.connections
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
@@ -126,11 +131,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        job = _Job(token, requested, archive, part, row, lane=lane, headers=headers or {})
-        if self._hosts.is_given_up(job.host):
-            self._end_busy(job)
-        else:
-            self._hosts.add(job.host, job)
+        self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -158,11 +159,49 @@ class Fetcher:
         """Close all connections."""
         self._transfers.close()
 
+    def _admit(self, job: _Job) -> None:
+        """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
+
+        Archives, rows of a dataset and the rescue's API are places that the params name: no
+        robots.txt is asked.
+        """
+        url = job.requested[-1]
+        named = job.archive or job.row or job.lane
+        if self._robots.obeyed and not (named or job.robots):
+            if (verdict := self._robots.verdict(url)) is None:
+                if self._robots.wait(url, job):
+                    self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
+                return
+            if refusal := verdict(url):
+                refusal = replace(refusal, final_url=_final_url(job))
+                self._ended.append((job.token, refusal, Reply()))
+                return
+        if self._hosts.is_given_up(job.host):
+            self._end_busy(job)
+        elif job.started:  # redirected
+            self._hosts.add_later(job.host, job, self._clock())
+        else:
+            self._hosts.add(job.host, job)
+
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
         silences = self._hosts.silences(job.host)
-        self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
+        self._transfers.start(
+            job, replace(self._request(job), patience=self._patience(job, silences))
+        )
+
+    def _patience(self, job: _Job, silences: int | None) -> float:
+        """The seconds that a host has to begin its answer; 0: as the params say.
+
+        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
+        gets more where all answers are late: then this machine's own connection is full.
+        """
+        if silences is None or job.archive:
+            return 0.0
+        patience = SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+        patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
+        return max(patience, _LATER_THAN_SLOWEST * self._slowest)
 
     def _request(self, job: _Job) -> Request:
         url = job.requested[-1]
@@ -177,6 +216,9 @@ class Fetcher:
             job.archive.begin()
             offset = job.archive.request_from
             return Request(url, 0, job.archive.sink, offset, headers=headers)
+        if job.robots:
+            job.robots.begin()
+            return Request(url, 0, job.robots.sink)
         if part := job.part:
             return Request(url, part.size, None, part.offset, part.size, headers)
         return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
@@ -186,20 +228,21 @@ class Fetcher:
         now, host = self._clock(), job.host
         values, whole = reply.headers.get(b"retry-after", ()), bool(job.lane)
         asked_wait = self._policy.asked_wait(reply.code, values, whole)
-        self._hosts.end(host, now, reply.code, asked_wait, job.started)
+        self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if reply.code:
+            self._slowest = max(reply.first_byte, _FADING * self._slowest)
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
         if decision.redirect:
             job.requested.append(decision.redirect)
-            self._hosts.add_later(job.host, job, now)
+            self._admit(job)
             return
         if reply.code in WHOLE and job.refused:
             self._hosts.end_refused(host, served=True)
-        if reply.code == 403 and self._hosts.is_throttle(host):
+        if reply.code == 403 and not job.robots and self._hosts.is_throttle(host):
             job.refused, decision = True, replace(decision, retry=True)
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
@@ -216,13 +259,13 @@ class Fetcher:
             self._end_or_hold(job, decision.result, reply)
 
     def _is_last_try(self, job: _Job, host: str) -> bool:
-        throttled = job.refused and self._hosts.is_lifted(host)
+        throttled = job.refused and self._hosts.serves_after_403(host)
         failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
         return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
 
     def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
         """End a job; a failure without any answer only once the network is known to work."""
-        if reply.code or reply.refused:
+        if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
                 self._hosts.end_refused(job.host, served=False)
             self._end(job, result, reply)
@@ -251,17 +294,22 @@ class Fetcher:
             if job.archive.progressed():
                 job.failures = 0
             return decision
+        if job.robots:
+            return job.robots.decide(reply, job.requested, self.bounds)
         if job.part:
-            return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
+            return decide_slice(reply, job.requested, self.bounds, job.part)
         if job.row:
-            return job.row.decide(reply, job.requested, self.bounds, self._honour)
+            return job.row.decide(reply, job.requested, self.bounds)
         new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))
         if job.decode and is_unknown_encoding(reply):
             job.decode = False  # one more request, which takes the body as it is
             return Decision(Result(Status.OK), redirect=job.requested.pop())
-        return decide(reply, job.requested, self.bounds, self._honour, new_cookie)
+        return decide(reply, job.requested, self.bounds, new_cookie)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
+        if job.robots:
+            self._end_robots(job, job.robots, reply.code)
+            return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
         codes = (206,) if job.part else WHOLE
@@ -271,17 +319,14 @@ class Fetcher:
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
 
-
-def _patience(job: _Job, silences: int | None) -> float:
-    """The seconds that a host has to begin its answer; 0: as the params say.
-
-    A host that has not answered yet in this run gets less, so that dead hosts cost seconds.
-    """
-    if silences is None or job.archive:
-        return 0.0
-    if silences >= _MANY_SILENCES:
-        return LAST_PATIENCE
-    return SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+    def _end_robots(self, job: _Job, file: RobotsFile, code: int) -> None:
+        """Admit the jobs that wait for a robots.txt; they have one more try at a silent host."""
+        verdict = file.verdict(code, self._robots.everyone)
+        for other in self._robots.settle(job.requested[0], verdict):
+            if not code:
+                other.failures = max(other.failures, job.failures - 1)
+                other.timeouts = max(other.timeouts, job.timeouts - 1)
+            self._admit(other)
 
 
 def _final_url(job: _Job) -> str:
@@ -300,6 +345,7 @@ MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
 _MANY_SILENCES = 8
+_LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from allrounder.core.photos import ends_whole, placeholder_address, placeholder_host
+from allrounder.core.photos import ends_whole, placeholder_host, placeholder_host_of_url
 from allrounder.core.rows import Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url
@@ -69,7 +69,7 @@ def is_photo(result: Result, reply: Reply, honour_opt_out: bool) -> bool:
     captured = _CAPTURE.fullmatch(result.final_url)
     etags = reply.headers.get(b"x-archive-orig-etag", ())
     names = [etag.decode("latin-1").removeprefix("W/").strip('"') for etag in etags]
-    if (captured and placeholder_address(captured[4])) or any(
+    if (captured and placeholder_host_of_url(captured[4])) or any(
         placeholder_host("etag", name) for name in names
     ):
         return False
