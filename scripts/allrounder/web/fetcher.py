@@ -152,10 +152,10 @@ class Fetcher:
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
-        Archives and rows of a dataset are places that the params name: no robots.txt is asked.
+        The params name the places of archives, of slices and of rows: no robots.txt is asked there.
         """
         url, host = job.requested[-1], host_of(job.requested[-1])
-        if self._robots.obeyed and not (job.archive or job.row or job.robots):
+        if self._robots.obeyed and not (job.archive or job.part or job.row or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
                     self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
