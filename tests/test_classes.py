@@ -108,7 +108,7 @@ def test_every_name_finds_its_synset(wnid: str, data: st.DataObject) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.text(max_size=30))
-def test_any_text_may_be_asked(text: str) -> None:
+def test_any_text_may_be_searched(text: str) -> None:
     for match in search(text)[:3]:
         assert find_synset(match.synset.wnid) == match.synset
 
@@ -126,7 +126,7 @@ def test_a_text_that_no_name_is_like_is_not_compared_with_all_names(
     assert search("golden retreiver " * 100) == []
 
 
-def test_a_voc_label_that_is_no_name_is_said() -> None:
+def test_a_voc_label_that_is_no_name_is_reported() -> None:
     on = Screen(80, 24, False)
     assert classviews.matches_table("potted plant", [], on) == [
         "no synset like 'potted plant'; it is a VOC label: classes.py voc pottedplant"
@@ -487,20 +487,20 @@ def told(change: Change) -> str:
 def test_a_new_class_is_fetched_and_the_others_keep_their_photos(here: Path) -> None:
     from_the_web()
     locked(load_params().classes)
-    said = told(add(Path("params.yaml"), "golden retriever"))
-    assert said.startswith("added n02099601 (golden retriever) as dog, class 10\n")
-    assert "fetches up to 360 photos of it, keeps up to 300\n" in said
-    assert "the other classes keep their photos" in said
+    output = told(add(Path("params.yaml"), "golden retriever"))
+    assert output.startswith("added n02099601 (golden retriever) as dog, class 10\n")
+    assert "fetches up to 360 photos of it, keeps up to 300\n" in output
+    assert "the other classes keep their photos" in output
     assert "evenly from 3 ILSVRC classes" in told(add(Path("params.yaml"), "person+"))
 
 
 def test_a_class_that_is_pinned_is_not_fetched_again(here: Path) -> None:
     from_the_web()
     locked(load_params().classes | {GOLDEN: "dog", "n02099712": "dog"})
-    said = told(add(Path("params.yaml"), GOLDEN))
-    assert "still pins its photos: dvc repro fetches none of them again" in said
-    said = told(add(Path("params.yaml"), "n02099712"))
-    assert "the params are those of dvc.lock: dvc pull gets the dataset" in said
+    output = told(add(Path("params.yaml"), GOLDEN))
+    assert "still pins its photos: dvc repro fetches none of them again" in output
+    output = told(add(Path("params.yaml"), "n02099712"))
+    assert "the params are those of dvc.lock: dvc pull gets the dataset" in output
     remove(Path("params.yaml"), "n02099712")
     (here / "data/dataset").mkdir(parents=True)
     assert "nothing changes" in told(add(Path("params.yaml"), "n02099712"))
@@ -517,7 +517,7 @@ def test_without_a_lock_everything_is_built(here: Path, monkeypatch: pytest.Monk
     assert "builds all 10 classes" in told(remove(Path("params.yaml"), GOLDEN))
 
 
-def test_a_broken_lock_is_said_before_anything_is_changed(here: Path) -> None:
+def test_a_broken_lock_is_reported_before_anything_is_changed(here: Path) -> None:
     Path("dvc.lock").write_text("stages: [")
     for act, query in ((add, GOLDEN), (remove, HUSKY)):
         with pytest.raises(UsageError, match=r"dvc\.lock: not valid YAML"):
@@ -525,24 +525,24 @@ def test_a_broken_lock_is_said_before_anything_is_changed(here: Path) -> None:
     assert Path("params.yaml").read_bytes() == DEFAULT.encode()
 
 
-def test_what_is_scarce_and_what_has_no_label_is_said(here: Path) -> None:
+def test_what_is_scarce_and_what_has_no_label_is_reported(here: Path) -> None:
     from_the_web()
     locked({HUSKY: "dog"}, clean={"min_side": 1})
-    said = told(add(Path("params.yaml"), "n00006024"))
-    assert "follow the edits of clean" in said
-    assert "ImageNet listed only 1 photos of it, min_per_class is 250" in said
-    assert "no VOC label for a heterotroph; give one with --voc" in said
+    output = told(add(Path("params.yaml"), "n00006024"))
+    assert "follow the edits of clean" in output
+    assert "ImageNet listed only 1 photos of it, min_per_class is 250" in output
+    assert "no VOC label for a heterotroph; give one with --voc" in output
 
 
 def test_removing_says_what_is_dropped_and_which_indices_move(here: Path) -> None:
     locked(load_params().classes)
-    said = told(remove(Path("params.yaml"), "Persian cat"))
-    assert said.startswith("removed n02123394 (Persian cat) as cat, class 1\n")
-    assert "dvc repro drops its photos" in said
-    assert "the other classes keep their photos" in said
-    assert "8 classes after it: index one lower" in said
-    said = told(add(Path("params.yaml"), "Persian cat"))
-    assert "only the order of the classes differs" in said
+    output = told(remove(Path("params.yaml"), "Persian cat"))
+    assert output.startswith("removed n02123394 (Persian cat) as cat, class 1\n")
+    assert "dvc repro drops its photos" in output
+    assert "the other classes keep their photos" in output
+    assert "8 classes after it: index one lower" in output
+    output = told(add(Path("params.yaml"), "Persian cat"))
+    assert "only the order of the classes differs" in output
     add(Path("params.yaml"), GOLDEN)
     remove(Path("params.yaml"), HUSKY)
     assert "dvc.lock has no photos of it" in told(remove(Path("params.yaml"), GOLDEN))
@@ -551,8 +551,8 @@ def test_removing_says_what_is_dropped_and_which_indices_move(here: Path) -> Non
 def test_a_namesakes_folder_changes_its_name(here: Path) -> None:
     locked(load_params().classes)
     add(Path("params.yaml"), "n02012849")
-    said = told(add(Path("params.yaml"), "n03126707"))
-    assert "folder changes from crane to crane_n02012849" in said
+    output = told(add(Path("params.yaml"), "n03126707"))
+    assert "folder changes from crane to crane_n02012849" in output
 
 
 def test_other_files_are_built_only_once_they_are_the_params(here: Path) -> None:

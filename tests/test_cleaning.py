@@ -155,7 +155,7 @@ def test_a_cut_jpeg_is_corrupt(cut: float) -> None:
     assert photo.detail
 
 
-def test_what_is_said_of_a_broken_photo_holds_no_address() -> None:
+def test_the_detail_of_a_broken_photo_holds_no_address() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # on its side, so that Pillow has to open it
     body = encoded(picture(1), "JPEG", exif=exif)

@@ -165,16 +165,16 @@ def test_the_cards_figures_are_the_tables_own(dataset: Path) -> None:
     for table, folder, kind in ((raw, "raw", RawRow), (clean, "clean", CleanRow)):
         counts = Counter(status(data / folder, kind))
         assert {line[0]: int(line[1]) for line in table[1:]} == counts
-    told = Counter({line[0]: int(line[1]) for line in licences[1:]})
-    assert told == Counter(cell(normal(row.license)) for row in rows)
-    assert {"CC BY 2.0", "CC BY-SA 2.0", "unknown"} < set(told)
+    found_texts = Counter({line[0]: int(line[1]) for line in licences[1:]})
+    assert found_texts == Counter(cell(normal(row.license)) for row in rows)
+    assert {"CC BY 2.0", "CC BY-SA 2.0", "unknown"} < set(found_texts)
 
 
 def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
     evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
     rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
     total = total_funnel([class_funnel(rows, [], {"train": 0})])
-    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0)
+    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0)
     write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
     _, body = card(tmp_path)
     assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
@@ -279,15 +279,15 @@ def test_mlcroissant_notices_another_manifest(dataset: Path, tmp_path: Path) -> 
     assert "is not identical with the reference" in str(caught.value.__cause__)
 
 
-def test_the_same_stages_give_the_same_words(dataset: Path, tmp_path: Path) -> None:
+def test_the_same_stages_give_the_same_texts(dataset: Path, tmp_path: Path) -> None:
     project = Project(dataset.parent.parent)
     before = project.files("data/dataset")
     project.stage("split")
     assert project.files("data/dataset") == before
     for name in ("README.md", "croissant.json"):
-        told = before[f"data/dataset/{name}"].decode()
-        assert str(project.folder) not in told
-        assert os.uname().nodename not in told
+        found_texts = before[f"data/dataset/{name}"].decode()
+        assert str(project.folder) not in found_texts
+        assert os.uname().nodename not in found_texts
 
 
 @pytest.fixture(scope="module")
@@ -353,17 +353,17 @@ def test_no_class_folder_is_taken_for_a_split(tmp_path: Path) -> None:
         "found = DataFilesDict.from_patterns(get_data_patterns(root), base_path=root);"
         "print(json.dumps({str(name): list(files) for name, files in found.items()}))"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
     ).stdout  # fmt: skip
-    found = json.loads(said)
+    found = json.loads(output)
     for split, side in (("train", "train"), ("validation", "val")):
         own = sorted(str(path) for path in (tmp_path / side).glob("*/*"))
         assert sorted(found[split]) == own
 
 
-def test_every_status_has_words() -> None:
+def test_every_status_has_a_text() -> None:
     assert set(REASONS) == set(Status)
 
 

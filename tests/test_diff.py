@@ -42,8 +42,8 @@ def changes(found: dict[str, Any], wnid: str) -> dict[str, int]:
 
 
 def test_the_committed_version_is_the_same_with_and_without_a_pull(clone: Project) -> None:
-    said = clone.script("diff", "HEAD")
-    assert said == "HEAD and work tree hold the same 200 photos, in the same places\n"
+    output = clone.script("diff", "HEAD")
+    assert output == "HEAD and work tree hold the same 200 photos, in the same places\n"
     found = diff(clone, "HEAD", "main")
     assert found["changes"] == []
     assert found["before"] == {"version": "HEAD", "photos": 200}
@@ -91,13 +91,13 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     few = clone.script("diff", "v1", "v2").splitlines()
     assert sum(line.startswith("  removed    train") and PLANE in line for line in few) == 5
     assert few.count("  removed    and 15 more; --all lists them") == 1
-    said = clone.script("diff", "v1", "v2", "--all").splitlines()
-    assert said[0].split() == [
+    output = clone.script("diff", "v1", "v2", "--all").splitlines()
+    assert output[0].split() == [
         "class", "v1", "v2", "added", "removed", "moved",
         "relabelled", "here", "relabelled", "away", "renamed",
     ]  # fmt: skip
-    assert f"{PLANE} airliner" in said
-    listed = [line for line in said if line.startswith("  removed") and PLANE in line]
+    assert f"{PLANE} airliner" in output
+    listed = [line for line in output if line.startswith("  removed") and PLANE in line]
     assert len(listed) == 20
     assert all(line.split()[1] in before for line in listed)
 
@@ -106,7 +106,7 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     assert diff(clone, "v2")["changes"] == back["changes"]  # with the work tree
 
 
-def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
+def test_what_cannot_be_compared_is_reported_in_one_line(clone: Project) -> None:
     clone.git("tag", "whole")
     clone.git("rm", "-q", "dvc.lock")
     clone.commit("never built")
@@ -118,9 +118,9 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
         ("HEAD^{tree}", 2, "error: HEAD^{tree}: no such git revision"),
         ("unbuilt", 1, "error: revision unbuilt names no data/dataset/manifest.csv: it was not"),
     ):
-        said = clone.script("diff", "whole", version, expect=code)
-        assert len(said.splitlines()) == 1
-        assert words in said
+        output = clone.script("diff", "whole", version, expect=code)
+        assert len(output.splitlines()) == 1
+        assert words in output
     (manifest,) = (
         path
         for path in (clone.folder / "store").rglob("*/*")
@@ -129,13 +129,13 @@ def test_what_cannot_be_compared_is_said_in_one_line(clone: Project) -> None:
     body = manifest.read_bytes()
     manifest.unlink()  # other clones have it too
     manifest.write_bytes(body[:-1])
-    said = clone.script("diff", "whole", "whole", expect=1)
-    assert "not the bytes that revision whole names" in said
+    output = clone.script("diff", "whole", "whole", expect=1)
+    assert "not the bytes that revision whole names" in output
     manifest.unlink()
-    said = clone.script("diff", "whole", "whole", expect=1)
-    assert len(said.splitlines()) == 1
-    assert "neither DVC's cache nor its remote gives it" in said
-    assert "git checkout whole && dvc fetch" in said
+    output = clone.script("diff", "whole", "whole", expect=1)
+    assert len(output.splitlines()) == 1
+    assert "neither DVC's cache nor its remote gives it" in output
+    assert "git checkout whole && dvc fetch" in output
 
 
 def test_a_project_in_a_subfolder_of_a_repository(clone: Project) -> None:
@@ -144,8 +144,8 @@ def test_a_project_in_a_subfolder_of_a_repository(clone: Project) -> None:
     clone.run("git", "init", "-q", "-b", "main", str(outer))
     clone.git("add", "-f", ".")
     clone.commit("in a subfolder")
-    said = clone.script("diff", "HEAD")
-    assert said == "HEAD and work tree hold the same 200 photos, in the same places\n"
+    output = clone.script("diff", "HEAD")
+    assert output == "HEAD and work tree hold the same 200 photos, in the same places\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown needs root")
@@ -189,9 +189,9 @@ def test_a_photo_may_move_and_be_relabelled_at_once() -> None:
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     found = differences([], [replace(photo(1), url="http://a/\x1b[2J\u202e")])
-    said = "\n".join(comparison_lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))
-    assert "\x1b" not in said
-    assert "\u202e" not in said
+    output = "\n".join(comparison_lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))
+    assert "\x1b" not in output
+    assert "\u202e" not in output
 
 
 photos = st.lists(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allrounder.core.photos import _placeholders, placeholder_address
+from allrounder.core.photos import _placeholders, placeholder_host_of_url
 from allrounder.core.rows import RawRow, Status
 from allrounder.web import policy
 from allrounder.web.decisions import opt_out_directive
@@ -90,7 +90,9 @@ ANSWERS: list[tuple[str, Status, str, int | None]] = [
 ]
 
 BODIES = [
-    ("html", Status.NOT_IMAGE, "HTML", 1),
+    ("html", Status.NOT_IMAGE, "a web page (HTML)", 1),
+    ("lfs_pointer", Status.NOT_IMAGE, "a Git LFS pointer; git lfs pull fetches the file", 1),
+    ("tar_body", Status.NOT_IMAGE, "a tar", 1),
     ("text", Status.NOT_IMAGE, "text", 1),
     ("svg", Status.NOT_IMAGE, "SVG", 1),
     ("tiff", Status.NOT_IMAGE, "format TIFF is not accepted", 1),
@@ -251,7 +253,7 @@ def test_a_placeholder_that_is_served_directly(
     ],
 )
 def test_a_placeholder_is_known_by_its_address_in_all_sizes(url: str, host: str) -> None:
-    assert placeholder_address(url) == host
+    assert placeholder_host_of_url(url) == host
 
 
 def test_a_signed_url_that_a_redirect_leads_to_is_written_without_its_signature(
@@ -262,7 +264,7 @@ def test_a_signed_url_that_a_redirect_leads_to_is_written_without_its_signature(
     assert row.final_url == server.url("good/1.jpg")
 
 
-def test_a_placeholder_by_redirect_is_not_asked_for(tmp_path: Path, server: Server) -> None:
+def test_a_placeholder_by_redirect_is_not_requested(tmp_path: Path, server: Server) -> None:
     url = to(server, "https://s.yimg.com/pw/images/en-us/photo_unavailable.png")
     row = ask(tmp_path, server, url)
     assert (row.status, row.detail) == (Status.PLACEHOLDER, "flickr")
@@ -283,7 +285,7 @@ def test_a_placeholder_by_redirect_is_not_asked_for(tmp_path: Path, server: Serv
         ("http://127.0.0.1:99999/1.jpg", "to a bad URL: malformed"),
     ],
 )
-def test_a_redirect_to_what_may_not_be_asked(
+def test_a_redirect_to_what_may_not_be_requested(
     tmp_path: Path, server: Server, target: str, detail: str
 ) -> None:
     row = ask(tmp_path, server, to(server, target))
@@ -435,7 +437,7 @@ def test_the_rows_are_the_same_on_every_run(tmp_path: Path, server: Server) -> N
     assert first.result() == second.result()
 
 
-def test_a_wait_that_is_asked_for_holds_the_whole_host() -> None:
+def test_a_wait_that_is_requested_holds_the_whole_host() -> None:
     hosts = Hosts[str](total=8, per_host=8, min_interval=0)
     hosts.add("a", "first")
     assert list(hosts.start(0)) == ["first"]

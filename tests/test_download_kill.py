@@ -138,7 +138,7 @@ def _wait(event: threading.Event) -> None:
     event.wait()
 
 
-def test_only_the_rest_of_an_archive_is_asked_for_again(tmp_path: Path, server: Server) -> None:
+def test_only_the_rest_of_an_archive_is_requested_again(tmp_path: Path, server: Server) -> None:
     only = Project(tmp_path, {THIRD: [server.url(TAR)]}, per_class=20, network=PACE)
     assert stopped_at(server, only, 2, signal.SIGKILL)[0] == -9
     assert len(only.journaled()) == 7
@@ -185,8 +185,8 @@ def test_the_lock_of_a_killed_run_does_not_hold(tmp_path: Path, server: Server) 
 # The ends of the journal's files
 
 
-def noted(folder: Path, *urls: str) -> None:
-    """Note a good photo for each URL."""
+def journaled(folder: Path, *urls: str) -> None:
+    """Journal a good photo for each URL."""
     kept = Journal(folder, "key", fresh=False)
     for url in urls:
         kept.add(url, _good(url), url.encode())
@@ -219,7 +219,7 @@ def cut(path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize(("killed", "found"), [(True, Status.TIMEOUT), (False, None)])
-def test_a_failure_that_may_pass_holds_until_its_run_has_ended(
+def test_a_failure_that_is_transient_holds_until_its_run_has_ended(
     tmp_path: Path, killed: bool, found: Status | None
 ) -> None:
     kept = Journal(tmp_path, "key", fresh=False)
@@ -256,41 +256,41 @@ def test_the_journal_stays_until_its_output_is_in_the_cache(
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path, count: int) -> None:
     """Also one that lacks only its newline: the next line must not be glued to it."""
-    noted(tmp_path, "one", "two")
+    journaled(tmp_path, "one", "two")
     cut(tmp_path / "journal.jsonl", count)
-    noted(tmp_path, "three")
-    noted(tmp_path, "four")
+    journaled(tmp_path, "three")
+    journaled(tmp_path, "four")
     assert set(remembered(tmp_path, "one", "three", "four")) == {"one", "three", "four"}
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 100, b"{}\n", b'{"url": 1}\n', b"[]\n", b"\xff\n", b"1"])
 def test_noise_at_the_journals_end_is_cut_off(tmp_path: Path, tail: bytes) -> None:
-    noted(tmp_path, "one")
+    journaled(tmp_path, "one")
     with (tmp_path / "journal.jsonl").open("ab") as file:
         file.write(tail)
-    noted(tmp_path, "two")
+    journaled(tmp_path, "two")
     assert remembered(tmp_path, "one", "two") == ["one", "two"]
 
 
 def test_a_torn_photo_is_forgotten(tmp_path: Path) -> None:
-    noted(tmp_path, "one", "two")
+    journaled(tmp_path, "one", "two")
     cut(tmp_path / "photos.blob", 1)
     assert remembered(tmp_path, "one", "two") == ["one"]
 
 
 def test_bytes_that_no_line_vouches_for_are_cut_off(tmp_path: Path) -> None:
-    noted(tmp_path, "one")
+    journaled(tmp_path, "one")
     with (tmp_path / "photos.blob").open("ab") as file:
         file.write(b"tw")
-    noted(tmp_path, "two")
+    journaled(tmp_path, "two")
     assert remembered(tmp_path, "one", "two") == ["one", "two"]
 
 
 @pytest.mark.parametrize("name", ["photos.blob", "journal.jsonl", "run.json"])
 def test_a_missing_file_costs_no_more_than_what_it_held(tmp_path: Path, name: str) -> None:
-    noted(tmp_path, "one")
+    journaled(tmp_path, "one")
     (tmp_path / name).unlink()
-    noted(tmp_path, "two")
+    journaled(tmp_path, "two")
     assert "two" in remembered(tmp_path, "one", "two")
 
 
@@ -312,7 +312,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-def test_a_full_disk_is_said_in_one_line_and_a_rerun_goes_on(
+def test_a_full_disk_is_reported_in_one_line_and_a_rerun_goes_on(
     tmp_path: Path, server: Server, small_disk: Path
 ) -> None:
     straight = project(tmp_path / "straight", server)
@@ -337,7 +337,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_a_full_disk_under_the_journal_is_said_in_one_line(
+def test_a_full_disk_under_the_journal_is_reported_in_one_line(
     tmp_path: Path,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,

@@ -75,7 +75,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://host/" + 8000 * "a", "too long"),
     ],
 )
-def test_a_url_that_is_never_asked(url: str, words: str) -> None:
+def test_a_url_that_is_never_requested(url: str, words: str) -> None:
     with pytest.raises(BadUrlError) as caught:
         request_url(url)
     if words != "malformed":  # which of two words for brackets depends on Python's version
@@ -98,12 +98,12 @@ def test_a_url_that_is_never_asked(url: str, words: str) -> None:
         ("http://host\\@evil/", "http://host/@evil/"),
     ],
 )
-def test_a_url_as_it_is_asked(url: str, asked: str) -> None:
+def test_a_url_as_it_is_requested(url: str, asked: str) -> None:
     assert request_url(url) == asked
 
 
 @given(st.text(max_size=40) | st.text("htp:/[]@.%\u00e9 1a#?\\", max_size=30))
-def test_a_url_is_asked_or_refused_and_stays_as_it_is(url: str) -> None:
+def test_a_url_is_requested_or_refused_and_stays_as_it_is(url: str) -> None:
     try:
         asked = request_url(url)
     except BadUrlError:
@@ -251,7 +251,7 @@ def test_folders_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
-def test_a_member_without_a_body_has_none_whatever_it_says(kind: bytes) -> None:
+def test_a_member_without_a_body_has_none_of_any_kind(kind: bytes) -> None:
     info, _ = special("x", kind)
     info.size = 5000
     assert [m.name for m in parse(info.tobuf() + make_tar([plain("last", b"z")]))] == ["x", "last"]
@@ -462,7 +462,7 @@ def test_an_archive_from_a_server_without_ranges(
     assert own.status is Status.ARCHIVE
 
 
-def test_an_archive_that_never_comes_whole_keeps_what_came(
+def test_an_archive_that_never_arrives_whole_keeps_what_came(
     tmp_path: Path, server: Server, whole: list[object]
 ) -> None:
     members, own = take(tmp_path, server, "tar_cut_then_reset", MANY, **LOTS)
@@ -472,7 +472,7 @@ def test_an_archive_that_never_comes_whole_keeps_what_came(
 
 
 @pytest.mark.parametrize("behaviour", ["tar_wrong_range", "tar_unsure_range"])
-def test_a_range_that_was_not_asked_for_is_not_taken_for_it(
+def test_a_range_that_was_not_requested_is_refused(
     tmp_path: Path, server: Server, whole: list[object], behaviour: str
 ) -> None:
     members, own = take(tmp_path, server, behaviour, MANY, **LOTS)
@@ -818,7 +818,7 @@ def test_a_host_without_an_answer_gets_few_requests_and_others_go_on() -> None:
     assert len(dead) == 299
 
 
-def test_no_more_than_the_slack_is_asked_beyond_the_quota() -> None:
+def test_no_more_than_the_slack_is_requested_beyond_the_quota() -> None:
     state = ClassQuota((Candidate(str(n), f"http://host/{n}") for n in range(100)), 3, 64)
     first = state.next_slot()
     assert first

@@ -104,7 +104,7 @@ def test_each_kept_photo_is_one_that_pillow_opens(cut: bytes) -> None:
         assert opened(photo.body).size == (120, 90)
 
 
-def test_headers_are_written_anew_with_their_exact_length() -> None:
+def test_headers_are_rewritten_with_their_exact_length() -> None:
     plain = encoded(picture(1), "JPEG")
     thumbnail = plain.replace(b"\xff\xe0\0\x10", b"\xff\xe0\0\x13", 1)
     thumbnail = thumbnail[:18] + b"\1\1abc" + thumbnail[20:]
@@ -125,7 +125,7 @@ def test_any_adobe_transform_is_read_as_decoders_read_it(transform: int) -> None
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "RGB with a clear colour"])
-def test_a_profile_is_applied_whatever_the_mode(mode: str) -> None:
+def test_a_profile_is_applied_in_every_mode(mode: str) -> None:
     image = Image.new("RGB", (64, 64), (40, 200, 60))
     if mode == "P":
         image = image.quantize(8)

@@ -93,7 +93,7 @@ def test_rows_are_listed_by_addresses_that_stay(viewer: ViewerServer) -> None:
     assert "Signature" not in repr(found)
 
 
-def test_pages_are_followed_to_the_end_and_only_the_classes_asked(viewer: ViewerServer) -> None:
+def test_pages_are_followed_to_the_end_and_only_for_the_classes(viewer: ViewerServer) -> None:
     viewer.rows = [(n % 2, b"") for n in range(450)]
     assert rows(listed(viewer, CAT)[CAT]) == list(range(1, 450, 2))
     assert [(q["where"], q["offset"]) for q in viewer.filters] == [
@@ -104,13 +104,17 @@ def test_pages_are_followed_to_the_end_and_only_the_classes_asked(viewer: Viewer
     assert viewer.asked["/rows"] == 0
 
 
-def test_a_limit_is_kept_and_said(viewer: ViewerServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_limit_is_kept_and_reported(
+    viewer: ViewerServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     viewer.rows = [(0, b"")] * 450
     assert rows(listed(viewer, HUSKY, limit=130)[HUSKY]) == list(range(130))
     assert f"class {HUSKY}: 130 of 450 rows listed; raise its limit" in capsys.readouterr().err
 
 
-def test_a_partial_index_is_said(viewer: ViewerServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_partial_index_is_reported(
+    viewer: ViewerServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     listed(viewer)
     assert "warning" not in capsys.readouterr().err
     viewer.partial = True
@@ -158,7 +162,7 @@ def test_the_thousand_of_ilsvrc_go_by_their_index() -> None:
     assert rows(found[CRANE_MACHINE]) == [1]
 
 
-def test_unknown_labels_are_said_with_those_there_are(
+def test_unknown_labels_are_reported_with_those_there_are(
     viewer: ViewerServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(DataError, match="lists no photo for any class"):
@@ -182,7 +186,7 @@ def test_a_licence_is_passed_on(viewer: ViewerServer) -> None:
         ({"label_column": "image"}, "'image' holds neither class labels nor"),
     ],
 )
-def test_wrong_params_are_said_with_what_is_there(
+def test_wrong_params_are_reported_with_what_is_there(
     viewer: ViewerServer, more: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(words)) as caught:
@@ -305,7 +309,7 @@ def _by_the_hubs_own_client() -> str:
 
 
 @pytest.mark.parametrize("text", ["hf_a b", "hf_a\r\nX-Other: 1", "hf_é"])
-def test_what_no_header_can_hold_is_refused_and_not_said(
+def test_what_no_header_can_hold_is_refused_and_not_printed(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", text)
@@ -488,7 +492,7 @@ PAGES: list[tuple[Reply, Status, str, int]] = [
 
 
 @pytest.mark.parametrize(("reply", "status", "detail", "asked"), PAGES)
-def test_each_fault_of_a_page_is_one_fate(
+def test_each_fault_of_a_page_is_one_result(
     viewer: ViewerServer, tmp_path: Path, reply: Reply, status: Status, detail: str, asked: int
 ) -> None:
     viewer.faults["/rows"] = lambda path: reply if "offset=0&" in path else None
@@ -505,7 +509,7 @@ def test_the_photos_own_faults_are_those_of_any_photo(viewer: ViewerServer, tmp_
     first = "cached-assets/0/"
     viewer.faults["photo"] = lambda path: (200, {}, b"<html>") if first in path else None
     found = downloaded(viewer, tmp_path, 0, 1)
-    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "HTML")
+    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "a web page (HTML)")
     assert found[1].status is Status.OK
 
 
@@ -660,7 +664,7 @@ def test_a_gated_dataset_end_to_end(clone: Project, viewer: ViewerServer) -> Non
     assert all("authorization" not in headers for _, headers in viewer.headers["photos"])
 
 
-def test_a_token_that_is_refused_is_not_said(viewer: ViewerServer, tmp_path: Path) -> None:
+def test_a_token_that_is_refused_is_not_printed(viewer: ViewerServer, tmp_path: Path) -> None:
     urls = [c.url for c in listed(viewer, HUSKY)[HUSKY]]
     viewer.token = "hf_another"
     project = faults.Project(tmp_path, {HUSKY: urls}, sources=[viewer.source()])

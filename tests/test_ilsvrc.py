@@ -140,7 +140,7 @@ def test_a_class_half_unpacked_is_taken_from_its_tar(tmp_path: Path) -> None:
     assert f"{HUSKY}.tar#" in found[HUSKY][0].url
 
 
-def test_what_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "val").mkdir()
     with pytest.raises(DataError, match=rf"{tmp_path}: no copy of ILSVRC2012.*looked for {OUTER}"):
         listed(tmp_path)

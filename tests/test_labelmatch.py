@@ -20,7 +20,7 @@ def test_a_class_goes_by_wnid_index_and_names() -> None:
 
 
 @pytest.mark.parametrize("wnids", [[CRANE_BIRD], [CRANE_MACHINE], [CRANE_BIRD, CRANE_MACHINE]])
-def test_a_label_of_two_synsets_means_none_whichever_are_asked_for(wnids: list[str]) -> None:
+def test_a_label_of_two_synsets_means_none_whichever_are_requested(wnids: list[str]) -> None:
     found = label_matcher(wnids, {})
     assert "crane" not in found
     assert set(wnids) == set(found.values())  # they still go by wnid and index
@@ -31,7 +31,7 @@ def test_a_name_means_the_only_one_of_its_synsets_in_ilsvrc() -> None:
     assert "monitor" not in label_matcher([LIZARD], {})
 
 
-def test_the_params_words_stand_alone() -> None:
+def test_labels_in_the_params_replace_the_usual_ones() -> None:
     found = label_matcher([HUSKY, CRANE_BIRD], {HUSKY: "Sled Dog"})
     assert found["sled dog"] == HUSKY
     assert "248" not in found

@@ -1,4 +1,4 @@
-"""What dvc.lock pins goes by content; what cannot be used is said and never dropped in silence."""
+"""What dvc.lock pins goes by content; what cannot be used is reported, never silently dropped."""
 
 import hashlib
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_the_same_list_under_another_path_keeps_its_pins(built: Any) -> None:
         lock.pinned_lists(params(WEB, old | {"location": "new.txt"}))
 
 
-def test_pins_that_cannot_be_used_are_said(
+def test_pins_that_cannot_be_used_are_reported(
     built: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     built(WEB, {"kind": "folder", "location": "old"})

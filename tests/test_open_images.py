@@ -150,7 +150,7 @@ def test_a_class_may_be_named_by_its_mid(
     assert f"Open Images has no known class for {HUSKY}" in capsys.readouterr().err
 
 
-def test_nothing_is_asked_when_no_class_is_known(bucket: Bucket) -> None:
+def test_nothing_is_requested_when_no_class_is_known(bucket: Bucket) -> None:
     with pytest.raises(DataError, match="lists no photo for any class"):
         listed(bucket, (HUSKY,))
     assert not bucket.asked
@@ -197,7 +197,7 @@ def test_a_csv_is_transferred_once(bucket: Bucket) -> None:
     assert bucket.answered == {304: 6}
 
 
-def test_a_changed_csv_is_transferred_anew(bucket: Bucket) -> None:
+def test_a_changed_csv_is_transferred_again(bucket: Bucket) -> None:
     listed(bucket)
     bucket.answered.clear()
     bucket.files[f"/{LABELS['test']}"] += f"{label(1, CAT_MID)}\n".encode()
@@ -263,7 +263,7 @@ HTML = b"<!DOCTYPE html><html><p>Sign in to go on"
         (Fault(200, body=gzip.compress(HTML)), "no column .*form has changed"),
     ],
 )
-def test_what_goes_wrong_is_said(bucket: Bucket, path: str, fault: Fault, words: str) -> None:
+def test_what_goes_wrong_is_reported(bucket: Bucket, path: str, fault: Fault, words: str) -> None:
     headers = {name: value.replace(VALIDATION, path) for name, value in fault.headers.items()}
     bucket.faults[path] = Fault(fault.status, headers, fault.body, cut=fault.cut)
     with pytest.raises(DataError, match=words) as caught:
@@ -308,7 +308,9 @@ def test_columns_and_line_ends_may_be_others(bucket: Bucket) -> None:
         (IMAGES, image(1, "validation", author="\udcff" * 60_000)),
     ],
 )
-def test_a_line_of_another_form_is_said(bucket: Bucket, kind: dict[str, str], line: str) -> None:
+def test_a_line_of_another_form_is_reported(
+    bucket: Bucket, kind: dict[str, str], line: str
+) -> None:
     path = f"/{kind['validation']}"
     bucket.files[path] += line.encode(errors="surrogateescape") + b"\n"
     with pytest.raises(DataError, match=f"{path} has a line b.* form has changed"):
@@ -335,6 +337,22 @@ def test_the_table_knows_a_class_for_every_voc_label() -> None:
     assert set(open_images_mids()) <= set(known)
     labels = {known[wnid].voc for wnid in open_images_mids()}
     assert set(VOC_LABELS) <= labels
+
+
+@pytest.mark.parametrize(
+    ("wnid", "mid"),
+    [
+        ("n07680932", "/m/0119x1zy"),  # the food, not the hairstyle
+        ("n02534734", "/m/09777"),  # the fish, not the food
+        ("n04273569", "/m/02rlv9"),  # a speedboat is not any motorboat
+        ("n03790230", None),
+        ("n09257843", None),  # a cave; Open Images' cove is a bay
+        ("n01608432", None),  # the bird; Open Images' kite is the toy
+        ("n03376595", "/m/0bvn8w"),
+    ],
+)
+def test_the_table_tells_homonyms_apart(wnid: str, mid: str | None) -> None:
+    assert open_images_mids().get(wnid) == mid
 
 
 # The whole pipeline.
@@ -373,7 +391,7 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
         assert (row.image_id, row.author) == (image_id(number), f"Author {number}")
         assert row.url == f"{bucket.base}/photos/test/{row.image_id}.jpg"
 
-    # The server is gone: what is here must do, also for what failed in a way that may pass.
+    # The server is gone: what is here must do, also for what failed for a while.
     statuses = clone.read(f"data/raw/{DOG}.csv")
     assert "http_error,404" in statuses
     assert "http_error,503" in statuses

@@ -123,16 +123,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_said_in_one_line_with_its_place(tmp_path: Path, name: str) -> None:
+def test_a_fault_is_reported_in_one_line_with_its_place(tmp_path: Path, name: str) -> None:
     old, new, words = FAULTS[name]
     file = tmp_path / "params.yaml"
     file.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         load_params(file)
-    said = str(caught.value)
-    assert "\n" not in said
-    assert re.search(words, said), said
-    line = int(re.search(r"params.yaml, line (\d+): ", said)[1])  # type: ignore[index]
+    output = str(caught.value)
+    assert "\n" not in output
+    assert re.search(words, output), output
+    line = int(re.search(r"params.yaml, line (\d+): ", output)[1])  # type: ignore[index]
     assert 1 <= line <= len(DEFAULT.splitlines())
     if "not valid YAML" not in words:
         changed = DEFAULT[: DEFAULT.index(old)].count("\n") + 1
@@ -180,25 +180,25 @@ def test_what_is_given_in_place_of_the_params_is_named(
 def test_a_local_location_is_looked_at_before_anything_is_removed(clone: Project) -> None:
     folder = clone.folder
 
-    def said(source: dict[str, str], expect: int = 2) -> str:
+    def output(source: dict[str, str], expect: int = 2) -> str:
         clone.edit(sources=[source])
         return clone.script("check_params", expect=expect)
 
-    gone = said({"kind": "folder", "location": "data/gone"})
+    gone = output({"kind": "folder", "location": "data/gone"})
     assert "error: params.yaml: sources.0.location: data/gone: no such file or folder" in gone
-    assert "no such file" in said({"kind": "webdataset", "location": "{a,b}.tar"})
+    assert "no such file" in output({"kind": "webdataset", "location": "{a,b}.tar"})
     (folder / "list.csv").write_text(LFS)
-    assert "is a Git LFS pointer" in said({"kind": "csv", "location": "list.csv"})
+    assert "is a Git LFS pointer" in output({"kind": "csv", "location": "list.csv"})
     (folder / "list.txt").write_text("<html>")
-    assert "is a web page" in said({"kind": "url-list", "location": "list.txt"})
+    assert "is a web page" in output({"kind": "url-list", "location": "list.txt"})
     with tarfile.open(folder / "a.tar", "w") as tar:
         tar.add(folder / "list.txt", "list.txt")
-    assert "is no folder but a tar" in said({"kind": "folder", "location": "a.tar"})
-    assert "is a tar" in said({"kind": "url-list", "location": "a.tar"})
-    assert said({"kind": "synset-tar", "location": "{wnid}.tar"}, expect=0) == ""
-    assert said({"kind": "folder", "location": "data/sample"}, expect=0) == ""
+    assert "is no folder but a tar" in output({"kind": "folder", "location": "a.tar"})
+    assert "is a tar" in output({"kind": "url-list", "location": "a.tar"})
+    assert output({"kind": "synset-tar", "location": "{wnid}.tar"}, expect=0) == ""
+    assert output({"kind": "folder", "location": "data/sample"}, expect=0) == ""
     shutil.rmtree(folder / "data/sample")  # the same lists as in dvc.lock: only a warning
-    warning = said({"kind": "folder", "location": "data/sample"}, expect=0)
+    warning = output({"kind": "folder", "location": "data/sample"}, expect=0)
     assert warning.startswith("warning: params.yaml: sources.0.location: data/sample: no such")
 
 
@@ -224,12 +224,12 @@ def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
         load_params(file)
 
 
-def test_a_missing_file_is_said_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no such file; .*presets/imagenet\.yaml"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\); correct that"):
         load_params(tmp_path)
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         ("a: " + "[" * 3000 + "]" * 3000, "not valid YAML: nested too deeply"),
     ],
 )
-def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+def test_params_without_end_are_reported_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UsageError, match=f"params.yaml, line 1: {words}"):
         load_params(tmp_path / "params.yaml")
@@ -250,16 +250,16 @@ def test_params_without_end_are_said_in_one_line(tmp_path: Path, text: str, word
 @pytest.mark.parametrize("stage", ["fetch_urls", "download", "clean", "split"])
 def test_every_stage_checks_all_params_and_exits_2(clone: Project, stage: str) -> None:
     clone.edit(min_per_class=99)
-    said = clone.stage(stage, expect=2)
-    assert said.startswith("error: params.yaml, line ")
-    assert said.count("\n") == 1
+    output = clone.stage(stage, expect=2)
+    assert output.startswith("error: params.yaml, line ")
+    assert output.count("\n") == 1
     assert not (clone.folder / "data/dataset").exists()
 
 
 @pytest.mark.parametrize("stage", ["clean", "split", "report"])
 def test_asking_a_stage_for_help_builds_nothing(clone: Project, stage: str) -> None:
-    said = clone.script(stage, "--help")
-    assert f"Stage {stage}: " in said
+    output = clone.script(stage, "--help")
+    assert f"Stage {stage}: " in output
     clone.script(stage, "--ofline", expect=2)
     assert clone.changes == ""
     assert not (clone.folder / "data/dataset").exists()
@@ -291,13 +291,13 @@ def test_a_console_that_cannot_show_all_letters(
 ) -> None:
     script, *arguments = command.split()
     line = [sys.executable, f"scripts/{script}.py", *arguments]
-    said = subprocess.run(
+    ended = subprocess.run(
         line, cwd=clone.folder, env=os.environ | {"PYTHONIOENCODING": encoding},
         capture_output=True, check=False,
     )  # fmt: skip
-    assert (said.returncode, b"Traceback" in said.stderr) == (code, False), said.stderr
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (code, False), ended.stderr
     if command == "check_params --schema":
-        assert said.stdout == (ROOT / "params.schema.json").read_bytes()
+        assert ended.stdout == (ROOT / "params.schema.json").read_bytes()
 
 
 def test_the_published_schema_is_the_models() -> None:
@@ -321,7 +321,7 @@ def test_dvc_yaml_watches_every_section_but_network() -> None:
         ("n02084071++: dog", r"n02084071\+\+: ImageNet has no such synset"),
     ],
 )
-def test_a_faulty_subtree_is_said_in_one_line(tmp_path: Path, line: str, words: str) -> None:
+def test_a_faulty_subtree_is_reported_in_one_line(tmp_path: Path, line: str, words: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(DEFAULT.replace("\n\nper_class", f"\n  {line}\n\nper_class"), encoding="utf-8")
     with pytest.raises(UsageError, match=words) as caught:
@@ -339,7 +339,7 @@ def test_two_subtrees_may_not_share_a_class(tmp_path: Path) -> None:
     assert next(iter(load_params(file).classes)) == "n02084071+"
 
 
-def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
+def test_a_mere_change_of_order_is_reported_since_dvc_does_not_notice_it(clone: Project) -> None:
     assert clone.script("check_params") == ""
     classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
     clone.edit(classes=dict(reversed(classes.items())))
@@ -352,7 +352,7 @@ def test_a_mere_change_of_order_is_said_since_dvc_does_not_notice_it(clone: Proj
     "lock",
     ["- a", "stages: [a]", "stages: {split: [a]}", "stages: {split: {params: [a]}}", "a: \t1", "1"],
 )
-def test_a_lock_that_dvc_did_not_write_is_said_in_one_line(
+def test_a_lock_that_dvc_did_not_write_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -414,7 +414,7 @@ def test_a_source_says_which_local_files_it_lists_and_watches(
     assert (model.local_roots(), model.watched_paths([WNID])) == (roots, watched)
 
 
-def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: Project) -> None:
+def test_a_local_file_that_changed_is_reported_since_dvc_does_not_notice_it(clone: Project) -> None:
     table, photos = clone.folder / "l.csv", clone.folder / "photos/n02109961"
     photos.mkdir(parents=True)
     (photos / "0.jpg").write_bytes(b"")
@@ -425,9 +425,9 @@ def test_a_local_file_that_changed_is_said_since_dvc_does_not_notice_it(clone: P
     clone.stage("fetch_urls")
     assert clone.script("check_params") == ""
     (photos / "1.jpg").write_bytes(b"")
-    said = clone.script("check_params")
-    assert said.startswith("warning: photos/n02109961 changed since it was listed")
-    assert said.endswith("run dvc repro --force\n")
+    output = clone.script("check_params")
+    assert output.startswith("warning: photos/n02109961 changed since it was listed")
+    assert output.endswith("run dvc repro --force\n")
     table.write_text("url,label\n")
     assert "warning: l.csv and 1 more changed" in clone.script("check_params")
     web = {"kind": "url-list", "location": "http://h.example/l.txt"}

@@ -113,9 +113,9 @@ def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer)
         path.unlink()
     remove_tree(clone.folder / ".allrounder/fetch_urls")
     use(clone, server, "imagenet-api", classes=THREE)
-    said = clone.dvc("repro", "download", expect=255)
-    assert "error: dvc.lock names data/urls, but neither DVC's cache nor its remote" in said
-    assert "ALLROUNDER_PINS=ignore" in said
+    output = clone.dvc("repro", "download", expect=255)
+    assert "error: dvc.lock names data/urls, but neither DVC's cache nor its remote" in output
+    assert "ALLROUNDER_PINS=ignore" in output
     clone.repro("download", ALLROUNDER_PINS="ignore")
 
 
@@ -128,11 +128,11 @@ def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None
             path.chmod(0o644)
             path.write_bytes(body.replace(b"127.0.0.1", b"127.0.0.9"))
     use(clone, server, "imagenet-api", classes=THREE)
-    said = clone.dvc("repro", "download", expect=255)
-    assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", said)
+    output = clone.dvc("repro", "download", expect=255)
+    assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", output)
 
 
-def test_the_switch_takes_two_words_only(clone: Project, server: PhotoServer) -> None:
+def test_the_switch_takes_two_values_only(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
     assert "neither use nor ignore" in clone.dvc(
         "repro", "download", expect=255, ALLROUNDER_PINS="1"
@@ -154,6 +154,19 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
     assert lost
 
 
+def test_make_repro_tries_failures_that_may_pass_again(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api", per_class=100)
+    path = server.paths(HUSKY)[2]
+    server.instead[path] = [(503, b"", {})]
+    clone.repro("download")
+    assert f"{HUSKY} may get more photos" in clone.script("check_params", "--retry", expect=1)
+    del server.instead[path]
+    server.asked.clear()
+    clone.repro("--force", "--single-item", "download")
+    assert set(server.photos_asked) == {path}
+    assert clone.script("check_params", "--retry") == ""
+
+
 def folders_tar(server: PhotoServer, wnid: str) -> bytes:
     """The photos of a class, each in a folder of its own."""
     out = io.BytesIO()
@@ -166,7 +179,7 @@ def folders_tar(server: PhotoServer, wnid: str) -> bytes:
     return out.getvalue()
 
 
-def test_fewer_photos_of_an_archive_of_folders_are_as_asked_anew(
+def test_fewer_photos_of_an_archive_of_folders_are_as_requested_again(
     clone: Project, server: PhotoServer
 ) -> None:
     for wnid in TWO:

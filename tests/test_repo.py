@@ -28,7 +28,7 @@ def test_make_says_in_one_line_what_is_missing(
     command = ["make", "-f", str(ROOT / "Makefile"), "repro", f"PYTHON={fake}"]
     (tmp_path / "requirements.txt").touch()
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    said = [line for line in ended.stdout.splitlines() if not line.startswith("make")]
+    output = [line for line in ended.stdout.splitlines() if not line.startswith("make")]
     assert ended.returncode != 0
-    assert len(said) == 1
-    assert words in said[0]
+    assert len(output) == 1
+    assert words in output[0]

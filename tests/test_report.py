@@ -241,14 +241,14 @@ def test_clearing_the_filters_shows_all_at_once(page: Page, built: Project) -> N
     page.fill("#q", "train")
     page.select_option("#class", "n02123394")
     page.select_option("#reason", "lost")
-    said = page.evaluate(
+    output = page.evaluate(
         """() => {
           document.querySelector("button[type=reset]").click();
           return document.getElementById("result").textContent;
         }"""
     )  # at once: the page must not show the old result first
     everything = len(manifest(built))
-    assert said == f"Showing {everything} of 260"
+    assert output == f"Showing {everything} of 260"
     assert result(page) == cards(page) == everything
     assert (page.locator("#q").input_value(), page.locator("#class").input_value()) == ("", "")
     expect(page.locator("#reason")).to_have_value("kept")
@@ -666,8 +666,8 @@ def test_the_version_is_what_dvc_lock_pins_and_what_the_params_mean(
         for stage in ("fetch_urls", "download", "clean", "split")
         for out in built.locked(stage)["outs"]
     }
-    said = page.locator(".about pre").first.text_content() or ""
-    shown = dict(line.split()[::-1] for line in said.strip().splitlines())
+    output = page.locator(".about pre").first.text_content() or ""
+    shown = dict(line.split()[::-1] for line in output.strip().splitlines())
     assert shown == {path: md5 for path, md5 in pinned.items() if not path.endswith(".json")}
     params = load_params(built.folder / "params.yaml")
     digest = page.locator("#params-digest").get_attribute("title")

@@ -13,7 +13,7 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 from PIL import Image
 
-from allrounder.core.photos import OPENED
+from allrounder.core.photos import DECODERS
 from allrounder.report.build import dvc_hash
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
@@ -50,7 +50,7 @@ def test_metrics_diff_shows_the_changes_between_versions(two_versions: Project) 
     assert metrics == json.loads(two_versions.read("data/metrics.json"))
 
 
-@pytest.mark.parametrize("kind", OPENED)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_every_format_that_the_download_takes_has_a_thumbnail(kind: str) -> None:
     out = io.BytesIO()
     Image.new("RGB", (90, 60), "red").save(out, kind)

@@ -244,7 +244,7 @@ def bodies(made: Project) -> list[bytes]:
     return list(made.photos().values())
 
 
-def test_slices_of_the_web_are_asked_for_and_nothing_else(
+def test_slices_of_the_web_are_requested_and_nothing_else(
     tmp_path: Path, server: ShardServer
 ) -> None:
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
@@ -305,7 +305,7 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("codes", "result", "asked"),
+    ("codes", "result", "requested"),
     [
         ([404], ("http_error", "404"), 1),
         ([401], ("no_access", "401"), 1),
@@ -315,15 +315,15 @@ def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
     ],
 )
 def test_refusals_of_slices_are_handled_like_those_of_photos(
-    tmp_path: Path, server: ShardServer, codes: list[int], result: tuple[str, str], asked: int
+    tmp_path: Path, server: ShardServer, codes: list[int], result: tuple[str, str], requested: int
 ) -> None:
     server.codes["/a.tar"] = codes
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
     assert results(made.crawl_here()) == [result]
-    assert len(server.log) == asked
+    assert len(server.log) == requested
 
 
-def test_a_body_that_breaks_off_is_asked_for_again(tmp_path: Path, server: ShardServer) -> None:
+def test_a_body_that_breaks_off_is_requested_again(tmp_path: Path, server: ShardServer) -> None:
     server.cut["/a.tar"] = [CUT]
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
     assert results(made.crawl_here()) == [("ok", "")]
@@ -350,7 +350,9 @@ def test_opting_out_holds_for_slices(tmp_path: Path, server: ShardServer) -> Non
     assert results(made.crawl_here()) == [("opted_out", "X-Robots-Tag: noai")] * 6
 
 
-def test_slices_of_the_web_are_bounded_unasked(tmp_path: Path, server: ShardServer) -> None:
+def test_slices_of_the_web_are_bounded_without_a_request(
+    tmp_path: Path, server: ShardServer
+) -> None:
     file = f"{server.base}/a.tar"
     urls = [Slice(file, "none", 9, 0).url, Slice(file, "huge", 9, 2**40).url]
     made = project(tmp_path / "p", urls)
@@ -358,6 +360,6 @@ def test_slices_of_the_web_are_bounded_unasked(tmp_path: Path, server: ShardServ
     assert not server.log
 
 
-def test_a_slice_that_is_no_photo_is_said(tmp_path: Path, server: ShardServer) -> None:
+def test_a_slice_that_is_no_photo_is_reported(tmp_path: Path, server: ShardServer) -> None:
     made = project(tmp_path / "p", [Slice(f"{server.base}/a.tar", "pad", 1, 600).url])
     assert [row.status for row in made.crawl_here()] == [Status.NOT_IMAGE]

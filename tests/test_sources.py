@@ -77,7 +77,7 @@ def test_a_folder_loses_nothing_in_silence(
 
 
 @pytest.mark.parametrize("form", ["urls", "mapping"])
-def test_the_api_lists_what_it_is_asked(server: PhotoServer, form: str) -> None:
+def test_the_api_lists_what_is_requested(server: PhotoServer, form: str) -> None:
     found = listed("imagenet-api", server.base, form=form)[HUSKY]
     assert [c.url for c in found] == [server.base + path for path in server.paths(HUSKY)]
     ids = [c.image_id for c in found]
@@ -226,7 +226,7 @@ def test_a_synset_tar_is_one_candidate(server: PhotoServer) -> None:
 
 
 @pytest.mark.parametrize("kind", ["url-list", "csv"])
-def test_a_url_of_any_length_has_a_fate(tmp_path: Path, kind: str) -> None:
+def test_a_url_of_any_length_has_a_result(tmp_path: Path, kind: str) -> None:
     for name, length in (("list.jsonl", 140_000), ("other.jsonl", 2**20 - 100)):
         url = "http://h/" + "a" * length
         row = json.dumps({"url": url, "label": CAT, "author": "b" * 140_000 * (length < 2**19)})
@@ -272,7 +272,7 @@ ROW = "/rows?dataset=o/n&config=default&split=train&offset=7&length=1"
         (f"https://h{ROW}#front@1", f"https://h{ROW}#front", True),
     ],
 )
-def test_urls_of_one_photo_are_told_from_others(one: str, other: str, same: bool) -> None:
+def test_urls_of_one_photo_are_distinguished_from_others(one: str, other: str, same: bool) -> None:
     assert (photo_key(one) == photo_key(other)) is same
 
 

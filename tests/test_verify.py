@@ -34,11 +34,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def verify(project: Project, *options: str, expect: int, **environment: Any) -> dict[str, Any]:
     """What `verify.py --json` prints."""
     out = project.folder.parent / "verify.json"
-    said = project.script("verify", *options, "--json", expect=expect, out=out, **environment)
+    output = project.script("verify", *options, "--json", expect=expect, out=out, **environment)
     found = json.loads(out.read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     assert found["ok"] is (expect == 0)
-    assert len(said.splitlines()) == (expect != 0), said
+    assert len(output.splitlines()) == (expect != 0), output
     return found
 
 
@@ -82,13 +82,13 @@ def test_a_whole_version_is_whole(pulled: Project) -> None:
     assert found["problems"] == []
     assert found["outs"]["data/dataset"]["files"] == 204
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
-    said = pulled.script("verify")
+    output = pulled.script("verify")
     files = sum(out["files"] for out in found["outs"].values())
-    assert said.splitlines()[-1] == f"all {files} files match dvc.lock"
+    assert output.splitlines()[-1] == f"all {files} files match dvc.lock"
     assert pulled.changes == ""
 
 
-def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
+def test_every_fault_is_named_with_a_fix_that_works(pulled: Project) -> None:
     folder = pulled.folder
     flipped, cut, missing, tar = (
         PHOTO,
@@ -112,11 +112,11 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
         "data/metrics.json": "bad",
     }  # fmt: skip
 
-    said = pulled.script("verify", expect=1)
-    assert "\x1b" not in said
-    assert "error: 6 files do not match this version" in said
+    output = pulled.script("verify", expect=1)
+    assert "\x1b" not in output
+    assert "error: 6 files do not match this version" in output
     for path in problems(found):
-        assert path.replace("\x1b", "?") in said
+        assert path.replace("\x1b", "?") in output
 
     for one in found["problems"]:
         if one["fix"].startswith("remove it"):
@@ -126,7 +126,9 @@ def test_every_fault_is_named_and_mended_as_it_says(pulled: Project) -> None:
     assert pulled.changes == ""
 
 
-def test_a_file_that_is_damaged_in_the_cache_too_is_mended_from_the_remote(pulled: Project) -> None:
+def test_a_file_that_is_damaged_in_the_cache_too_is_restored_from_the_remote(
+    pulled: Project,
+) -> None:
     place = hashlib.md5((pulled.folder / PHOTO).read_bytes()).hexdigest()
     flip(pulled.folder / PHOTO)
     cached = pulled.folder / ".dvc/cache/files/md5" / place[:2] / place[2:]
@@ -180,8 +182,8 @@ def test_a_list_of_the_remote_that_is_not_the_version_s_is_blamed_on_the_remote(
     assert (one["path"], photo["path"]) == ("data/dataset", PHOTO)
     assert f"its files (the remote's, {place}) is not the one that dvc.lock names" in one["detail"]
     shutil.rmtree(clone.folder / "data/dataset")
-    said = clone.script("diff", "HEAD", expect=1)
-    assert "is not the one that revision HEAD names" in said
+    output = clone.script("diff", "HEAD", expect=1)
+    assert "is not the one that revision HEAD names" in output
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
@@ -235,7 +237,7 @@ def test_a_manifest_that_is_not_the_version_s_is_blamed_itself(pulled: Project) 
         (lambda text: text.replace("file,split", "file,\0split"), MANIFEST, "unknown column"),
     ],
 )
-def test_a_version_whose_manifest_is_wrong_is_not_well(
+def test_a_version_whose_manifest_is_wrong_is_not_intact(
     pulled: Project, change: Callable[[str], str], named: str, words: str
 ) -> None:
     """Someone committed it so: dvc.lock agrees with every file."""
@@ -255,19 +257,19 @@ def test_a_pipe_in_place_of_a_photo_does_not_hang(pulled: Project) -> None:
     assert problems(verify(pulled, expect=1)) == {PHOTO: "unreadable"}
 
 
-def test_a_broken_lock_and_no_project_are_said_in_one_line(clone: Project) -> None:
+def test_a_broken_lock_and_no_project_are_reported_in_one_line(clone: Project) -> None:
     (clone.folder / "dvc.lock").write_text("stages: [")
-    said = clone.script("verify", expect=2)
-    assert len(said.splitlines()) == 1
-    assert "git checkout dvc.yaml dvc.lock" in said
+    output = clone.script("verify", expect=2)
+    assert len(output.splitlines()) == 1
+    assert "git checkout dvc.yaml dvc.lock" in output
     (clone.folder / "dvc.lock").unlink()
-    said = clone.script("verify", expect=1)
-    assert "dvc.lock names no outputs" in said
-    said = clone.script("verify", "--sample", "3", expect=2)
-    assert "--sample is for --web" in said
+    output = clone.script("verify", expect=1)
+    assert "dvc.lock names no outputs" in output
+    output = clone.script("verify", "--sample", "3", expect=2)
+    assert "--sample is for --web" in output
     shutil.rmtree(clone.folder / ".dvc")
-    said = clone.script("verify", expect=2)
-    assert said.startswith("error: no DVC project here")
+    output = clone.script("verify", expect=2)
+    assert output.startswith("error: no DVC project here")
 
 
 def test_a_reader_that_hangs_up_gets_no_traceback(clone: Project) -> None:
@@ -325,7 +327,7 @@ def test_a_whole_remote_is_whole_without_a_pull(clone: Project) -> None:
     assert not (clone.folder / ".dvc/cache").exists()
 
 
-def test_damaged_and_missing_objects_are_named_and_mended_as_it_says(pulled: Project) -> None:
+def test_damaged_and_missing_objects_are_named_with_a_fix_that_works(pulled: Project) -> None:
     flip(stored(pulled, PHOTO))
     stored(pulled, "data/raw/n02109961.tar").unlink()
     flip(listing(pulled, "clean"))
@@ -372,11 +374,11 @@ def test_what_was_never_pushed_is_one_line_an_output(pulled: Project) -> None:
     ]
 
 
-def test_no_remote_is_said_in_one_line(clone: Project) -> None:
+def test_no_remote_is_reported_in_one_line(clone: Project) -> None:
     clone.dvc("remote", "remove", "store")
-    said = clone.script("verify", "--remote", expect=2)
-    assert len(said.splitlines()) == 1
-    assert "no remote" in said
+    output = clone.script("verify", "--remote", expect=2)
+    assert len(output.splitlines()) == 1
+    assert "no remote" in output
 
 
 # On the web
@@ -476,11 +478,11 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     }
 
     built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
-    said = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
-    assert said.splitlines()[-1].startswith("error: the remote at s3://datasets/")
+    output = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
+    assert output.splitlines()[-1].startswith("error: the remote at s3://datasets/")
 
 
-def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServer) -> None:
+def test_every_drift_of_the_web_is_distinguished(built: Project, server: PhotoServer) -> None:
     first = web(built, expect=0)
     total = first["photos"]
     assert counts(first) == {"same": total}
@@ -515,17 +517,17 @@ def test_every_drift_of_the_web_is_told_apart(built: Project, server: PhotoServe
     assert counts(found)["same"] == len(rest) + 2
     details = {one["url"].removeprefix(server.base): one["detail"] for one in found["problems"]}
     assert details[gone] == "http_error 410"
-    assert details[page] == "not_image HTML"
+    assert details[page] == "not_image a web page (HTML)"
     assert details[down] == "http_error 500"
     assert server.asked[down] == 3
     assert server.asked[busy] == 2
     assert found["classes"][HUSKY]["gone"] == 1
     assert found["hosts"]["127.0.0.1"]["placeholder"] == 2
 
-    said = built.script("verify", "--web", expect=1)
+    output = built.script("verify", "--web", expect=1)
     for path in drifts(found, server):
-        assert f"{server.base}{path}" in said
-    assert f"error: of {total} photos: 2 changed, 1 gone, 2 placeholder, 1 opted_out" in said
+        assert f"{server.base}{path}" in output
+    assert f"error: of {total} photos: 2 changed, 1 gone, 2 placeholder, 1 opted_out" in output
 
     built.edit(download={"honour_opt_out": False})
     assert robots not in drifts(web(built, expect=1), server)
@@ -543,7 +545,7 @@ def test_the_same_new_picture_behind_many_urls_is_a_placeholder(
 
 
 @pytest.mark.parametrize("built", ["imagenet-api", "synset-tar"], indirect=True)
-def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: PhotoServer) -> None:
+def test_what_has_an_etag_is_requested_in_a_few_bytes(built: Project, server: PhotoServer) -> None:
     server.etags = True
     first = web(built, expect=0)
     assert (first["unmodified"], first["bytes"] > 0) == (0, True)
@@ -568,7 +570,7 @@ def test_what_has_an_etag_is_asked_for_in_a_few_bytes(built: Project, server: Ph
 
 
 @pytest.mark.parametrize("built", ["synset-tar"], indirect=True)
-def test_an_archive_is_asked_once_and_only_as_far_as_needed(
+def test_an_archive_is_requested_once_and_only_as_far_as_needed(
     built: Project, server: PhotoServer
 ) -> None:
     found = web(built, expect=0)
@@ -613,7 +615,7 @@ def test_files_of_this_machine_are_compared_and_unknown_forms_are_counted(pulled
     assert found["requests"] == 0
 
 
-def test_the_web_is_asked_without_any_photo_here(clone: Project) -> None:
+def test_the_web_is_requested_without_local_photos(clone: Project) -> None:
     found = web(clone, "--sample", "25", expect=0)
     assert found["checked"] == 25
     assert sorted(row["same"] for row in found["classes"].values()) == [2] * 5 + [3] * 5
@@ -623,9 +625,9 @@ def test_the_web_is_asked_without_any_photo_here(clone: Project) -> None:
 
 def test_nothing_reached_is_no_drift(built: Project, server: PhotoServer) -> None:
     built.edit(network={"tries": 1})
-    said = built.script("verify", "--web", "--sample", "4", expect=1)
-    assert "error: nothing could be reached" in said
-    assert "network.allow_private" in said
+    output = built.script("verify", "--web", "--sample", "4", expect=1)
+    assert "error: nothing could be reached" in output
+    assert "network.allow_private" in output
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,11 @@ def of(url: str, body: bytes = BODY) -> TakenPhoto:
     return TakenPhoto(WNID, "a", url, hashlib.sha256(body).hexdigest(), len(body))
 
 
-def drift(asked: TakenPhoto, folder: Path, **changes: Any) -> Drift:
+def drift(requested: TakenPhoto, folder: Path, **changes: Any) -> Drift:
     params = Params.model_validate(make_params([WNID]) | changes)
-    (answer,) = check(params, [asked], 1, Validators(folder / "v.json"), lambda done: None).answers
+    (answer,) = check(
+        params, [requested], 1, Validators(folder / "v.json"), lambda done: None
+    ).answers
     return answer.drift
 
 
@@ -35,34 +37,36 @@ def part(file: str) -> str:
     return Slice(file, "a.jpg", 512, len(BODY)).url
 
 
-def test_a_slice_of_the_web_is_asked_for_as_such(tmp_path: Path) -> None:
+def test_a_slice_of_the_web_is_requested_as_such(tmp_path: Path) -> None:
     with ShardServer({"/a.tar": SHARD}) as server:
-        asked = of(part(f"{server.base}/a.tar"))
-        assert drift(asked, tmp_path) is Drift.SAME
+        requested = of(part(f"{server.base}/a.tar"))
+        assert drift(requested, tmp_path) is Drift.SAME
         assert server.log == [("/a.tar", f"bytes=512-{511 + len(BODY)}")]
         server.files["/a.tar"] = SHARD.replace(b"\xff\xd8", b"\xff\xd7")
-        assert drift(asked, tmp_path) is Drift.CHANGED
+        assert drift(requested, tmp_path) is Drift.CHANGED
         del server.files["/a.tar"]
-        assert drift(asked, tmp_path) is Drift.GONE
+        assert drift(requested, tmp_path) is Drift.GONE
 
 
 def test_a_slice_of_a_file_here_is_read(tmp_path: Path) -> None:
     shard = tmp_path / "a #1.tar"
     shard.write_bytes(SHARD)
-    asked = of(part(str(shard)))
-    assert drift(asked, tmp_path) is Drift.SAME
+    requested = of(part(str(shard)))
+    assert drift(requested, tmp_path) is Drift.SAME
     shard.write_bytes(SHARD[:600])
-    assert drift(asked, tmp_path) is Drift.CHANGED
+    assert drift(requested, tmp_path) is Drift.CHANGED
     shard.unlink()
-    assert drift(asked, tmp_path) is Drift.GONE
+    assert drift(requested, tmp_path) is Drift.GONE
 
 
 @pytest.mark.parametrize(("body", "expected"), [(BODY, Drift.SAME), (photo("b"), Drift.CHANGED)])
-def test_a_row_is_asked_by_way_of_its_page(tmp_path: Path, body: bytes, expected: Drift) -> None:
+def test_a_row_is_requested_by_way_of_its_page(
+    tmp_path: Path, body: bytes, expected: Drift
+) -> None:
     with ViewerServer([(7, body)], {"_type": "Value", "dtype": "int64"}) as viewer:
         source = viewer.source()
-        asked = of(row_url(HuggingfaceSource.model_validate(source), 0, REVISION))
-        assert drift(asked, tmp_path, sources=[source]) is expected
+        requested = of(row_url(HuggingfaceSource.model_validate(source), 0, REVISION))
+        assert drift(requested, tmp_path, sources=[source]) is expected
         assert viewer.asked == {"/rows": 1, "photo": 1}
         # Of a source that is no longer in the params it is not known what to ask.
-        assert drift(asked, tmp_path) is Drift.NOT_ASKED
+        assert drift(requested, tmp_path) is Drift.NOT_ASKED

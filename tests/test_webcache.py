@@ -125,7 +125,7 @@ def test_a_file_that_is_too_large_is_refused_and_not_kept(bucket: Bucket) -> Non
 # Pinned hashes.
 
 
-def test_a_pinned_file_is_asked_for_once(bucket: Bucket) -> None:
+def test_a_pinned_file_is_requested_once(bucket: Bucket) -> None:
     pin = sha256(BODY)
     assert got(bucket, sha256=pin) == BODY
     bucket.files["/list.txt"] = b"changed\n"
@@ -151,23 +151,23 @@ def test_another_file_than_pinned_is_refused_before_it_is_used(
     pin = sha256(b"another")
     with pytest.raises(DataError) as caught:
         listed(pin)
-    said = str(caught.value)
-    assert said.startswith(f"source url-list {location}: {location} has SHA-256 ")
-    assert sha256(b"no list at all") in said
-    assert f"sha256 pins {pin}; " in said
+    output = str(caught.value)
+    assert output.startswith(f"source url-list {location}: {location} has SHA-256 ")
+    assert sha256(b"no list at all") in output
+    assert f"sha256 pins {pin}; " in output
 
 
 def test_a_pin_that_is_no_hash_is_a_mistake(clone: Project) -> None:
     source = {"kind": "url-list", "location": "list.txt", "sha256": "ABC"}
     clone.edit(sources=[source])
-    said = clone.stage("fetch_urls", expect=2)
-    assert "sources.0.sha256: must be 64 hex digits in lower case" in said
+    output = clone.stage("fetch_urls", expect=2)
+    assert "sources.0.sha256: must be 64 hex digits in lower case" in output
 
 
 # Offline.
 
 
-def test_offline_nothing_is_asked(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_nothing_is_requested(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     got(bucket)
     bucket.asked.clear()
     monkeypatch.setenv(OFFLINE_SWITCH, "1")
@@ -191,8 +191,8 @@ def test_the_switch(monkeypatch: pytest.MonkeyPatch, value: str, on: bool) -> No
 
 def test_make_passes_the_switch_on() -> None:
     command = ["make", "-n", "-o", ".venv/ready", "repro", "offline=1"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "ALLROUNDER_OFFLINE=1 dvc repro" in said.splitlines()
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "ALLROUNDER_OFFLINE=1 dvc repro" in output.splitlines()
 
 
 def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoServer) -> None:
@@ -207,9 +207,9 @@ def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoS
     clone.repro("--force", "download", ALLROUNDER_OFFLINE="1")
     assert clone.files("data/urls", "data/raw") == before
     clone.edit(per_class=12)
-    said = clone.script("download", expect=1, ALLROUNDER_OFFLINE="1")
+    output = clone.script("download", expect=1, ALLROUNDER_OFFLINE="1")
     tar = f"{server.base}/tars/{HUSKY}.tar"
-    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be requested ({tar})" in said
+    assert f"{HUSKY} lacks 4 of 14 photos, 1 URLs would have to be requested ({tar})" in output
     assert clone.files("data/urls", "data/raw") == before
     assert not server.asked
     clone.script("download")

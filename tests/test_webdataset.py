@@ -312,7 +312,7 @@ def test_a_shard_that_is_refused_is_named(server: ShardServer, code: int) -> Non
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
-def test_a_shard_that_is_busy_once_is_asked_again(server: ShardServer, code: int) -> None:
+def test_a_shard_that_is_busy_once_is_requested_again(server: ShardServer, code: int) -> None:
     expected = listed(f"{server.base}/s-{{00..02}}.tar")
     server.codes["/s-01.tar"] = [code]
     assert listed(f"{server.base}/s-{{00..02}}.tar") == expected
@@ -334,7 +334,7 @@ def test_a_shard_that_has_moved_keeps_its_address(server: ShardServer) -> None:
     assert [c.url.replace("/old/", "/") for c in found[CAT]] == [c.url for c in expected[CAT]]
 
 
-def test_after_a_break_only_the_rest_is_asked_for(server: ShardServer) -> None:
+def test_after_a_break_only_the_rest_is_requested(server: ShardServer) -> None:
     expected = listed(f"{server.base}/s-{{00..02}}.tar")
     server.log.clear()
     server.cut["/s-01.tar"] = [100_000, 5, 70_000, 0]
@@ -422,7 +422,7 @@ def test_what_is_kept_of_a_shard_is_what_was_read(
 
 
 @pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('W/"1"', 'W/"1"'), ('"1"', "")])
-def test_another_version_of_a_shard_is_read_anew(
+def test_another_version_of_a_shard_is_read_again(
     server: ShardServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -447,7 +447,7 @@ def test_a_shard_that_broke_off_is_not_kept(
     assert listed(f"{server.base}/s-00.tar") == expected
 
 
-def test_a_server_without_ranges_is_told_before_a_shard_is_read(server: ShardServer) -> None:
+def test_a_server_without_ranges_is_reported_before_a_shard_is_read(server: ShardServer) -> None:
     server.ranges = False
     with pytest.raises(DataError, match=r"gives whole files only \(no ranges\).*give their path"):
         listed(f"{server.base}/s-{{00..02}}.tar")
@@ -510,7 +510,7 @@ def test_shards_give_the_bytes_that_a_folder_gives(
     assert sorted(server.whole) == sorted(SHARDS)
 
 
-def test_only_the_difference_is_asked_for(clone: Project, server: ShardServer) -> None:
+def test_only_the_difference_is_requested(clone: Project, server: ShardServer) -> None:
     location = f"{server.base}/s-{{00..02}}.tar"
     use(clone, location)
     clone.dvc("repro", "download")
@@ -524,7 +524,7 @@ def test_only_the_difference_is_asked_for(clone: Project, server: ShardServer) -
     places = {row.url.rpartition(",")[2] for row in rows(clone, PLANE)}
     assert server.slices
     assert set(server.slices) <= places
-    assert sorted(server.whole) == sorted(SHARDS)  # read anew for the labels of the new class
+    assert sorted(server.whole) == sorted(SHARDS)  # read again for the labels of the new class
 
     known = asked(clone, HUSKY, CAT, PLANE)
     server.log.clear()
@@ -542,7 +542,7 @@ def test_only_the_difference_is_asked_for(clone: Project, server: ShardServer) -
     assert clone.files("data/raw") == before
 
 
-def test_a_shard_here_that_changed_is_read_anew(clone: Project, tmp_path: Path) -> None:
+def test_a_shard_here_that_changed_is_read_again(clone: Project, tmp_path: Path) -> None:
     location = here(tmp_path, *SHARDS.values())
     use(clone, location)
     clone.dvc("repro", "download")

@@ -66,23 +66,23 @@ def test_workers_of_a_killed_process_end_and_let_go_of_its_output(program: str) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_of_all_processes_is_told_in_one_line(number: signal.Signals) -> None:
+def test_an_interrupt_of_all_processes_is_reported_in_one_line(number: signal.Signals) -> None:
     process = started()
     assert process.stdout
     process.stdout.readline()
     os.killpg(process.pid, number)
-    _, said = process.communicate(timeout=60)
-    assert said.startswith("error: interrupted") or number == signal.SIGTERM
-    assert said.count("\n") == (number == signal.SIGINT)
+    _, output = process.communicate(timeout=60)
+    assert output.startswith("error: interrupted") or number == signal.SIGTERM
+    assert output.count("\n") == (number == signal.SIGINT)
 
 
 @pytest.mark.parametrize(("how", "words"), [("killed", "was killed"), ("fails", "is broken")])
-def test_a_worker_that_fails_is_told_in_one_line(how: str, words: str) -> None:
+def test_a_worker_that_fails_is_reported_in_one_line(how: str, words: str) -> None:
     process = started(how)
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert words in said
-    assert said.count("\n") == 1
+    assert words in output
+    assert output.count("\n") == 1
 
 
 def test_there_are_as_many_workers_as_processors_are_allowed(

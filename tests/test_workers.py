@@ -147,8 +147,8 @@ def test_kill_9_ends_all_processes_and_the_next_run_goes_on(tmp_path: Path, serv
         process.kill()
         process.wait()
     last = started(killed)
-    _, said = last.communicate()
-    assert last.returncode == 0, said
+    _, output = last.communicate()
+    assert last.returncode == 0, output
     assert files(killed.raw) == files(straight.raw)
 
 

@@ -85,14 +85,14 @@ def label_matcher(wnids: Sequence[str], given: Mapping[str, str]) -> dict[str, s
     other class is. The other classes are matched by their usual labels, as far as these are
     unique. A name of several synsets means the only one of them in ILSVRC, or else none.
     """
-    said: dict[str, str] = {}
+    meant: dict[str, str] = {}
     for wnid, label in given.items():
         plain = normalized_label(label)
-        said[plain] = "" if plain in said else wnid  # given for two classes: means neither
-    found = {label: wnid for label, wnid in said.items() if wnid in wnids}
+        meant[plain] = "" if plain in meant else wnid  # given for two classes: means neither
+    found = {label: wnid for label, wnid in meant.items() if wnid in wnids}
     for wnid in wnids:
         if wnid not in given:
-            for label in usual_labels(wnid) - said.keys():
+            for label in usual_labels(wnid) - meant.keys():
                 if _named().get(label, wnid) == wnid:
                     found[label] = wnid
     return found

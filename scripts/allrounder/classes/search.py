@@ -97,7 +97,7 @@ def resolve(text: str) -> str:
 
 
 def is_named(synset: Synset, text: str) -> bool:
-    """Whether a text is the synset's wnid, its ILSVRC index or one of its names."""
+    """Whether this is the synset's wnid, its ILSVRC index or one of its names."""
     return _rank(synset, text.strip(), _words(text) or ("",)) is Rank.EXACT
 
 
@@ -124,14 +124,14 @@ def _name_rank(name: str, words: tuple[str, ...]) -> Rank | None:
     if words[0][:1] not in name.lower():
         return None  # nearly every name ends here
     own = _words(name)
-    joined, asked = "".join(own), "".join(words)
-    if joined == asked:
+    joined, query = "".join(own), "".join(words)
+    if joined == query:
         return Rank.EXACT  # also `tea pot`, `T-shirt`, `Persian cats`
     if own[: len(words)] == words:
         return Rank.START
     if set(words) <= set(own):
         return Rank.WORDS
-    if joined.startswith(asked) or all(any(part.startswith(w) for part in own) for w in words):
+    if joined.startswith(query) or all(any(part.startswith(w) for part in own) for w in words):
         return Rank.WORD_STARTS
     return None
 
@@ -151,12 +151,13 @@ def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
             yield Match(synset, Rank.TYPO, round(best, 2))
 
 
-def _like(word: str, known: tuple[str, ...]) -> dict[str, float]:
+def _like(word: str, vocabulary: tuple[str, ...]) -> dict[str, float]:
+    """The words that are like a word, with their likeness."""
     cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
     shorter = cutoff / (2 - cutoff)  # of two words that are so alike, one has this share at least
     near = [
         other
-        for other in known
+        for other in vocabulary
         if shorter * len(word) <= len(other) and shorter * len(other) <= len(word)
     ]
     close = difflib.get_close_matches(word, near, n=20, cutoff=cutoff)

@@ -1,7 +1,7 @@
-"""Decodes a photo within bounds: a worker that takes too much time ends, others can end anyway.
+"""Decodes a photo within bounds: a worker that takes too much CPU time ends; others may crash.
 
-At which photo a worker ended is known from its note. That photo is decoded again, alone in a fresh
-process: only what happens there too is the photo's own fault.
+Each worker writes down which photo it decodes. If it ends, that photo is decoded again, alone in a
+new process: only what happens there too is the photo's own fault.
 """
 
 import errno

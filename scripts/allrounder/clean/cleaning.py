@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
@@ -90,7 +90,7 @@ def _candidates(
         (key, image_id): candidate
         for key in params.classes
         if accepted is not None or is_subtree(key)
-        for image_id, (_, candidate) in photo_origins(urls, raw, key, accepted).items()
+        for image_id, (_, candidate, _) in photo_origins(urls, raw, key, accepted).items()
     }
 
 
@@ -99,7 +99,7 @@ def _decode(
 ) -> dict[str, list[DecodedPhoto]]:
     """The photos of all classes, decoded.
 
-    Where a worker ended or had not enough memory, the photo that it was at is decoded alone, and
+    If a worker ended or had not enough memory, the photo that it was decoding is decoded alone,
     then its class once more. Raises DataError when this machine is at fault.
     """
     done: dict[str, list[DecodedPhoto]] = {}
@@ -115,24 +115,26 @@ def _decode(
                     with suppress(BrokenProcessPool, MemoryError):
                         done[jobs[job]] = job.result()
                         bar.update()
-            unfinished = [key for key in left if key not in done]
-            suspects = {key: _noted(work / f"{key}.at") for key in unfinished}
-            if unfinished and not any(suspects.values()):
+            notes = {key: work / f"{key}.at" for key in left if key not in done}
+            suspects = {key: note for key, note in notes.items() if note.exists()}
+            if notes and not suspects:
                 raise killed()
             for key, note in suspects.items():
-                if note:
-                    name, stored = next(islice(tar_members(raw / f"{key}.tar"), int(note), None))
-                    image_id = name.rpartition(".")[0]
-                    alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
+                index = int(note.read_bytes() or 0)  # empty: ended while it wrote the note
+                note.unlink()
+                name, stored = next(islice(tar_members(raw / f"{key}.tar"), index, None))
+                image_id = name.rpartition(".")[0]
+                alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
     return done
 
 
 def _decode_class(
     key: str, raw: Path, work: Path, rules: Clean, alone: Mapping[str, Photo]
 ) -> list[DecodedPhoto]:
-    """Decode a class's photos, but those that were decoded alone.
+    """Decode a class's photos, except those that were decoded alone.
 
-    Converted photos go into a tar in the work folder. A note beside it says which photo is next.
+    Converted photos go into a tar in the work folder. A note beside it has the number of the photo
+    that is being decoded.
     """
     origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
@@ -141,59 +143,33 @@ def _decode_class(
             origins[row.sha256].append(Origin(row.url, row.final_url))
         if row.status is Status.OK:
             listed[row.image_id] = row
-    writer = TarWriter(work / f"{key}.tar")
+    writer, note = TarWriter(work / f"{key}.tar"), work / f"{key}.at"
     decoded = []
-    with _note(work / f"{key}.at") as note:
-        for index, (image_id, body, stored) in enumerate(_photos(raw / f"{key}.tar")):
-            if image_id not in listed:
-                raise DataError(
-                    f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
-                )
-            row, photo = listed[image_id], alone.get(image_id)
-            if photo is None:
-                note(index)
-                photo = decode(body, rules)
-            sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
-            if not photo.kept:
-                stored = writer.add(image_id, photo.body)
-            photo.body = b""  # it is stored, and may be large
-            upload, found = flickr_photo_id(row.url), origins[row.sha256]
-            decoded.append(DecodedPhoto(image_id, photo, sha256, found, upload, stored))
+    for index, (name, stored) in enumerate(tar_members(raw / f"{key}.tar")):
+        image_id, body = name.rpartition(".")[0], stored.read()
+        if image_id not in listed:
+            raise DataError(
+                f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
+            )
+        row, photo = listed[image_id], alone.get(image_id)
+        if photo is None:
+            note.write_bytes(b"%d" % index)
+            photo = decode(body, rules)
+        sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
+        if not photo.kept:
+            stored = writer.add(image_id, photo.body)
+        photo.body = b""  # it is stored, and may be large
+        upload, found = flickr_photo_id(row.url), origins[row.sha256]
+        decoded.append(DecodedPhoto(image_id, photo, sha256, found, upload, stored))
     writer.close()
+    note.unlink(missing_ok=True)
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
     return decoded
 
 
-@contextmanager
-def _note(path: Path) -> Iterator[Callable[[int], object]]:
-    """A function that writes a number into a file, which stays if the process ends here."""
-    with path.open("wb", buffering=0) as file:
-
-        def write(number: int) -> None:
-            file.seek(0)
-            file.write(b"%d" % number)
-
-        yield write
-    path.unlink()
-
-
-def _noted(path: Path) -> str:
-    """What is in such a file, which is removed; nothing if there is none."""
-    text = path.read_text() if path.exists() else ""
-    path.unlink(missing_ok=True)
-    return text
-
-
 def _sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest() if body else ""
-
-
-def _photos(path: Path) -> Iterator[tuple[str, bytes, StoredBytes]]:
-    with path.open("rb", buffering=0) as file:
-        for name, stored in tar_members(path):
-            file.seek(stored.offset)
-            yield name.rpartition(".")[0], file.read(stored.size), stored
 
 
 def _items(
@@ -228,11 +204,12 @@ def _rows(
     rows = []
     for one in photos:
         photo, item = one.photo, decisions.get((key, one.image_id))
+        decision = item or photo
         rows.append(
             CleanRow(
                 one.image_id,
-                item.status if item else photo.status,
-                item.detail if item else photo.detail,
+                decision.status,
+                decision.detail,
                 photo.width or None,
                 photo.height or None,
                 one.sha256,
@@ -258,10 +235,7 @@ def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
     key, photos, out = job
     with atomic_tar(out / f"{key}.tar") as tar:
         for photo in photos:
-            if photo.ranges:
-                tar.copy_ranges(photo.file, photo.stored, photo.ranges)
-            else:
-                tar.copy(photo.file, photo.stored)
+            tar.copy(photo.file, photo.stored, photo.ranges or None)
 
 
 # At the end of the stage

@@ -14,24 +14,24 @@ _TAGS = frozenset(
     b"rXYZ tech ucmI vcgt view vued wtpt".split()
 )
 """The tags of RGB and grey profiles without tables: ICC.1:2022, 9.2; Apple's and Canon's own."""
-_ROWS = 256  # of a picture are converted at once, so that memory holds it no third time
+_ROWS = 256  # of a picture that are converted at once, so that memory never holds it three times
 _SRGB = ImageCms.createProfile("sRGB")
 
 
 class Colours(Enum):
-    """What a profile says of the numbers of a photo."""
+    """The colour space that a profile gives a photo."""
 
     SRGB = "sRGB; the profile holds nothing else"
-    UNSAID = "sRGB, or no profile of such a photo: the profile can go"
+    SRGB_WITHOUT = "sRGB, or no valid profile of such a photo: the profile can be removed"
     OTHER = "another colour space"
 
 
 @lru_cache(32)
 def colours(profile: bytes, mode: str) -> Colours:
-    """What a profile says of the numbers of a photo of this mode: RGB, L or CMYK."""
+    """The colour space that a profile gives a photo of this mode: RGB, L or CMYK."""
     transform = _transform(profile, mode)
     if transform is None:
-        return Colours.UNSAID
+        return Colours.SRGB_WITHOUT
     if mode == "CMYK":
         return Colours.OTHER
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
@@ -40,7 +40,7 @@ def colours(profile: bytes, mode: str) -> Colours:
     apart = np.asarray(transform.apply(image), np.int16) - np.asarray(image.convert("RGB"))
     if abs(apart).max() > _TOLERANCE:
         return Colours.OTHER
-    return Colours.SRGB if _is_tidy(profile) else Colours.UNSAID
+    return Colours.SRGB if _is_tidy(profile) else Colours.SRGB_WITHOUT
 
 
 @lru_cache(4)

@@ -67,7 +67,7 @@ def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
 
 
 def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
-    """Drop pictures that are notices by the URLs which have them; other copies are duplicates."""
+    """Drop pictures that are a site's notice, judged by their URLs."""
     for members in components(len(items), pairs):
         if detail := _notice([items[index] for index in members]):
             for index in members:
@@ -78,9 +78,9 @@ def _notice(copies: Sequence[Item]) -> str:
     """Why copies of one picture are a site's notice, or ''.
 
     MANY unrelated URLs of one site have the same bytes or lead to one address. If the picture is
-    flat, FEW that lead to one address are enough, and two of one site in different classes. The
-    same product on three pages of a shop is none. Rows of datasets and members of archives have no
-    site of their own: there only flat pictures can be notices.
+    flat, FEW that lead to one address are enough, or two of one site in different classes. The
+    same product on three pages of a shop is no notice. Rows of datasets and members of archives
+    have no site of their own: there only flat pictures can be notices.
     """
     flat = any(item.fingerprint.flat >= FLAT for item in copies)
     names, sites = set[str](), defaultdict[str, set[tuple[str, str]]](set)
@@ -108,7 +108,7 @@ def _notice(copies: Sequence[Item]) -> str:
 
 
 def _site_and_name(url: str) -> tuple[str, str]:
-    """Return a photo's site, as `example.org` or `example.co.uk`, and its name there.
+    """A photo's site, as `example.org` or `example.co.uk`, and its name there.
 
     Files, slices, and parts of datasets and archives have site '' and are their own name.
     """
@@ -128,12 +128,12 @@ def _same_file(url: str, final_url: str) -> bool:
 
 
 def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean) -> None:
-    """Of the same or nearly the same picture keep the best; of one in two classes keep none.
+    """Keep the best copy of each picture of a class; drop pictures that are in two classes.
 
     Photos of one Flickr upload count as one picture here, even if they are different crops of it:
-    in two classes they could else be on both sides of the split. Within a class they are no
-    duplicates, but a group. A photo with a refused licence still shows that its picture is in two
-    classes. It is dropped after that, so it removes no photo that may be used, and connects none.
+    otherwise two classes could have it on both sides of the split. Within a class they are a group
+    and no duplicates. A photo with a refused licence still shows that its picture is in two
+    classes. It is dropped after that, before it can replace or connect photos that may be used.
     """
     uploads = [item.upload if item.status is Status.KEPT else "" for item in items]
     for part in components(len(items), chain(pairs, same_text(uploads))):
@@ -168,7 +168,7 @@ def _drop_refused(items: list[Item]) -> None:
 
 
 def _keep_best(items: list[Item], members: list[int]) -> None:
-    """Of the same picture keep the one with the most pixels, or else the first."""
+    """Of copies of a picture keep the one with the most pixels; of equals the first."""
     if not members:
         return
     best = max(members, key=lambda index: (items[index].pixels, -index))

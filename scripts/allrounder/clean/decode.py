@@ -30,9 +30,9 @@ _UPRIGHT = {
 _MIN_SIDE = 47  # pixels: what a fingerprint needs at least, 1/8 of 500 x 375
 _EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _HARMLESS = "Invalid SOS parameters for sequential JPEG"
-"""A warning for a scan's header that says nothing, as decoders know what it must say."""
+"""A warning about fields of a scan's header that have one valid value, so decoders ignore them."""
 _FEW, _TEXT = 8, 32
-"""Bytes between the data and the end marker: what cameras leave; what may be known for a text."""
+"""Bytes between the data and the end marker: so few are ignored; so many ASCII bytes are text."""
 _NO_MEMORY = re.compile("out of memory|insufficient memory", re.IGNORECASE)
 _ROOM = 12  # bytes a pixel: the picture, its conversion, and what decoders and the encoder hold
 _MAX_SIDE = 65_500  # of a JPEG that libjpeg writes
@@ -45,7 +45,7 @@ _UNCOMMON = "Could not determine subsampling"
 class Photo:
     """A decoded photo: its normalized body and its fingerprint; or the reason against it.
 
-    `kept` are the ranges of the original bytes that are the body; none if it was written anew.
+    `kept` are the ranges of the original bytes that form the body; none if it was encoded again.
     """
 
     status: Status
@@ -82,9 +82,9 @@ def _jpeg(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
         return Photo(fault.status, fault.detail, *size)
     orientation, profile = _orientation(jpeg.exif), jpeg.profile
     mode = {1: "L", 3: "RGB"}.get(jpeg.components, "CMYK")
-    space = colours(profile, mode) if profile else Colours.UNSAID
+    space = colours(profile, mode) if profile else Colours.SRGB_WITHOUT
     lean, kept = jpeg.lean(body, with_profile=space is Colours.SRGB)
-    image = Image.open(io.BytesIO(lean), formats=("JPEG",))  # as its users will
+    image = Image.open(io.BytesIO(lean), formats=("JPEG",))  # as users of the dataset will
     if why := too_costly(image, lean):
         raise ValueError(why)
     grey, whole = _strictly_grey(lean, jpeg) if jpeg.common else (None, False)
@@ -96,7 +96,7 @@ def _jpeg(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
 
 
 def _strictly_grey(body: bytes, jpeg: Jpeg) -> tuple[Image.Image | None, bool]:
-    """A small grey version, and whether there is nothing odd about the data; None for CMYK.
+    """A small grey version (None for CMYK), and whether the decoder had no warning.
 
     Raises ValueError for damage that other decoders only warn about.
     """

@@ -25,7 +25,7 @@ _SPARED = 0.06
 _GAIN = 0.7
 _DARK, _BRIGHT = 8, 245
 _ALIKE = 0.9
-"""Below this similarity the details need no look: no threshold is lower."""
+"""Below this similarity details are not compared: no threshold is lower."""
 _FINE_CELLS = 48
 _NOISE, _BUSY = 2, 0.3
 """Grey levels of a cell's detail at most in a plain place; share of other places in a busy picture.
@@ -35,7 +35,7 @@ Of 3,000 photos of ten classes 3 in 1,000 are smooth.
 _MOST = 50
 """Pictures that one is compared with; of 3,000 photos none has more than 20 with close hashes."""
 _DETAIL_APART = 0.11
-"""Details of two smooth pictures that differ more are not the same thing."""
+"""Two smooth pictures whose details differ more do not show the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Similarity:
 
     def __init__(self, fingerprints: Sequence[Fingerprint]):
         self._fingerprints = fingerprints
-        self._view = lru_cache(10_000)(self._seen)  # of 40 KB each
+        self._view = lru_cache(10_000)(self._cells_of)  # of 40 KB each
         self._detail = lru_cache(1_000)(self._without_background)  # of 350 KB each
         self._busy = lru_cache(None)(self._share_of_detail)
 
@@ -164,10 +164,10 @@ class Similarity:
 
     def _without_background(self, index: int, windows: Sequence[Window] = _FINE_WINDOWS) -> Matrix:
         """What remains of a picture without its smooth background, a row for each window."""
-        cells = self._seen(index, windows).reshape(-1, _FINE_CELLS, _FINE_CELLS)
+        cells = self._cells_of(index, windows).reshape(-1, _FINE_CELLS, _FINE_CELLS)
         return np.asarray((cells - _SMOOTH @ cells @ _SMOOTH.T).reshape(len(cells), -1))
 
-    def _seen(self, index: int, windows: Sequence[Window] = _WINDOWS) -> Matrix:
+    def _cells_of(self, index: int, windows: Sequence[Window] = _WINDOWS) -> Matrix:
         """A picture's cells, a row for each window."""
         grey = np.frombuffer(self._fingerprints[index].thumb, np.uint8).reshape(THUMB, THUMB)
         return np.stack([(rows @ grey @ columns.T).ravel() for rows, columns in windows])
@@ -176,8 +176,8 @@ class Similarity:
 def _apart(left: Matrix, right: Matrix) -> float:
     """How much the details of the plainer picture differ in the other, in the best of the windows.
 
-    0: they are all there, 1: none is. The strongest details count most, and what the other
-    has besides (a watermark) does not count.
+    0: all are there, 1: none is. The strongest details count most; additional details of the other
+    (a watermark) do not count.
     """
     left, right = np.broadcast_arrays(left, right)
     swap = (left**2).sum(axis=1) > (right**2).sum(axis=1)
@@ -325,22 +325,24 @@ def near_pairs(
         if first.setdefault(picture.thumb, index) != index:
             yield first[picture.thumb], index
     distinct = list(first.values())
-    looks = [fingerprints[index] for index in distinct]
-    compare, parts = Similarity(looks), Components(len(looks))
-    for two, earlier in _candidates(looks, radius):
+    pictures = [fingerprints[index] for index in distinct]
+    compare, parts = Similarity(pictures), Components(len(pictures))
+    for two, earlier in _candidates(pictures, radius):
         for one in compare.most_alike(two, earlier):
             if parts.root(one) != parts.root(two) and compare.of(one, two) >= similarity:
                 parts.join(one, two)
                 yield distinct[one], distinct[two]
 
 
-def _candidates(looks: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, list[int]]]:
+def _candidates(pictures: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, list[int]]]:
     """Yield pictures with the earlier pictures whose hashes are close.
 
     Pictures with the same hashes share their neighbours, or a hash that thousands of pictures have
     would take memory for millions of pairs.
     """
-    hashes = np.array([(look.hash, look.inner) for look in looks], np.uint64).reshape(-1, 2)
+    hashes = np.array([(picture.hash, picture.inner) for picture in pictures], np.uint64).reshape(
+        -1, 2
+    )
     kinds, kind_of = np.unique(hashes, axis=0, return_inverse=True)
     whole, inner = kinds[:, 0].copy(), kinds[:, 1].copy()
     sides = ((whole, whole), (inner, whole), (inner, inner))

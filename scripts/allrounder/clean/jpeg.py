@@ -16,7 +16,7 @@ _TABLES = {_DHT, _DQT, _DRI, _DAC}
 _NEEDED = {*_FRAMES, *_TABLES, _SOS, _EOI}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""A marker of a segment. What else stands between segments is skipped, as decoders do."""
+"""A marker of a segment. Other bytes between segments are skipped, as decoders do."""
 _IN_SCAN = np.array([code in (0x00, 0xFF) or 0xD0 <= code <= 0xD7 for code in range(256)])
 """What may follow 0xFF within entropy-coded data: stuffing, fill bytes and restart markers."""
 _PIECE = 2**16
@@ -56,9 +56,9 @@ class Jpeg:
     segments: tuple[Segment, ...]
 
     def lean(self, body: bytes, with_profile: bool) -> tuple[bytes, ByteRanges]:
-        """The JPEG without metadata, and which ranges of the body it is.
+        """The JPEG without metadata, and the ranges of the body that form it.
 
-        There are no ranges if a header was written anew.
+        There are no ranges if a header was rewritten.
         """
         taken = [one for one in self.segments if with_profile or one[2] != _APP2]
         if any(rewritten for *_, rewritten in taken):
@@ -75,8 +75,8 @@ class Jpeg:
 def parse(body: bytes) -> Jpeg:
     """Parse a JPEG. Raises BrokenJpegError.
 
-    Understood are frames, scans and their tables, JFIF's header, Adobe's colour transform (APP14)
-    and ICC profiles (APP2). All else is metadata, also what stands behind the last scan.
+    It understands frames, scans and their tables, JFIF's header, Adobe's colour transform (APP14)
+    and ICC profiles (APP2). All else is metadata, also what follows the last scan.
     """
     frame, scans, needed, others = b"", 0, [], []
     for start, end, marker in _segments(body):

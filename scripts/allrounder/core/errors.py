@@ -44,8 +44,8 @@ def run(main: Callable[[], None]) -> int:
         return NOT_GOOD_ENOUGH
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
-            words = f"{error.filename}: {error.strerror}; give yourself access"
-            return _say(words, NOT_GOOD_ENOUGH)
+            message = f"{error.filename}: {error.strerror}; give yourself access"
+            return _say(message, NOT_GOOD_ENOUGH)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" writing {error.filename}" if error.filename else ""

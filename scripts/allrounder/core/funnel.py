@@ -48,12 +48,12 @@ class Funnel:
         return steps | self.splits
 
     def as_metrics(self) -> dict[str, Any]:
-        """Return the counts as data/metrics.json has them."""
+        """The counts as data/metrics.json has them."""
         return {**self.steps, "lost": self.lost}
 
 
 def raw_step(status: Status) -> str:
-    """Return the step that a candidate of this status did not reach; '' if it was taken.
+    """The step that a candidate of this status did not reach; '' if it was taken.
 
     Also '' for an archive's own row, which is not a candidate.
     """
@@ -63,7 +63,7 @@ def raw_step(status: Status) -> str:
 
 
 def clean_step(status: Status) -> str:
-    """Return the step that a taken photo of this status did not reach; '' if it was kept."""
+    """The step that a taken photo of this status did not reach; '' if it was kept."""
     if status is Status.KEPT:
         return ""
     if status is Status.SURPLUS:
@@ -72,14 +72,14 @@ def clean_step(status: Status) -> str:
 
 
 def stage_of(step: str) -> str:
-    """Return the stage that loses the photos which do not reach this step."""
+    """The stage that loses the photos which do not reach this step."""
     return "download" if step in ("tried", "taken") else "clean"
 
 
 def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
-    """Return the funnel of a class; `by_split` counts its photos, in the splits' order."""
+    """The funnel of a class; `by_split` counts its photos, in the splits' order."""
     raw_counts, opt_outs = Counter[Status](), Counter[str]()
     for row in raw:
         raw_counts[row.status] += 1
@@ -90,7 +90,7 @@ def class_funnel(
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
-    """Return the funnel of all classes together."""
+    """The funnel of all classes together."""
     raw, clean = Counter[Status](), Counter[Status]()
     splits, opt_outs = Counter[str](), Counter[str]()
     for part in parts:
@@ -108,7 +108,7 @@ def funnels(
     manifest: Iterable[ManifestRow],
     splits: Sequence[str],
 ) -> dict[str, Funnel]:
-    """Return the funnel of each class by key. Raises DataError for a damaged table."""
+    """The funnel of each class by key. Raises DataError for a damaged table."""
     counts = Counter((row.wnid, row.split) for row in manifest)
     return {
         key: class_funnel(
@@ -121,6 +121,6 @@ def funnels(
 
 
 def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:
-    """Return the `most` frequent, by falling count, then by name; and the sum of the others."""
+    """The `most` frequent, by falling count, then by name; and the sum of the others."""
     everything = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return everything[:most], sum(count for _, count in everything[most:])

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from allrounder.core.errors import DataError
@@ -14,21 +14,16 @@ class Interrupts:
     """While it is entered, SIGINT and SIGTERM both raise KeyboardInterrupt."""
 
     def __init__(self, parent: int | None = None) -> None:
-        self._noted = self._deferring = False
+        self._received = self._deferring = False
         self._parent = os.getppid() if parent is None else parent
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -40,7 +35,7 @@ class Interrupts:
             yield
         finally:
             self._deferring = False
-        if self._noted:
+        if self._received:
             raise KeyboardInterrupt
 
     def check_parent(self) -> None:
@@ -51,7 +46,7 @@ class Interrupts:
                 "run dvc repro again to go on"
             )
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._noted = True
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
         if not self._deferring:
             raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from allrounder.core.files import disguise
 from allrounder.core.opt_outs import embedded_opt_out, has_c2pa
 from allrounder.core.rows import Result, Status
 
@@ -22,8 +23,8 @@ FORMATS = {
     "BMP": "bmp",
 }  # fmt: skip
 """The accepted formats by Pillow's name, and the suffix of each. MPO is a JPEG with extras."""
-OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
-"""Pillow's decoders for these formats. The JPEG decoder opens MPO."""
+DECODERS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
+"""Pillow's decoders for these formats. The one for JPEG opens MPO too."""
 _REFUSED = {
     "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
     "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
@@ -44,6 +45,10 @@ progressive files made to exhaust decoders.
 """
 MAX_RLE = 10**7
 """Pixels of a run-length encoded BMP, which Pillow decodes in Python: 1 s."""
+
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_BEFORE_FRAME = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+"""A JPEG's markers of frames, and of the segments that usually stand before one."""
 
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
@@ -77,7 +82,7 @@ def judge(body: bytes, bounds: Bounds) -> Result:
 
 
 def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
-    """The reason against a body or None, and its suffix."""
+    """The result that refuses a body, or None; and the suffix of its format."""
     if fault := judge_length(len(body), bounds):
         return fault, ""
     if len(body) <= PLACEHOLDER_MAX and (host := placeholder_host("md5", _md5(body))):
@@ -100,11 +105,11 @@ def open_photo(body: bytes) -> Image.Image:
     Raises whatever Pillow raises.
     """
     try:
-        return Image.open(io.BytesIO(body), formats=OPENED)
+        return Image.open(io.BytesIO(body), formats=DECODERS)
     except Exception:
         if (essential := without_metadata(body)) == body:
             raise
-        return Image.open(io.BytesIO(essential), formats=OPENED)
+        return Image.open(io.BytesIO(essential), formats=DECODERS)
 
 
 def without_metadata(body: bytes) -> bytes:
@@ -128,7 +133,7 @@ def without_metadata(body: bytes) -> bytes:
 
 
 def judge_length(size: int, bounds: Bounds) -> Result | None:
-    """The reason against a body of this size in bytes, or None."""
+    """The result that refuses a body of this size in bytes, or None."""
     if not size:
         return Result(Status.EMPTY)
     if size > bounds.max_bytes:
@@ -152,7 +157,7 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
             parts = body[at + 9]
             usual = body[at + 4] == 8 and parts in (1, 3, 4) and length == 8 + 3 * parts
             return (width, height) if usual and width and height and at + length < end else None
-        if marker not in _PASSED or length < 2:
+        if marker not in _BEFORE_FRAME or length < 2:
             return None
         at += 2 + length
     return None
@@ -190,7 +195,7 @@ def _boxes_end(body: bytes) -> int:
 
 
 def too_costly(image: Image.Image, body: bytes) -> str:
-    """Why a photo that Pillow has opened would take a decoder very long, or nothing."""
+    """Why a photo that Pillow has opened would take a decoder very long, or ''."""
     pixels = image.width * image.height
     scanned = pixels > MAX_SCANNED // 10_000 and image.format in ("JPEG", "MPO")
     scans = body.count(b"\xff\xda") if scanned else 1
@@ -202,7 +207,7 @@ def too_costly(image: Image.Image, body: bytes) -> str:
 
 
 def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
-    """The reason against a picture of this size in pixels, or None."""
+    """The result that refuses a picture of this size in pixels, or None."""
     if min(width, height) < bounds.min_side:
         return Result(Status.TOO_SMALL, f"{width}x{height}")
     if width * height > bounds.max_pixels:
@@ -218,8 +223,8 @@ def placeholder_host(kind: str, value: str) -> str:
     return _placeholders().get((kind, value), "")
 
 
-def placeholder_address(url: str) -> str:
-    """The host whose placeholders have addresses like this URL, or ''.
+def placeholder_host_of_url(url: str) -> str:
+    """The host whose placeholders have URLs like this one, or ''.
 
     An `address` in the table is a pattern of a URL without its scheme.
     """
@@ -241,19 +246,15 @@ def _md5(body: bytes) -> str:
 
 
 def _sniffed(body: bytes) -> str:
-    """What a body is that cannot be opened as an image, in a word or two."""
+    """What a body seems to be that cannot be opened as an image, in a few words."""
     head = body[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "HTML"
     if b"<svg" in head:
         return "SVG"
+    if what := disguise(body[:512]):
+        return what
     for name, start in _REFUSED.items():
         if re.match(start, body, re.DOTALL):
             return f"format {name} is not accepted"
     if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
         return "unreadable header"
     return "text" if head.isascii() else "unknown format"
-
-
-_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-_PASSED = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})

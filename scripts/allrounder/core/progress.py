@@ -14,7 +14,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
-        """Return what prints a line."""
+        """What prints a line."""
 
         def show(text: str) -> None:
             if words := text.replace("\r", "").strip():
@@ -24,7 +24,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 
 
 def progress(**options: Any) -> "tqdm[Any]":
-    """Return a tqdm bar with these options. A short run prints no line without a terminal."""
+    """A tqdm bar with these options. A short run prints no line without a terminal."""
     if sys.stderr.isatty():
         return tqdm(dynamic_ncols=True, **options)
     return _Lines(mininterval=_EVERY, maxinterval=_EVERY, delay=_EVERY, ncols=100, **options)

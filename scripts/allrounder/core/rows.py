@@ -42,8 +42,7 @@ class Status(StrEnum):
 
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
-"""HTTP codes of failures that a later try may not have (RFC 9110, 15.5.9 and 15.6; RFC 6585;
-RFC 8470)."""
+"""HTTP codes of transient failures (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 _TRANSIENT = {
     Status.TIMEOUT,
     Status.CONNECTION_ERROR,
@@ -63,7 +62,7 @@ class Result:
 
     status: Status
     detail: str = ""  # for people only
-    http_status: int | None = None  # of `http_error` and `no_access`
+    http_status: int | None = None  # of `http_error`, `no_access` and of a photo that was rescued
     resume_at: int | None = None  # byte of an archive: the next member's first header
     final_url: str = ""
     bytes: int | None = None
@@ -71,6 +70,7 @@ class Result:
     suffix: str = ""
     stored: StoredBytes | None = None
     opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`
+    rescued_from: str = ""  # the URL of the capture, with its time; `http_status`: of the host
 
     @property
     def transient(self) -> bool:
@@ -108,6 +108,7 @@ class RawRow:
     http_status: int | None = None
     resume_at: int | None = None
     opt_out: str = ""
+    rescued_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +148,4 @@ class ManifestRow:
     author: str
     landing_url: str
     title: str = ""
+    rescued_from: str = ""  # the capture that the photo is from, if its host lost it

@@ -16,6 +16,7 @@ from allrounder.core.files import atomic_write
 Row = TypeVar("Row")
 
 
+@cache
 def columns(kind: type) -> tuple[str, ...]:
     """The columns of a row type, in file order."""
     return tuple(field.name for field in fields(kind))

@@ -34,7 +34,7 @@ class _HeaderDecoder:
     """Decodes one header after the other, with GNU long names and pax records (path, size)."""
 
     def __init__(self) -> None:
-        self._given: dict[str, Any] = {}  # what extra headers say about the next member
+        self._given: dict[str, Any] = {}  # by extra headers, for the next member
         self._empty = 0  # headers since the last file with a body
 
     def decode(self, block: bytes, at: int) -> tarfile.TarInfo | None:
@@ -70,7 +70,7 @@ class _HeaderDecoder:
         return info
 
     def add(self, info: tarfile.TarInfo, body: bytes) -> None:
-        """Note the body of an extra header. Raises BrokenTarError."""
+        """Take the body of an extra header. Raises BrokenTarError."""
         if info.type == tarfile.GNUTYPE_LONGNAME:
             self._given["name"] = body.partition(b"\0")[0].decode("utf-8", "replace")
         elif info.type in _RECORDS:

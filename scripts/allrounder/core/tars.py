@@ -4,19 +4,15 @@ The same photos give the same bytes.
 """
 
 import os
-import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
-from typing import BinaryIO
 
 from allrounder.core.errors import DataError
 from allrounder.core.files import part_of
-
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,6 @@ class TarWriter:
         self._path = path
         self._file = path.open("wb", buffering=0)
         self._size = 0
-        self._source: tuple[Path, BinaryIO] | None = None  # the file copied from last
 
     def add(self, name: str, body: bytes) -> StoredBytes:
         """Append a photo's bytes; returns their place."""
@@ -49,59 +44,32 @@ class TarWriter:
         self._write(b"".join((_header(name, len(body)), body, _padding(len(body)))))
         return stored
 
-    def copy(self, name: str, stored: StoredBytes) -> None:
-        """Append a photo from another file. Raises DataError when it is incomplete."""
-        self._write(_header(name, stored.size))
-        source, left = self._open(stored.path), stored.size
-        source.seek(stored.offset)
-        while left:
-            copied = _copy(source, self._file, left)
-            if not copied:
-                raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
-            left -= copied
-        self._size += stored.size
-        self._write(_padding(stored.size))
-
-    def copy_ranges(
-        self, name: str, stored: StoredBytes, ranges: Sequence[tuple[int, int]]
+    def copy(
+        self, name: str, stored: StoredBytes, ranges: Sequence[tuple[int, int]] | None = None
     ) -> None:
-        """Append these ranges of a photo, (first byte, one past the last), in one piece.
+        """Append a photo from another file, or only these ranges: (first byte, one past the last).
 
         Raises DataError when the photo is incomplete.
         """
-        source = self._open(stored.path)
-        source.seek(stored.offset)
-        body = memoryview(source.read(stored.size))
+        body = stored.read()
         if len(body) < stored.size:
             raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
-        size = sum(end - first for first, end in ranges)
-        self._write(_header(name, size))
-        for first, end in ranges:
-            self._write(body[first:end])
-        self._write(_padding(size))
+        if ranges is not None:
+            body = b"".join(body[first:end] for first, end in ranges)
+        self.add(name, body)
 
     def close(self) -> None:
         """Write the end marks and close the file."""
-        if self._source:
-            self._source[1].close()
-            self._source = None
         if not self._file.closed:
             self._write(bytes(-(self._size + 2 * BLOCKSIZE) % RECORDSIZE + 2 * BLOCKSIZE))
             self._file.close()
 
-    def _write(self, data: bytes | memoryview) -> None:
+    def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             written = self._file.write(view)
             self._size += written
             view = view[written:]
-
-    def _open(self, path: Path) -> BinaryIO:
-        if self._source is None or self._source[0] != path:
-            if self._source:
-                self._source[1].close()
-            self._source = (path, path.open("rb", buffering=0))
-        return self._source[1]
 
 
 @contextmanager
@@ -152,12 +120,3 @@ def _header(name: str, size: int) -> bytes:
 
 def _padding(size: int) -> bytes:
     return bytes(-size % BLOCKSIZE)
-
-
-def _copy(source: BinaryIO, target: BinaryIO, count: int) -> int:
-    """Copy up to `count` bytes between files, within the kernel where possible."""
-    if sys.platform == "linux":
-        copied = os.sendfile(target.fileno(), source.fileno(), source.tell(), count)
-        source.seek(copied, os.SEEK_CUR)
-        return copied
-    return target.write(source.read(min(count, _CHUNK)))

@@ -90,9 +90,10 @@ def photo_key(url: str) -> str:
 
 
 def address_key(url: str) -> str:
-    """A key that is equal for URLs that lead to the same request, apart from the scheme's port.
+    """A key that is equal for URLs that make the same request.
 
-    Other addresses of one photo have other keys: http and https, Flickr's hosts and sizes.
+    It ignores the host's case, a default port and a fragment. Other addresses of one photo have
+    other keys: http and https, Flickr's hosts and sizes.
     """
     if not is_url(url) or parse_slice(url):
         return url

@@ -18,19 +18,19 @@ from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import container_of, host_of, is_archive, is_url, photo_key
+from allrounder.core.urls import container_of, host_of, is_archive, is_url, parse_slice, photo_key
 from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
+from allrounder.web.wayback import NO_ANSWER, is_gone
 
 SLACK = 4
 """Photos requested beyond those still needed: the most that a class fetches without need."""
 PROBES = 2
-"""URLs of a host without an answer after which it is given up, if it has not answered before."""
+"""A host that has never answered is given up after so many URLs without an answer."""
 MANY_SILENT = 16
-"""The same, in a row, for a host that has answered before."""
-_LONGEST_WAIT = 1_000
-"""Rows that wait for a host to be given up, so that memory stays flat."""
-_SILENT = (Status.TIMEOUT, Status.CONNECTION_ERROR)
+"""A host that has answered is given up after so many URLs in a row without an answer."""
+_MAX_HELD_ROWS = 1_000
+"""Rows held back at most until a host answers or is given up, so that memory stays flat."""
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
 
 
@@ -44,15 +44,17 @@ class Slot:
     photo: str = ""  # equal for several addresses of one photo; '' for local files
     result: Result | None = None
     archive: bool = False
+    prior: bool = False  # the result is final; the web was not asked
+    lost: Result | None = None  # what its host answered, once the photo is looked for elsewhere
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A settled row. It waits to be written while its host may still be given up."""
+    """A settled row. It is held back while its host may still be given up."""
 
     candidate: Candidate
     result: Result
-    waits: bool = False
+    held: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -62,9 +64,9 @@ class _Host:
     answered: bool = False  # it may get any number of requests
     in_flight: int = 0
     silent: int = 0  # results without an answer, before any answer
-    parked: deque[Slot] = field(default_factory=deque)
-    settled_answer: bool = False  # the next three follow the rank order
-    row_of_silent: list[_Row] = field(default_factory=list)
+    parked: deque[Slot] = field(default_factory=deque)  # not requested before the host answers
+    settled_answer: bool = False  # this and the next two follow the rank order
+    silent_rows: list[_Row] = field(default_factory=list)
     given_up: Result | None = None
 
     @property
@@ -72,15 +74,24 @@ class _Host:
         """Whether another of its URLs may be requested now."""
         return self.answered or self.in_flight + self.silent < PROBES
 
+    def release(self) -> None:
+        """Hold its rows back no longer."""
+        for row in self.silent_rows:
+            row.held = False
+        self.silent_rows.clear()
+
 
 class ClassQuota:
     """Pure bookkeeping for one class: its next candidate, requests in flight, photos taken.
 
-    A host whose first PROBES URLs in rank order got no answer is given up: its other URLs in this
-    class are not requested and all get the same result. So is one that answered before and leaves
-    MANY_SILENT in a row without an answer. This depends on nothing but the list and the answers.
-    `doubtful` are hosts that fail at the moment: the class does not wait for their URLs. Another
-    address of a photo is requested only when those before it have failed.
+    A host is given up when its first PROBES URLs in rank order got no answer, or MANY_SILENT in a
+    row after an answer. Its other URLs in this class are not requested and all get the same
+    result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
+    the moment: the class does not wait for their URLs. Another address of a photo is requested
+    only when those before it have failed.
+
+    With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
+    `rescues`), and neither has any URL of a host that was given up.
     """
 
     def __init__(
@@ -89,18 +100,22 @@ class ClassQuota:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        rescue: bool = False,
     ):
+        self._rescue, self._lost = rescue, list[Slot]()
         self._rest = iter(candidates)
         self._next: Candidate | None = next(self._rest, None)
-        self._slots: deque[Slot] = deque()  # listed and not settled, in rank order
-        self._ready: list[tuple[int, Slot]] = []  # a heap: parked before, may be requested now
+        self._slots: deque[Slot] = deque()  # opened and not settled, in rank order
+        self._ready: list[tuple[int, Slot]] = []  # a heap: were parked, may be requested now
         self._rows: deque[_Row] = deque()  # settled and not yielded, in rank order
         self._hosts: dict[str, _Host] = {}
-        self._photos: dict[str, deque[Slot]] = {}  # under way: its other addresses
-        self._good: dict[str, str] = {}  # photos with a good address: their image ids
-        self._taken: dict[str, str] = {}  # sha256: image_id
+        self._photos: dict[str, deque[Slot]] = {}  # by photo: its addresses, the first in flight
+        self._good: dict[str, str] = {}  # image id by photo, if an address of it was good
+        self._taken: dict[str, str] = {}  # image id by SHA-256
         self._quota, self._window, self._doubtful = quota, window, doubtful
-        self._in_flight = self._good_ahead = self._waiting = self._rank = 0
+        self._rank = 0  # of the next slot
+        self._in_flight = self._waiting = 0  # slots that were requested; that may be requested yet
+        self._good_ahead = 0  # good photos that are not settled
 
     @property
     def taken(self) -> int:
@@ -125,10 +140,10 @@ class ClassQuota:
         return self.full or (self._next is None and not self._slots)
 
     def next_slot(self) -> Slot | None:
-        """The next candidate to request, or None while nothing more should be requested."""
+        """The next candidate to request, or None if none may be requested now."""
         self._unpark_first()
         while not self.full and self._in_flight < self._window and self._needs_more():
-            slot = heapq.heappop(self._ready)[1] if self._ready else self._list_next()
+            slot = heapq.heappop(self._ready)[1] if self._ready else self._open_next()
             if slot is None:
                 return None
             host = self._host(slot)
@@ -144,8 +159,9 @@ class ClassQuota:
                 host.parked.append(slot)
         return None
 
-    def record(self, slot: Slot, result: Result) -> None:
+    def record(self, slot: Slot, result: Result, prior: bool = True) -> None:
         """Record the result of a slot. It is ignored if the slot's host was given up before."""
+        slot.prior = prior
         self._in_flight -= 1
         if host := self._host(slot):
             host.in_flight -= 1
@@ -154,11 +170,38 @@ class ClassQuota:
             elif result.status not in _NEUTRAL:
                 host.answered = True
             self._unpark(host)
+        if slot.result is None and slot.lost is None:
+            if self.may_rescue(slot, result):
+                self._lose(slot, result)
+            else:
+                self._decide(slot, result)
+
+    def may_rescue(self, slot: Slot, result: Result) -> bool:
+        """Whether a result of the web is not final, because the photo is looked for elsewhere."""
+        is_photo = bool(slot.host) and not slot.archive and not parse_slice(slot.candidate.url)
+        return self._rescue and is_photo and not slot.prior and is_gone(result)
+
+    def rescues(self) -> Iterator[Slot]:
+        """The slots to be looked for in a web archive, each once; then call `end_rescue`."""
+        lost, self._lost = self._lost, []
+        yield from lost
+
+    def end_rescue(self, slot: Slot, result: Result) -> None:
+        """Record the result of a lost slot: its own if the archive does not have the photo."""
         if slot.result is None:
-            slot.result = result
-            self._good_ahead += result.status is Status.OK
-            if result.status is not Status.OK:
-                self._next_address(slot)
+            self._waiting -= 1
+            self._decide(slot, result)
+
+    def _lose(self, slot: Slot, result: Result) -> None:
+        slot.lost, slot.result = result, None
+        self._waiting += 1
+        self._lost.append(slot)
+
+    def _decide(self, slot: Slot, result: Result) -> None:
+        slot.result = result
+        self._good_ahead += result.status is Status.OK
+        if result.status is not Status.OK:
+            self._next_address(slot)
 
     @property
     def can_settle(self) -> bool:
@@ -166,12 +209,14 @@ class ClassQuota:
         if self.full or not self._slots:
             return False
         host = self._host(slot := self._slots[0])
-        decided = slot.result is not None or bool(host and host.given_up)
+        decided = slot.result is not None or bool(host and host.given_up and not slot.lost)
         return decided or slot.photo in self._good
 
     def settle(self) -> Iterator[tuple[Candidate, Result]]:
         """Yield the results that are final by now, in rank order, each candidate once."""
         while self.can_settle:
+            if self._loses_with_host(self._slots[0]):
+                continue
             slot = self._slots.popleft()
             self._override(slot)
             assert slot.result
@@ -182,14 +227,14 @@ class ClassQuota:
             self._rows.append(self._row(slot, slot.result))
         if self.done:
             for row in self._rows:
-                row.waits = False
+                row.held = False
         elif not self._slots and self._next and is_archive(self._next.url):
-            for row in [row for row in self._rows if row.waits]:
-                self._forget(row)  # an archive's rows come next
-        while self._rows and (not self._rows[0].waits or len(self._rows) > _LONGEST_WAIT):
+            for row in [row for row in self._rows if row.held]:
+                self._release(row)  # an archive's rows come next
+        while self._rows and (not self._rows[0].held or len(self._rows) > _MAX_HELD_ROWS):
             row = self._rows.popleft()
-            if row.waits:
-                self._forget(row)
+            if row.held:
+                self._release(row)
             yield row.candidate, row.result
 
     def take(self, candidate: Candidate, result: Result) -> Result:
@@ -225,8 +270,8 @@ class ClassQuota:
         doubtful = [self._hosts[host] for host in self._hosts.keys() & self._doubtful]
         return under_way - sum(host.in_flight + len(host.parked) for host in doubtful) < wanted
 
-    def _list_next(self) -> Slot | None:
-        """A slot for the next candidate in rank order, or None if it has to wait."""
+    def _open_next(self) -> Slot | None:
+        """Open a slot for the next candidate in rank order; None if it has to wait."""
         if self._next is None or len(self._slots) >= 4 * self._window:
             return None
         url = self._next.url
@@ -256,7 +301,7 @@ class ClassQuota:
             heapq.heappush(self._ready, (slot.rank, slot))
 
     def _is_under_way(self, slot: Slot) -> bool:
-        """Whether an address before this one may still give the photo; then the slot waits."""
+        """Whether an earlier address may still give the photo; the slot is then queued after it."""
         if not slot.photo:
             return False
         others = self._photos.setdefault(slot.photo, deque([slot]))
@@ -285,18 +330,41 @@ class ClassQuota:
             host.parked.remove(slot)
             heapq.heappush(self._ready, (slot.rank, slot))
 
+    def _loses_with_host(self, slot: Slot) -> bool:
+        """Whether a slot is lost now, because its host was given up: whatever it may answer."""
+        host, result = self._host(slot), slot.result
+        if not (host and host.given_up) or slot.lost or slot.photo in self._good:
+            return False
+        if slot.prior and result and (result.rescued_from or is_gone(result) or result.transient):
+            return False  # the archive was asked before
+        slot.prior = False
+        if not self.may_rescue(slot, host.given_up):
+            return False
+        self._drop(slot, host)
+        self._lose(slot, host.given_up)
+        return True
+
     def _override(self, slot: Slot) -> None:
         """Give a slot the result of another address of its photo, or of its host if given up."""
         host = self._host(slot)
+        if slot.lost and slot.result is None:
+            self._waiting -= 1
         if slot.photo in self._good:
             detail = f"same photo as {self._good[slot.photo]}, at another address"
             slot.result = Result(Status.DUPLICATE, detail)
         elif host and host.given_up:
-            if slot.result is None and self._remove_waiting(host, slot):
-                self._waiting -= 1
-            self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
+            if slot.result and slot.result.rescued_from and is_gone(host.given_up):
+                slot.result = replace(slot.result, http_status=None)
+                return
+            self._drop(slot, host)
             slot.result = host.given_up
             self._next_address(slot)
+
+    def _drop(self, slot: Slot, host: _Host) -> None:
+        """Take back what a slot counts for before its host's result replaces its own."""
+        if slot.result is None and self._remove_waiting(host, slot):
+            self._waiting -= 1
+        self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
 
     def _remove_waiting(self, host: _Host, slot: Slot) -> bool:
         """Remove a slot that was not requested; False if it was."""
@@ -317,35 +385,36 @@ class ClassQuota:
             return row
         if not _is_silent(slot, result):
             host.settled_answer = True
-            for silent in host.row_of_silent:
-                silent.waits = False
-            host.row_of_silent.clear()
+            host.release()
             return row
-        row.waits = True
-        host.row_of_silent.append(row)
+        row.held = True
+        host.silent_rows.append(row)
         bound = MANY_SILENT if host.settled_answer else PROBES
-        if len(host.row_of_silent) >= bound:
-            host.given_up = _given_up(host.row_of_silent[0].result, bound)
-            for silent in host.row_of_silent:
-                silent.result, silent.waits = host.given_up, False
+        if len(host.silent_rows) >= bound:
+            lost = [silent for silent in host.silent_rows if not silent.result.rescued_from]
+            host.given_up = _given_up(lost[0].result if lost else Result(NO_ANSWER[0]), bound)
+            for silent in lost:
+                silent.result = host.given_up
+            for silent in host.silent_rows:
+                silent.held = False
         return row
 
-    def _forget(self, row: _Row) -> None:
-        """Stop waiting for a row's host to be given up, after _LONGEST_WAIT other rows."""
+    def _release(self, row: _Row) -> None:
+        """Hold a row back no longer: its host is not given up for it."""
         for host in self._hosts.values():
-            if row in host.row_of_silent:
-                host.silent -= len(host.row_of_silent)
-                for silent in host.row_of_silent:
-                    silent.waits = False
-                host.row_of_silent.clear()
+            if row in host.silent_rows:
+                host.silent -= len(host.silent_rows)
+                host.release()
                 self._unpark(host)
 
 
 def _is_silent(slot: Slot, result: Result) -> bool:
     """Whether the candidate's own host gave no answer, or 429 or 503 to the end."""
+    if result.rescued_from:
+        return result.http_status is None
     if host_of(result.final_url or slot.candidate.url) != slot.host:
         return False  # it answered with a redirect
-    return result.status in _SILENT or result.http_status in BUSY_CODES
+    return result.status in NO_ANSWER or result.http_status in BUSY_CODES
 
 
 def _given_up(first: Result, count: int) -> Result:
@@ -360,9 +429,9 @@ class ClassResult:
     key: str
     counts: Counter[Status]
     codes: Counter[int]  # HTTP codes of failures
-    transient: int = 0  # failures that a later try may not have
+    transient: int = 0  # transient failures
     first_requests: int = 0  # URLs requested that no version before has a result of
-    unasked: tuple[str, ...] = ()  # offline: URLs that would have to be requested
+    unrequested: tuple[str, ...] = ()  # URLs that were needed while offline
 
     @property
     def taken(self) -> int:
@@ -386,14 +455,16 @@ class ClassRun:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        rescue: bool = False,
     ):
         self.key = key
-        self.quota = ClassQuota(read_csv(urls / f"{key}.csv", Candidate), quota, window, doubtful)
+        listed = read_csv(urls / f"{key}.csv", Candidate)
+        self.quota = ClassQuota(listed, quota, window, doubtful, rescue)
         self.counts: Counter[Status] = Counter()
         self.codes: Counter[int] = Counter()
         self.transient = self.first_requests = 0
         self.finished = False
-        self.unasked: list[str] = []
+        self.unrequested: list[str] = []
         self._archives_left = _archives(urls / f"{key}.csv") if is_subtree(key) else 0
         self._enough = quota  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
@@ -403,8 +474,8 @@ class ClassRun:
         self._rows = CsvWriter(self._file, columns(RawRow))
         self._tar = TarWriter(part_of(self._tar_path))
 
-    def settled_next(self) -> Slot | None:
-        """Write the results that are final by now; returns the next candidate to request."""
+    def next_slot(self) -> Slot | None:
+        """Write the results that are final by now; returns the next slot to request, or None."""
         while True:
             for candidate, result in self.quota.settle():
                 self._write(candidate, result)
@@ -434,24 +505,20 @@ class ClassRun:
         self._write(slot.candidate, result)
 
     def finish(self) -> ClassResult:
-        """Write the unused candidates and publish the two files, unless URLs went unasked."""
-        if self.unasked:
-            self.close()
-            self.counts[Status.CONNECTION_ERROR] -= len(self.unasked)  # these have no result
-            part_of(self._tar_path).unlink()
-            part_of(self._table_path).unlink()
-            return self._class_result()
-        for candidate in self.quota.unused():
+        """Write the unused candidates and publish the two files.
+
+        Offline, nothing is published if a URL would have been requested.
+        """
+        self.finished = not self.unrequested
+        for candidate in self.quota.unused() if self.finished else ():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
-        part_of(self._tar_path).replace(self._tar_path)
-        part_of(self._table_path).replace(self._table_path)
-        self.finished = True
-        return self._class_result()
-
-    def _class_result(self) -> ClassResult:
+        for path in (self._tar_path, self._table_path):
+            part_of(path).replace(path) if self.finished else part_of(path).unlink()
+        if self.unrequested:
+            self.counts[Status.CONNECTION_ERROR] -= len(self.unrequested)  # these have no result
         numbers = self.transient, self.first_requests
-        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unasked))
+        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unrequested))
 
     def close(self) -> None:
         """Close the two files."""
@@ -466,22 +533,10 @@ class ClassRun:
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
         self.counts[result.status] += 1
         self.transient += result.transient
-        if result.http_status:
+        if result.http_status and not result.rescued_from:
             self.codes[result.http_status] += 1
-        self._rows.write(
-            RawRow(
-                image_id,
-                candidate.url,
-                result.status,
-                result.detail,
-                result.final_url,
-                result.bytes,
-                result.sha256,
-                result.http_status,
-                result.resume_at,
-                result.opt_out,
-            )
-        )
+        shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
+        self._rows.write(RawRow(image_id, candidate.url, **shared))
 
 
 def _archives(table: Path) -> int:

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.progress import progress
+from allrounder.core.rows import Status
 from allrounder.core.workers import cores
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
@@ -48,7 +50,7 @@ def shares(params: Params) -> list[list[str]]:
     """The classes of each process; one share where more cost too much or cannot be started."""
     classes, network = list(params.classes), params.network
     most = (
-        network.processes,
+        1 if params.download.rescue else network.processes,  # one queue for the web archive
         cores(),
         len(classes),
         network.per_host,
@@ -74,7 +76,8 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
     ]
-    with Interrupts() as interrupts, _progress_bar(params) as bar:
+    wanted = params.quota * len(params.classes)
+    with Interrupts() as interrupts, progress(total=wanted, unit=" photos") as bar:
         try:
 
             def show(counts: Counts) -> None:
@@ -120,11 +123,6 @@ def fit_open_files(network: Network) -> tuple[Network, int]:
             file=sys.stderr,
         )
     return network.model_copy(update={"connections": connections}), active
-
-
-def _progress_bar(params: Params) -> "tqdm[Any]":
-    wanted = params.quota * len(params.classes)
-    return progress(total=wanted, unit=" photos")
 
 
 def _show(bar: "tqdm[Any]", processes: Sequence[Counts]) -> None:
@@ -213,11 +211,9 @@ def _network(network: Network, count: int) -> Network:
 
 
 def _sum(parts: Sequence[Traffic]) -> Traffic:
-    total = Traffic()
-    for part in parts:
-        total.requests += part.requests
-        total.answers += part.answers
-        total.bytes += part.bytes
-        for words, count in part.failures.items():
-            total.failures[words] = total.failures.get(words, 0) + count
-    return total
+    return Traffic(
+        sum(part.requests for part in parts),
+        sum(part.answers for part in parts),
+        sum(part.bytes for part in parts),
+        sum((part.failures for part in parts), Counter[tuple[Status, str]]()),
+    )

@@ -32,7 +32,7 @@ def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
 
 def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
     """Raise DataError when nothing was reached, or a class is short or (offline) incomplete."""
-    if absent := [run for run in runs if run.unasked]:
+    if absent := [run for run in runs if run.unrequested]:
         raise _incomplete_offline(absent, len(runs), params.quota)
     if is_unreached(traffic):
         raise nothing_reached(traffic)
@@ -51,12 +51,12 @@ def is_unreached(traffic: Traffic) -> bool:
 
 
 def print_incomplete(runs: Sequence[ClassResult], quota: int) -> None:
-    """Say on stderr which classes may get more photos from a later run."""
+    """Warn on stderr of classes that may get more photos from a later run."""
     for run in runs:
         if run.taken < quota and run.transient:
             print(
                 f"warning: {run.key} has {run.taken} of {quota} photos; {run.transient} URLs "
-                "failed in a way that may pass: make repro tries them again",
+                "had transient failures: make repro tries them again",
                 file=sys.stderr,
             )
 
@@ -72,9 +72,9 @@ def _contact_advice(short: Sequence[ClassResult], params: Params) -> str:
 
 def _incomplete_offline(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
     lacking = (
-        f"{run.key} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unasked)} "
-        f"URLs would have to be requested ({', '.join(run.unasked[:2])}"
-        f"{', ...' * (len(run.unasked) > 2)})"
+        f"{run.key} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unrequested)} "
+        f"URLs would have to be requested ({', '.join(run.unrequested[:2])}"
+        f"{', ...' * (len(run.unrequested) > 2)})"
         for run in absent[:5]
     )
     return DataError(

@@ -1,4 +1,4 @@
-"""Lists the candidates of every class from all sources, in rank order, each photo once.
+"""Lists the candidates of every class from all sources, in rank order, each address once.
 
 They are kept in temporary databases on disk, so that memory stays flat for lists of any length.
 """
@@ -123,7 +123,7 @@ def _rows(
 def unique(wnid: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     """Yield each address once, at its best rank, with ids that are safe and unique in the class.
 
-    Other addresses of a listed photo stay: the download asks them when the first one fails.
+    Other addresses of a listed photo stay: the download requests them when the first one fails.
     """
     ids, photos = IdMaker(wnid, _DiskSet().add), _DiskSet()
     for candidate in candidates:

@@ -86,8 +86,8 @@ class Journal:
     """The journal of one stage run; use it within `stage_lock`.
 
     `key` stands for the params that results depend on: under another key only photos are kept,
-    not the reasons against others. Failures that may pass hold only for the run that goes on from
-    a killed one. `fresh` discards what an earlier run left, unless that was killed and fresh too.
+    no failures. Transient failures are kept only by the run that goes on from a killed one.
+    `fresh` discards what an earlier run left, unless that was killed and fresh too.
     `pinned` is what dvc.lock pins now: see `discard_committed`.
     """
 
@@ -103,12 +103,12 @@ class Journal:
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
         for files in self._all_files.values():
             for url, result in files.load():
-                is_photo = result.stored and result.resume_at is None
+                is_photo = result.stored and result.resume_at is None and not result.rescued_from
                 if is_photo or (same_key and (killed or not result.transient)):
                     self._results[url] = result
         self._files = self._all_files[0]
         self._files.open()
-        self.uncommitted = bool(state.get("complete"))  # an output that DVC has not all of
+        self.uncommitted = bool(state.get("complete"))  # DVC may lack a part of the last output
         self._state = {"key": key, "fresh": fresh, "pinned": pinned} | _RUNNING
         self._write_state()
 

@@ -17,7 +17,7 @@ States = dict[str, list[int]]
 
 
 def local_states(sources: Iterable[Source], keys: Iterable[str]) -> States:
-    """Return the state of the files that these sources read. Call it before reading them."""
+    """The state of the files that these sources read. Call it before reading them."""
     return {str(path): _state(path) for path in _paths(sources, list(keys))}
 
 
@@ -29,7 +29,7 @@ def remember_states(found: States) -> None:
 
 
 def changed_files(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
-    """Return the files and folders whose state differs from the recorded one."""
+    """The files and folders whose state differs from the recorded one."""
     try:
         recorded = dict(json.loads(RECORD.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

@@ -56,8 +56,8 @@ def pinned_params(stage: str) -> dict[str, Any]:
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
     """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
-    built, asked = list(_locked_params("split").get("classes") or {}), list(classes)
-    return built != asked and sorted(built) == sorted(asked)
+    built, now = list(_locked_params("split").get("classes") or {}), list(classes)
+    return built != now and sorted(built) == sorted(now)
 
 
 def _locked_params(stage: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def pinned_lists(params: Params) -> dict[str, Path]:
         return {}
     before = [with_defaults(source) for source in pinned["sources"]]
     if not _are_same(before, params.sources):
-        print("sources differ from those in dvc.lock: their lists are read anew", file=sys.stderr)
+        print("sources differ from those in dvc.lock: their lists are read again", file=sys.stderr)
         return {}
     folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
     keys = [key for key in params.classes if key in built]
@@ -154,7 +154,7 @@ def keep_lists(lists: Path, folder: Path) -> None:
 
 
 def _uncommitted(folder: Path, keys: Sequence[str]) -> dict[str, Path] | None:
-    """The lists of the last run, if dvc.lock was written after it and so pins them; or None."""
+    """The lists of the last run, if dvc.lock was written after it and so pins them; else None."""
     kept = folder / _KEPT
     found = {key: kept / f"{key}.csv" for key in keys}
     before = kept / _BEFORE
@@ -180,7 +180,7 @@ def _are_same(before: Sequence[dict[str, Any]], sources: Sequence[Source]) -> bo
             raise DataError(
                 f"{source.name}: dvc.lock pins lists that were read from another path, and this "
                 "may be another list; use the old path, or a list with a sha256, or list all "
-                f"sources anew with {PINS_SWITCH}=ignore"
+                f"sources again with {PINS_SWITCH}=ignore"
             )
     return True
 

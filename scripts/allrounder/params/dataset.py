@@ -23,14 +23,14 @@ def folder_name(label: str) -> str:
 
 
 def split_names(rules: Split) -> list[str]:
-    """Return the names of the splits; with folds, a photo belongs to the fold whose val has it."""
+    """The names of the splits; with folds, a photo belongs to the fold whose val has it."""
     if rules.kfold:
         return [f"fold_{number}" for number in range(1, rules.kfold + 1)]
     return list(SPLITS[: len(rules.ratio)])
 
 
 def split_folders(rules: Split) -> dict[str, str]:
-    """Return the split of each folder of photos; '' for folds' train, which repeats photos."""
+    """The split of each folder of photos; '' for folds' train, which repeats photos."""
     if not rules.kfold:
         return {split: split for split in split_names(rules)}
     return {
@@ -52,7 +52,7 @@ class DatasetClass:
 
 
 def dataset_classes(params: Params) -> list[DatasetClass]:
-    """Return the classes in the params' order, with folders named as `split.folders` says."""
+    """The classes in the params' order, with folders named as `split.folders` says."""
     labels = class_labels(params.classes)
     found = []
     for index, (key, voc) in enumerate(params.classes.items()):

@@ -61,7 +61,7 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def read_yaml(text: str) -> Any:
-    """Return the values of a YAML text, read as DVC does (dvc.utils.serialize.parse_yaml).
+    """The values of a YAML text, read as DVC does (dvc.utils.serialize.parse_yaml).
 
     So `024` is 24, and `yes` and `1:30` are texts. Raises YAMLError, RecursionError and ValueError.
     """
@@ -69,7 +69,7 @@ def read_yaml(text: str) -> Any:
 
 
 def json_schema() -> str:
-    """Return the JSON schema of params.yaml, as published in params.schema.json."""
+    """The JSON schema of params.yaml, as published in params.schema.json."""
     return json.dumps(Params.model_json_schema(), indent=2) + "\n"
 
 

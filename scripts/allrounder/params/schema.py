@@ -50,6 +50,20 @@ class Download(Section):
         description="of a host's robots.txt obey the rules that name this project or collectors of "
         "training sets; all: also those for every robot; ignore: none",
     )
+    rescue: Literal["wayback"] | None = Field(
+        None, description="ask the Wayback Machine for photos that are gone; null: never"
+    )
+    rescue_date: int = Field(
+        2011,
+        ge=1996,
+        le=99991231235959,
+        description="take the capture nearest to this date: YYYY, or as far as YYYYMMDDhhmmss",
+    )
+    rescue_api: str = Field(
+        "https://archive.org/wayback/available",
+        pattern=r"^https?://[^/?#]+(/[^?#]*)?$",
+        description="the Wayback Machine's availability API",
+    )
 
 
 class Clean(Section):
@@ -149,6 +163,12 @@ class Network(Section):
     )
     retry_after_max: float = Field(
         120, ge=0, le=3600, description="longest Retry-After that is waited for, in seconds"
+    )
+    rescue_interval: float = Field(
+        1,
+        ge=0,
+        le=60,
+        description="smallest time between two requests to the Wayback Machine, in seconds",
     )
     contact: str = Field(
         "",

@@ -28,7 +28,7 @@ _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
 def expand_braces(text: str) -> list[str]:
-    """Return every text that braces expand to, in order: the first braces change last.
+    """Every text that braces expand to, in order: the first braces change last.
 
     Raises ValueError for braces that contain neither a range nor a list.
     """
@@ -103,10 +103,16 @@ def check_path(text: str) -> str:
     return check_location(text)
 
 
+def check_parts(text: str) -> str:
+    """Check paths or URLs, with braces."""
+    for part in expand_braces(text):
+        check_location(part)
+    return text
+
+
 def check_shards(text: str) -> str:
     """Check paths or URLs of plain tars, with braces."""
-    for shard in expand_braces(text):
-        check_location(shard)
+    for shard in expand_braces(check_parts(text)):
         if not is_archive(shard):
             raise ValueError(
                 f"{shard!r} does not end in .tar; single photos cannot be read from a compressed "
@@ -115,10 +121,21 @@ def check_shards(text: str) -> str:
     return text
 
 
+def check_encoding(text: str) -> str:
+    """Check the name of an encoding."""
+    try:
+        bytes(4).decode(text)  # of no bytes, the encoding is not looked at
+    except (LookupError, ValueError):
+        raise ValueError("is no encoding of Python; write e.g. latin-1 or utf-16") from None
+    return text
+
+
 WNID, SHA256, MID = r"^n[0-9]{8}$", r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
 CONTACT = r"^[ -~]*$"
+CHARACTER = r'^[^\r\n"\x00]$'
 PATTERNS = {
+    CHARACTER: "must be one character, and no quote",
     CONTACT: "must be plain ASCII, a URL or mail address",
     WNID: "is no wnid; write e.g. n02109961",
     SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
@@ -145,6 +162,7 @@ Archives = Annotated[
 Labels = dict[Wnid, str]
 _LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
+Character = Annotated[str, Field(pattern=CHARACTER)]
 
 
 class BaseSource(Section):
@@ -310,12 +328,20 @@ class CsvSource(BaseSource):
     """A table with a column of URLs and one of labels: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
-    location: Annotated[str, AfterValidator(check_location)]
+    location: Annotated[str, AfterValidator(check_parts)] = Field(
+        description="path or URL; `part-{000..127}.tsv` is many files"
+    )
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
         None, description="null: by the ending of the location"
     )
-    url: Name = Field("url", description="the column of URLs")
-    label: Name = Field("label", description="the column of labels")
+    url: Name = Field(
+        "url", description="the column of URLs; in jsonl and parquet `a.b` is the key b within a"
+    )
+    label: Name = Field("label", description="the column of labels: texts, numbers or lists")
+    wnid: Wnid | None = Field(None, description="all rows are of this class; `label` is not read")
+    label_separator: Character | None = Field(
+        None, description="what stands between the labels of a cell; null: a cell is one label"
+    )
     id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
     license: Name | None = Field(None, description="column; null: `license`, if it is there")
     author: Name | None = Field(None, description="column; null: `author`, if it is there")
@@ -326,15 +352,34 @@ class CsvSource(BaseSource):
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
+    columns: list[Name] | None = Field(
+        None, min_length=1, description="names for a csv or tsv whose first line has none"
+    )
+    delimiter: Character | None = Field(None, description="null: comma in csv, tab in tsv")
     quotes: bool | None = Field(
         None,
         description="whether cells may be quoted; null: in csv, in tsv if its first line is",
+    )
+    escape: Character | None = Field(
+        None, description="the character that takes the next one's meaning, e.g. a backslash"
+    )
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = Field(
+        None, description="e.g. latin-1; null: UTF-16 or UTF-8, with cells in Windows-1252"
     )
 
     @property
     def module(self) -> str:
         """Not `csv`, which is a module of Python's own."""
         return "csv_table"
+
+    @property
+    def parts(self) -> list[str]:
+        """The files' paths or URLs, in order."""
+        return expand_braces(self.location)
+
+    def local_roots(self) -> list[str]:
+        """The files themselves."""
+        return [] if self.is_remote else self.parts
 
     @property
     def form(self) -> str:
@@ -344,11 +389,19 @@ class CsvSource(BaseSource):
         return self.format or _ENDINGS.get(ending, "")
 
     @model_validator(mode="after")
-    def _has_a_form(self) -> Self:
+    def _can_be_read(self) -> Self:
         if not self.form:
             raise ValueError(
                 "format: unknown ending of the location; give csv, tsv, jsonl or parquet"
             )
+        if self.form in ("jsonl", "parquet"):
+            for key in ("columns", "delimiter", "escape"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: is for csv and tsv; {self.form} has none. Remove it")
+        if self.escape and self.escape == self.delimiter:
+            raise ValueError("escape: is the delimiter too; correct it")
+        if self.sha256 and "{" in self.location:
+            raise ValueError("sha256: is for one file, and the location names several; remove it")
         return self
 
 
@@ -404,7 +457,7 @@ _ANY_SOURCE = TypeAdapter[Source](Source)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:
-    """Return a source of an older params file with today's defaults added."""
+    """A source of an older params file with today's defaults added."""
     try:
         return _ANY_SOURCE.validate_python(source).model_dump()
     except ValidationError:

@@ -20,9 +20,9 @@ from allrounder.report.pages import Page
 from allrounder.report.render import Overview, Version
 
 MAX_PAGE = 4_900_000
-"""Bytes of a page, at most about."""
+"""About the most bytes of a page."""
 _SHELL = 100_000
-"""Bytes of a further page without its photos, about; the first page's are measured."""
+"""About the bytes of a further page without its photos; those of the first page are measured."""
 
 
 def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
@@ -100,7 +100,7 @@ def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[st
 
 
 def dataset_version(params: Params, folders: Sequence[Path]) -> Version:
-    """Return the version of the dataset in these folders of the stages.
+    """The version of the dataset in these folders of the stages.
 
     The folders are hashed, because DVC rewrites dvc.lock while the stage runs.
     """
@@ -110,7 +110,7 @@ def dataset_version(params: Params, folders: Sequence[Path]) -> Version:
 
 
 def params_digest(params: Params) -> str:
-    """Return the SHA-256 of the params with all defaults, without `network` and comments.
+    """The SHA-256 of the params with all defaults, without `network` and comments.
 
     The order of the classes is included, since it is the class index.
     """
@@ -121,7 +121,7 @@ def params_digest(params: Params) -> str:
 
 
 def dvc_hash(folder: Path) -> str:
-    """Return the hash that DVC records for a folder."""
+    """The hash that DVC records for a folder."""
     files = {
         path.relative_to(folder).as_posix(): file_md5(path)
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Gathers what the report shows of each photo: its rows in the stages' tables, joined."""
+"""Joins the stages' tables to what the report shows of each photo."""
 
 import re
 from collections import Counter, defaultdict
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """The photo's size; of a candidate without one that of its answer."""
+        """The photo's size; without a photo, the size of the reply."""
         return self.stored.size if self.stored else self.raw.bytes or 0
 
 
@@ -72,14 +72,14 @@ class Gathered:
 
 
 def rows_each(funnels: Iterable[Funnel]) -> int:
-    """Return how many candidates without a photo to show for each reason in each class."""
+    """How many candidates without a photo to show for each reason in each class."""
     lost = [(step, reasons) for one in funnels for step, reasons in one.lost.items()]
     kinds = sum(len(reasons) for step, reasons in lost if stage_of(step) == "download")
     return max(_LEAST, min(_MOST, _ROWS // max(kinds, 1)))
 
 
 def host(url: str) -> str:
-    """Return a URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
+    """A URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
     if not is_url(url):
         return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else LOCAL
     name = host_of(url)
@@ -93,7 +93,7 @@ def host(url: str) -> str:
 def read_all(
     keys: Collection[str], stages: Stages, manifest: Sequence[ManifestRow], shown: int
 ) -> Gathered:
-    """Return the entries of all classes, in their order; `shown` comes from `rows_each`.
+    """The entries of all classes, in their order; `shown` comes from `rows_each`.
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
@@ -147,6 +147,7 @@ def _read_class(
                 # It may be listed by a later URL of its bytes, whose licence is accepted.
                 if listed.url != row.url:
                     row = replace(row, url=listed.url, final_url="")
+                row = replace(row, rescued_from=listed.rescued_from)
                 stored, split, file = clean_bytes[photo.file], listed.split, listed.file
                 entry = Entry(
                     key, KEPT, row, photo, candidate_of(row.url), stored, split=split, file=file
@@ -160,6 +161,6 @@ def _read_class(
 
 
 def original_of(photo: CleanRow) -> PhotoId | None:
-    """Return the photo that this one repeats, or None."""
+    """The photo that this one repeats, or None."""
     key, slash, image_id = photo.duplicate_of.partition("/")
     return (key, image_id) if slash else None

@@ -15,7 +15,7 @@ from allrounder.report.entries import Entry, Gathered, PhotoId
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
     "license", "author", "landing", "synset", "file", "hash", "detail", "group", "final_url",
-    "duplicate_of", "guest", "thumb",
+    "rescued_from", "duplicate_of", "guest", "thumb",
 )  # fmt: skip
 """The cells of a row, in order. Empty cells at its end are left out.
 
@@ -41,13 +41,13 @@ class Page:
 
 
 def size(row: Entry) -> int:
-    """Return about how many bytes an entry takes on a page."""
+    """About how many bytes an entry takes on a page."""
     final = row.raw.final_url if row.raw.final_url != row.raw.url else ""
     texts = (row.raw.url, row.raw.image_id, row.candidate.landing_url, row.file, row.raw.detail)
     shared = (row.candidate.license, row.candidate.author, row.candidate.source)
     return (
         _CELLS
-        + sum(len(json.dumps(text)) for text in (*texts, final) if text)
+        + sum(len(json.dumps(text)) for text in (*texts, final, row.raw.rescued_from) if text)
         + sum(min(len(json.dumps(text)), 200) for text in shared)
         + len(row.thumb) * 4 // 3
         + (90 if row.clean else 0)
@@ -84,7 +84,7 @@ def _page(rows: list[Entry], guests: Mapping[PhotoId | None, Entry]) -> Page:
 def payload(
     page: Page, classes: Sequence[Mapping[str, str]], splits: Sequence[str], gathered: Gathered
 ) -> dict[str, Any]:
-    """Return the data that the page's script reads."""
+    """The data that the page's script reads."""
     shown = [*page.rows, *page.guests]
     places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
@@ -122,7 +122,7 @@ def payload(
 
 
 def _cells(one: Entry) -> dict[str, Any]:
-    """Return the cells that do not depend on the page."""
+    """The cells that do not depend on the page."""
     raw, candidate = one.raw, one.candidate
     clean = one.clean or CleanRow("", Status.OK, sha256=raw.sha256)
     return {
@@ -142,5 +142,6 @@ def _cells(one: Entry) -> dict[str, Any]:
         "detail": clean.detail or raw.detail,
         "group": clean.group,
         "final_url": raw.final_url if raw.final_url != raw.url else "",
+        "rescued_from": raw.rescued_from,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

@@ -49,7 +49,7 @@ class Overview:
 
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
-    """Return the classes as the pages show them."""
+    """The classes as the pages show them."""
     names = [(one.label[:1].upper() + one.label[1:]).replace("_", " ") for one in classes]
     return [
         {"key": one.key, "label": one.label, "name": name, "voc": one.voc}
@@ -58,12 +58,12 @@ def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
 
 
 def page_name(number: int) -> str:
-    """Return the file name of a further page."""
+    """The file name of a further page."""
     return f"page-{number:03}.html"
 
 
 def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | None) -> str:
-    """Return the first page; it contains the photos if `data` is given, else links to `pages`."""
+    """The first page; it contains the photos if `data` is given, else links to `pages`."""
     whole = total_funnel(overview.funnels.values())
     by_class = {"": whole, **overview.funnels}
     return _render(
@@ -88,7 +88,7 @@ def further(
     classes: Sequence[Mapping[str, str]],
     data: Mapping[str, Any],
 ) -> str:
-    """Return a further page, which contains photos only. Pages are numbered from 1."""
+    """A further page, which contains photos only. Pages are numbered from 1."""
     return _render("page.html", data, number=number, pages=_listed(pages, classes))
 
 
@@ -103,24 +103,18 @@ def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list
 
 
 def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, Any]]:
-    return [
-        {
-            "step": step,
-            "status": str(status),
-            "reason": f"{stage_of(step)}.{status}",
-            "count": count,
-            "href": _href(key, f"{stage_of(step)}.{status}", pages),
-        }
-        for step, reasons in funnel.lost.items()
-        for status, count in reasons.items()
-    ]
+    found = []
+    for step, reasons in funnel.lost.items():
+        for status, count in reasons.items():
+            reason = f"{stage_of(step)}.{status}"
+            own = {"step": step, "status": str(status), "reason": reason, "count": count}
+            found.append(own | {"href": _href(key, reason, pages)})
+    return found
 
 
 def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
-    """Return the link to the entries of a class and a reason ('' for all), as a filter."""
-    query = urlencode(
-        {name: value for name, value in (("class", key), ("reason", reason)) if value}
-    )
+    """The link to the entries of a class and a reason ('' for all), as a filter."""
+    query = urlencode({n: value for n, value in (("class", key), ("reason", reason)) if value})
     for number, page in enumerate(pages, start=1):
         if any(key in ("", k) and reason in ("", r) for k, r in page.reasons):
             return f"{page_name(number)}#{query}"
@@ -128,7 +122,7 @@ def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
 
 
 def chart(bars: Bars, *, standalone: bool) -> str:
-    """Return bars as an SVG document, or as an element whose colours follow the page's.
+    """Bars as an SVG document, or as an element whose colours follow the page's.
 
     The bars must not be empty. The same counts give the same bytes.
     """
@@ -142,18 +136,15 @@ def chart(bars: Bars, *, standalone: bool) -> str:
     characters = max(map(len, labels)) + 2 * len(f"{max(totals):,}")  # beside the longest bar
     steps = min(5, max(2, (52 - characters) // len(f"{max(totals):,} "))) if bars.horizontal else 5
     colours = dict(reversed(_COLOUR.findall(_text("style.css"))))  # the first ones: the light ones
-    return (
-        _environment()
-        .get_template("bars.svg")
-        .render(
-            labels=labels,
-            series=series,
-            totals=totals,
-            ticks=[tick for tick in nice_ticks(0, max(totals), steps) if tick <= max(totals)],
-            horizontal=bars.horizontal,
-            standalone=standalone,
-            colours=colours if standalone else {name: f"var(--{name})" for name in colours},
-        )
+    template = _environment().get_template("bars.svg")
+    return template.render(
+        labels=labels,
+        series=series,
+        totals=totals,
+        ticks=[tick for tick in nice_ticks(0, max(totals), steps) if tick <= max(totals)],
+        horizontal=bars.horizontal,
+        standalone=standalone,
+        colours=colours if standalone else {name: f"var(--{name})" for name in colours},
     )
 
 
@@ -184,22 +175,18 @@ def _text(name: str) -> str:
 def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> str:
     script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            name=PROJECT,
-            css=Markup(_text("style.css")),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-            data=_json(data) if data else "",
-            **context,
-        )
-    )
+    return _environment().get_template(template).render(
+        name=PROJECT,
+        css=Markup(_text("style.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        data=_json(data) if data else "",
+        **context,
+    )  # fmt: skip
 
 
 def _json(data: Mapping[str, Any]) -> Markup:
-    """Return JSON that cannot end the script element around it."""
+    """JSON that cannot end the script element around it."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -35,7 +35,7 @@ class Bars:
 
 
 def nice_ticks(low: int, high: int, count: int) -> range:
-    """Return evenly spaced ticks from at most `low` to at least `high`, `count` steps at most.
+    """Evenly spaced ticks from at most `low` to at least `high`, `count` steps at most.
 
     Each tick is a multiple of the step, the smallest of 1, 2, 5, 10, 20, 50 ... that suffices.
     Needs low < high and count >= 2.
@@ -52,7 +52,7 @@ def distributions(
     splits: Sequence[str],
     failures: Counter[tuple[str, str]],
 ) -> list[Bars]:
-    """Return all distributions of a dataset; `names` maps class keys to names, in order."""
+    """All distributions of a dataset; `names` maps class keys to names, in order."""
     kept = [entry for entry in entries if entry.reason == KEPT]
     sizes = [(row.width or 0, row.height or 0) for entry in kept if (row := entry.clean)]
     shorter, longer = [min(size) for size in sizes], [max(size) for size in sizes]
@@ -98,7 +98,7 @@ def _classes(kept: Sequence[Entry], names: Mapping[str, str], splits: Sequence[s
 def _binned(
     name: str, title: str, note: str, values: Sequence[float], edges: Sequence[float]
 ) -> Bars:
-    """Return a histogram. A bin includes its lower edge; empty bins at the ends are left out."""
+    """A histogram. A bin includes its lower edge; empty bins at the ends are left out."""
     counts = Counter(bisect_right(edges, value) for value in values)
     bins = range(min(counts, default=0), max(counts, default=-1) + 1)
     labels = [_range(edges, at) for at in bins]
@@ -112,7 +112,7 @@ def _range(edges: Sequence[float], at: int) -> str:
 
 
 def _even(values: Sequence[int]) -> range:
-    """Return evenly spaced edges around nearly all values; outliers fall beyond the ends."""
+    """Evenly spaced edges around nearly all values; outliers fall beyond the ends."""
     if not values:
         return range(1)
     ranked, beyond = sorted(values), len(values) // 100
@@ -126,7 +126,7 @@ def _ranked(
     counts: Counter[tuple[str, str]],
     series: Iterable[str] = ("photos",),
 ) -> Bars:
-    """Return the most frequent labels of counts by label and series; others share one bar."""
+    """The most frequent labels of counts by label and series; others share one bar."""
     totals: Counter[str] = Counter()
     for (label, _), count in counts.items():
         totals[label] += count

@@ -1,6 +1,6 @@
 """Makes the report's thumbnails and contact sheets.
 
-Of a damaged photo a thumbnail shows what could be decoded.
+The thumbnail of a damaged photo shows what could be decoded.
 """
 
 import io
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageFile, ImageOps
-from tqdm import tqdm
 
-from allrounder.core.photos import OPENED, too_costly
+from allrounder.core.photos import DECODERS, too_costly
+from allrounder.core.progress import progress
 from allrounder.core.tars import StoredBytes
 from allrounder.core.workers import worker_pool
 
@@ -38,7 +38,7 @@ _COLUMNS, _ROWS, _TILE = 8, 4, 96  # of a contact sheet; pixels
 
 
 def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
-    """Return a thumbnail of each photo, `b""` where nothing could be decoded.
+    """A thumbnail of each photo, `b""` where nothing could be decoded.
 
     Uses the best level at which all fit into `budget` bytes, and PAGED if none does.
     """
@@ -56,7 +56,7 @@ def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
 def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
     jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
     made: list[bytes] = []
-    with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
+    with progress(total=len(places), unit=" thumbnails") as bar:
         for part in pool.map(_make, jobs):
             made += part
             bar.update(len(part))
@@ -85,9 +85,9 @@ def _make(job: tuple[Sequence[StoredBytes], Level]) -> list[bytes]:
 
 
 def thumbnail(body: bytes, level: Level) -> bytes:
-    """Return a thumbnail, upright and on white; `b""` when nothing can be decoded."""
+    """A thumbnail, upright and on white; `b""` when nothing can be decoded."""
     try:
-        with Image.open(io.BytesIO(body), formats=OPENED) as image:
+        with Image.open(io.BytesIO(body), formats=DECODERS) as image:
             if too_costly(image, body):
                 return b""
             image.draft("RGB", (level.side, level.side))

@@ -60,7 +60,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
 
 
 def escaped(text: str) -> str:
-    """Return a text from the web as one line of Markdown without markup, cut at LONGEST.
+    """A text from the web as one line of Markdown without markup, cut at LONGEST.
 
     Source: CommonMark 0.31, 2.4: any ASCII punctuation may be escaped by a backslash.
     """
@@ -70,7 +70,7 @@ def escaped(text: str) -> str:
 
 
 def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
-    """Return the metadata for the hub and `datasets.load_dataset`.
+    """The metadata for the hub and `datasets.load_dataset`.
 
     Source: https://github.com/huggingface/hub-docs/blob/main/datasetcard.md
     """
@@ -101,20 +101,20 @@ def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _features(facts: DatasetFacts) -> list[dict[str, Any]]:
-    """Return the columns; a new object each time, or YAML would write an alias."""
+    """The columns; a new object each time, or YAML would write an alias."""
     names = sorted({one.folder for one in facts.classes})
     label = {"class_label": {"names": {str(index): name for index, name in enumerate(names)}}}
     return [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]
 
 
 def size_category(photos: int) -> str:
-    """Return the hub's name for a number of photos."""
+    """The hub's name for a number of photos."""
     names = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
     return names[bisect([10**power for power in range(3, 9)], photos)]
 
 
 def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
-    """Return for each config its splits on the hub: folder, number of photos, bytes."""
+    """For each config its splits on the hub: folder, number of photos, bytes."""
     own = {name: (count, facts.bytes[name]) for name, count in facts.total.splits.items()}
     if not kfold:
         return {"default": {_HUB_SPLITS.get(name, name): (name, *n) for name, n in own.items()}}
@@ -129,7 +129,7 @@ def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tupl
 
 
 def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
-    """Return all licences by the hub's names; `other` for those without one."""
+    """All licences by the hub's names; `other` for those without one."""
     named = {*_HUB_CC, *licences.OTHERS, licences.UNKNOWN}
     found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
     other = {"license_name": "by-photo"} if "other" in found else {}

@@ -49,5 +49,5 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
 
 
 def _licence(form: str) -> str:
-    """Return a licence's URL if it has one; the normal form has no scheme."""
+    """A licence's URL if it has one; the normal form has no scheme."""
     return licences.address(form) or (f"https:{form}" if form.startswith("//") else form)

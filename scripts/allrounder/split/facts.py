@@ -39,6 +39,7 @@ class DatasetFacts:
     origins: list[Origin]
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
+    rescued: int  # photos from a web archive
 
     @property
     def photos(self) -> int:
@@ -65,6 +66,7 @@ def count_facts(
         _origins(manifest),
         licences,
         sum(bool(row.author) for row in manifest),
+        sum(bool(row.rescued_from) for row in manifest),
     )
 
 
@@ -86,7 +88,7 @@ REASONS = {
     Status.OK: "downloaded",
     Status.ARCHIVE: "an archive that was read, not a photo",
     Status.UNUSED: "not requested: the class was full",
-    Status.DUPLICATE: "the same bytes as another photo of its class",
+    Status.DUPLICATE: "the same photo as another candidate of its class",
     Status.BAD_URL: "not a valid URL or path",
     Status.BLOCKED: "leads to a private address",
     Status.HTTP_ERROR: "the server answered with an error",
@@ -118,7 +120,7 @@ _CITATIONS = (TEMPLATES / "citations.bib").read_text(encoding="utf-8").rstrip()
 
 
 def summary(facts: DatasetFacts) -> str:
-    """Return the dataset in a sentence."""
+    """The dataset in a sentence."""
     splits = ", ".join(f"{count:,} {split}" for split, count in facts.total.splits.items())
     return (
         f"{facts.photos:,} photos of {len(facts.classes)} ImageNet classes "
@@ -127,7 +129,7 @@ def summary(facts: DatasetFacts) -> str:
 
 
 def citations(facts: DatasetFacts, version: str) -> str:
-    """Return BibTeX for this version, named by its manifest's SHA-256, and for its origins."""
+    """BibTeX for this version, named by its manifest's SHA-256, and for its origins."""
     return f"""@misc{{imagenet_all_rounder_{version},
   title = {{{PROJECT}: {facts.photos} photos of {len(facts.classes)} ImageNet classes}},
   note = {{Version {version} (SHA-256 of manifest.csv)}}

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
@@ -52,27 +53,30 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
 
 def _without_formulas(row: ManifestRow) -> ManifestRow:
     """The row with texts from the web that no spreadsheet evaluates."""
-    return replace(
-        row,
-        author=no_formula(row.author),
-        title=no_formula(row.title),
-        license=no_formula(row.license),
-        landing_url=no_formula(row.landing_url),
-    )
+    names = ("author", "title", "license", "landing_url")
+    quoted: dict[str, Any] = {name: no_formula(getattr(row, name)) for name in names}
+    return replace(row, **quoted)
 
 
 def _row(
-    path: str, split: str, one: DatasetClass, row: CleanRow, url: str, candidate: Candidate
+    path: str,
+    split: str,
+    one: DatasetClass,
+    row: CleanRow,
+    url: str,
+    candidate: Candidate,
+    rescued_from: str,
 ) -> ManifestRow:
     return ManifestRow(
         path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
+        rescued_from,
     )  # fmt: skip
 
 
 def _stored(archive: Path, wanted: Collection[str]) -> dict[str, StoredBytes]:
-    """Return the places of the photos in an archive of clean photos.
+    """The places of the photos in an archive of clean photos.
 
     Raises DataError if its members are not exactly the wanted files.
     """
@@ -107,7 +111,7 @@ def _write_classes(
 
 
 def summary_line(manifest: Sequence[ManifestRow]) -> str:
-    """Return the number of photos, in all and by split (by fold: its val)."""
+    """The number of photos, in all and by split (by fold: its val)."""
     counts = Counter(row.split for row in manifest)
     by_split = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     classes = len({row.wnid for row in manifest})

@@ -22,7 +22,7 @@ from allrounder.params.schema import Split
 def split_class(
     key: str, groups: Mapping[str, str], rules: Split, work: Path
 ) -> dict[str, list[str]]:
-    """Return the names of a class's files in each of `split_folders`.
+    """The names of a class's files in each of `split_folders`.
 
     `groups` maps the names to group ids; a file with '' is its own group. Without a seed the groups
     are ordered by file name, which is a content hash, so that adding a photo moves hardly any other

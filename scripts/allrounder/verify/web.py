@@ -1,7 +1,7 @@
 """Requests the URLs of a version's photos again, as politely as the download did; reports drift.
 
-It changes nothing but the validators (ETag, Last-Modified) of unchanged bodies, which it keeps in
-.allrounder/, so that hosts need not send them again (RFC 9110, section 13).
+It writes only the validators (ETag, Last-Modified) of unchanged bodies to .allrounder/, so that
+hosts need not send the bodies again (RFC 9110, section 13).
 """
 
 import hashlib
@@ -38,7 +38,14 @@ from allrounder.verify.drift import (
 from allrounder.web.archives import ArchiveDownload, new_member
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import header_opt_out
-from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
+from allrounder.web.fetcher import (
+    NOTHING_REACHED,
+    POLL,
+    RESCUE_LANE,
+    Fetcher,
+    Traffic,
+    nothing_reached,
+)
 from allrounder.web.transfer import Reply
 
 _CONDITION = re.compile(
@@ -63,8 +70,8 @@ class Validators:
     def headers(self, url: str, content: str) -> dict[str, tuple[str, ...]] | None:
         """The header lines for the URL that sent this content (a hash) last time, if any."""
         try:
-            known, sender, lines = self._by_url[url]
-            if known == content and all(map(_CONDITION.fullmatch, lines)):
+            recorded, sender, lines = self._by_url[url]
+            if recorded == content and all(map(_CONDITION.fullmatch, lines)):
                 return {sender: tuple(lines)}
         except (KeyError, TypeError, ValueError):
             pass
@@ -162,19 +169,19 @@ class WebResult:
 
 
 def check(
-    params: Params, asked: Sequence[TakenPhoto], photos: int, validators: Validators, show: Show
+    params: Params, chosen: Sequence[TakenPhoto], photos: int, validators: Validators, show: Show
 ) -> WebResult:
     """Request the photos. Raises DataError when nothing at all can be reached."""
     forms: dict[Form, list[TakenPhoto]] = {form: [] for form in Form}
     rows = DatasetRows(params.sources, params.network.allow_private)
-    for photo in asked:
+    for photo in chosen:
         is_row = photo.form is Form.UNKNOWN and rows.job(photo.url)
         forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     answers += _files(forms[Form.FILE])
     answers += map(_slice, forms[Form.SLICE])
     show(len(answers))
-    download = _unbounded(params.download, asked)
+    download = _unbounded(params.download, chosen)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
     members: dict[str, list[TakenPhoto]] = defaultdict(list)
     for photo in forms[Form.ARCHIVE]:
@@ -193,14 +200,14 @@ def check(
     finally:
         fetcher.close()
         validators.save()
-    order = {photo: place for place, photo in enumerate(asked)}
+    order = {photo: place for place, photo in enumerate(chosen)}
     answers.sort(key=lambda answer: order[answer.photo])
     return WebResult(tuple(find_placeholders(answers)), photos, fetcher.traffic)
 
 
-def _unbounded(download: Download, asked: Sequence[TakenPhoto]) -> Download:
+def _unbounded(download: Download, chosen: Sequence[TakenPhoto]) -> Download:
     """The download's rules without bounds on sizes, which may have changed since."""
-    largest = max([download.max_bytes, *(photo.size for photo in asked)])
+    largest = max([download.max_bytes, *(photo.size for photo in chosen)])
     return download.model_copy(update={"max_bytes": largest, "min_side": 1, "max_pixels": 2**62})
 
 
@@ -247,12 +254,13 @@ def _request(
     waiting, answers, done = deque(jobs), list[DriftResult](), 0
     with Interrupts() as interrupts:
         while waiting or fetcher.load:
-            while waiting and fetcher.hungry:
+            while waiting and fetcher.wants_more:
                 job = waiting.popleft()
                 content = job.content if isinstance(job, TarCheck) else job.sha256
                 headers = validators.headers(job.url, content)
                 archive = job.download if isinstance(job, TarCheck) else None
-                fetcher.submit((job, content, bool(headers)), job.url, archive, headers)
+                lane = RESCUE_LANE if isinstance(job, TakenPhoto) and job.rescued else ""
+                fetcher.submit((job, content, bool(headers)), job.url, archive, headers, lane)
             with interrupts.deferred():
                 ended = list(fetcher.poll(POLL))
             for (job, content, conditional), result, reply in ended:

@@ -1,6 +1,6 @@
 """Keeps lists from the web in `.allrounder/cache`: revalidated, resumed, checked by hash.
 
-The cache holds at most MAX_CACHE bytes: what was used longest ago goes first.
+The cache holds at most MAX_CACHE bytes, or one larger list: the least recently used goes first.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from allrounder.web.lists import (
 from allrounder.web.policy import Pace, is_offline, not_cached_error
 
 CACHE = WORK / "cache"
-MAX_LISTING = 2**33
+MAX_LIST = 2**33
 """Bytes of a list at most; the largest of the presets has 2.7 GB."""
 MAX_CACHE = 20 * 2**30
 
 
 def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str = "") -> Path:
-    """Return the path of a list at a local path or a URL.
+    """The path of a list at a local path or a URL.
 
     Raises DataError when it cannot be read, or its hash is not `sha256`.
     """
@@ -44,14 +44,14 @@ def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str 
 
 
 def cached_page(web: ListClient, url: str, what: str) -> bytes:
-    """Return a small list, at most MAX_PAGE bytes. Raises DataError as `cached_file` does."""
+    """A small list, at most MAX_PAGE bytes. Raises DataError as `cached_file` does."""
     return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
 
 
 def cached_file(
-    web: ListClient, url: str, what: str, sha256: str = "", most: int = MAX_LISTING
+    web: ListClient, url: str, what: str, sha256: str = "", most: int = MAX_LIST
 ) -> Path:
-    """Return the path of a URL's file in the cache; it must not be changed.
+    """The path of a URL's file in the cache; it must not be changed.
 
     A cached file with the pinned hash is used without a request, any other is revalidated. Raises
     DataError that starts with `what` when the file cannot be fetched whole, has more than `most`
@@ -105,12 +105,12 @@ class CachedFile:
         self.body, self.part = stem.with_suffix(".body"), stem.with_suffix(".part")
 
     def whole(self) -> CacheEntry | None:
-        """Return the entry of the file if it has the recorded hash, else None."""
+        """The entry of the file if it has the recorded hash, else None."""
         entry = self._entry(self.body)
         return entry if entry and entry.sha256 == _sha256(self.body) else None
 
     def begun(self) -> CacheEntry | None:
-        """Return the entry of a download that broke off and can be resumed, else None."""
+        """The entry of a download that broke off and can be resumed, else None."""
         entry = self._entry(self.part)
         return entry if entry and entry.validator and self.part.stat().st_size else None
 
@@ -142,7 +142,7 @@ class CachedFile:
 
 
 def trim(folder: Path, used: Path, most: int = MAX_CACHE) -> None:
-    """Remove the files that were used longest ago, but not `used`, until `most` bytes are left."""
+    """Remove the least recently used files, but not `used`, until at most `most` bytes are left."""
     files = [path for path in folder.iterdir() if path.suffix in (".body", ".part")]
     states = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in files)
     total = sum(size for _, size, _ in states)
@@ -195,7 +195,7 @@ class _Update:
                 self._write(reply, 0)
             else:  # a range or a version that the server does not have (any more)
                 self._cached.forget_part()
-                raise BrokenBodyError(f"{self._what} answered {reply.code} unasked")
+                raise BrokenBodyError(f"{self._what} answered {reply.code}, which was not expected")
         self._cached.complete()
 
     def _write(self, reply: ListStream, start: int) -> None:

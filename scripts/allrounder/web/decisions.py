@@ -14,8 +14,8 @@ from allrounder.core.photos import (
     Bounds,
     ends_whole,
     judge,
-    placeholder_address,
     placeholder_host,
+    placeholder_host_of_url,
 )
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
@@ -79,7 +79,7 @@ def decide(
         return decide_redirect(decode_url(targets[-1]), requested, new_cookie)
     if reply.code not in WHOLE:
         return http_error(reply.code)
-    if host := placeholder_address(requested[-1]):
+    if host := placeholder_host_of_url(requested[-1]):
         return Decision(Result(Status.PLACEHOLDER, host))
     return decide_body(reply, bounds)
 
@@ -120,13 +120,13 @@ def transport_failure(reply: Reply, bounds: Bounds) -> Decision | None:
     """Decide on a transfer that libcurl or a bound of ours ended; None for a complete reply."""
     if not reply.error or reply.code not in (0, 100, 103, *WHOLE, 206):
         return None  # the code of an error page or a redirect says enough, even of a broken one
-    if reply.refused and not reply.code:
+    if reply.blocked and not reply.code:
         return Decision(Result(Status.BLOCKED, "private address"))
     if reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED:
         return Decision(Result(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes"))
     if reply.error == pycurl.E_RECV_ERROR:
         for word, detail, retry in _RECV_ERRORS:
-            if word in reply.words.lower():
+            if word in reply.message.lower():
                 return Decision(Result(Status.CONNECTION_ERROR, detail), retry)
     status, detail, retry = _ERRORS.get(
         reply.error, (Status.CONNECTION_ERROR, f"libcurl error {reply.error}", True)
@@ -157,7 +157,7 @@ def decide_redirect(target: str, requested: list[str], new_cookie: bool = False)
         url = next_hop(target, requested, new_cookie)
     except RedirectError as error:
         return Decision(Result(Status.REDIRECT_ERROR, str(error)))
-    if host := placeholder_address(url):
+    if host := placeholder_host_of_url(url):
         return Decision(Result(Status.PLACEHOLDER, host))
     return Decision(Result(Status.OK), redirect=url)
 

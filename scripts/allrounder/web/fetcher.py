@@ -45,8 +45,14 @@ class _Job:
     started: float = 0.0
     refused: bool = False  # the host answered 403
     decode: bool = True
+    lane: str = ""
     cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Whose limits hold for the next request: those of its lane or host."""
+        return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
@@ -87,8 +93,10 @@ class Fetcher:
             network.min_interval,
             waits,
             network.retry_after_max,
+            {RESCUE_LANE: network.rescue_interval},
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
+        self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
     @property
@@ -97,7 +105,7 @@ class Fetcher:
         return self._hosts.doubtful
 
     @property
-    def hungry(self) -> bool:
+    def wants_more(self) -> bool:
         """Whether more URLs would keep the connections busier; a slow host's queue does not."""
         total = self._network.connections
         return self.load < 2 * total or 2 * self._transfers.in_flight < total
@@ -108,10 +116,12 @@ class Fetcher:
         url: str,
         archive: ArchiveDownload | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
+        lane: str = "",
     ) -> None:
         """Request a URL or a slice; `token` comes back with its result.
 
-        `headers` are more request headers, by the URL of each request.
+        `headers` are more request headers, by the URL of each request. Jobs of one `lane` share the
+        limits of one host, whichever hosts they are requested from.
         """
         self.load += 1
         part = parse_slice(url)
@@ -121,7 +131,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        self._admit(_Job(token, requested, archive, part, row, headers=headers or {}))
+        self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -152,10 +162,12 @@ class Fetcher:
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
-        The params name the places of archives, of slices and of rows: no robots.txt is asked there.
+        The params name the places of archives, slices and rows, and the rescue has its API: no
+        robots.txt is asked there.
         """
-        url, host = job.requested[-1], host_of(job.requested[-1])
-        if self._robots.obeyed and not (job.archive or job.part or job.row or job.robots):
+        url = job.requested[-1]
+        named = job.archive or job.part or job.row or job.lane
+        if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
                     self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
@@ -164,18 +176,32 @@ class Fetcher:
                 refusal = replace(refusal, final_url=_final_url(job))
                 self._ended.append((job.token, refusal, Reply()))
                 return
-        if self._hosts.is_given_up(host):
+        if self._hosts.is_given_up(job.host):
             self._end_busy(job)
         elif job.started:  # redirected
-            self._hosts.add_later(host, job, self._clock())
+            self._hosts.add_later(job.host, job, self._clock())
         else:
-            self._hosts.add(host, job)
+            self._hosts.add(job.host, job)
 
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
-        silences = self._hosts.silences(host_of(job.requested[-1]))
-        self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
+        silences = self._hosts.silences(job.host)
+        self._transfers.start(
+            job, replace(self._request(job), patience=self._patience(job, silences))
+        )
+
+    def _patience(self, job: _Job, silences: int | None) -> float:
+        """The seconds that a host has to begin its answer; 0: as the params say.
+
+        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
+        gets more where all answers are late: then this machine's own connection is full.
+        """
+        if silences is None or job.archive:
+            return 0.0
+        patience = SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+        patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
+        return max(patience, _LATER_THAN_SLOWEST * self._slowest)
 
     def _request(self, job: _Job) -> Request:
         url = job.requested[-1]
@@ -199,12 +225,13 @@ class Fetcher:
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
-        now, host = self._clock(), host_of(job.requested[-1])
+        now, host = self._clock(), job.host
         asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
         self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if reply.code:
+            self._slowest = max(reply.first_byte, _FADING * self._slowest)
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
@@ -231,15 +258,15 @@ class Fetcher:
             self._end_or_hold(job, decision.result, reply)
 
     def _is_last_try(self, job: _Job, host: str) -> bool:
-        throttled = job.refused and self._hosts.is_lifted(host)
+        throttled = job.refused and self._hosts.serves_after_403(host)
         failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
         return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
 
     def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
         """End a job; a failure without any answer only once the network is known to work."""
-        if reply.code or reply.refused:
+        if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
-                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+                self._hosts.end_refused(job.host, served=False)
             self._end(job, result, reply)
         elif job.started < self._outage.back_at:
             self._try_again(job)  # the outage may be what broke it
@@ -254,7 +281,7 @@ class Fetcher:
 
     def _try_again(self, job: _Job) -> None:
         job.failures = job.timeouts = 0
-        self._hosts.add_later(host_of(job.requested[-1]), job, self._clock())
+        self._hosts.add_later(job.host, job, self._clock())
 
     def _end_busy(self, job: _Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
@@ -301,18 +328,6 @@ class Fetcher:
             self._admit(other)
 
 
-def _patience(job: _Job, silences: int | None) -> float:
-    """The seconds that a host has to begin its answer; 0: as the params say.
-
-    A host that has not answered yet in this run gets less, so that dead hosts cost seconds.
-    """
-    if silences is None or job.archive:
-        return 0.0
-    if silences >= _MANY_SILENCES:
-        return LAST_PATIENCE
-    return SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
-
-
 def _final_url(job: _Job) -> str:
     """The last URL requested, without a signature.
 
@@ -324,10 +339,12 @@ def _final_url(job: _Job) -> str:
 
 
 POLL = 0.2  # seconds
+RESCUE_LANE = "wayback"  # no host: it has no dot
 MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
 _MANY_SILENCES = 8
+_LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512

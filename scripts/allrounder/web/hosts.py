@@ -7,7 +7,8 @@ import heapq
 import itertools
 import zlib
 from collections import deque
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator, Mapping, MutableSequence
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from allrounder.web.policy import BUSY_CODES
@@ -19,25 +20,26 @@ WAITS = 4096
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 _SOME_REFUSALS, _MANY_REFUSALS = 4, 8
 _FINAL_REFUSALS = 3
-BUSY_PATIENCE = 30.0
-"""Seconds, beyond the longest Retry-After, that a host may be busy before its first answer."""
-BUSY_LATER = 300.0
-"""Seconds that a host may be busy once it has answered."""
+FIRST_BUSY_PATIENCE = 30.0
+"""Seconds, beyond the longest Retry-After, that a host may be busy before its first good answer."""
+BUSY_PATIENCE = 300.0
+"""Seconds that a host may be busy after a good answer."""
 
 
 class _Host(Generic[Job]):
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, most: int, min_interval: float) -> None:
         self.index = index  # in the table of waits
+        self.most, self.min_interval = most, min_interval
         self.queue: deque[Job] = deque()
         self.in_flight = 0
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
         self.not_before = 0.0
-        self.listed = False  # in _ready or _waiting
+        self.scheduled = False  # in _ready or _waiting
         self.good = self.silent = 0  # answers other than refusals; failures without any answer
         self.good_at = self.slowed_at = -1.0  # times of the last one
         self.busy_since: float | None = None  # no good answer since then
-        self.refusals = self.final_refusals = 0  # 403 in a row; URLs that stayed at 403
-        self.lifts = 0  # URLs that were served after a 403
+        self.refusals = self.final_refusals = 0  # 403 in a row; URLs with 403 in all their tries
+        self.served_after_403 = 0  # URLs that were served after a 403
         self.given_up = False
 
 
@@ -46,6 +48,7 @@ class Hosts(Generic[Job]):
 
     `waits` is a table that the processes of a run share: the times until which no process asks a
     host that answered 429 or 503. `longest_wait` is the longest Retry-After that is obeyed.
+    `alone` has smallest intervals of hosts that get one request at a time.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class Hosts(Generic[Job]):
         min_interval: float,
         waits: MutableSequence[float] | None = None,
         longest_wait: float = 0.0,
+        alone: Mapping[str, float] = MappingProxyType({}),
     ):
         self.doubtful: set[str] = set()  # hosts whose last replies were failures
         self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
-        self._total, self._per_host = total, per_host
-        self._min_interval = min_interval
+        self._total, self._limits = total, (per_host, min_interval)
+        self._alone = alone
         self._hosts: dict[str, _Host[Job]] = {}
         self._ready: deque[_Host[Job]] = deque()
         self._waiting: list[tuple[float, int, _Host[Job]]] = []
@@ -72,7 +76,7 @@ class Hosts(Generic[Job]):
         """Queue a job after the others of its host."""
         state = self._host(host)
         state.queue.append(job)
-        self._list(state)
+        self._schedule(state)
 
     def add_later(self, host: str, job: Job, when: float, last: bool = False) -> None:
         """Queue a job for a later try, at `when`, before the others of its host or `last`."""
@@ -84,24 +88,24 @@ class Hosts(Generic[Job]):
             _, _, host, job, last = heapq.heappop(self._delayed)
             queue = self._host(host).queue
             queue.append(job) if last else queue.appendleft(job)
-            self._list(self._host(host))
+            self._schedule(self._host(host))
         while self._waiting and self._waiting[0][0] <= now:
             self._ready.append(heapq.heappop(self._waiting)[2])
         while self._ready and self._in_flight < self._total:
             state = self._ready.popleft()
-            state.listed = False
-            if not state.queue or state.in_flight >= self._per_host:
-                continue  # listed again when one of its jobs ends or is added
+            state.scheduled = False
+            if not state.queue or state.in_flight >= state.most:
+                continue  # scheduled again when one of its jobs ends or is added
             state.not_before = max(state.not_before, self._waits[state.index])
             if state.not_before > now:
-                state.listed = True
+                state.scheduled = True
                 heapq.heappush(self._waiting, (state.not_before, next(self._count), state))
                 continue
             state.in_flight += 1
             self._in_flight += 1
-            state.not_before = now + max(self._min_interval, state.interval)
+            state.not_before = now + max(state.min_interval, state.interval)
             job = state.queue.popleft()
-            self._list(state)
+            self._schedule(state)
             yield job
 
     def end(
@@ -113,7 +117,7 @@ class Hosts(Generic[Job]):
         started: float = 0.0,
         is_photo: bool = True,
     ) -> None:
-        """Note that a request that started at `started` has ended. Code 0: without any answer.
+        """Record that a request that started at `started` has ended. Code 0: without any answer.
 
         429, 503 and a burst of 403 lengthen the interval between the host's requests, other codes
         shorten it. Answers to requests from before the last slow-down do not slow it down again.
@@ -129,7 +133,7 @@ class Hosts(Generic[Job]):
                 state.slowed_at = now
             wait = max(wait, state.interval)
             state.busy_since = now if state.busy_since is None else state.busy_since
-            patience = BUSY_LATER if state.good else self._longest_wait + BUSY_PATIENCE
+            patience = BUSY_PATIENCE if state.good else self._longest_wait + FIRST_BUSY_PATIENCE
             state.given_up = now + wait > state.busy_since + patience
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
@@ -141,7 +145,7 @@ class Hosts(Generic[Job]):
         if wait:
             state.not_before = max(state.not_before, now + wait)
             self._waits[state.index] = max(self._waits[state.index], state.not_before)
-        self._list(state)
+        self._schedule(state)
 
     def silences(self, host: str) -> int | None:
         """How many requests have failed without any answer; None once the host has answered."""
@@ -151,23 +155,23 @@ class Hosts(Generic[Job]):
     def is_throttle(self, host: str) -> bool:
         """Whether a 403 may mean "too many requests": the host has served photos before.
 
-        Object stores answer 403 for what does not exist. So where URLs stayed at 403 in all their
-        tries and none was served after one, only a long row of 403 is taken for a throttle.
+        Object stores answer 403 for what does not exist. So if some URLs got 403 in all their
+        tries, and none was served after a 403, only many 403 in a row count as a throttle.
         """
         state = self._host(host)
         if not state.good or state.given_up:
             return False
         unproven = state.final_refusals < _FINAL_REFUSALS or state.refusals >= _MANY_REFUSALS
-        return state.lifts > 0 or unproven
+        return state.served_after_403 > 0 or unproven
 
     def end_refused(self, host: str, served: bool) -> None:
-        """Note that a URL that got a 403 was served later, or stayed at 403 in all its tries."""
-        self._host(host).lifts += served
+        """Record that a URL that got a 403 was served later, or got 403 in all its tries."""
+        self._host(host).served_after_403 += served
         self._host(host).final_refusals += not served
 
-    def is_lifted(self, host: str) -> bool:
+    def serves_after_403(self, host: str) -> bool:
         """Whether the host served a URL that it had refused by 403."""
-        return self._host(host).lifts > 0
+        return self._host(host).served_after_403 > 0
 
     def is_given_up(self, host: str) -> bool:
         """Whether the host has been busy for too long."""
@@ -183,17 +187,18 @@ class Hosts(Generic[Job]):
         return jobs
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until a job may start that has to wait, or None without one."""
+        """The seconds until the next waiting job may start, or None if none waits."""
         times = [heap[0][0] for heap in (self._waiting, self._delayed) if heap]
         return max(0.0, min(times) - now) if times else None
 
     def _host(self, host: str) -> _Host[Job]:
         if (state := self._hosts.get(host)) is None:
             index = zlib.crc32(host.encode()) % len(self._waits)
-            state = self._hosts[host] = _Host(index)
+            limits = (1, self._alone[host]) if host in self._alone else self._limits
+            state = self._hosts[host] = _Host(index, *limits)
         return state
 
-    def _list(self, state: _Host[Job]) -> None:
-        if state.queue and not state.listed and state.in_flight < self._per_host:
-            state.listed = True
+    def _schedule(self, state: _Host[Job]) -> None:
+        if state.queue and not state.scheduled and state.in_flight < state.most:
+            state.scheduled = True
             self._ready.append(state)

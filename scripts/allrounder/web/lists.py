@@ -132,7 +132,7 @@ class ListClient:
             yield ListStream(code, exchange.headers, self._chunks(exchange, f"{what}: {url}"))
 
     def api_reply(self, url: str, what: str, token: str = "") -> ApiReply:
-        """Return an API's reply of any code.
+        """An API's reply of any code.
 
         `token` is sent to the place of `url` alone (see `may_send_token`). Raises DataError when
         the API cannot be reached or its reply has more than MAX_PAGE bytes, or when offline.
@@ -229,14 +229,14 @@ class ListClient:
                 self._transfers.stop(exchange)
                 raise _NoReplyError("timed out")
             self._step()
-        if exchange.reply.refused:
+        if exchange.reply.blocked:
             raise _NoReplyError(
                 f"a redirect leads to {host_of(url)}, at a private address; if that is meant, "
                 "put the host into network.allow_private",
                 final=True,
             )
         if exchange.reply.error and not exchange.reply.has_head:
-            raise _NoReplyError(exchange.reply.words[:_MAX_WORDS])
+            raise _NoReplyError(exchange.reply.message[:_MAX_WORDS])
         return exchange
 
     def _chunks(self, exchange: _Exchange, what: str) -> Iterator[bytes]:
@@ -251,7 +251,7 @@ class ListClient:
             pace.check(size, what)
             self._step()
         if exchange.reply.error:
-            raise BrokenBodyError(f"{what} cannot be read: {exchange.reply.words[:_MAX_WORDS]}")
+            raise BrokenBodyError(f"{what} cannot be read: {exchange.reply.message[:_MAX_WORDS]}")
 
     def _step(self) -> None:
         for exchange, _ in self._transfers.step(_WAIT):
@@ -259,13 +259,13 @@ class ListClient:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the length in bytes that a reply states (RFC 9110, section 8.6), or None."""
+    """The length in bytes that a reply states (RFC 9110, section 8.6), or None."""
     found = re.fullmatch(r"[0-9]{1,18}", headers.get("content-length", ""))
     return int(found[0]) if found else None
 
 
 def content_range(headers: Mapping[str, str]) -> tuple[int, int | None] | None:
-    """Return the first byte of a partial reply and the size of the whole file, if it states them.
+    """The first byte of a partial reply and the size of the whole file, if it states them.
 
     Source: RFC 9110, section 14.4.
     """

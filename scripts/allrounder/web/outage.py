@@ -1,4 +1,4 @@
-"""Tells a dead network from dead hosts, so that a fault of this machine is no result of a URL.
+"""Distinguishes a dead network from dead hosts, so that URLs get no failures from an outage.
 
 Pure bookkeeping; the time is passed in. A URL that failed for the last time without any answer is
 held back. It is final once a host has answered after it. When many are held, no request starts
@@ -35,7 +35,7 @@ class Outage(Generic[Job]):
     def __init__(self) -> None:
         self.back_at = 0.0  # when the last outage ended
         self._held: list[Job] = []
-        self._references: dict[str, str] = {}  # by host, the last one answered last
+        self._references: dict[str, str] = {}  # URL by host, in the order of the answers
         self._burst, self._checks = BURST, 0
         self._suspected = self._checking = False
         self._down_since: float | None = None
@@ -47,7 +47,7 @@ class Outage(Generic[Job]):
         return self._suspected
 
     def hold(self, job: Job) -> Settled[Job]:
-        """Hold a job back; without a reference it is settled at once."""
+        """Hold a failed job back. Returns it as failed if there is no reference."""
         if not self._references:
             return Settled(failed=[job])
         self._held.append(job)
@@ -55,11 +55,14 @@ class Outage(Generic[Job]):
         return Settled()
 
     def idle(self) -> None:
-        """Check the network now: no request is left whose answer could settle the held jobs."""
+        """Request a check if jobs are held: no request is left that could settle them."""
         self._suspected = bool(self._held)
 
     def answered(self, host: str, reference: str, now: float) -> Settled[Job]:
-        """Note that a host answered; `reference` is a URL that it will answer again, or ''."""
+        """Record that a host answered; `reference` is a URL that it will answer again, or ''.
+
+        Returns the jobs that this settles.
+        """
         if reference:
             self._references.pop(host, None)
             self._references[host] = reference
@@ -69,14 +72,17 @@ class Outage(Generic[Job]):
         return self._up(now)
 
     def check(self, now: float) -> str | None:
-        """Return the reference to request now, if one is due."""
+        """The reference to request now, if one is due."""
         if not self._suspected or self._checking or now < self._next_check:
             return None
         self._checking = True
         return list(self._references.values())[-1 - self._checks % len(self._references)]
 
     def checked(self, answered: bool, now: float) -> Settled[Job]:
-        """Note how a check ended. Raises DataError when nothing has answered for PATIENCE."""
+        """Record whether a check was answered; returns the jobs that this settles.
+
+        Raises DataError when nothing has answered for PATIENCE.
+        """
         self._checking = False
         if answered:
             self._burst *= 2
@@ -94,7 +100,7 @@ class Outage(Generic[Job]):
         return Settled()
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until the next check, or None if none is planned."""
+        """The seconds until the next check, or None if none is planned."""
         waiting = self._suspected and not self._checking
         return max(0.0, self._next_check - now) if waiting else None
 

@@ -71,7 +71,7 @@ class NetworkPolicy:
 
     @classmethod
     def of(cls, network: Network, sources: Iterable[Source] = ()) -> Self:
-        """Return the policy of a run.
+        """The policy of a run.
 
         Raises UsageError for a proxy, a CA file or a .netrc that cannot be used; its message
         holds no password.
@@ -88,7 +88,7 @@ class NetworkPolicy:
         return f"{PROJECT}/1.0{contact}"
 
     def proxy(self, url: str) -> str:
-        """Return the URL of the proxy for a request, or ''."""
+        """The URL of the proxy for a request, or ''."""
         if not self.proxies:
             return ""
         from requests.utils import should_bypass_proxies  # slow to import, and proxies are rare
@@ -104,7 +104,7 @@ class NetworkPolicy:
         return is_public_address(address) or host in self.allow_private
 
     def login(self, url: str, first: str) -> str:
-        """Return the Authorization header from .netrc for `url`, or ''.
+        """The Authorization header from .netrc for `url`, or ''.
 
         `first` is the URL that the request began with: a redirect to another host, or from https
         to http, gets no login.
@@ -120,18 +120,18 @@ class NetworkPolicy:
         return failures >= self.network.tries
 
     def backoff(self, failures: int, rng: random.Random) -> float:
-        """Return the seconds to wait after a request's failure number `failures` (from 1 on)."""
+        """The seconds to wait after a request's failure number `failures` (from 1 on)."""
         return rng.uniform(0, min(_LONGEST_BACKOFF, self.network.backoff * 2**failures))
 
     def asked_wait(self, code: int, retry_after_values: Iterable[bytes]) -> float | None:
-        """Return the seconds that a reply asks to wait, at most `retry_after_max`, or None."""
+        """The seconds that a reply asks to wait, at most `retry_after_max`, or None."""
         if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
             return None
         return min(wait, self.network.retry_after_max)
 
 
 def next_hop(target: str, requested: Sequence[str], changed: bool = False) -> str:
-    """Return the URL that a redirect from the last URL of `requested` leads to.
+    """The URL that a redirect from the last URL of `requested` leads to.
 
     `changed`: the reply set a cookie, so that a URL requested before may answer otherwise. Raises
     RedirectError when there were too many, for a loop, and for what is not requested.
@@ -174,7 +174,7 @@ class Cookies:
 
 
 def retry_after(values: Iterable[bytes]) -> float | None:
-    """Return the seconds of a Retry-After header, given as seconds or as a date, or None.
+    """The seconds of a Retry-After header, given as seconds or as a date, or None.
 
     Source: RFC 9110, section 10.2.3. A value that cannot be parsed counts as absent.
     """
@@ -244,7 +244,7 @@ def _parse_offline_flag(description: str | None) -> None:
 
 
 def not_cached_error(what: str, url: str) -> DataError:
-    """Return the error for a list that is needed offline and not in the cache."""
+    """The error for a list that is needed offline and not in the cache."""
     return DataError(
         f"offline: {what}: {url} is not in .allrounder/cache; run once without {OFFLINE_SWITCH}"
     )
@@ -318,7 +318,7 @@ def _checked_proxy(kind: str, value: str) -> str:
 
 
 def login_places(sources: Iterable[Source]) -> frozenset[str]:
-    """Return where a login of .netrc may go: the sources' hosts, at the port they name or 443.
+    """Where a login of .netrc may go: the sources' hosts, at the port they name or 443.
 
     .netrc has no ports, and another port may belong to somebody else. The Hub gets a token
     instead, and the hosts of listed photos get nothing.
@@ -367,7 +367,7 @@ def _logins(places: Collection[str]) -> dict[str, str]:
 
 
 def hub_token() -> str:
-    """Return the user's token, or '': HF_TOKEN, else the file that `hf auth login` writes.
+    """The user's token, or '': HF_TOKEN, else the file that `hf auth login` writes.
 
     Its places are huggingface_hub's (its documentation, page Environment variables): HF_TOKEN;
     the file HF_TOKEN_PATH, by default `$HF_HOME/token`; HF_HOME is `~/.cache/huggingface` by
@@ -400,7 +400,7 @@ def may_send_token(url: str, location: str, allow_private: Collection[str]) -> b
 
 
 def access_advice(dataset: str) -> str:
-    """Return what to do when the Hub refuses a dataset that needs an account."""
+    """What to do when the Hub refuses a dataset that needs an account."""
     return (
         f"accept the terms of https://huggingface.co/datasets/{dataset} there and set HF_TOKEN "
         "(or run hf auth login); it is sent over https only"

@@ -34,7 +34,7 @@ def open_shard(shard: str, web: ListClient, what: str) -> Iterator[tuple[Reader,
 
 
 def shard_etag(shard: str, web: ListClient, what: str) -> str:
-    """Return a shard's ETag or ''. Raises DataError when its server supports no ranges."""
+    """A shard's ETag or ''. Raises DataError when its server supports no ranges."""
     ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
     with web.stream(shard, what, ranges, expect=(200, 206)) as reply:
         if reply.code != 206:

@@ -24,13 +24,14 @@ class Reply:
     """One HTTP response: libcurl's error (0: none), the code, the headers we use, the body."""
 
     error: int = 0
-    words: str = ""  # libcurl's text about the error
+    message: str = ""  # libcurl's text about the error
     code: int = 0
     has_head: bool = False  # whether all headers of the final response have arrived
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0  # of the body so far
-    refused: bool = False  # the address was not public
+    first_byte: float = 0.0  # seconds until it arrived
+    blocked: bool = False  # the address was not public
     over: bool = False  # the body was longer than it may be
     stopped: bool = False  # the sink returned False
     raised: BaseException | None = None  # by the sink
@@ -78,6 +79,7 @@ _HEADERS = frozenset(
         *(b"content-length", b"content-range", b"content-encoding"),
         *(b"x-revision", b"x-error-code"),
         *(b"tdm-reservation", b"content-usage"),
+        *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
@@ -176,7 +178,7 @@ class _Handle:
         free = self._proxy or self.request.named
         if free or self._policy.may_connect(host_of(self.request.url), place[0]):
             return socket.socket(family, kind, protocol)
-        self.reply.refused = True
+        self.reply.blocked = True
         return pycurl.SOCKET_BAD
 
 
@@ -251,7 +253,9 @@ class Transfers:
                 handle = self._busy.pop(curl)
                 self._multi.remove_handle(curl)
                 token, reply = handle.token, handle.reply
-                reply.error, reply.words = error, words
+                reply.error, reply.message = error, words
+                if reply.code:
+                    reply.first_byte = curl.getinfo(pycurl.STARTTRANSFER_TIME)
                 handle.token = None
                 handle.request.sink = None
                 self._idle.append(handle)
