@@ -162,11 +162,11 @@ class Fetcher:
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
-        Archives, rows of a dataset and the rescue's API are places that the params name: no
-        robots.txt is asked.
+        The params name the places of archives, slices and rows, and the rescue has its API: no
+        robots.txt is asked there.
         """
         url = job.requested[-1]
-        named = job.archive or job.row or job.lane
+        named = job.archive or job.part or job.row or job.lane
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
