@@ -424,6 +424,31 @@ def test_a_redirect_keeps_a_login_only_where_it_is_as_safe(
     assert rules.login(url, first) == (LOGIN if sent else "")
 
 
+HUB = "https://huggingface.co/datasets/a/b/resolve/main/1.tar"
+
+
+@pytest.mark.parametrize(
+    ("location", "url", "first", "sent"),
+    [
+        (HUB, HUB, HUB, True),
+        (HUB, HUB.replace("https", "http"), HUB.replace("https", "http"), False),
+        (HUB, "https://cdn-lfs.huggingface.co/1", HUB, False),
+        (HUB, HUB, "https://h.example/moved", False),
+        ("https://h.example/1.tar", HUB, HUB, False),
+        ("https://h.example/1.tar", "https://h.example/1.tar", "https://h.example/1.tar", False),
+    ],
+)
+def test_the_hubs_token_goes_to_the_hub_if_a_source_lies_there(
+    monkeypatch: pytest.MonkeyPatch, location: str, url: str, first: str, sent: bool
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "t0ken")
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    for kind in ("webdataset", "synset-tar"):
+        there = location if kind == "webdataset" else location.replace("1.tar", "{wnid}.tar")
+        rules = NetworkPolicy.of(Network(), _sources([{"kind": kind, "location": there}]))
+        assert rules.login(url, first) == ("Bearer t0ken" if sent else "")
+
+
 @pytest.mark.parametrize("token", ["", "t0ken"])
 def test_an_api_gets_its_token_and_no_login(server: Server, netrc: Path, token: str) -> None:
     client = ListClient(network(), _sources(csv(server.root)))

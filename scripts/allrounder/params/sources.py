@@ -187,13 +187,13 @@ class BaseSource(Section):
         return is_url(self.location)
 
     @property
-    def login_url(self) -> str:
-        """A URL whose host may get a login of ~/.netrc, or ''."""
-        return self.location if self.is_remote else ""
+    def places(self) -> list[str]:
+        """The paths or URLs that are read. The hosts of URLs may get a login of ~/.netrc."""
+        return [self.location]
 
     def local_roots(self) -> list[str]:
         """The local files and folders in which every local candidate must lie."""
-        return [] if self.is_remote else [self.location]
+        return [place for place in self.places if not is_url(place)]
 
     def watched_paths(self, wnids: Iterable[str]) -> list[str]:
         """The local files and folders whose change makes the lists of these synsets outdated."""
@@ -282,13 +282,9 @@ class WebdatasetSource(BaseSource):
     label_key: str = Field("label", min_length=1, description="the key of the label in a .json")
 
     @property
-    def shards(self) -> list[str]:
+    def places(self) -> list[str]:
         """The shards' paths or URLs, in order."""
         return expand_braces(self.location)
-
-    def local_roots(self) -> list[str]:
-        """The shards themselves."""
-        return [shard for shard in self.shards if not is_url(shard)]
 
 
 class HuggingfaceSource(BaseSource):
@@ -314,9 +310,9 @@ class HuggingfaceSource(BaseSource):
         return f"source huggingface {self.dataset}"
 
     @property
-    def login_url(self) -> str:
-        """None: the Hub takes a token (see web/dataset_rows.py), not a login."""
-        return ""
+    def places(self) -> list[str]:
+        """None: the viewer takes a token (see web/dataset_rows.py), not a login."""
+        return []
 
     @property
     def row_pages(self) -> "HuggingfaceSource | None":
@@ -364,7 +360,7 @@ class CsvSource(BaseSource):
         None, description="the character that takes the next one's meaning, e.g. a backslash"
     )
     encoding: Annotated[str, AfterValidator(check_encoding)] | None = Field(
-        None, description="e.g. latin-1; null: UTF-16 or UTF-8, with cells in Windows-1252"
+        None, description="e.g. latin-1; null: UTF-16 or UTF-8, other bytes as Windows-1252"
     )
 
     @property
@@ -373,13 +369,9 @@ class CsvSource(BaseSource):
         return "csv_table"
 
     @property
-    def parts(self) -> list[str]:
+    def places(self) -> list[str]:
         """The files' paths or URLs, in order."""
         return expand_braces(self.location)
-
-    def local_roots(self) -> list[str]:
-        """The files themselves."""
-        return [] if self.is_remote else self.parts
 
     @property
     def form(self) -> str:

@@ -18,8 +18,8 @@ from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import decode_text, one_line
-from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable
+from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line
+from allrounder.core.urls import is_url, percent_encode_unprintable
 from allrounder.fetch_urls.sources.packed import MAX_LINE, UTF8, detected_encoding, open_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import CsvSource
@@ -42,8 +42,8 @@ def table_rows(
 ) -> Iterator[Cells]:
     """Yield the cells of the chosen columns of each row.
 
-    In UTF-8 that was not asked for, bytes that are none become surrogates. Raises DataError with
-    the line for a row that cannot be read, UsageError when Parquet is not installed.
+    Raises DataError with the line for a row that cannot be read, UsageError when Parquet is not
+    installed.
     """
     if source.form == "parquet":
         return _parquet(file, what, choose)
@@ -66,7 +66,7 @@ def table_rows(
 
 
 def _lines(file: io.BufferedReader, encoding: str, what: str) -> Iterator[str]:
-    errors = "surrogateescape" if encoding == UTF8 else "strict"
+    errors = OR_WINDOWS_1252 if encoding == UTF8 else "strict"
     text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
     number = 0
     try:
@@ -196,7 +196,7 @@ def _cell_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bytes):
-        return value[:_LONGEST].decode("utf-8", "surrogateescape")
+        return decode_text(value[:_LONGEST])
     return str(value) if isinstance(value, int | float) else ""
 
 
@@ -215,7 +215,7 @@ def candidates(
     meant = {source.wnid: source.wnid} if source.wnid else label_matcher(wnids, source.labels)
     others: dict[str, None] = {}  # labels of no class, for a hint
     matched = False
-    for part in source.parts if source.wnid in (None, *wnids) else ():
+    for part in source.places if source.wnid in (None, *wnids) else ():
         for row in _rows(source, part, web):
             tally.read += 1
             labels = [source.wnid] if source.wnid else _labels(row["label"], source.label_separator)
@@ -255,7 +255,7 @@ def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, A
 def _labels(cell: Any, separator: str | None) -> list[str]:
     """The labels of a cell: a list's items, or the parts of a text."""
     cells = cell if isinstance(cell, list) else [cell]
-    texts = [_text(_cell_text(one)) for one in cells]
+    texts = [_cell_text(one) for one in cells]
     return [label for text in texts for label in text.split(separator)] if separator else texts
 
 
@@ -278,24 +278,14 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
 
 
 def _candidate(wnid: str, url: str, row: dict[str, Any]) -> Candidate:
-    texts = {key: one_line(_text(_cell_text(row.get(key)))) for key in _OPTIONAL}
+    texts = {key: one_line(_cell_text(row.get(key))) for key in _OPTIONAL}
     return Candidate(texts.pop("id") or url_id(wnid, url), url, **texts)
 
 
 def _url(source: CsvSource, part: str, text: str) -> str:
     """A URL of the table; a relative one is resolved if the table is from the web."""
-    text = decode_url(text.encode("utf-8", "surrogateescape")) if _is_raw(text) else text.strip()
+    text = text.strip()
     if text and source.is_remote and not is_url(text):
         with contextlib.suppress(ValueError):  # the download reports what is wrong with it
             text = urljoin(part, text)
     return percent_encode_unprintable(text)
-
-
-def _text(cell: str) -> str:
-    """A cell that is no URL: UTF-8, or else Windows' or ISO's Latin-1."""
-    return decode_text(cell.encode("utf-8", "surrogateescape")) if _is_raw(cell) else cell
-
-
-def _is_raw(cell: str) -> bool:
-    """Whether a cell has bytes that are no UTF-8."""
-    return not cell.isascii() and any("\udc80" <= letter <= "\udcff" for letter in cell)
