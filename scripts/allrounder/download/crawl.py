@@ -187,7 +187,8 @@ class Crawl:
     def _record(self, run: ClassRun, slot: Slot, result: Result, body: bytes) -> None:
         """Record a result from the web, in the journal too."""
         if slot.archive:
-            run.end_archive(slot, _without_url(result))
+            read = result.status is Status.ARCHIVE  # a final URL is recorded for failures only
+            run.end_archive(slot, replace(result, final_url="") if read else result)
         else:
             self._check_reached(run, result)
             result = self._journal.add(slot.candidate.url, result, body)
@@ -327,8 +328,3 @@ class LocalPhotos:
         except (OSError, ValueError):
             return None  # reading it says why
         return None if regular else Result(Status.BAD_URL, "not a regular file")
-
-
-def _without_url(result: Result) -> Result:
-    """An archive's own result. The final URL is recorded for failures only."""
-    return replace(result, final_url="") if result.status is Status.ARCHIVE else result
