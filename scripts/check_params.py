@@ -63,8 +63,8 @@ def _check_locations(path: Path, params: Params) -> None:
     words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
     pinned = pinned_params("fetch_urls")
     listed = [with_defaults(source) for source in pinned.get("sources") or ()]
-    asked = [source.model_dump() for source in params.sources]
-    if (listed, pinned.get("classes")) != (asked, params.classes):
+    now = [source.model_dump() for source in params.sources]
+    if (listed, pinned.get("classes")) != (now, params.classes):
         raise UsageError(f"{words}; correct it before dvc repro removes outputs")
     print(f"warning: {words}; a class that is built again will need it", file=sys.stderr)
 

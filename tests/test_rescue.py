@@ -3,11 +3,12 @@
 import hashlib
 import json
 import random
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,16 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import Candidate, RawRow, Result, Status
+from allrounder.core.rows import Candidate, ManifestRow, RawRow, Result, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import atomic_tar
 from allrounder.download import processes
 from allrounder.download.class_quota import ClassQuota, Slot
+from allrounder.history import prior_results
+from allrounder.history.prior_results import PinnedResults
 from allrounder.params.schema import Params
+from allrounder.verify.drift import Drift, TakenPhoto
+from allrounder.verify.web import Validators, check
 from allrounder.web import hosts
 from allrounder.web.transfer import Reply
 from allrounder.web.wayback import is_photo, question, raw_capture
 from loopback import Handler, Loopback
+from photoserver import PhotoServer
+from project import Project
 from webfaults.pictures import photo
-from webfaults.project import OTHER, WNID, Project, make_params
+from webfaults.project import OTHER, WNID, make_params
+from webfaults.project import Project as Folder
 from webfaults.server import Server
 
 OK, HTTP = Status.OK, Status.HTTP_ERROR
@@ -88,7 +98,7 @@ def _handler(archive: Archive) -> type[Handler]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def faulty() -> Iterator[Server]:
     with Server() as running:
         yield running
 
@@ -99,10 +109,10 @@ def archive() -> Iterator[Archive]:
         yield running
 
 
-def project(folder: Path, archive: Archive, *lists: list[str], **changes: object) -> Project:
+def project(folder: Path, archive: Archive, *lists: list[str], **changes: object) -> Folder:
     classes = dict(zip((WNID, OTHER), lists, strict=False))
     rules = {"rescue": "wayback", "rescue_api": archive.api} | changes
-    return Project(folder, classes, download=rules, network={"rescue_interval": 0.01})
+    return Folder(folder, classes, download=rules, network={"rescue_interval": 0.01})
 
 
 def rescued(tmp_path: Path, archive: Archive, url: str, **changes: object) -> RawRow:
@@ -188,9 +198,9 @@ def test_only_a_whole_photo_that_is_no_placeholder_is_taken() -> None:
 
 @pytest.mark.parametrize("code", [404, 410])
 def test_a_photo_that_is_gone_is_rescued(
-    tmp_path: Path, server: Server, archive: Archive, code: int
+    tmp_path: Path, faulty: Server, archive: Archive, code: int
 ) -> None:
-    url = server.url(f"status/{code}?x=1&y=2")
+    url = faulty.url(f"status/{code}?x=1&y=2")
     archive.captured[url] = photo("old")
     row = rescued(tmp_path, archive, url)
     assert row.rescued_from == archive.capture(url)
@@ -199,26 +209,26 @@ def test_a_photo_that_is_gone_is_rescued(
     assert archive.asked[1:] == [f"/web/{TIME}id_/{url}"]
 
 
-def test_off_by_default(tmp_path: Path, server: Server, archive: Archive) -> None:
-    row = rescued(tmp_path, archive, server.url("status/404"), rescue=None)
+def test_off_by_default(tmp_path: Path, faulty: Server, archive: Archive) -> None:
+    row = rescued(tmp_path, archive, faulty.url("status/404"), rescue=None)
     assert (row.status, row.http_status, row.rescued_from) == (HTTP, 404, "")
     assert not archive.asked
 
 
 @pytest.mark.parametrize("path", ["good/1.jpg", "status/403", "status/500", "status/401", "html/1"])
 def test_a_photo_that_is_not_gone_is_not_looked_for(
-    tmp_path: Path, server: Server, archive: Archive, path: str
+    tmp_path: Path, faulty: Server, archive: Archive, path: str
 ) -> None:
-    rescued(tmp_path, archive, server.url(path))
+    rescued(tmp_path, archive, faulty.url(path))
     assert not archive.asked
 
 
 def test_a_host_that_is_not_found_loses_all_its_photos(
-    tmp_path: Path, server: Server, archive: Archive
+    tmp_path: Path, faulty: Server, archive: Archive
 ) -> None:
     urls = [f"http://gone.invalid/{n}.jpg" for n in range(6)]
     archive.captured |= {url: photo(url) for url in urls[::2]}
-    live = server.url("good/1.jpg")
+    live = faulty.url("good/1.jpg")
     one = project(tmp_path, archive, [*urls[:3], live, *urls[3:]])
     rows = one.crawl_here()
     one.check_accounts()
@@ -234,18 +244,18 @@ def test_a_host_that_is_not_found_loses_all_its_photos(
 
 @pytest.mark.parametrize("body", [photo("cut")[:-99], b"<html>", b"", photo("tiny", 8)])
 def test_a_capture_that_is_no_good_photo_leaves_the_row_as_it_was(
-    tmp_path: Path, server: Server, archive: Archive, body: bytes
+    tmp_path: Path, faulty: Server, archive: Archive, body: bytes
 ) -> None:
-    url = server.url("status/404")
+    url = faulty.url("status/404")
     archive.captured[url] = body
     row = rescued(tmp_path, archive, url)
     assert (row.status, row.http_status, row.detail, row.rescued_from) == (HTTP, 404, "404", "")
 
 
-def test_the_same_bytes_are_taken_once(tmp_path: Path, server: Server, archive: Archive) -> None:
-    url = server.url("status/404")
+def test_the_same_bytes_are_taken_once(tmp_path: Path, faulty: Server, archive: Archive) -> None:
+    url = faulty.url("status/404")
     archive.captured[url] = photo("1.jpg")
-    one = project(tmp_path, archive, [server.url("good/1.jpg"), url])
+    one = project(tmp_path, archive, [faulty.url("good/1.jpg"), url])
     rows = one.crawl_here()
     one.check_accounts()
     assert [row.status for row in rows] == [OK, Status.DUPLICATE]
@@ -256,23 +266,32 @@ def test_the_same_bytes_are_taken_once(tmp_path: Path, server: Server, archive: 
 
 
 def test_429_and_its_retry_after_are_obeyed(
-    tmp_path: Path, server: Server, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, faulty: Server, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hosts, "_FIRST_INTERVAL", 0.01)
-    url = server.url("status/404")
+    url = faulty.url("status/404")
     archive.captured[url] = photo("old")
-    archive.instead = [(429, b"", {"Retry-After": "0.3"}), (429, b"", {"Retry-After": "1"})]
+    archive.instead = [(429, b"", {"Retry-After": "1"})]
     one = project(tmp_path, archive, [url])
-    one.params["network"] |= {"tries": 4, "retry_after_max": 0.3}
+    one.params["network"] |= {"tries": 4, "retry_after_max": 0.05}
     assert one.crawl_here()[0].rescued_from
-    assert archive.at[2] - archive.at[1] >= 0.29
-    assert len(archive.asked) == 4
+    assert archive.at[1] - archive.at[0] >= 0.99  # seconds
+    assert len(archive.asked) == 3
+
+
+def test_an_archive_that_asks_for_a_long_wait_is_not_asked_again(
+    tmp_path: Path, faulty: Server, archive: Archive
+) -> None:
+    archive.instead = [(429, b"", {"Retry-After": "3600"})] * 9
+    one = project(tmp_path, archive, [faulty.url(f"status/404?{n}") for n in range(3)])
+    assert {row.http_status for row in one.crawl_here()} == {429}
+    assert len(archive.asked) == 1
 
 
 def test_the_interval_holds_between_both_hosts_and_all_classes(
-    tmp_path: Path, server: Server, archive: Archive
+    tmp_path: Path, faulty: Server, archive: Archive
 ) -> None:
-    lists = [[server.url(f"status/404?{wnid}{n}") for n in range(3)] for wnid in "ab"]
+    lists = [[faulty.url(f"status/404?{wnid}{n}") for n in range(3)] for wnid in "ab"]
     archive.captured |= {url: photo(url) for one in lists for url in one}
     one = project(tmp_path, archive, *lists)
     one.params["network"] |= {"rescue_interval": 0.05}
@@ -292,10 +311,10 @@ def test_a_rescue_takes_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failure_of_the_archive_may_pass(
-    tmp_path: Path, server: Server, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, faulty: Server, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hosts, "_FIRST_INTERVAL", 0.01)
-    url = server.url("status/404")
+    url = faulty.url("status/404")
     archive.instead = [(503, b"", {})] * 2
     row = rescued(tmp_path, archive, url)
     assert (row.status, row.http_status, row.rescued_from) == (HTTP, 503, "")
@@ -303,9 +322,9 @@ def test_a_failure_of_the_archive_may_pass(
 
 
 def test_an_archive_that_never_answers_is_asked_a_few_times(
-    tmp_path: Path, server: Server, archive: Archive
+    tmp_path: Path, faulty: Server, archive: Archive
 ) -> None:
-    urls = [server.url(f"status/404?{n}") for n in range(9)]
+    urls = [faulty.url(f"status/404?{n}") for n in range(9)]
     one = project(tmp_path, archive, urls, rescue_api="http://gone.invalid/available")
     rows = one.crawl_here()
     assert {row.status for row in rows} == {Status.CONNECTION_ERROR}
@@ -315,8 +334,8 @@ def test_an_archive_that_never_answers_is_asked_a_few_times(
 # Later runs
 
 
-def test_a_killed_run_keeps_its_rescues(tmp_path: Path, server: Server, archive: Archive) -> None:
-    url = server.url("status/404")
+def test_a_killed_run_keeps_its_rescues(tmp_path: Path, faulty: Server, archive: Archive) -> None:
+    url = faulty.url("status/404")
     archive.captured[url] = photo("old")
     one = project(tmp_path, archive, [url])
     first = one.crawl_here()
@@ -325,6 +344,105 @@ def test_a_killed_run_keeps_its_rescues(tmp_path: Path, server: Server, archive:
     assert not archive.asked
     one.params["download"]["rescue"] = None
     assert one.crawl_here()[0].status is HTTP
+
+
+HELD = {"rescue": "wayback"}
+
+
+def prior_result(
+    folder: Path, patch: pytest.MonkeyPatch, row: RawRow, held: dict[str, Any], **now: Any
+) -> Result | None:
+    """The pinned result of a row that was downloaded by the rules `held`, by the rules `now`."""
+    pinned_params = {
+        "classes": {WNID: None},
+        "sources": [{"kind": "url-list", "location": "http://h/l"}],
+        "download": held,
+    }
+    patch.setattr(prior_results, "pinned_params", lambda stage: pinned_params)
+    patch.setattr(prior_results, "pinned_file", lambda name, to: folder / Path(name).name)
+    write_csv(folder / f"{WNID}.csv", RawRow, [row])
+    with atomic_tar(folder / f"{WNID}.tar") as tar:
+        if row.status is OK:
+            tar.add(f"{row.image_id}.jpg", photo("old"))
+    raw = make_params() | {"download": now}
+    return PinnedResults(WNID, Params.model_validate(raw), folder).get(row.url)
+
+
+@pytest.mark.parametrize(
+    ("held", "now", "holds"),
+    [
+        (HELD, HELD, True),
+        (HELD, HELD | {"min_side": 40}, True),
+        (HELD, {}, False),
+        (HELD, HELD | {"rescue_date": 2012}, False),
+    ],
+)
+def test_a_pinned_rescue_holds_under_the_same_rules_of_rescue(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    held: dict[str, Any],
+    now: dict[str, Any],
+    holds: bool,
+) -> None:
+    sha256 = hashlib.sha256(photo("old")).hexdigest()
+    row = RawRow("a", "http://h/a.jpg", OK, sha256=sha256, http_status=404, rescued_from="http://c")
+    result = prior_result(tmp_path, monkeypatch, row, held, **now)
+    assert (result is not None) is holds
+    assert result is None or (result.rescued_from, result.http_status) == ("http://c", 404)
+
+
+@pytest.mark.parametrize(
+    ("held", "now", "holds"),
+    [({}, {}, True), ({}, {"rescue_date": 2012}, True), ({}, HELD, False), (HELD, {}, False)],
+)
+def test_a_pinned_404_holds_until_it_might_be_rescued(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    held: dict[str, Any],
+    now: dict[str, Any],
+    holds: bool,
+) -> None:
+    row = RawRow("a", "http://h/a.jpg", HTTP, "404", http_status=404)
+    assert (prior_result(tmp_path, monkeypatch, row, held, **now) is not None) is holds
+
+
+def test_verify_asks_the_archive_for_a_rescued_photo(tmp_path: Path, archive: Archive) -> None:
+    gone = "http://gone.invalid/a.jpg"
+    archive.captured[gone] = photo("old")
+    sha256 = hashlib.sha256(photo("old")).hexdigest()
+    asked = TakenPhoto(WNID, "a", archive.capture(gone), sha256, 1, rescued=True)
+    params = Params.model_validate(make_params(network={"rescue_interval": 0}))
+    answers = check(params, [asked], 1, Validators(tmp_path / "v"), lambda done: None).answers
+    assert [answer.drift for answer in answers] == [Drift.SAME]
+
+
+# Provenance
+
+
+def test_manifest_card_and_report_say_where_a_photo_is_from(
+    clone: Project, server: PhotoServer, archive: Archive
+) -> None:
+    server.gone = re.compile(r"/img/.*[02468]\.jpg")
+    urls = {path: server.base + path for path in server.paths(WNID)}
+    archive.captured = {urls[path]: server.photos[path] for path in urls}
+    clone.edit(
+        classes={WNID: "dog"},
+        sources=[{"kind": "imagenet-api", "location": server.base}],
+        per_class=20,
+        min_per_class=10,
+        download={"rescue": "wayback", "rescue_api": archive.api},
+        network={"allow_private": ["127.0.0.1"], "rescue_interval": 0},
+    )
+    for stage in ("fetch_urls", "download", "clean", "split", "report"):
+        clone.stage(stage)
+    rows = list(read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow))
+    from_archive = [row for row in rows if row.rescued_from]
+    assert 0 < len(from_archive) < len(rows)
+    assert all(row.rescued_from == archive.capture(row.url) for row in from_archive)
+    assert all(server.gone.search(row.url) for row in from_archive)
+    assert f"\n{len(from_archive)} photos were gone" in clone.read("data/dataset/README.md")
+    pages = "".join(path.read_text() for path in (clone.folder / "reports").glob("*.html"))
+    assert all(row.rescued_from in pages for row in from_archive)
 
 
 # Rows do not depend on order or time

@@ -1,5 +1,6 @@
 """Opt-outs: robots.txt, headers, and what stands inside a photo. Each leaves its evidence."""
 
+import hashlib
 import io
 import struct
 from collections.abc import Callable, Iterator
@@ -14,8 +15,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from allrounder.core.opt_outs import embedded_opt_out
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import RawRow, Status
+from allrounder.core.rows import RawRow, Result, Status
+from allrounder.core.tars import StoredBytes
+from allrounder.history.journal import Journal
+from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.web.decisions import header_opt_out, may_train
+from allrounder.web.hosts import Hosts
 from allrounder.web.robots import AGENTS, MAX_ROBOTS, RobotsRules, robots_url
 from webfaults.pictures import photo
 from webfaults.project import OTHER, WNID, Project
@@ -403,3 +408,52 @@ def test_an_assertion_against_training(use: str, forbids: bool) -> None:
     head = b"cawg.training-mining\0\xa1\x67entries\xa1\x70cawg.ai_training\xa1\x63use"
     body = with_segment(JUMBF + head + bytes([0x60 + len(use)]) + use.encode())
     assert evidence_of(body) == ("c2pa.training-mining: ai_training" if forbids else "")
+
+
+# Tables and hosts
+
+
+def test_an_opt_out_of_an_older_table_has_its_evidence(tmp_path: Path) -> None:
+    """Then only this header counted, and the detail was its directive."""
+    table = tmp_path / "n1.csv"
+    table.write_text(
+        f"image_id,url,status,detail,http_status\n1,{SITE}/1,opted_out,noai,\n2,{SITE}/2,ok,,\n"
+    )
+    assert [row.opt_out for row in _rows(table, "n1.csv")] == ["X-Robots-Tag: noai", ""]
+
+
+def test_a_photo_of_before_is_judged_by_its_metadata(tmp_path: Path) -> None:
+    body = with_xmp("JPEG", ATTRIBUTE % f"{DMI}PROHIBITED")
+    (tmp_path / "1.jpg").write_bytes(body)
+    stored = StoredBytes(tmp_path / "1.jpg", 0, len(body))
+    sha256 = hashlib.sha256(body).hexdigest()
+    result = Result(Status.OK, sha256=sha256, suffix="jpg", stored=stored)
+    bounds = Bounds(10**6, 1, 10**6, honour_opt_out=True)
+    prior = PriorResults(None, None, bounds, False)  # type: ignore[arg-type]
+    checked = prior.checked(result)
+    assert checked
+    assert (checked.status, checked.opt_out, checked.stored) == (
+        Status.OPTED_OUT,
+        "plus:DataMining: DMI-PROHIBITED",
+        None,
+    )
+
+
+def test_a_journal_of_before_is_read(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "", fresh=False)
+    journal.add(f"{SITE}/1", Result(Status.HTTP_ERROR, "404", http_status=404))
+    journal.close()
+    file = tmp_path / "journal.jsonl"
+    file.write_text(file.read_text().replace(', "opt_out": ""', ""))
+    after = Journal(tmp_path, "", fresh=False)
+    assert after.get(f"{SITE}/1")
+    after.close()
+
+
+def test_an_answer_to_robots_txt_does_not_make_a_403_a_throttle() -> None:
+    hosts: Hosts[str] = Hosts(8, 8, 0)
+    hosts.add("h", "robots.txt")
+    assert list(hosts.start(0)) == ["robots.txt"]
+    hosts.end("h", 0, 404, is_photo=False)
+    assert not hosts.is_throttle("h")
+    assert not hosts.doubtful

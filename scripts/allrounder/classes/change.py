@@ -59,7 +59,7 @@ def added(text: str, key: str, voc: str | None, comment: str) -> str:
         line = f"{line.ljust(max(columns, key=columns.count) - 1)} # {comment}"
     if last == len(lines) - 1:  # the file ends there, without a line break
         lines[last] += end
-        return "\n".join([*lines, line])
+        end = ""
     return "\n".join([*lines[: last + 1], line + end, *lines[last + 1 :]])
 
 
@@ -106,10 +106,9 @@ def _places(text: str) -> dict[str, Place]:
         classes: Any = YAML().load(text)["classes"]
     except YAMLError as error:
         raise UsageError(f"not valid YAML: {str(error).splitlines()[0]}; correct it") from None
-    if not isinstance(classes, CommentedMap) or classes.fa.flow_style():
+    is_block = isinstance(classes, CommentedMap) and not classes.fa.flow_style()
+    if not is_block or set(classes) != set(classes.lc.data or {}):  # some come from an anchor
         raise UsageError(_NOT_LINES)
-    if set(classes) != set(classes.lc.data or {}):
-        raise UsageError(_NOT_LINES)  # some come from an anchor
     return {key: _place(classes, key) for key in classes}
 
 

@@ -138,8 +138,9 @@ def _name_rank(name: str, words: tuple[str, ...]) -> Rank | None:
 
 def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
     """Synsets with a name whose words resemble the query's words, one by one or joined."""
-    like = [_like(word, _vocabulary()) for word in words]
-    joined = _like("".join(words), _joined_names())
+    single, whole = _vocabulary()
+    like = [_like(word, single) for word in words]
+    joined = _like("".join(words), whole)
     for synset in all_synsets().values():
         best = 0.0
         for own in map(_words, synset.names):
@@ -155,11 +156,8 @@ def _like(word: str, vocabulary: tuple[str, ...]) -> dict[str, float]:
     """The words that are like a word, with their likeness."""
     cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
     shorter = cutoff / (2 - cutoff)  # of two words that are so alike, one has this share at least
-    near = [
-        other
-        for other in vocabulary
-        if shorter * len(word) <= len(other) and shorter * len(other) <= len(word)
-    ]
+    least, most = shorter * len(word), len(word) / shorter
+    near = [other for other in vocabulary if least <= len(other) <= most]
     close = difflib.get_close_matches(word, near, n=20, cutoff=cutoff)
     return {other: _likeness(other, word) for other in close}
 
@@ -171,15 +169,11 @@ def _likeness(one: str, other: str) -> float:
 
 
 @cache
-def _vocabulary() -> tuple[str, ...]:
-    names = (name for synset in all_synsets().values() for name in synset.names)
-    return tuple(sorted({word for name in names for word in _words(name)}))
-
-
-@cache
-def _joined_names() -> tuple[str, ...]:
-    names = (name for synset in all_synsets().values() for name in synset.names)
-    return tuple(sorted({"".join(_words(name)) for name in names}))
+def _vocabulary() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All words of all names, and all names with their words joined."""
+    names = {_words(name) for synset in all_synsets().values() for name in synset.names}
+    words = {word for name in names for word in name}
+    return tuple(sorted(words)), tuple(sorted(map("".join, names)))
 
 
 def _plain(text: str) -> str:

@@ -21,7 +21,6 @@ from allrounder.catalogue.synsets import (
     ancestors,
     class_name,
     did_you_mean_voc,
-    find_synset,
     is_subtree,
     synsets_of,
 )
@@ -162,9 +161,7 @@ def fields(synset: Synset) -> dict[str, Any]:
         "coco_index": coco.index if coco else None,
         "listed_urls": synset.listed_urls,
         "flickr_urls": synset.flickr_urls,
-        "parents": [
-            {"wnid": wnid, "name": all_synsets()[wnid].names[0]} for wnid in synset.hypernyms
-        ],
+        "parents": [{"wnid": wnid, "name": class_name(wnid)} for wnid in synset.hypernyms],
     }
 
 
@@ -178,7 +175,7 @@ def _row(synset: Synset) -> dict[str, object]:
         "COCO": coco and coco.label,
         "URLs": synset.listed_urls,
         "names": "; ".join(synset.names),
-        "a kind of": ", ".join(all_synsets()[wnid].names[0] for wnid in synset.hypernyms),
+        "a kind of": ", ".join(map(class_name, synset.hypernyms)),
     }
 
 
@@ -230,32 +227,25 @@ def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
     coco = {label.voc: label.label for label in coco_labels()}
     rows = []
     for index, label in enumerate(VOC_LABELS):
-        keys = [key for key, voc in classes.items() if voc == label]
+        own = [
+            {"key": key, "name": class_name(key)} for key, voc in classes.items() if voc == label
+        ]
         best = of_voc(label)[0]
-        rows.append(
-            {
-                "index": index,
-                "voc": label,
-                "coco": coco[label],
-                "classes": [{"key": key, "name": class_name(key)} for key in keys],
-                "suggestion": None if keys else {"wnid": best.wnid, "name": best.names[0]},
-            }
-        )
+        hint = None if own else {"wnid": best.wnid, "name": best.names[0]}
+        row = {"index": index, "voc": label, "coco": coco[label], "classes": own}
+        rows.append(row | {"suggestion": hint})
     return rows
 
 
 def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
     """VOC's 20 labels and the classes of the params for each."""
-    rows = []
-    covered = coverage(classes)
-    for row in covered:
+    rows, missing = [], 0
+    for row in coverage(classes):
         own, best = row["classes"], row["suggestion"]
         which = ", ".join(one["name"] + "+" * is_subtree(one["key"]) for one in own)
         if best:
-            which = f"none: add {best['wnid']} ({best['name']})"
-        cells = {"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which}
-        rows.append(cells)
-    missing = sum(not row["classes"] for row in covered)
+            missing, which = missing + 1, f"none: add {best['wnid']} ({best['name']})"
+        rows.append({"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which})
     nameless = sum(voc is None for voc in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
     last += f"; {nameless} classes stand for none" if nameless else ""
@@ -264,11 +254,6 @@ def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
 
 def _whole(label: str) -> str:
     """The subtree key with the most ILSVRC classes among the label's roots."""
-    roots = [
-        synset.wnid + "+"
-        for synset in of_voc(label)
-        if not any(
-            (parent := find_synset(wnid)) and parent.voc == label for wnid in synset.hypernyms
-        )
-    ]
+    of_label = {synset.wnid: synset for synset in of_voc(label)}
+    roots = [f"{w}+" for w, synset in of_label.items() if not {*synset.hypernyms} & {*of_label}]
     return max(roots, key=lambda key: len(synsets_of(key)))

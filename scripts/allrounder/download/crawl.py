@@ -201,7 +201,8 @@ class Crawl:
     def _record(self, run: ClassRun, slot: Slot, result: Result, body: bytes) -> None:
         """Record a result from the web, in the journal too."""
         if slot.archive:
-            run.end_archive(slot, _without_url(result))
+            read = result.status is Status.ARCHIVE  # a final URL is recorded for failures only
+            run.end_archive(slot, replace(result, final_url="") if read else result)
         else:
             self._check_reached(run, result)
             if not run.quota.may_rescue(slot, result):
@@ -356,8 +357,3 @@ class LocalPhotos:
 
 def _is_open(run: ClassRun, slot: Slot) -> bool:
     return not run.finished and slot.result is None
-
-
-def _without_url(result: Result) -> Result:
-    """An archive's own result. The final URL is recorded for failures only."""
-    return replace(result, final_url="") if result.status is Status.ARCHIVE else result

@@ -116,15 +116,12 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
         raise DataError(_missing(out.path, where, error)) from None
     if files is None:
         place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
-        raise DataError(_wrong_list(out.path, where, f"the remote's, {place}"))
+        raise DataError(
+            f"{out.path}: the list of its files (the remote's, {place}) is not the one that "
+            f"{where} names; remove it there, then dvc push {out.path} in a clone where verify.py "
+            "finds no problem"
+        )
     return files
-
-
-def _wrong_list(folder: str, where: str, which: str) -> str:
-    return (
-        f"{folder}: the list of its files ({which}) is not the one that {where} names; remove it "
-        f"there, then dvc push {folder} in a clone where verify.py finds no problem"
-    )
 
 
 def remote_store(repo: Any, out: Output) -> Any:
@@ -147,7 +144,7 @@ class VersionFiles:
     def __init__(self, repo: Any, rev: str | None = None):
         """Raises UsageError if the revision is unknown or no commit."""
         self._repo, self._rev = repo, rev
-        self._listed: dict[str, dict[str, str]] = {}  # the files of each folder that was read
+
         self._where = "dvc.lock" if rev is None else f"revision {rev}"
         try:
             lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
@@ -157,7 +154,7 @@ class VersionFiles:
             pinned = {}
         except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
             raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
-        self._lists: dict[str, dict[str, str]] = {}
+        self._lists: dict[str, dict[str, str]] = {}  # the files of each folder that was read
         remotes = {out.path: out.remote for out in _outputs(repo)}
         self._outs = {
             path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()

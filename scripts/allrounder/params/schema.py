@@ -24,73 +24,50 @@ MAX_RESERVE = 10
 
 
 class Download(Section):
-    """Which photos are taken. After a change, refused URLs are asked for again."""
+    """Which photos are taken. After a change, refused URLs are requested again."""
 
-    reserve: float = Field(
-        0.2,
-        ge=0,
-        le=MAX_RESERVE,
-        description="take this share more than per_class, because clean drops some",
-    )
-    max_bytes: int = Field(
-        20_000_000, ge=1, le=MAX_BYTES, description="largest size of a photo in bytes"
-    )
-    min_side: int = Field(
-        32, ge=1, le=MAX_SIDE, description="smallest shorter side of a photo in pixels"
-    )
-    max_pixels: int = Field(
-        100_000_000, ge=1, le=MAX_PIXELS, description="largest width x height in pixels"
-    )
-    honour_opt_out: bool = Field(
-        True,
-        description="refuse photos whose host, headers or metadata are against use for training",
-    )
+    reserve: float = Field(0.2, ge=0, le=MAX_RESERVE)
+    """take this share more than per_class, because clean drops some"""
+    max_bytes: int = Field(20_000_000, ge=1, le=MAX_BYTES)
+    """largest size of a photo in bytes"""
+    min_side: int = Field(32, ge=1, le=MAX_SIDE)
+    """smallest shorter side of a photo in pixels"""
+    max_pixels: int = Field(100_000_000, ge=1, le=MAX_PIXELS)
+    """largest width x height in pixels"""
+    honour_opt_out: bool = True
+    """refuse photos whose host, headers or metadata are against use for training"""
     robots: Literal["named", "all", "ignore"] = Field(
         "named",
         description="of a host's robots.txt obey the rules that name this project or collectors of "
         "training sets; all: also those for every robot; ignore: none",
     )
-    rescue: Literal["wayback"] | None = Field(
-        None, description="ask the Wayback Machine for photos that are gone; null: never"
-    )
-    rescue_date: int = Field(
-        2011,
-        ge=1996,
-        le=99991231235959,
-        description="take the capture nearest to this date: YYYY, or as far as YYYYMMDDhhmmss",
-    )
+    rescue: Literal["wayback"] | None = None
+    """ask the Wayback Machine for photos that are gone; null: never"""
+    rescue_date: int = Field(2011, ge=1996, le=99991231235959)
+    """take the capture nearest to this date: YYYY, or as far as YYYYMMDDhhmmss"""
     rescue_api: str = Field(
-        "https://archive.org/wayback/available",
-        pattern=r"^https?://[^/?#]+(/[^?#]*)?$",
-        description="the Wayback Machine's availability API",
+        "https://archive.org/wayback/available", pattern="^https?://[^/?#]+(/[^?#]*)?$"
     )
+    """the Wayback Machine's availability API"""
 
 
 class Clean(Section):
     """Which photos enter the dataset, and how they are stored."""
 
-    min_side: int = Field(32, ge=1, le=MAX_SIDE, description="smallest shorter side in pixels")
-    max_pixels: int = Field(
-        100_000_000, ge=1, le=MAX_PIXELS, description="largest width x height in pixels"
-    )
-    near_radius: int = Field(
-        8, ge=0, le=11, description="largest distance of near-duplicates: bits of a 64-bit hash"
-    )
-    group_radius: int = Field(
-        10, ge=0, le=11, description="photos within this distance stay on one side of the split"
-    )
-    cross_class: Literal["drop", "first"] = Field(
-        "drop", description="a picture in two classes: drop every copy, or keep the first class's"
-    )
-    max_side: int | None = Field(
-        None,
-        ge=16,
-        le=MAX_SIDE,
-        description="shrink larger photos to this longer side in pixels; null: never",
-    )
-    quality: int = Field(
-        90, ge=1, le=95, description="JPEG quality of photos that must be converted"
-    )
+    min_side: int = Field(32, ge=1, le=MAX_SIDE)
+    """smallest shorter side in pixels"""
+    max_pixels: int = Field(100_000_000, ge=1, le=MAX_PIXELS)
+    """largest width x height in pixels"""
+    near_radius: int = Field(8, ge=0, le=11)
+    """largest distance of near-duplicates: bits of a 64-bit hash"""
+    group_radius: int = Field(10, ge=0, le=11)
+    """photos within this distance stay on one side of the split"""
+    cross_class: Literal["drop", "first"] = "drop"
+    """a picture in two classes: drop every copy, or keep the first class's"""
+    max_side: int | None = Field(None, ge=16, le=MAX_SIDE)
+    """shrink larger photos to this longer side in pixels; null: never"""
+    quality: int = Field(90, ge=1, le=95)
+    """JPEG quality of photos that must be converted"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,
@@ -111,21 +88,14 @@ class Clean(Section):
 class Split(Section):
     """How the photos are split and laid out."""
 
-    ratio: list[float] = Field(
-        [0.8, 0.2], min_length=2, max_length=3, description="train, val (and test); sums to 1"
-    )
-    kfold: int | None = Field(
-        None, ge=2, le=100, description="number of folds, each of them val once; replaces ratio"
-    )
-    seed: int | None = Field(
-        None,
-        ge=-(10**18),
-        le=10**18,
-        description="seed of a shuffle; null: by content hash, stable when the dataset grows",
-    )
-    folders: Literal["label", "wnid", "voc"] = Field(
-        "label", description="how class folders are named; voc: one folder for each VOC label"
-    )
+    ratio: list[float] = Field([0.8, 0.2], min_length=2, max_length=3)
+    """train, val (and test); sums to 1"""
+    kfold: int | None = Field(None, ge=2, le=100)
+    """number of folds, each of them val once; replaces ratio"""
+    seed: int | None = Field(None, ge=-(10**18), le=10**18)
+    """seed of a shuffle; null: by content hash, stable when the dataset grows"""
+    folders: Literal["label", "wnid", "voc"] = "label"
+    """how class folders are named; voc: one folder for each VOC label"""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -142,42 +112,34 @@ class Split(Section):
 
 
 class Network(Section):
-    """How fast and how patiently URLs are asked for, never which. No stage depends on it."""
+    """How fast and how patiently URLs are requested, never which. No stage depends on it."""
 
-    connections: int = Field(256, ge=1, le=900, description="connections in total")
-    processes: int = Field(
-        2, ge=1, le=16, description="processes that share the classes and connections"
-    )
-    per_host: int = Field(16, ge=1, le=900, description="connections to one host")
-    min_interval: float = Field(
-        0, ge=0, le=60, description="smallest time between two requests to one host, in seconds"
-    )
-    tries: int = Field(4, ge=1, le=20, description="tries for a transient failure")
-    backoff: float = Field(
-        0.5, gt=0, le=30, description="seconds; the wait before try n is random, up to this x 2^n"
-    )
-    connect_timeout: float = Field(15, gt=0, le=300, description="seconds to connect")
-    total_timeout: float = Field(60, gt=0, le=3600, description="seconds for one try of one photo")
-    low_speed_time: int = Field(
-        20, ge=1, le=300, description="a try ends after so many seconds below 1,000 bytes a second"
-    )
-    retry_after_max: float = Field(
-        120, ge=0, le=3600, description="longest Retry-After that is waited for, in seconds"
-    )
-    rescue_interval: float = Field(
-        1,
-        ge=0,
-        le=60,
-        description="smallest time between two requests to the Wayback Machine, in seconds",
-    )
-    contact: str = Field(
-        "",
-        pattern=CONTACT,
-        description="a URL or mail address in the User-Agent, so that hosts can contact you",
-    )
-    allow_private: list[str] = Field(
-        [], description="hosts that may have private or loopback addresses"
-    )
+    connections: int = Field(256, ge=1, le=900)
+    """connections in total"""
+    processes: int = Field(2, ge=1, le=16)
+    """processes that share the classes and connections"""
+    per_host: int = Field(16, ge=1, le=900)
+    """connections to one host"""
+    min_interval: float = Field(0, ge=0, le=60)
+    """smallest time between two requests to one host, in seconds"""
+    tries: int = Field(4, ge=1, le=20)
+    """tries for a transient failure"""
+    backoff: float = Field(0.5, gt=0, le=30)
+    """seconds; the wait before try n is random, up to this x 2^n"""
+    connect_timeout: float = Field(15, gt=0, le=300)
+    """seconds to connect"""
+    total_timeout: float = Field(60, gt=0, le=3600)
+    """seconds for one try of one photo"""
+    low_speed_time: int = Field(20, ge=1, le=300)
+    """a try ends after so many seconds below 1,000 bytes a second"""
+    retry_after_max: float = Field(120, ge=0, le=3600)
+    """longest Retry-After that is obeyed, in seconds"""
+    rescue_interval: float = Field(1, ge=0, le=60)
+    """smallest time between two requests to the Wayback Machine, in seconds"""
+    contact: str = Field("", pattern=CONTACT)
+    """a URL or mail address in the User-Agent, so that hosts can contact you"""
+    allow_private: list[str] = Field([])
+    """hosts that may have private or loopback addresses"""
 
 
 VocLabel = Annotated[str, Field(json_schema_extra={"enum": list(VOC_LABELS)})]
@@ -186,17 +148,18 @@ VocLabel = Annotated[str, Field(json_schema_extra={"enum": list(VOC_LABELS)})]
 class Params(Section):
     """params.yaml of imagenet-all-rounder: everything that defines a dataset version."""
 
-    sources: list[Source] = Field(min_length=1, description="read in this order")
+    sources: list[Source] = Field(min_length=1)
+    """read in this order"""
     classes: dict[str, VocLabel | None] = Field(
         min_length=1,
         description="ImageNet synset (wnid; with +, all ILSVRC classes below it): the Pascal VOC "
         "label that it maps to, or null. The order gives the class index.",
         json_schema_extra={"propertyNames": {"pattern": r"^n[0-9]{8}\+?$"}},
     )
-    per_class: int = Field(ge=1, le=MAX_PHOTOS, description="most photos of a class")
-    min_per_class: int = Field(
-        ge=1, le=MAX_PHOTOS, description="the build fails if any class has fewer photos"
-    )
+    per_class: int = Field(ge=1, le=MAX_PHOTOS)
+    """most photos of a class"""
+    min_per_class: int = Field(ge=1, le=MAX_PHOTOS)
+    """the build fails if any class has fewer photos"""
     download: Download = Field(default_factory=lambda: Download())
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())

@@ -148,7 +148,9 @@ PATTERNS = {
 class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 Sha256 = Annotated[
@@ -226,9 +228,8 @@ class ImagenetApiSource(BaseSource):
 
     kind: Literal["imagenet-api"]
     location: Annotated[str, AfterValidator(check_web_location)]
-    form: Literal["urls", "mapping"] = Field(
-        "urls", description="urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"
-    )
+    form: Literal["urls", "mapping"] = "urls"
+    """urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"""
 
 
 class UrlListSource(BaseSource):
@@ -279,7 +280,8 @@ class WebdatasetSource(BaseSource):
     kind: Literal["webdataset"]
     location: Annotated[str, AfterValidator(check_shards)]
     labels: Labels = Field({}, description=_LABELS)
-    label_key: str = Field("label", min_length=1, description="the key of the label in a .json")
+    label_key: str = Field("label", min_length=1)
+    """the key of the label in a .json"""
 
     @property
     def places(self) -> list[str]:
@@ -291,18 +293,23 @@ class HuggingfaceSource(BaseSource):
     """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
 
     kind: Literal["huggingface"]
-    dataset: str = Field(pattern=DATASET, description="owner/name")
-    config: Name = Field("default", description="the dataset's config (subset)")
-    split: Name = Field("train", description="the dataset's own split")
-    label_column: Name = Field("label", description="class labels, strings or integers")
-    image_column: Name = Field("image", description="the column of photos")
+    dataset: str = Field(pattern=DATASET)
+    """owner/name"""
+    config: Name = "default"
+    """the dataset's config (subset)"""
+    split: Name = "train"
+    """the dataset's own split"""
+    label_column: Name = "label"
+    """class labels, strings or integers"""
+    image_column: Name = "image"
+    """the column of photos"""
     labels: Labels = Field({}, description=_LABELS)
-    limit: int = Field(
-        5000, ge=1, le=1_000_000, description="most rows listed for a class; each request lists 100"
+    limit: int = Field(5000, ge=1, le=1_000_000)
+    """most rows listed for a class; each request lists 100"""
+    location: Annotated[str, AfterValidator(check_web_location)] = (
+        "https://datasets-server.huggingface.co"
     )
-    location: Annotated[str, AfterValidator(check_web_location)] = Field(
-        "https://datasets-server.huggingface.co", description="the API's address"
-    )
+    """the API's address"""
 
     @property
     def name(self) -> str:
@@ -324,44 +331,41 @@ class CsvSource(BaseSource):
     """A table with a column of URLs and one of labels: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
-    location: Annotated[str, AfterValidator(check_parts)] = Field(
-        description="path or URL; `part-{000..127}.tsv` is many files"
-    )
-    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
-        None, description="null: by the ending of the location"
-    )
-    url: Name = Field(
-        "url", description="the column of URLs; in jsonl and parquet `a.b` is the key b within a"
-    )
-    label: Name = Field("label", description="the column of labels: texts, numbers or lists")
-    wnid: Wnid | None = Field(None, description="all rows are of this class; `label` is not read")
-    label_separator: Character | None = Field(
-        None, description="what stands between the labels of a cell; null: a cell is one label"
-    )
-    id: Name | None = Field(None, description="column of ids; null: `id`, if it is there")
-    license: Name | None = Field(None, description="column; null: `license`, if it is there")
-    author: Name | None = Field(None, description="column; null: `author`, if it is there")
-    landing_url: Name | None = Field(
-        None, description="column of the photos' pages; null: `landing_url`, if it is there"
-    )
-    title: Name | None = Field(None, description="column; null: `title`, if it is there")
+    location: Annotated[str, AfterValidator(check_parts)]
+    """path or URL; `part-{000..127}.tsv` is many files"""
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    """null: by the ending of the location"""
+    url: Name = "url"
+    """the column of URLs; in jsonl and parquet `a.b` is the key b within a"""
+    label: Name = "label"
+    """the column of labels: texts, numbers or lists"""
+    wnid: Wnid | None = None
+    """all rows are of this class; `label` is not read"""
+    label_separator: Character | None = None
+    """what stands between the labels of a cell; null: a cell is one label"""
+    id: Name | None = None
+    """column of ids; null: `id`, if it is there"""
+    license: Name | None = None
+    """column; null: `license`, if it is there"""
+    author: Name | None = None
+    """column; null: `author`, if it is there"""
+    landing_url: Name | None = None
+    """column of the photos' pages; null: `landing_url`, if it is there"""
+    title: Name | None = None
+    """column; null: `title`, if it is there"""
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
-    columns: list[Name] | None = Field(
-        None, min_length=1, description="names for a csv or tsv whose first line has none"
-    )
-    delimiter: Character | None = Field(None, description="null: comma in csv, tab in tsv")
-    quotes: bool | None = Field(
-        None,
-        description="whether cells may be quoted; null: in csv, in tsv if its first line is",
-    )
-    escape: Character | None = Field(
-        None, description="the character that takes the next one's meaning, e.g. a backslash"
-    )
-    encoding: Annotated[str, AfterValidator(check_encoding)] | None = Field(
-        None, description="e.g. latin-1; null: UTF-16 or UTF-8, other bytes as Windows-1252"
-    )
+    columns: list[Name] | None = Field(None, min_length=1)
+    """names for a csv or tsv whose first line has none"""
+    delimiter: Character | None = None
+    """null: comma in csv, tab in tsv"""
+    quotes: bool | None = None
+    """whether cells may be quoted; null: in csv, in tsv if its first line is"""
+    escape: Character | None = None
+    """the character that takes the next one's meaning, e.g. a backslash"""
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+    """e.g. latin-1; null: UTF-16 or UTF-8, other bytes as Windows-1252"""
 
     @property
     def module(self) -> str:
@@ -405,20 +409,20 @@ class OpenImagesSource(BaseSource):
     """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
 
     kind: Literal["open-images"]
-    location: Annotated[str, AfterValidator(check_web_location)] = Field(
-        "https://storage.googleapis.com/openimages", description="where the CSVs are"
+    location: Annotated[str, AfterValidator(check_web_location)] = (
+        "https://storage.googleapis.com/openimages"
     )
-    photos: Annotated[str, AfterValidator(check_web_location)] = Field(
-        "https://open-images-dataset.s3.amazonaws.com", description="where the photos are"
+    """where the CSVs are"""
+    photos: Annotated[str, AfterValidator(check_web_location)] = (
+        "https://open-images-dataset.s3.amazonaws.com"
     )
+    """where the photos are"""
     parts: list[Literal["validation", "test", "train"]] = Field(
-        ["validation", "test", "train"],
-        min_length=1,
-        description="parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB",
+        ["validation", "test", "train"], min_length=1
     )
-    classes: dict[Wnid, Annotated[str, Field(pattern=MID)]] = Field(
-        {}, description="wnid: mid:/m/...; overrides the table openimages.csv"
-    )
+    """parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB"""
+    classes: dict[Wnid, Annotated[str, Field(pattern=MID)]] = {}
+    """wnid: mid:/m/...; overrides the table openimages.csv"""
 
     @field_validator("parts")
     @classmethod

@@ -143,20 +143,15 @@ def _read_class(
         else:
             first.setdefault(row.sha256, row.image_id)
             photo, listed = clean[row.image_id], kept.get(row.image_id)
+            if listed and listed.url != row.url:  # a later URL of its bytes has an accepted licence
+                row = replace(row, url=listed.url, final_url="", rescued_from=listed.rescued_from)
+            entry = Entry(key, f"clean.{photo.status}", row, photo, candidate_of(row.url))
             if listed:
-                # It may be listed by a later URL of its bytes, whose licence is accepted.
-                if listed.url != row.url:
-                    row = replace(row, url=listed.url, final_url="")
-                row = replace(row, rescued_from=listed.rescued_from)
                 stored, split, file = clean_bytes[photo.file], listed.split, listed.file
-                entry = Entry(
-                    key, KEPT, row, photo, candidate_of(row.url), stored, split=split, file=file
-                )
+                entry = replace(entry, reason=KEPT, stored=stored, split=split, file=file)
             else:
-                entry = Entry(
-                    key, f"clean.{photo.status}", row, photo, candidate_of(row.url),
-                    raw_bytes[row.image_id], original_of(photo),
-                )  # fmt: skip
+                stored, original = raw_bytes[row.image_id], original_of(photo)
+                entry = replace(entry, stored=stored, duplicate_of=original)
         yield entry
 
 

@@ -59,10 +59,8 @@ def paginate(entries: Sequence[Entry], limit: int) -> list[Page]:
     if sum(map(size, entries)) <= limit:
         return [Page(entries, [])]
     photos: dict[PhotoId | None, Entry] = {one.photo_id: one for one in entries if one.photo_id}
-    pages: list[Page] = []
-    rows: list[Entry] = []
     guests: dict[PhotoId | None, Entry] = {}
-    filled = 0
+    pages, rows, filled = list[Page](), list[Entry](), 0
     for one in entries:
         guest = photos.get(one.duplicate_of)
         more = size(one) + (size(guest) if guest and guest.photo_id not in guests else 0)
@@ -89,8 +87,7 @@ def payload(
     places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
     class_at = {one["key"]: at for at, one in enumerate(classes)}
-    reasons = gathered.reasons
-    rows = []
+    reasons, left, rows = gathered.reasons, gathered.left_out, []
     for at, one in enumerate(shown):
         cells = _cells(one) | {
             "duplicate_of": places.get(one.duplicate_of, 0),
@@ -113,11 +110,7 @@ def payload(
         "shared": _SHARED,
         "strings": list(strings),
         "rows": rows,
-        "left_out": {
-            " ".join(one): count
-            for one in sorted(page.reasons)
-            if (count := gathered.left_out[one])
-        },
+        "left_out": {" ".join(one): left[one] for one in sorted(page.reasons) if left[one]},
     }
 
 

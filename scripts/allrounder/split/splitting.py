@@ -55,10 +55,10 @@ def split_class(
     }
     remove_tree(work)
     if empty := [place for place, files in divided.items() if not files]:
-        asked = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
+        parts = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
         left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
         raise DataError(
-            f"class {key}: too small to divide into {asked}: "
+            f"class {key}: too small to divide into {parts}: "
             f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, "
             "raise per_class or remove the class"
         )

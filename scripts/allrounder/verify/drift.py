@@ -164,13 +164,12 @@ def _drift(result: Result) -> Drift:
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
     """The same answers; where many URLs changed to one picture, that is a placeholder."""
     counts = Counter(answer.sha256 for answer in answers if answer.drift is Drift.CHANGED)
-    found = []
-    for answer in answers:
+    found = list(answers)
+    for at, answer in enumerate(answers):
         count = counts[answer.sha256] if answer.drift is Drift.CHANGED and answer.sha256 else 0
         if count >= ALIKE:
             words = f"the same behind {count} URLs"
-            answer = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
-        found.append(answer)
+            found[at] = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
     return found
 
 

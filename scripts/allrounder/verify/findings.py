@@ -61,12 +61,8 @@ def findings_json(check: str, reports: Sequence[OutReport], unit: str) -> dict[s
         "check": check,
         "ok": not problems,
         "outs": {
-            report.path: {
-                unit: report.files,
-                "bytes_read": report.size,
-                "problems": len(report.problems),
-            }
-            for report in reports
+            one.path: {unit: one.files, "bytes_read": one.size, "problems": len(one.problems)}
+            for one in reports
         },
         "problems": problems,
     }

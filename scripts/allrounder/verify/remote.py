@@ -59,12 +59,12 @@ def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutRepo
     names = {out.md5: out.path}
     for path, md5 in _files(repo, odb, out, first).items():
         names.setdefault(md5, path)
-    answers, size = {}, 0
+    answers = {}
     read = in_threads(lambda md5: first if md5 == out.md5 else _read(odb, md5), names, odb.fs.jobs)
     for md5, answer in zip(names, read, strict=True):
         answers[md5] = answer
-        size += answer.size
         show(answer.size)
+    size = sum(answer.size for answer in answers.values())
     problems = tuple(_problems(odb, out, names, answers))
     if len(problems) == len(names) and all(one.kind is Kind.MISSING for one in problems):
         words = f"none of its {len(names)} objects is on the remote"
@@ -111,20 +111,17 @@ def _problems(
     for md5, name in sorted(names.items(), key=lambda pair: pair[1]):
         answer, place = answers[md5], _place(odb, md5)
         kind, words = answer.failed, answer.words
-        if kind is None and answer.md5 != md5:
-            of_list = md5 == out.md5 and out.is_folder
-            what = f": {words}" if words else ""
-            words = (
-                "not the list that dvc.lock names" if of_list else f"damaged on the remote{what}"
-            )
-            kind = Kind.BAD
-        if kind is None:
+        of_list = md5 == out.md5 and out.is_folder
+        if kind is None and answer.md5 == md5:
             continue
+        if kind is None:
+            damaged = f"damaged on the remote{f': {words}' if words else ''}"
+            kind, words = Kind.BAD, "not the list that dvc.lock names" if of_list else damaged
         if kind is Kind.UNREADABLE:
             yield Problem(kind, place, f"{words} ({name})", "run this again")
             continue
         remove = [place] * (kind is Kind.BAD) + [listing] * bool(listing and listing != place)
-        words = f"{words} ({name}{': its list of files' * (md5 == out.md5 and out.is_folder)})"
+        words = f"{words} ({name}{': its list of files' * of_list})"
         fix = f"remove {' and '.join(remove)}, then " if remove else ""
         yield Problem(kind, place, words, f"{fix}dvc push {out.path}")
 

@@ -71,11 +71,10 @@ class Validators:
         """The header lines for the URL that sent this content (a hash) last time, if any."""
         try:
             recorded, sender, lines = self._by_url[url]
-            if recorded == content and all(map(_CONDITION.fullmatch, lines)):
-                return {sender: tuple(lines)}
+            usable = recorded == content and all(map(_CONDITION.fullmatch, lines))
         except (KeyError, TypeError, ValueError):
-            pass
-        return None
+            return None
+        return {sender: tuple(lines)} if usable else None
 
     def keep(
         self, url: str, content: str, sender: str, headers: Mapping[bytes, Sequence[bytes]]
@@ -129,12 +128,9 @@ class TarCheck:
 
     def end(self, result: Result, unmodified: bool = False) -> list[DriftResult]:
         """All answers, once the tar is at its end, unmodified or could not be downloaded."""
-        self.answers += [
-            DriftResult(photo, Drift.SAME, unmodified=True)
-            if unmodified
-            else self._without(photo, result)
-            for photo in self._wanted.values()
-        ]
+        for photo in self._wanted.values():
+            same = DriftResult(photo, Drift.SAME, unmodified=True)
+            self.answers.append(same if unmodified else self._without(photo, result))
         self._wanted.clear()
         return self.answers
 
@@ -187,14 +183,13 @@ def check(
     for photo in forms[Form.ARCHIVE]:
         members[photo.archive].append(photo)
     tars = [TarCheck(url, wanted, fetcher.bounds) for url, wanted in members.items()]
+    jobs: list[TakenPhoto | TarCheck] = [*forms[Form.PAGE]]
     for tar in tars:
-        if not is_url(tar.url):
+        if is_url(tar.url):
+            jobs.append(tar)
+        else:
             answers += tar.read_local()
             show(len(tar.answers))
-    jobs: list[TakenPhoto | TarCheck] = [
-        *forms[Form.PAGE],
-        *(tar for tar in tars if is_url(tar.url)),
-    ]
     try:
         answers += _request(fetcher, jobs, validators, download.honour_opt_out, show)
     finally:
@@ -362,9 +357,9 @@ def raise_if_drifted(result: WebResult) -> None:
 def _counts(
     answers: Sequence[DriftResult], key: Callable[[DriftResult], str]
 ) -> dict[str, Counter[Drift]]:
-    counts: dict[str, Counter[Drift]] = {}
+    counts: dict[str, Counter[Drift]] = defaultdict(Counter)
     for answer in answers:
-        counts.setdefault(key(answer), Counter())[answer.drift] += 1
+        counts[key(answer)][answer.drift] += 1
     return dict(sorted(counts.items()))
 
 

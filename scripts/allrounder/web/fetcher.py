@@ -162,11 +162,11 @@ class Fetcher:
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
-        Archives, rows of a dataset and the rescue's API are places that the params name: no
-        robots.txt is asked.
+        The params name the places of archives, slices and rows, and the rescue has its API: no
+        robots.txt is asked there.
         """
         url = job.requested[-1]
-        named = job.archive or job.row or job.lane
+        named = job.archive or job.part or job.row or job.lane
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
@@ -226,7 +226,8 @@ class Fetcher:
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
         now, host = self._clock(), job.host
-        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
+        values, whole = reply.headers.get(b"retry-after", ()), bool(job.lane)
+        asked_wait = self._policy.asked_wait(reply.code, values, whole)
         self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size

@@ -123,11 +123,16 @@ class NetworkPolicy:
         """The seconds to wait after a request's failure number `failures` (from 1 on)."""
         return rng.uniform(0, min(_LONGEST_BACKOFF, self.network.backoff * 2**failures))
 
-    def asked_wait(self, code: int, retry_after_values: Iterable[bytes]) -> float | None:
-        """The seconds that a reply asks to wait, at most `retry_after_max`, or None."""
+    def asked_wait(
+        self, code: int, retry_after_values: Iterable[bytes], whole: bool = False
+    ) -> float | None:
+        """The seconds that a reply asks to wait, or None.
+
+        At most `retry_after_max`, unless the `whole` wait is asked for.
+        """
         if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
             return None
-        return min(wait, self.network.retry_after_max)
+        return wait if whole else min(wait, self.network.retry_after_max)
 
 
 def next_hop(target: str, requested: Sequence[str], changed: bool = False) -> str:
