@@ -211,6 +211,8 @@ def test_a_cell_may_hold_many_labels(tmp_path: Path) -> None:
     path = written(tmp_path, "l.csv", f"url,label\nhttp://h/1,dog|husky|{CAT}|husky\n")
     found = listed(path, label_separator="|")
     assert [len(found[wnid]) for wnid in (HUSKY, CAT)] == [1, 1]
+    path = written(tmp_path, "l.tsv", f'url\tlabel\nhttp://h/1\t["dog", "{HUSKY}", 283]\n')
+    assert listed(path) == found
 
 
 def test_a_table_in_parts_is_read_in_their_order(

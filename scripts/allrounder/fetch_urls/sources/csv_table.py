@@ -253,9 +253,11 @@ def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, A
 
 
 def _labels(cell: Any, separator: str | None) -> list[str]:
-    """The labels of a cell: a list's items, or the parts of a text."""
-    cells = cell if isinstance(cell, list) else [cell]
-    texts = [_cell_text(one) for one in cells]
+    """The labels of a cell: a list's items, also of a JSON list in a text, or a text's parts."""
+    if isinstance(cell, str) and cell.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            cell = json.loads(cell)
+    texts = [_cell_text(one) for one in (cell if isinstance(cell, list) else [cell])]
     return [label for text in texts for label in text.split(separator)] if separator else texts
 
 
