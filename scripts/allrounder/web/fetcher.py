@@ -170,7 +170,8 @@ class Fetcher:
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
-                    self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
+                    file = RobotsFile(self._robots.everyone, self._clock)
+                    self._admit(_Job(None, [robots_url(url)], robots=file))
                 return
             if refusal := verdict(url):
                 refusal = replace(refusal, final_url=_final_url(job))
@@ -253,7 +254,8 @@ class Fetcher:
                 self._end_busy(other)
         elif decision.retry and not self._is_last_try(job, host):
             timed_out = decision.result.status is Status.TIMEOUT  # enough time has passed
-            wait = 0.0 if timed_out else self._policy.backoff(job.failures, self._rng)
+            at_once = timed_out or (job.robots and job.failures == 1)
+            wait = 0.0 if at_once else self._policy.backoff(job.failures, self._rng)
             self._hosts.add_later(host, job, now + wait, last=busy or timed_out)
         else:
             self._end_or_hold(job, decision.result, reply)
@@ -272,7 +274,7 @@ class Fetcher:
         elif job.started < self._outage.back_at:
             self._try_again(job)  # the outage may be what broke it
         else:
-            self._settle(self._outage.hold((job, result, reply)))
+            self._settle(self._outage.hold((job, result, reply), is_photo=not job.robots))
 
     def _settle(self, settled: Settled[tuple[_Job, Result, Reply]]) -> None:
         for job, result, reply in settled.failed:
@@ -320,12 +322,10 @@ class Fetcher:
         )
 
     def _end_robots(self, job: _Job, file: RobotsFile, code: int) -> None:
-        """Admit the jobs that wait for a robots.txt; they have one more try at a silent host."""
-        verdict = file.verdict(code, self._robots.everyone)
+        """Admit the jobs that wait for a robots.txt. Its timeout counts as one of theirs."""
+        verdict = file.verdict(code)
         for other in self._robots.settle(job.requested[0], verdict):
-            if not code:
-                other.failures = max(other.failures, job.failures - 1)
-                other.timeouts = max(other.timeouts, job.timeouts - 1)
+            other.timeouts = max(other.timeouts, min(job.timeouts, MAX_TIMEOUTS - 1))
             self._admit(other)
 
 

@@ -35,6 +35,7 @@ class Outage(Generic[Job]):
     def __init__(self) -> None:
         self.back_at = 0.0  # when the last outage ended
         self._held: list[Job] = []
+        self._photos = 0  # among the held
         self._references: dict[str, str] = {}  # URL by host, in the order of the answers
         self._burst, self._checks = BURST, 0
         self._suspected = self._checking = False
@@ -46,12 +47,16 @@ class Outage(Generic[Job]):
         """Whether no request may start until the network is checked."""
         return self._suspected
 
-    def hold(self, job: Job) -> Settled[Job]:
-        """Hold a failed job back. Returns it as failed if there is no reference."""
+    def hold(self, job: Job, is_photo: bool = True) -> Settled[Job]:
+        """Hold a failed job back. Returns it as failed if there is no reference.
+
+        Only photos raise a suspicion: some hosts give no answer for robots.txt.
+        """
         if not self._references:
             return Settled(failed=[job])
         self._held.append(job)
-        self._suspected = self._suspected or len(self._held) >= self._burst
+        self._photos += is_photo
+        self._suspected = self._suspected or self._photos >= self._burst
         return Settled()
 
     def idle(self) -> None:
@@ -105,7 +110,7 @@ class Outage(Generic[Job]):
         return max(0.0, self._next_check - now) if waiting else None
 
     def _up(self, now: float) -> Settled[Job]:
-        held, self._held = self._held, []
+        held, self._held, self._photos = self._held, [], 0
         was_down, self._down_since = self._down_since is not None, None
         self._suspected, self._checks, self._next_check = False, 0, 0.0
         if was_down:

@@ -9,6 +9,7 @@ import csv
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -117,10 +118,11 @@ def _agents() -> tuple[str, ...]:
 
 
 class RobotsFile:
-    """A robots.txt on its way."""
+    """A robots.txt on its way; `everyone` as in `RobotsRules`."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
+    def __init__(self, everyone: bool, clock: Callable[[], float] = time.monotonic):
+        self._everyone, self._clock = everyone, clock
+        self._is_second = False  # the second try at a host that gave no answer
         self.begin()
 
     def begin(self) -> None:
@@ -135,16 +137,22 @@ class RobotsFile:
         return len(self._body) < MAX_ROBOTS and self._clock() < self._started + _LONGEST
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
-        """Decide on how a request for the file ended."""
+        """Decide on how a request for the file ended.
+
+        Many hosts are dead: only where all rules are obeyed, one without an answer gets the tries
+        of a photo. Else it gets a second one, and none after a timeout.
+        """
         if reply.stopped:
             reply.error = 0  # no more was wanted
         if failed := transport_failure(reply, bounds):
-            return failed
+            is_last = self._is_second or failed.result.status is Status.TIMEOUT
+            self._is_second = True
+            return replace(failed, retry=failed.retry and (self._everyone or not is_last))
         if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
             return decide_redirect(decode_url(targets[-1]), requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
-    def verdict(self, code: int, everyone: bool) -> Verdict:
+    def verdict(self, code: int) -> Verdict:
         """The verdict on the host's URLs, by the code of the last reply (RFC 9309, 2.3.1).
 
         A host that has no robots.txt, or gives no answer at all, forbids nothing: of a dead host,
@@ -152,9 +160,9 @@ class RobotsFile:
         where rules for every robot are obeyed.
         """
         if 200 <= code < 300:
-            return RobotsRules(self._body.decode("utf-8-sig", "replace"), everyone).result
+            return RobotsRules(self._body.decode("utf-8-sig", "replace"), self._everyone).result
         failure = Result(Status.HTTP_ERROR, f"robots.txt: {code}", http_status=code)
-        return lambda url: failure if everyone and code in TRANSIENT_CODES else None
+        return lambda url: failure if self._everyone and code in TRANSIENT_CODES else None
 
 
 class RobotsGate(Generic[Job]):
