@@ -226,21 +226,14 @@ def is_offline() -> bool:
 def parse_stage_args(description: str | None) -> None:
     """Read a stage's command line: --offline, which its other processes see too."""
     if len(sys.argv) > 1:
-        _parse_offline_flag(description)
+        import argparse  # slow to import, and DVC gives no arguments
+
+        parser = argparse.ArgumentParser(description=description)
+        text = f"make no request, build from local files; {OFFLINE_SWITCH}=1 does the same"
+        parser.add_argument("--offline", action="store_true", help=text)
+        if parser.parse_args().offline:
+            os.environ[OFFLINE_SWITCH] = "1"
     is_offline()
-
-
-def _parse_offline_flag(description: str | None) -> None:
-    import argparse  # slow to import, and DVC gives no arguments
-
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--offline",
-        action="store_true",
-        help=f"make no request, build from local files; {OFFLINE_SWITCH}=1 does the same",
-    )
-    if parser.parse_args().offline:
-        os.environ[OFFLINE_SWITCH] = "1"
 
 
 def not_cached_error(what: str, url: str) -> DataError:
