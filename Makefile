@@ -5,11 +5,18 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
+# The programs in .venv name the folder that they were installed in.
+ifeq ($(shell head -n 1 $(VENV)/bin/dvc 2>/dev/null | grep -vF "$(CURDIR)/" | cut -c 1-2),\#!)
+$(info $(CURDIR) was moved: setting up $(VENV) again)
+$(shell rm -rf $(VENV))
+endif
+
 .PHONY: repro test classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev

@@ -19,6 +19,7 @@ class Job:
     urls: Mapping[str, Sequence[str]]
     photos: int
     bytes: int = 0
+    min_per_class: int = 0  # 0: all classes have the same number
     network: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -37,10 +38,11 @@ class Job:
 
 def ours(job: Job, folder: Path, scripts: Path) -> Run:
     """The download stage, called as in dvc.yaml, in a project of its own."""
-    quota = job.photos // len(job.urls)
+    quota = job.min_per_class or job.photos // len(job.urls)
+    most = max(map(len, job.urls.values())) if job.min_per_class else quota
     network = {"connections": 64, "per_host": 64, "allow_private": ["127.0.0.1"]} | job.network
     project(
-        folder, scripts, classes=dict.fromkeys(job.urls), per_class=quota, min_per_class=quota,
+        folder, scripts, classes=dict.fromkeys(job.urls), per_class=most, min_per_class=quota,
         download={"reserve": 0}, network=network,
     )  # fmt: skip
     (folder / "data/urls").mkdir(parents=True)
@@ -66,13 +68,15 @@ def curl(job: Job, folder: Path) -> Run:
     return job.check(run, [path.stat().st_size for path in folder.glob("photos/*")])
 
 
-def img2dataset(job: Job, folder: Path, program: Path, timeout: int = 60, retries: int = 0) -> Run:
+def img2dataset(
+    job: Job, folder: Path, program: Path, timeout: int = 60, retries: int = 0, threads: int = 32
+) -> Run:
     """img2dataset as lean as it goes: no decoding, no hash, no EXIF; two processes, plain files."""
     emptied(folder)
     (folder / "urls.txt").write_text("\n".join(job.listed) + "\n", encoding="utf-8")
     shard = min(-(-len(job.listed) // 4), 1000)
     command: list[str | Path] = [program, "--url_list", "urls.txt", "--output_folder", "photos"]
-    command += ["--processes_count", "2", "--thread_count", "32"]
+    command += ["--processes_count", "2", "--thread_count", str(threads)]
     command += ["--number_sample_per_shard", str(shard), "--output_format", "files"]
     command += ["--timeout", str(timeout), "--retries", str(retries), "--resize_mode", "no"]
     command += ["--disable_all_reencoding", "True", "--compute_hash", "None"]

@@ -1,7 +1,10 @@
 """How fast is the download stage on many slow and dead hosts, compared with img2dataset?"""
 
+import json
 import random
 import sys
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import downloaders
@@ -10,56 +13,69 @@ from downloaders import IMG2DATASET, Job
 from harness import WNIDS, Report, Run, installed, main, ratios, running
 
 PORT = 18080
-TIMEOUT = 10  # seconds for one photo, one try
-DEAD_HOSTS = 0.15  # refuse connections
-KINDS = {"ok": 0.67, "gone": 0.25, "flaky": 0.05, "silent": 0.03}  # of the URLs of live hosts
+TIMEOUT = 10  # seconds that img2dataset waits for one photo
+THREADS = (64, 128)  # of each of img2dataset's two processes; the faster run counts
+GONE = 0.1  # of the URLs answer 404
+DEAD = 0.05  # of the hosts accept connections and never answer
+SILENT = 2_000  # URLs on one dead host
+LONGEST = 180  # seconds for these, while the other photos arrive
 
 
 def measure(report: Report, folder: Path) -> None:
-    """Fetch the same list with both, in turns."""
+    """Fetch three lists: all hosts answer, some are dead, one dead host has thousands of URLs."""
     options = report.options
-    hosts, count = (50, 400) if options.quick else (400, 6_000)
+    hosts, count = (60, 400) if options.quick else (300, 3_000)
     rng = random.Random(20120914)
     names = [f"127.{n // 250 + 1}.{n % 250}.{rng.randrange(1, 255)}" for n in range(hosts)]
-    live = names[int(hosts * DEAD_HOSTS) :]
+    dead = set(rng.sample(names[:-1], round(DEAD * hosts)))
     photo = next((photos.made(options.cache, WNIDS, 30) / WNIDS[0]).iterdir())
     program = installed(options.cache, "img2dataset", IMG2DATASET) / "img2dataset"
-    job = _job(names, live, count, rng)
-    server = [sys.executable, Path(__file__).with_name("webserver.py"), photo, str(PORT), *live]
+    server = [sys.executable, Path(__file__).with_name("webserver.py"), photo, str(PORT), *names]
+    requests: list[int] = []
 
-    def ours() -> Run:
-        with running(server, live[-1], PORT):
-            return downloaders.ours(job, folder / "run", options.scripts)
+    def ours(job: Job) -> Run:
+        with running(server, names[-1], PORT):
+            run = downloaders.ours(job, folder / "run", options.scripts)
+            with urllib.request.urlopen(f"http://{names[-1]}:{PORT}/requests") as reply:
+                requests.append(json.load(reply))
+        return run
 
-    def theirs() -> Run:
-        with running(server, live[-1], PORT):
-            return downloaders.img2dataset(job, folder / "run", program, timeout=TIMEOUT, retries=1)
+    def theirs(job: Job, threads: int) -> Run:
+        with running(server, names[-1], PORT):
+            run = downloaders.img2dataset(job, folder / "run", program, TIMEOUT, threads=threads)
+        return replace(run, name=f"img2dataset {threads}")
 
-    mine, other = report.turns(f"{count} URLs on {hosts} hosts", ours, theirs)
-    report.figure("many hosts: URLs", count)
-    report.figure("many hosts: good photos", job.photos)
-    for run, pair in zip(mine, ratios(mine, other), strict=True):
-        report.figure("many hosts: URLs a second of ours", count / run.seconds)
-        report.figure("many hosts: rate / img2dataset's", pair)
+    lists = {"all hosts answer": (2.5, set[str]()), "dead hosts": (1.0, dead)}
+    for title, (bound, silent) in lists.items():
+        job = _job(names, silent, count)
+        turns = [lambda job=job: ours(job), *(lambda j=job, t=t: theirs(j, t) for t in THREADS)]
+        mine, *others = report.turns(f"{count} URLs on {hosts} hosts, {title}", *turns)
+        best = [max(runs, key=lambda run: run.rate) for runs in zip(*others, strict=True)]
+        report.target(f"{title}: rate / img2dataset's best", ratios(mine, best), bound)
+        report.figure(f"{title}: photos a second of CPU", mine[-1].photos / mine[-1].cpu)
+        report.figure(f"{title}: requests a URL", requests[-1] / len(job.listed))
+    job = _job(names, dead, count, [f"http://{min(dead)}:{PORT}/silent/" for _ in range(SILENT)])
+    [runs] = report.turns(f"{SILENT} URLs on one dead host", lambda: ours(job))
+    seconds = [run.seconds for run in runs]
+    report.target("one dead host: seconds", seconds, LONGEST, at_least=False)
 
 
-def _job(hosts: list[str], live: list[str], count: int, rng: random.Random) -> Job:
-    """The list, class by class: hosts of very unequal shares, as on the web."""
-    weights = [1 / (place + 1) ** 0.7 for place in range(len(hosts))]
-    chosen = rng.choices(rng.sample(hosts, len(hosts)), weights, k=count)
-    kinds = rng.choices(list(KINDS), list(KINDS.values()), k=count)
-    listed = list(enumerate(zip(chosen, kinds, strict=True)))
-    urls = [f"http://{host}:{PORT}/{kind}{n}.jpg" for n, (host, kind) in listed]
-    good = {urls[n] for n, (host, kind) in listed if host in live and kind in ("ok", "flaky")}
-    # All classes have one quota: leave out good photos beyond the fewest that a class has.
+def _job(hosts: list[str], silent: set[str], count: int, more: list[str] | None = None) -> Job:
+    """The list, class by class. `silent` hosts never answer; `more` URLs come first."""
+    rng = random.Random(1)
+    urls = [f"{url}{n}.jpg" for n, url in enumerate(more or [])]
+    good = set[str]()
+    for number in range(count):
+        host = rng.choice(hosts)
+        kind = "gone" if rng.random() < GONE else "ok"
+        url = f"http://{host}:{PORT}/{'silent' if host in silent else kind}/{number}.jpg"
+        urls.append(url)
+        if kind == "ok" and host not in silent:
+            good.add(url)
     lists = {wnid: urls[place :: len(WNIDS)] for place, wnid in enumerate(WNIDS)}
-    quota = min(sum(url in good for url in each) for each in lists.values())
-    for wnid, each in lists.items():
-        surplus = set([url for url in each if url in good][quota:])
-        lists[wnid] = [url for url in each if url not in surplus]
-    network = {"total_timeout": TIMEOUT, "connect_timeout": TIMEOUT, "tries": 2, "per_host": 16}
-    private = {"allow_private": hosts}
-    return Job(lists, quota * len(WNIDS), network=network | private)
+    network = {"connections": 256, "per_host": 16, "allow_private": hosts}
+    least = min(sum(url in good for url in each) for each in lists.values())
+    return Job(lists, len(good), network=network, min_per_class=least)
 
 
 if __name__ == "__main__":

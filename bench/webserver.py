@@ -1,7 +1,7 @@
 """Serves variants of one photo from many hosts of 127.0.0.0/8: `webserver.py PHOTO PORT HOST...`.
 
-Each host has a latency of its own. What a path starts with says what happens: `ok`, `gone` (404),
-`flaky` (503 at the first request) or `silent` (no answer). All hosts share one port.
+Each host has a latency of its own. What a path starts with says what happens: `ok`, `gone` (404) or
+`silent` (no answer); `requests` answers the number of requests so far. All hosts share one port.
 """
 
 import asyncio
@@ -10,28 +10,29 @@ import random
 import sys
 from pathlib import Path
 
-LATENCY = (-2.3, 0.8)  # of a lognormal distribution, in seconds: median 0.1, one of 40 above 0.5
+LATENCY = (-2.3, 0.7)  # of a lognormal distribution, in seconds: median 0.1
 
 
 async def serve(photo: bytes, hosts: list[str], port: int) -> None:
     """Serve until the process is ended."""
-    flaky: set[str] = set()
+    requests = 0
 
     def answer(path: str) -> tuple[str, bytes]:
         if path.startswith("/gone"):
             return "404 Not Found", b"gone"
-        if path.startswith("/flaky") and path not in flaky:
-            flaky.add(path)
-            return "503 Service Unavailable", b"later"
+        if path == "/requests":
+            return "200 OK", str(requests).encode()
         comment = b"\xff\xfe" + (len(path) + 2).to_bytes(2) + path.encode()  # ITU-T T.81, B.2.4.5
         return "200 OK", photo[:2] + comment + photo[2:]
 
     async def connection(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
     ) -> None:
+        nonlocal requests
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path = head.split(b" ", 2)[1].decode()
+                requests += path != "/requests"
                 await asyncio.sleep(3600 if path.startswith("/silent") else delay)
                 status, body = answer(path)
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
@@ -40,7 +41,7 @@ async def serve(photo: bytes, hosts: list[str], port: int) -> None:
         writer.close()
 
     for host in hosts:
-        delay = min(2.0, random.Random(host).lognormvariate(*LATENCY))
+        delay = min(0.5, random.Random(host).lognormvariate(*LATENCY))
         await asyncio.start_server(lambda r, w, d=delay: connection(r, w, d), host, port)
     await asyncio.Event().wait()
 

@@ -1,14 +1,19 @@
-"""Check params.yaml before DVC removes anything; with --schema, print params.schema.json."""
+"""Check params.yaml before DVC removes anything.
+
+With --schema, print params.schema.json. With --retry, exit 1 when a class of the last build may get
+more photos from a second download.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import UsageError, run
+from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import PARAMS
 from allrounder.history.local_files import changed_files
 from allrounder.history.lock import only_the_order_changed, pinned_params, relist_command
+from allrounder.history.prior_results import incomplete_classes
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import BaseSource, with_defaults
@@ -19,8 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
+    parser.add_argument("--retry", action="store_true", help="whether the download should retry")
     args = parser.parse_args()
-    if args.schema:
+    if args.retry:
+        if keys := incomplete_classes(load_params(args.file)):
+            print(f"retry: {', '.join(keys)} may get more photos", file=sys.stderr)
+            sys.exit(NOT_GOOD_ENOUGH)
+    elif args.schema:
         sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
     else:
         params = load_params(args.file)

@@ -7,10 +7,9 @@ nothing, and prints how to fix each bad, missing or extra file.
 import argparse
 import sys
 
-from tqdm import tqdm
-
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import stage_lock
+from allrounder.core.progress import progress
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import outputs, repository
 from allrounder.verify import local as verifylocal
@@ -63,7 +62,7 @@ def _files(remote: bool, json: bool) -> None:
     check = verifyremote.check if remote else verifylocal.check
     with (
         repository() as repo,
-        tqdm(unit="B", unit_scale=True, disable=None, desc=f"verify {where}") as bar,
+        progress(unit="B", unit_scale=True, desc=f"verify {where}") as bar,
     ):
         reports = check(repo, outputs(repo), bar.update)
     if json:
@@ -84,7 +83,7 @@ def _web(count: int | None, json: bool) -> None:
         found = taken_photos(folder)
         chosen = found if count is None else sample_photos(found, count)
         remembered = web.Validators(folder / "validators.json")
-        with tqdm(total=len(chosen), unit=" photos", disable=None, desc="verify web") as bar:
+        with progress(total=len(chosen), unit=" photos", desc="verify web") as bar:
             result = web.check(params, chosen, len(found), remembered, bar.update)
     if json:
         print_json(web.web_json(result))

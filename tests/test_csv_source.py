@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -43,6 +44,7 @@ ROWS = [
 ]
 FORMS = ("csv", "tsv", "jsonl", "parquet")
 Row = dict[str, str]
+Answer = tuple[int, dict[str, str], bytes]
 
 
 def packed(rows: Sequence[Row], form: str, names: Sequence[str] = ()) -> bytes:
@@ -145,17 +147,97 @@ def test_bom_crlf_blank_lines_and_quoted_newlines(tmp_path: Path) -> None:
     assert found[CAT][0].url == "http://h/2"
 
 
-def test_bytes_that_are_not_utf8_are_percent_encoded(tmp_path: Path) -> None:
-    body = f"url,label\nhttp://h/caf\xe9.jpg,{CAT}\n".encode("latin-1")
-    assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].url == "http://h/caf%E9.jpg"
-
-
 def test_texts_may_be_latin_1(tmp_path: Path) -> None:
-    body = f"url,label,author\nhttp://h/1,{CAT},Jos\xe9 N\xfa\xf1ez\n".encode("latin-1")
-    assert listed(written(tmp_path, "l.csv", body), [CAT])[CAT][0].author == "José Núñez"
+    body = f"url,label,author\nhttp://h/Jos\xe9,{CAT},Jos\xe9 N\xfa\xf1ez\n"
+    found = listed(written(tmp_path, "l.csv", body.encode("latin-1")), [CAT])[CAT][0]
+    assert (found.url, found.author) == ("http://h/José", "José Núñez")
 
 
-def test_tsv_has_quotes_only_if_it_is_requested(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("utf-16", None), ("utf-16-le", None), ("utf-16-be", None), ("utf-8-sig", None)]
+    + [(name, name) for name in ("latin-1", "cp1250", "utf-16", "utf-32", "shift_jis", "utf-8")],
+)
+def test_encodings_are_detected_or_named(tmp_path: Path, encoding: str, named: str | None) -> None:
+    name = {"shift_jis": "猫", "cp1250": "Jiří"}.get(encoding, "José")
+    body = f'url,label,author\nhttp://h/{name}.jpg,{CAT},"{name}"\n'.encode(encoding)
+    found = listed(written(tmp_path, "l.csv", body), [CAT], encoding=named)[CAT][0]
+    assert (found.url, found.author) == (f"http://h/{name}.jpg", name)
+
+
+def test_a_wrong_encoding_is_reported(tmp_path: Path) -> None:
+    path = written(tmp_path, "l.csv", f"url,label\nhttp://h/\xe9,{CAT}\n".encode("latin-1"))
+    with pytest.raises(DataError, match="after line 0: is not ascii; correct its encoding"):
+        listed(path, [CAT], encoding="ascii")
+
+
+def test_a_table_may_have_no_header_and_any_delimiter(tmp_path: Path) -> None:
+    path = written(tmp_path, "l.tsv", f"a husky\thttp://h/1\n{CAT}\thttp://h/2\n")
+    assert [c.url for c in listed(path, [CAT], columns=["label", "url"])[CAT]] == ["http://h/2"]
+    body = f"url;label;title\nhttp://h/1;{CAT};a\\;b\\\\c\n"
+    found = listed(written(tmp_path, "l.csv", body), [CAT], delimiter=";", escape="\\")
+    assert found[CAT][0].title == "a;b\\c"
+
+
+def test_all_rows_may_be_of_one_class(tmp_path: Path) -> None:
+    path = written(tmp_path, "l.csv", f"url,label\nhttp://h/1,a cat\nhttp://h/2,{HUSKY}\n")
+    other = written(tmp_path, "other.csv", f"url,label\nhttp://h/3,{HUSKY}\n")
+    assert len(listed(path, [CAT], wnid=CAT)[CAT]) == 2
+    with pytest.raises(DataError, match="lists no photo for any class"):
+        listed(other, [HUSKY], wnid=CAT)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_keys_within_keys_and_lists_of_labels(tmp_path: Path, form: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": {"url": "http://h/1", "by": "A"}, "boxes": [{"name": "husky"}, {"name": CAT}]},
+        {"image": {"url": "http://h/2", "by": "B"}, "boxes": [{"name": "zebra"}, {"name": CAT}]},
+        {"image": {"url": "http://h/3", "by": "C"}, "boxes": []},
+        {"image": None, "boxes": None},
+    ]
+    path = tmp_path / f"l.{form}"
+    if form == "parquet":
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = listed(path, url="image.url", label="boxes.name", author="image.by")
+    assert [(c.url[-1], c.author) for c in found[HUSKY]] == [("1", "A")]
+    assert [(c.url[-1], c.author) for c in found[CAT]] == [("1", "A"), ("2", "B")]
+    with pytest.raises(UsageError, match=r"title: it has no column 'about\.title', but 'image'"):
+        listed(path, url="image.url", label="boxes.name", title="about.title")
+
+
+def test_a_cell_may_hold_many_labels(tmp_path: Path) -> None:
+    path = written(tmp_path, "l.csv", f"url,label\nhttp://h/1,dog|husky|{CAT}|husky\n")
+    found = listed(path, label_separator="|")
+    assert [len(found[wnid]) for wnid in (HUSKY, CAT)] == [1, 1]
+
+
+def test_a_table_in_parts_is_read_in_their_order(
+    tmp_path: Path, web: tuple[str, dict[str, Answer]]
+) -> None:
+    base, answers = web
+    for number in (8, 9, 10):
+        body = f"url,label\n{number}.jpg,{CAT}\n".encode()
+        written(tmp_path, f"p{number:02}.csv", body)
+        answers[f"/{number:02}/p.csv"] = (200, {}, body)
+    found = listed(tmp_path / "p{08..10}.csv", [CAT])[CAT]
+    assert [c.url for c in found] == ["8.jpg", "9.jpg", "10.jpg"]
+    found = listed(f"{base}/{{08..10}}/p.csv", [CAT])[CAT]
+    assert [c.url.removeprefix(base) for c in found] == ["/08/8.jpg", "/09/9.jpg", "/10/10.jpg"]
+    with pytest.raises(DataError, match=re.escape(f"csv {tmp_path}/p11.csv: no such file")):
+        listed(tmp_path / "p{10..11}.csv", [CAT])
+
+
+def test_the_sources_in_the_documentation_are_valid() -> None:
+    page = (SAMPLE.parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(sources:.*?)^```$", page, re.M | re.S)
+    assert len(blocks) > 3
+    for block in blocks:
+        TypeAdapter(list[Source]).validate_python(yaml.safe_load(block)["sources"])
+
+
+def test_tsv_has_quotes_only_if_it_is_asked_for(tmp_path: Path) -> None:
     body = f'url\tlabel\ttitle\nhttp://h/1\t{CAT}\t"Rex" in the park\n'
     path = written(tmp_path, "l.tsv", body)
     assert listed(path, [CAT])[CAT][0].title == '"Rex" in the park'
@@ -252,8 +334,8 @@ FAULTS: list[tuple[str, bytes | str, type[Exception], str]] = [
     ("l.csv.gz", b"\x1f\x8b no gzip", DataError, "broken or cut off"),
     ("l.csv.tgz", b"no gzip", UsageError, "no column 'url', but 'no gzip'"),
     ("l.csv.zip", b"PK\3\4 no zip", DataError, "broken or cut off"),
-    ("l.csv", ",".join(("url", "label")).encode("utf-16"), DataError, "is UTF-16"),
-    ("l.csv", "url,label\n".encode("utf-16-le"), DataError, "is UTF-16"),
+    ("l.csv", "url,label\n".encode("utf-32"), DataError, "is no text; or name its encoding"),
+    ("l.csv", "url,label\nx,y".encode("utf-16")[:-1], DataError, "after line 1: is not utf-16"),
     ("l.csv.zip", changed_zip(encrypted=1), DataError, "is encrypted"),
     ("l.csv.zip", changed_zip(method=99), DataError, "compression method is not supported"),
     ("l.csv.zip", changed_zip(zipfile.ZIP_LZMA, body=b"\xff" * 40), DataError, "broken or cut off"),
@@ -314,7 +396,14 @@ def test_the_params_are_checked(clone: Project) -> None:
         ({"location": "list"}, "format: unknown ending of the location; give csv"),
         ({"location": "l.csv", "labels": {"husky": "x"}}, "sources.0.labels.husky"),
         ({"location": "https://me:secret@h/l.csv"}, "location: must contain no password"),
-        ({"location": "l.csv", "delimiter": ";"}, "sources.0.delimiter: unknown key. Remove it"),
+        ({"location": "l.csv", "separator": ";"}, "unknown key. Did you mean label_separator"),
+        ({"location": "l.csv", "delimiter": "||"}, "delimiter: must be one character, and no"),
+        ({"location": "l.csv", "delimiter": "|", "escape": "|"}, "escape: is the delimiter too"),
+        ({"location": "l.csv", "encoding": "latin-x"}, "encoding: is no encoding of Python"),
+        ({"location": "l.csv", "wnid": "n00000000"}, "wnid: ImageNet has no such synset"),
+        ({"location": "l.jsonl", "columns": ["url"]}, "columns: is for csv and tsv; jsonl has"),
+        ({"location": "l{0..2.csv"}, "location: braces are unbalanced"),
+        ({"location": "{0..2}.csv", "sha256": "0" * 64}, "sha256: is for one file"),
     ):
         clone.edit(sources=[{"kind": "csv"} | source])
         with pytest.raises(UsageError, match=words) as caught:
@@ -323,8 +412,6 @@ def test_the_params_are_checked(clone: Project) -> None:
 
 
 # From the web
-
-Answer = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture

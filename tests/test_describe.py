@@ -21,13 +21,16 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from allrounder.catalogue.synsets import all_synsets
+from allrounder.core.funnel import class_funnel, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.dataset import folder_name
-from allrounder.split.card import LONGEST, escaped, size_category
-from allrounder.split.facts import REASONS
+from allrounder.params.schema import Params
+from allrounder.split.card import LONGEST, escaped, size_category, write
+from allrounder.split.facts import REASONS, DatasetFacts
 from project import Project
+from webfaults.project import make_params
 
 CLASSES = {"n02109961": "dog", "n02917067": "train", "n04273569": "boat"}
 BY = "https://creativecommons.org/licenses/by/2.0/"
@@ -165,6 +168,16 @@ def test_the_cards_figures_are_the_tables_own(dataset: Path) -> None:
     found_texts = Counter({line[0]: int(line[1]) for line in licences[1:]})
     assert found_texts == Counter(cell(normal(row.license)) for row in rows)
     assert {"CC BY 2.0", "CC BY-SA 2.0", "unknown"} < set(found_texts)
+
+
+def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
+    evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
+    rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
+    total = total_funnel([class_funnel(rows, [], {"train": 0})])
+    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0)
+    write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
+    _, body = card(tmp_path)
+    assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
 
 
 def status(folder: Path, kind: type[RawRow] | type[CleanRow]) -> Iterator[Status]:

@@ -27,7 +27,7 @@ REASONS = {
     "installs the development packages": 1,
     "it would run this very test": 1,
     "needs a remote of yours": 2,
-    "needs the internet": 3,
+    "needs the internet": 4,
     "takes minutes": 1,
 }
 """The only reasons not to run a block, and for how many blocks they hold."""

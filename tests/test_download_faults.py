@@ -90,7 +90,9 @@ ANSWERS: list[tuple[str, Status, str, int | None]] = [
 ]
 
 BODIES = [
-    ("html", Status.NOT_IMAGE, "HTML", 1),
+    ("html", Status.NOT_IMAGE, "a web page (HTML)", 1),
+    ("lfs_pointer", Status.NOT_IMAGE, "a Git LFS pointer; git lfs pull fetches the file", 1),
+    ("tar_body", Status.NOT_IMAGE, "a tar", 1),
     ("text", Status.NOT_IMAGE, "text", 1),
     ("svg", Status.NOT_IMAGE, "SVG", 1),
     ("tiff", Status.NOT_IMAGE, "format TIFF is not accepted", 1),
@@ -360,7 +362,9 @@ def test_a_host_that_opts_out(
 ) -> None:
     query = "&".join(f"tag={quote(tag)}" for tag in tags)
     row = ask(tmp_path, server, server.url(f"robots?{query}"))
-    assert (row.status, row.detail) == (OPTED_OUT if directive else OK, directive)
+    evidence = f"X-Robots-Tag: {directive}" if directive else ""
+    status = OPTED_OUT if directive else OK
+    assert (row.status, row.detail, row.opt_out) == (status, evidence, evidence)
 
 
 def test_opting_out_is_not_honoured_where_the_params_say_so(tmp_path: Path, server: Server) -> None:

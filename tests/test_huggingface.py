@@ -51,7 +51,14 @@ PHOTOS = [
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No token of whoever runs the tests, no proxy."""
-    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "XDG_CACHE_HOME", "http_proxy", "all_proxy"):
+    for name in (
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_ENDPOINT",
+        "XDG_CACHE_HOME",
+        "http_proxy",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -212,8 +219,8 @@ REFUSALS: list[tuple[str, Reply, str]] = [
     ("/filter", error(422, "InvalidParameter", "Parameter 'where' is invalid"),
      "(InvalidParameter: Parameter 'where' is invalid); correct its columns and labels"),
     ("/filter", error(429), "answered 429 (no reason given); run it again later"),
-    ("/filter", error(500, "ResponseNotReady", "not\nready"),
-     "answered 500 (ResponseNotReady: not ready); run it again later"),
+    ("/filter", error(500, "UnexpectedError", "not\nnow"),
+     "answered 500 (UnexpectedError: not now); run it again later"),
     ("/info", (200, {}, b"<!doctype html><html>"), "answered no JSON: '<!doctype html><html>'"),
     ("/info", (200, {}, b""), "answered no JSON: ''"),
     ("/filter", (200, {}, b'{"rows": [{"row_idx'), "answered no JSON: '{"),
@@ -268,6 +275,28 @@ def test_a_dataset_that_changes_while_it_is_listed_is_an_error(viewer: ViewerSer
     viewer.faults["/filter"] = change
     with pytest.raises(DataError, match="it was changed while it was listed; run it again"):
         listed(viewer)
+
+
+@pytest.mark.parametrize(("seconds", "is_listed"), [(100, True), (200, False)])
+def test_a_reply_that_is_not_ready_is_waited_for(
+    viewer: ViewerServer, seconds: float, is_listed: bool
+) -> None:
+    now = [0.0]
+    asker = ListClient(
+        Network(**NETWORK | {"tries": 1}),
+        sleep=lambda wait: now.__setitem__(0, now[0] + wait),
+        clock=lambda: now[0],
+    )
+    viewer.faults["/info"] = lambda path: (
+        error(500, "ResponseNotReady") if now[0] < seconds else None
+    )
+    source = TypeAdapter[Source](Source).validate_python(viewer.source())
+    if is_listed:
+        assert rows(list(listing.list_classes([source], [CAT], asker)[CAT]))
+    else:
+        with pytest.raises(DataError, match=r"\(ResponseNotReady.*\); run it again later"):
+            listing.list_classes([source], [CAT], asker)
+        assert 120 <= now[0] < 130
 
 
 def test_a_fault_that_passes_costs_nothing(viewer: ViewerServer) -> None:
@@ -509,7 +538,7 @@ def test_the_photos_own_faults_are_those_of_any_photo(viewer: ViewerServer, tmp_
     first = "cached-assets/0/"
     viewer.faults["photo"] = lambda path: (200, {}, b"<html>") if first in path else None
     found = downloaded(viewer, tmp_path, 0, 1)
-    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "HTML")
+    assert (found[0].status, found[0].detail) == (Status.NOT_IMAGE, "a web page (HTML)")
     assert found[1].status is Status.OK
 
 
@@ -575,6 +604,24 @@ def test_the_download_sends_the_token_to_pages_of_the_sources_only(
     assert with_token == [f"{parts.path}?{parts.query}"]
     assert viewer.headers["photos"]
     assert all("authorization" not in headers for _, headers in viewer.headers["photos"])
+
+
+@pytest.mark.parametrize("is_hub", [True, False])
+def test_a_photo_that_is_a_file_on_the_hub_gets_the_token(
+    viewer: ViewerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_hub: bool
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    monkeypatch.setenv("HF_ENDPOINT", viewer.photos if is_hub else "https://hub.example")
+    body = SAMPLE.joinpath(HUSKY, f"{HUSKY}_001.jpg").read_bytes()
+    file = f"/datasets/{DATASET}/resolve/{REVISION}/0.jpg"
+    viewer.faults["/rows"] = lambda path: _good({"rows": [_row(src=viewer.photos + file)]})
+    viewer.faults["photo"] = lambda path: (302, {"Location": f"{viewer.base}/cdn"}, b"")
+    viewer.faults["/cdn"] = lambda path: (200, {}, body)
+    assert downloaded(viewer, tmp_path, 0)[0].status is Status.OK
+    asked = {urlsplit(path).path: headers for path, headers in
+             [*viewer.headers["photos"], *viewer.headers["api"]]}  # fmt: skip
+    assert asked[file].get("authorization") == (f"Bearer {SECRET}" if is_hub else None)
+    assert "authorization" not in asked["/cdn"]
 
 
 @pytest.mark.parametrize("where", ["api", "photos"])

@@ -37,16 +37,24 @@ SAME = {
         *("CC BY 2.0", "cc-by-2.0", "CC-BY-2.0", " cc by  2.0 ", "CC_BY_2.0", "by 2.0"),
         "Creative Commons Attribution 2.0 Generic",
     ],
+    "cc-by-4.0": [
+        *("CC_BY_4_0", "CC BY 4.0 Deed", "CC-BY v4.0", "CC BY 4.0 International", "cc-by 4-0"),
+        "Attribution 4.0 International (CC BY 4.0)",
+        "Creative Commons Attribution 4.0 International Public License",
+        "CC BY 4.0 Deed | Attribution 4.0 International | Creative Commons",
+    ],
     "cc-by-nc-sa-4.0": [
         "https://creativecommons.org/licenses/by-nc-sa/4.0/deed.de",
         "Attribution-NonCommercial-ShareAlike 4.0 International License",
-        "CC BY-NC-SA 4.0",
+        *("CC BY-NC-SA 4.0", "CC_BY_NC_SA_4_0"),
+        "Attribution-NonCommercial-ShareAlike 4.0 International (CC BY-NC-SA 4.0) Deed",
     ],
     "cc-by-nc-nd-1.0": ["https://creativecommons.org/licenses/by-nd-nc/1.0/", "CC BY-NC-ND 1.0"],
     "cc-by-sa-2.0-uk": ["https://creativecommons.org/licenses/by-sa/2.0/uk/", "CC BY-SA 2.0 UK"],
     "cc0-1.0": [
         "https://creativecommons.org/publicdomain/zero/1.0/",
-        *("CC0", "cc0 1.0", "CC-0", "CC Zero", "CC0 1.0 Universal"),
+        *("CC0", "cc0 1.0", "CC-0", "CC Zero", "CC0 1.0 Universal", "CC0_1_0"),
+        "CC0 1.0 Universal (CC0 1.0) Public Domain Dedication",
     ],
     "cc-pdm-1.0": ["https://creativecommons.org/publicdomain/mark/1.0/", "Public Domain Mark 1.0"],
     "//example.org/terms": ["https://example.org/terms/", "http://EXAMPLE.org/terms#top"],
@@ -61,6 +69,7 @@ def test_spellings_of_one_licence_are_the_same(form: str, text: str) -> None:
 
 
 OTHER = ("CC BY", "CC BY 2", "CC BY-SA 2.0", "CC BY 2.5", "CC BY-NC 2.0", "not CC BY 2.0")
+DOUBTFUL = ("CC BY 2.0 (CC BY-NC 2.0)", "CC BY 2.0 (text only)", "(c) CC BY 2.0", "CC BY 2.0.1")
 LOOKALIKES = (
     "https://creativecommons.org.evil.example/licenses/by/2.0/",
     "https://evil.example/creativecommons.org/licenses/by/2.0/",
@@ -69,7 +78,7 @@ LOOKALIKES = (
 )
 
 
-@pytest.mark.parametrize("text", [*OTHER, *LOOKALIKES])
+@pytest.mark.parametrize("text", [*OTHER, *DOUBTFUL, *LOOKALIKES])
 def test_what_only_looks_like_a_licence_is_another(text: str) -> None:
     assert normal(text) != "cc-by-2.0"
 
@@ -188,11 +197,11 @@ def test_an_accepted_url_of_the_same_bytes_is_preferred(tmp_path: Path) -> None:
     rows += [RawRow("m", "http://h/t.tar#m.jpg", Status.OK, sha256="2")]
     write_csv(urls / "n1.csv", Candidate, listed_photos)
     write_csv(raw / "n1.csv", RawRow, rows)
-    assert photo_origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0])
-    assert photo_origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4])
+    assert photo_origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0], "")
+    assert photo_origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4], "")
     found = photo_origins(urls, raw, "n1", {"cc-by-2.0", "cc0-1.0"})
-    assert found["a"] == ("http://h/c", listed_photos[2])
-    assert photo_origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0])
+    assert found["a"] == ("http://h/c", listed_photos[2], "")
+    assert photo_origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0], "")
 
 
 @pytest.fixture

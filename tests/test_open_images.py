@@ -339,6 +339,22 @@ def test_the_table_knows_a_class_for_every_voc_label() -> None:
     assert set(VOC_LABELS) <= labels
 
 
+@pytest.mark.parametrize(
+    ("wnid", "mid"),
+    [
+        ("n07680932", "/m/0119x1zy"),  # the food, not the hairstyle
+        ("n02534734", "/m/09777"),  # the fish, not the food
+        ("n04273569", "/m/02rlv9"),  # a speedboat is not any motorboat
+        ("n03790230", None),
+        ("n09257843", None),  # a cave; Open Images' cove is a bay
+        ("n01608432", None),  # the bird; Open Images' kite is the toy
+        ("n03376595", "/m/0bvn8w"),
+    ],
+)
+def test_the_table_tells_homonyms_apart(wnid: str, mid: str | None) -> None:
+    assert open_images_mids().get(wnid) == mid
+
+
 # The whole pipeline.
 
 

@@ -49,7 +49,7 @@ def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kin
     use(clone, server, kind, classes=THREE)
     clone.repro("download")
     assert server.asked
-    assert all(PLANE in path or "/urls/" in path for path in server.asked)
+    assert all(re.search(f"{PLANE}|/urls/|/robots.txt$", path) for path in server.asked)
     assert of_class(clone.files("data/raw"), f"{HUSKY}|{CAT}") == before
 
     # Photos beyond the quota were discarded as `unused`.
@@ -152,6 +152,19 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
     assert not any(HUSKY in path for path in server.asked)
     assert clone.read(f"data/raw/{HUSKY}.csv").splitlines() == row
     assert lost
+
+
+def test_make_repro_tries_failures_that_may_pass_again(clone: Project, server: PhotoServer) -> None:
+    use(clone, server, "imagenet-api", per_class=100)
+    path = server.paths(HUSKY)[2]
+    server.instead[path] = [(503, b"", {})]
+    clone.repro("download")
+    assert f"{HUSKY} may get more photos" in clone.script("check_params", "--retry", expect=1)
+    del server.instead[path]
+    server.asked.clear()
+    clone.repro("--force", "--single-item", "download")
+    assert set(server.photos_asked) == {path}
+    assert clone.script("check_params", "--retry") == ""
 
 
 def folders_tar(server: PhotoServer, wnid: str) -> bytes:

@@ -68,7 +68,8 @@ def ask_photo(
     url: str, network: Network, sources: list[Any] | None = None, clock: Clock | None = None
 ) -> str:
     clock = clock or Clock()
-    fetcher = Fetcher(network, Download(), clock, random.Random(0), sources=_sources(sources))
+    download = Download(robots="ignore")
+    fetcher = Fetcher(network, download, clock, random.Random(0), sources=_sources(sources))
     fetcher.submit(None, url)
     try:
         while True:
@@ -421,6 +422,31 @@ def test_a_redirect_keeps_a_login_only_where_it_is_as_safe(
     netrc.write_text("default login me password mine\n")
     rules = NetworkPolicy.of(Network(), _sources(csv("http://h.example")))
     assert rules.login(url, first) == (LOGIN if sent else "")
+
+
+HUB = "https://huggingface.co/datasets/a/b/resolve/main/1.tar"
+
+
+@pytest.mark.parametrize(
+    ("location", "url", "first", "sent"),
+    [
+        (HUB, HUB, HUB, True),
+        (HUB, HUB.replace("https", "http"), HUB.replace("https", "http"), False),
+        (HUB, "https://cdn-lfs.huggingface.co/1", HUB, False),
+        (HUB, HUB, "https://h.example/moved", False),
+        ("https://h.example/1.tar", HUB, HUB, False),
+        ("https://h.example/1.tar", "https://h.example/1.tar", "https://h.example/1.tar", False),
+    ],
+)
+def test_the_hubs_token_goes_to_the_hub_if_a_source_lies_there(
+    monkeypatch: pytest.MonkeyPatch, location: str, url: str, first: str, sent: bool
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "t0ken")
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    for kind in ("webdataset", "synset-tar"):
+        there = location if kind == "webdataset" else location.replace("1.tar", "{wnid}.tar")
+        rules = NetworkPolicy.of(Network(), _sources([{"kind": kind, "location": there}]))
+        assert rules.login(url, first) == ("Bearer t0ken" if sent else "")
 
 
 @pytest.mark.parametrize("token", ["", "t0ken"])

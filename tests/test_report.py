@@ -566,7 +566,8 @@ def hostile(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     listed = ("url", "license", "author", "landing_url", "source", "synset", "image_id")
     for wnid in wnids(built):
         rewrite(root / f"data/urls/{wnid}.csv", listed, where)
-        rewrite(root / f"data/raw/{wnid}.csv", ("url", "detail", "final_url", "image_id"), where)
+        raw = ("url", "detail", "final_url", "image_id", "rescued_from")
+        rewrite(root / f"data/raw/{wnid}.csv", raw, where)
         rewrite(root / f"data/clean/{wnid}.csv", ("detail", "perceptual_hash", "group"), where)
     own = ("url", "license", "author", "landing_url", "source", "synset")
     rewrite(root / "data/dataset/manifest.csv", own, where)

@@ -347,7 +347,7 @@ def test_a_moved_file_keeps_its_address_and_no_signature(
 def test_opting_out_holds_for_slices(tmp_path: Path, server: ShardServer) -> None:
     server.headers["X-Robots-Tag"] = "noai"
     made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    assert results(made.crawl_here()) == [("opted_out", "noai")] * 6
+    assert results(made.crawl_here()) == [("opted_out", "X-Robots-Tag: noai")] * 6
 
 
 def test_slices_of_the_web_are_bounded_without_a_request(

@@ -311,6 +311,19 @@ def test_a_shard_that_is_refused_is_named(server: ShardServer, code: int) -> Non
     assert len(asked) == (3 if code in (429, 500) else 1)
 
 
+def test_a_gated_shard_of_the_hub_says_how_to_get_in(
+    server: ShardServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.base)
+    path = "/datasets/owner/photos/resolve/main/s.tar"
+    server.codes[path] = [401]
+    advice = (
+        "accept the terms of https://huggingface.co/datasets/owner/photos there and set HF_TOKEN"
+    )
+    with pytest.raises(DataError, match=f"answered 401 Unauthorized; {advice}"):
+        listed(server.base + path, [CAT])
+
+
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_shard_that_is_busy_once_is_requested_again(server: ShardServer, code: int) -> None:
     expected = listed(f"{server.base}/s-{{00..02}}.tar")

@@ -73,13 +73,11 @@ class ViewerServer(Loopback):
             if "authorization" in headers:
                 raise ApiError(404, "ExternalAuthenticatedError", "not with these credentials")
             raise ApiError(401, "ExternalUnauthenticatedError", "not without authentication")
-        if query.get("dataset") != DATASET:
+        if query.get("dataset") != DATASET or query.get("config", self.config) != self.config:
             raise ApiError(404, "ResponseNotFound", "Not found.")
         if call == "/splits":
             split = {"dataset": DATASET, "config": self.config, "split": self.split}
             return {"splits": [split], "pending": [], "failed": []}
-        if query["config"] != self.config:
-            raise ApiError(404, "ResponseNotFound", "Not found.")
         features = {"image": {"_type": "Image"}, "label": self.feature}
         if call == "/info":
             info = {"features": features, "license": self.license, "config_name": self.config}

@@ -6,6 +6,7 @@ from functools import cache
 
 from PIL import Image
 
+from webfaults.archives import make_tar, plain
 from webfaults.pictures import photo, png_header
 from webfaults.server import Exchange, behaviour
 
@@ -168,3 +169,16 @@ def five_gigabytes(exchange: Exchange) -> None:
     exchange.head(200, [*JPEG, ("Content-Length", str(5 * 10**9))])
     exchange.send(photo())
     exchange.gone(None)
+
+
+@behaviour
+def lfs_pointer(exchange: Exchange) -> None:
+    """The pointer that a Git LFS repository has in place of a photo."""
+    lines = ("version https://git-lfs.github.com/spec/v1", "oid sha256:" + 64 * "0", "size 1", "")
+    exchange.reply("\n".join(lines).encode())
+
+
+@behaviour
+def tar_body(exchange: Exchange) -> None:
+    """A tar in place of a photo."""
+    exchange.reply(make_tar([plain("1.jpg", photo())]))

@@ -26,6 +26,8 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "download.py"
 WNID, OTHER, THIRD = "n02109961", "n02123394", "n02690373"
 CLEAN_ONLY = {"kept", "surplus", "corrupt", "exact_duplicate", "near_duplicate", "cross_class"}
 RAW_STATUSES = set(Status) - CLEAN_ONLY
+DOWNLOAD = {"reserve": 0, "max_bytes": 1_000_000, "robots": "ignore"}
+"""Tests count requests; test_robots.py has those for robots.txt."""
 NETWORK = {
     "tries": 2,
     "backoff": 0.01,
@@ -46,7 +48,7 @@ def make_params(classes: Sequence[str] = (WNID,), **sections: Any) -> dict[str, 
         "min_per_class": 1,
         "clean": {},
         "split": {},
-        "download": {"reserve": 0, "max_bytes": 1_000_000} | sections.get("download", {}),
+        "download": DOWNLOAD | sections.get("download", {}),
         "network": NETWORK | sections.get("network", {}),
     }
 

@@ -90,7 +90,7 @@ def _candidates(
         (key, image_id): candidate
         for key in params.classes
         if accepted is not None or is_subtree(key)
-        for image_id, (_, candidate) in photo_origins(urls, raw, key, accepted).items()
+        for image_id, (_, candidate, _) in photo_origins(urls, raw, key, accepted).items()
     }
 
 

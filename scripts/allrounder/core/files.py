@@ -85,7 +85,7 @@ def disguise(head: bytes) -> str:
     if head.startswith(b"version https://git-lfs.github.com/"):
         return "a Git LFS pointer; git lfs pull fetches the file"
     if re.match(rb"\s*<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE):
-        return "a web page (HTML), not the file"
+        return "a web page (HTML)"
     return "a tar" if head[257:262] == b"ustar" else ""
 
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.opt_outs import signal_of
 from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 
@@ -24,6 +25,7 @@ class Funnel:
     raw: Counter[Status]  # without archives' own rows
     clean: Counter[Status]
     splits: dict[str, int]
+    opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -78,19 +80,25 @@ def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts = Counter(row.status for row in raw)
+    raw_counts, opt_outs = Counter[Status](), Counter[str]()
+    for row in raw:
+        raw_counts[row.status] += 1
+        if row.opt_out:
+            opt_outs[signal_of(row.opt_out)] += 1
     del raw_counts[Status.ARCHIVE]
-    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split))
+    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split), opt_outs)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
     """The funnel of all classes together."""
-    raw, clean, splits = Counter[Status](), Counter[Status](), Counter[str]()
+    raw, clean = Counter[Status](), Counter[Status]()
+    splits, opt_outs = Counter[str](), Counter[str]()
     for part in parts:
         raw.update(part.raw)
         clean.update(part.clean)
         splits.update(part.splits)
-    return Funnel(raw, clean, dict(splits))
+        opt_outs.update(part.opt_outs)
+    return Funnel(raw, clean, dict(splits), opt_outs)
 
 
 def funnels(

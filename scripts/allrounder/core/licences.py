@@ -33,7 +33,8 @@ _ABBREVIATIONS = (
     ("creative-commons", "cc"), ("cc-cc", "cc"), ("attribution", "by"),
     ("non-?commercial", "nc"), ("no-?deriv(?:ative)?s?(?:-works)?", "nd"), ("share-?alike", "sa"),
     ("public-domain-mark", "pdm"), ("(?:cc-)?(?:zero|public-domain-dedication)", "cc0"),
-    ("-(?:unported|generic|international|universal|licen[cs]e)", ""),
+    ("-(?:unported|generic|international|universal|(?:public-)?licen[cs]e|deed|legal-?code)", ""),
+    (r"-(?:v|version-)?(\d)[.-](\d)(?![\d.])", r"-\1.\2"),
 )  # fmt: skip
 """Patterns of words in long names of Creative Commons licences, and their abbreviations."""
 
@@ -119,6 +120,13 @@ def _cc_of_url(plain: str) -> str:
 
 
 def _cc_of_name(plain: str) -> str:
+    """The licence that a name states, also twice: `Attribution 4.0 International (CC BY 4.0)`."""
+    parts = {part.strip() for part in re.split(r"[()|]", plain)} - {"", "creative commons", "deed"}
+    forms = {_cc_of_part(part) for part in parts}
+    return forms.pop() if len(forms) == 1 else ""
+
+
+def _cc_of_part(plain: str) -> str:
     short = re.sub(r"[\s_/-]+", "-", plain)
     for long, abbreviation in _ABBREVIATIONS:
         short = re.sub(long, abbreviation, short)

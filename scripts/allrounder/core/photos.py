@@ -14,6 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from allrounder.core.files import disguise
+from allrounder.core.opt_outs import embedded_opt_out, has_c2pa
 from allrounder.core.rows import Result, Status
 
 FORMATS = {
@@ -55,11 +57,13 @@ PLACEHOLDER_MAX = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all."""
+    """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all; and whether its
+    metadata and headers may keep it out."""
 
     max_bytes: int
     min_side: int
     max_pixels: int
+    honour_opt_out: bool = False
 
 
 def judge(body: bytes, bounds: Bounds) -> Result:
@@ -68,10 +72,13 @@ def judge(body: bytes, bounds: Bounds) -> Result:
     The result has the body's size; of a good photo also its SHA-256 and the suffix of its format.
     """
     fault, suffix = _judge(body, bounds)
+    if not fault and bounds.honour_opt_out:
+        fault = embedded_opt_out(body)
     if fault:
         return replace(fault, bytes=len(body))
     sha256 = hashlib.sha256(body).hexdigest()
-    return Result(Status.OK, bytes=len(body), sha256=sha256, suffix=suffix)
+    detail = "has a C2PA manifest" if has_c2pa(body) else ""
+    return Result(Status.OK, detail, bytes=len(body), sha256=sha256, suffix=suffix)
 
 
 def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
@@ -241,10 +248,10 @@ def _md5(body: bytes) -> str:
 def _sniffed(body: bytes) -> str:
     """What a body seems to be that cannot be opened as an image, in a few words."""
     head = body[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "HTML"
     if b"<svg" in head:
         return "SVG"
+    if what := disguise(body[:512]):
+        return what
     for name, start in _REFUSED.items():
         if re.match(start, body, re.DOTALL):
             return f"format {name} is not accepted"

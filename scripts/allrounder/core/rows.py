@@ -62,13 +62,15 @@ class Result:
 
     status: Status
     detail: str = ""  # for people only
-    http_status: int | None = None  # of `http_error` and `no_access`
+    http_status: int | None = None  # of `http_error`, `no_access` and of a photo that was rescued
     resume_at: int | None = None  # byte of an archive: the next member's first header
     final_url: str = ""
     bytes: int | None = None
     sha256: str = ""  # this and the next two: of a good photo only
     suffix: str = ""
     stored: StoredBytes | None = None
+    opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`
+    rescued_from: str = ""  # the URL of the capture, with its time; `http_status`: of the host
 
     @property
     def transient(self) -> bool:
@@ -105,6 +107,8 @@ class RawRow:
     sha256: str = ""
     http_status: int | None = None
     resume_at: int | None = None
+    opt_out: str = ""
+    rescued_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +148,4 @@ class ManifestRow:
     author: str
     landing_url: str
     title: str = ""
+    rescued_from: str = ""  # the capture that the photo is from, if its host lost it

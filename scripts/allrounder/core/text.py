@@ -1,5 +1,6 @@
 """Text for people: printable lines, aligned tables, printing, hints for misspellings."""
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,12 +11,20 @@ MAX_TEXT = 1_000
 """Characters of a licence, an author and the like; longer texts are cut."""
 
 
+def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+OR_WINDOWS_1252 = "or-windows-1252"
+"""An error handler of decoders: bytes that are not UTF-8 are Windows-1252, with Latin-1 in it."""
+codecs.register_error(OR_WINDOWS_1252, _as_windows_1252)
+
+
 def decode_text(raw: bytes) -> str:
     """Decode a text of unknown encoding: UTF-8, else Windows-1252, which contains Latin-1."""
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+    return raw.decode("utf-8-sig", OR_WINDOWS_1252)
 
 
 def printable(text: str, substitute: str = "?") -> str:

@@ -18,9 +18,10 @@ from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import container_of, host_of, is_archive, is_url, photo_key
+from allrounder.core.urls import container_of, host_of, is_archive, is_url, parse_slice, photo_key
 from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
+from allrounder.web.wayback import NO_ANSWER, is_gone
 
 SLACK = 4
 """Photos requested beyond those still needed: the most that a class fetches without need."""
@@ -30,7 +31,6 @@ MANY_SILENT = 16
 """A host that has answered is given up after so many URLs in a row without an answer."""
 _MAX_HELD_ROWS = 1_000
 """Rows held back at most until a host answers or is given up, so that memory stays flat."""
-_SILENT = (Status.TIMEOUT, Status.CONNECTION_ERROR)
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
 
 
@@ -44,6 +44,8 @@ class Slot:
     photo: str = ""  # equal for several addresses of one photo; '' for local files
     result: Result | None = None
     archive: bool = False
+    prior: bool = False  # the result is final; the web was not asked
+    lost: Result | None = None  # what its host answered, once the photo is looked for elsewhere
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +89,9 @@ class ClassQuota:
     result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
     the moment: the class does not wait for their URLs. Another address of a photo is requested
     only when those before it have failed.
+
+    With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
+    `rescues`), and neither has any URL of a host that was given up.
     """
 
     def __init__(
@@ -95,7 +100,9 @@ class ClassQuota:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        rescue: bool = False,
     ):
+        self._rescue, self._lost = rescue, list[Slot]()
         self._rest = iter(candidates)
         self._next: Candidate | None = next(self._rest, None)
         self._slots: deque[Slot] = deque()  # opened and not settled, in rank order
@@ -152,8 +159,9 @@ class ClassQuota:
                 host.parked.append(slot)
         return None
 
-    def record(self, slot: Slot, result: Result) -> None:
+    def record(self, slot: Slot, result: Result, prior: bool = True) -> None:
         """Record the result of a slot. It is ignored if the slot's host was given up before."""
+        slot.prior = prior
         self._in_flight -= 1
         if host := self._host(slot):
             host.in_flight -= 1
@@ -162,11 +170,38 @@ class ClassQuota:
             elif result.status not in _NEUTRAL:
                 host.answered = True
             self._unpark(host)
+        if slot.result is None and slot.lost is None:
+            if self.may_rescue(slot, result):
+                self._lose(slot, result)
+            else:
+                self._decide(slot, result)
+
+    def may_rescue(self, slot: Slot, result: Result) -> bool:
+        """Whether a result of the web is not final, because the photo is looked for elsewhere."""
+        is_photo = bool(slot.host) and not slot.archive and not parse_slice(slot.candidate.url)
+        return self._rescue and is_photo and not slot.prior and is_gone(result)
+
+    def rescues(self) -> Iterator[Slot]:
+        """The slots to be looked for in a web archive, each once; then call `end_rescue`."""
+        lost, self._lost = self._lost, []
+        yield from lost
+
+    def end_rescue(self, slot: Slot, result: Result) -> None:
+        """Record the result of a lost slot: its own if the archive does not have the photo."""
         if slot.result is None:
-            slot.result = result
-            self._good_ahead += result.status is Status.OK
-            if result.status is not Status.OK:
-                self._next_address(slot)
+            self._waiting -= 1
+            self._decide(slot, result)
+
+    def _lose(self, slot: Slot, result: Result) -> None:
+        slot.lost, slot.result = result, None
+        self._waiting += 1
+        self._lost.append(slot)
+
+    def _decide(self, slot: Slot, result: Result) -> None:
+        slot.result = result
+        self._good_ahead += result.status is Status.OK
+        if result.status is not Status.OK:
+            self._next_address(slot)
 
     @property
     def can_settle(self) -> bool:
@@ -174,12 +209,14 @@ class ClassQuota:
         if self.full or not self._slots:
             return False
         host = self._host(slot := self._slots[0])
-        decided = slot.result is not None or bool(host and host.given_up)
+        decided = slot.result is not None or bool(host and host.given_up and not slot.lost)
         return decided or slot.photo in self._good
 
     def settle(self) -> Iterator[tuple[Candidate, Result]]:
         """Yield the results that are final by now, in rank order, each candidate once."""
         while self.can_settle:
+            if self._loses_with_host(self._slots[0]):
+                continue
             slot = self._slots.popleft()
             self._override(slot)
             assert slot.result
@@ -293,18 +330,41 @@ class ClassQuota:
             host.parked.remove(slot)
             heapq.heappush(self._ready, (slot.rank, slot))
 
+    def _loses_with_host(self, slot: Slot) -> bool:
+        """Whether a slot is lost now, because its host was given up: whatever it may answer."""
+        host, result = self._host(slot), slot.result
+        if not (host and host.given_up) or slot.lost or slot.photo in self._good:
+            return False
+        if slot.prior and result and (result.rescued_from or is_gone(result) or result.transient):
+            return False  # the archive was asked before
+        slot.prior = False
+        if not self.may_rescue(slot, host.given_up):
+            return False
+        self._drop(slot, host)
+        self._lose(slot, host.given_up)
+        return True
+
     def _override(self, slot: Slot) -> None:
         """Give a slot the result of another address of its photo, or of its host if given up."""
         host = self._host(slot)
+        if slot.lost and slot.result is None:
+            self._waiting -= 1
         if slot.photo in self._good:
             detail = f"same photo as {self._good[slot.photo]}, at another address"
             slot.result = Result(Status.DUPLICATE, detail)
         elif host and host.given_up:
-            if slot.result is None and self._remove_waiting(host, slot):
-                self._waiting -= 1
-            self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
+            if slot.result and slot.result.rescued_from and is_gone(host.given_up):
+                slot.result = replace(slot.result, http_status=None)
+                return
+            self._drop(slot, host)
             slot.result = host.given_up
             self._next_address(slot)
+
+    def _drop(self, slot: Slot, host: _Host) -> None:
+        """Take back what a slot counts for before its host's result replaces its own."""
+        if slot.result is None and self._remove_waiting(host, slot):
+            self._waiting -= 1
+        self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
 
     def _remove_waiting(self, host: _Host, slot: Slot) -> bool:
         """Remove a slot that was not requested; False if it was."""
@@ -331,9 +391,12 @@ class ClassQuota:
         host.silent_rows.append(row)
         bound = MANY_SILENT if host.settled_answer else PROBES
         if len(host.silent_rows) >= bound:
-            host.given_up = _given_up(host.silent_rows[0].result, bound)
+            lost = [silent for silent in host.silent_rows if not silent.result.rescued_from]
+            host.given_up = _given_up(lost[0].result if lost else Result(NO_ANSWER[0]), bound)
+            for silent in lost:
+                silent.result = host.given_up
             for silent in host.silent_rows:
-                silent.result, silent.held = host.given_up, False
+                silent.held = False
         return row
 
     def _release(self, row: _Row) -> None:
@@ -347,9 +410,11 @@ class ClassQuota:
 
 def _is_silent(slot: Slot, result: Result) -> bool:
     """Whether the candidate's own host gave no answer, or 429 or 503 to the end."""
+    if result.rescued_from:
+        return result.http_status is None
     if host_of(result.final_url or slot.candidate.url) != slot.host:
         return False  # it answered with a redirect
-    return result.status in _SILENT or result.http_status in BUSY_CODES
+    return result.status in NO_ANSWER or result.http_status in BUSY_CODES
 
 
 def _given_up(first: Result, count: int) -> Result:
@@ -390,9 +455,11 @@ class ClassRun:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        rescue: bool = False,
     ):
         self.key = key
-        self.quota = ClassQuota(read_csv(urls / f"{key}.csv", Candidate), quota, window, doubtful)
+        listed = read_csv(urls / f"{key}.csv", Candidate)
+        self.quota = ClassQuota(listed, quota, window, doubtful, rescue)
         self.counts: Counter[Status] = Counter()
         self.codes: Counter[int] = Counter()
         self.transient = self.first_requests = 0
@@ -466,7 +533,7 @@ class ClassRun:
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
         self.counts[result.status] += 1
         self.transient += result.transient
-        if result.http_status:
+        if result.http_status and not result.rescued_from:
             self.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
         self._rows.write(RawRow(image_id, candidate.url, **shared))

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unre
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
+from allrounder.web.wayback import Rescue, Wayback
 
 _UNTRIED = (Status.UNUSED, Status.ARCHIVE)
 
@@ -84,6 +86,7 @@ class Crawl:
             waits=share.waits,
             sources=params.sources,
         )
+        self._wayback = Wayback(self._fetcher, params.download)
         self._bounds = self._fetcher.bounds
         self._local = LocalPhotos(params.sources, self._bounds)
         self._active: dict[ClassRun, PriorResults] = {}
@@ -117,9 +120,15 @@ class Crawl:
                 idle = not self._active or self._may_open(waiting)
                 with interrupts.deferred():
                     ended = list(self._fetcher.poll(0 if idle else POLL))
-                for (run, slot), result, reply in ended:
+                for token, result, reply in ended:
+                    if isinstance(token, Rescue):
+                        self._end_rescue(token, self._wayback.end(token, result, reply), reply.body)
+                        continue
+                    run, slot = token
                     if not run.finished:
                         self._record(run, slot, result, reply.body)
+                for rescue, lost in self._wayback.start():
+                    self._end_rescue(rescue, lost)
                 if (now := time.monotonic()) >= shown + POLL:
                     show(self.counts())
                     shown = now
@@ -140,7 +149,8 @@ class Crawl:
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
         retry = self._retry and not pins.fills(candidates, quota)
         doubtful = self._fetcher.doubtful
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful)
+        rescue = self._params.download.rescue is not None and not self._offline
+        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful, rescue)
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
         return run
 
@@ -163,6 +173,10 @@ class Crawl:
                 self._request(run, slot)
             else:
                 run.quota.record(slot, self._local.result(url))
+        for slot in run.quota.rescues():
+            assert slot.lost
+            wanted = partial(_is_open, run, slot)
+            self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
 
     def _slice_fault(self, url: str) -> Result | None:
         """The result of a slice that is refused for its size alone, else None."""
@@ -191,9 +205,20 @@ class Crawl:
             run.end_archive(slot, replace(result, final_url="") if read else result)
         else:
             self._check_reached(run, result)
-            result = self._journal.add(slot.candidate.url, result, body)
-            run.quota.record(slot, result)
+            if not run.quota.may_rescue(slot, result):
+                result = self._journal.add(slot.candidate.url, result, body)
+            run.quota.record(slot, result, prior=False)
         self._advance(run)
+
+    def _end_rescue(self, rescue: Rescue, result: Result | None, body: bytes = b"") -> None:
+        """Record the result of a photo that was looked for in the archive, in the journal too.
+
+        None: it is still looked for.
+        """
+        run, slot = rescue.token
+        if result and rescue.is_wanted():
+            run.quota.end_rescue(slot, self._journal.add(rescue.url, result, body))
+            self._advance(run)
 
     def _check_reached(self, run: ClassRun, result: Result) -> None:
         self._ended += result.status is not Status.BAD_URL and run.first_requests > 0
@@ -328,3 +353,7 @@ class LocalPhotos:
         except (OSError, ValueError):
             return None  # reading it says why
         return None if regular else Result(Status.BAD_URL, "not a regular file")
+
+
+def _is_open(run: ClassRun, slot: Slot) -> bool:
+    return not run.finished and slot.result is None

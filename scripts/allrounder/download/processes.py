@@ -50,7 +50,7 @@ def shares(params: Params) -> list[list[str]]:
     """The classes of each process; one share where more cost too much or cannot be started."""
     classes, network = list(params.classes), params.network
     most = (
-        network.processes,
+        1 if params.download.rescue else network.processes,  # one queue for the web archive
         cores(),
         len(classes),
         network.per_host,

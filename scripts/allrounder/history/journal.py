@@ -77,7 +77,8 @@ class _Files:
         stored = None
         if line["status"] == Status.OK:
             stored = StoredBytes(self._blob_path, int(line["offset"]), int(line["bytes"]))
-        fields = {name: line[name] for name in _FIELDS} | {"status": Status(line["status"])}
+        fields = {name: line[name] for name in _FIELDS if name in line}
+        fields["status"] = Status(line["status"])
         return line["url"], Result(**fields, stored=stored)
 
 
@@ -102,7 +103,7 @@ class Journal:
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
         for files in self._all_files.values():
             for url, result in files.load():
-                is_photo = result.stored and result.resume_at is None
+                is_photo = result.stored and result.resume_at is None and not result.rescued_from
                 if is_photo or (same_key and (killed or not result.transient)):
                     self._results[url] = result
         self._files = self._all_files[0]

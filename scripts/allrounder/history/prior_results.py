@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import LOCK
+from allrounder.core.opt_outs import Signal
+from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tables import columns, read_csv
@@ -37,7 +38,8 @@ class PinnedResults:
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
         self._pinned = key in (pinned.get("classes") or {}) and _have_urls(pinned)
-        self._same_rules = _rules(pinned.get("download")) == _rules(params.download.model_dump())
+        then, now = _rules(pinned.get("download")), _rules(params.download.model_dump())
+        self._same_rules, self._same_rescue = then == now, _of_rescue(then) == _of_rescue(now)
         self._key, self._folder, self._uncommitted = key, folder, uncommitted
         self._results: dict[str, Result] | None = None
 
@@ -103,11 +105,37 @@ class PinnedResults:
                 photo = first[row.sha256]
                 result = replace(_result(row), status=Status.OK, detail="")
                 result = replace(result, suffix=photo.suffix, stored=photo.stored)
-            elif self._same_rules or row.http_status is not None:
-                result = _result(row)  # an HTTP code does not depend on the rules
+            elif self._same_rules or (row.http_status is not None and self._same_rescue):
+                result = _result(row)  # an HTTP code does not depend on the other rules
             else:
                 continue
-            yield row.url, result
+            if self._same_rescue or not row.rescued_from:
+                yield row.url, result
+
+
+def incomplete_classes(params: Params) -> list[str]:
+    """The classes of the last build that a retry may bring more photos.
+
+    They are below the quota and have failures that may pass. Empty where the params have changed
+    since: DVC then runs the download anyway.
+    """
+    pinned = pinned_params("download")
+    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
+    if listed != [source.model_dump() for source in params.sources]:
+        return []
+    if (pinned.get("classes"), pinned.get("per_class")) != (params.classes, params.per_class):
+        return []
+    return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
+
+
+def _is_incomplete(table: Path, quota: int) -> bool:
+    if not table.is_file():
+        return False
+    taken, failures = 0, 0
+    for row in read_csv(table, RawRow):
+        taken += row.status is Status.OK
+        failures += _result(row).transient
+    return failures > 0 and taken < quota
 
 
 class PriorResults:
@@ -152,9 +180,8 @@ class PriorResults:
         if (judged.sha256 or hashlib.sha256(body).hexdigest()) != result.sha256:
             print(f"warning: damaged, requested again: {result.final_url}", file=sys.stderr)
             return None
-        if judged.status is Status.OK:
-            return result
-        return replace(result, status=judged.status, detail=judged.detail, suffix="", stored=None)
+        result = replace(result, status=judged.status, detail=judged.detail, opt_out=judged.opt_out)
+        return result if judged.status is Status.OK else replace(result, suffix="", stored=None)
 
     def _pinned(self, url: str) -> Result | None:
         result = self._pins.get(url)
@@ -179,6 +206,9 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
                 f"dvc.lock pins {name} as an older version of this project wrote it, without the "
                 f"positions in {row.url}; download again: {PINS_SWITCH}=ignore dvc repro --force"
             )
+        if row.status is Status.OPTED_OUT and not row.opt_out:  # from before the other signals
+            evidence = f"{Signal.X_ROBOTS_TAG}: {row.detail}"
+            row = replace(row, detail=evidence, opt_out=evidence)
         yield _upgraded(row) if old else row
 
 
@@ -197,6 +227,12 @@ def _have_urls(pinned: dict[str, Any]) -> bool:
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     tables = ("csv", "url-list")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
+
+
+def _of_rescue(rules: dict[str, Any]) -> list[Any]:
+    """The params that decide what becomes of a photo that is gone."""
+    names = ("rescue", "rescue_date", "rescue_api") if rules.get("rescue") else ()
+    return [rules[name] for name in names]
 
 
 def _rules(download: dict[str, Any] | None) -> dict[str, Any]:

@@ -35,7 +35,20 @@ class Download(Section):
     max_pixels: int = Field(100_000_000, ge=1, le=MAX_PIXELS)
     """largest width x height in pixels"""
     honour_opt_out: bool = True
-    """refuse photos whose X-Robots-Tag header says noai, noindex or similar"""
+    """refuse photos whose host, headers or metadata are against use for training"""
+    robots: Literal["named", "all", "ignore"] = Field(
+        "named",
+        description="of a host's robots.txt obey the rules that name this project or collectors of "
+        "training sets; all: also those for every robot; ignore: none",
+    )
+    rescue: Literal["wayback"] | None = None
+    """ask the Wayback Machine for photos that are gone; null: never"""
+    rescue_date: int = Field(2011, ge=1996, le=99991231235959)
+    """take the capture nearest to this date: YYYY, or as far as YYYYMMDDhhmmss"""
+    rescue_api: str = Field(
+        "https://archive.org/wayback/available", pattern="^https?://[^/?#]+(/[^?#]*)?$"
+    )
+    """the Wayback Machine's availability API"""
 
 
 class Clean(Section):
@@ -121,6 +134,8 @@ class Network(Section):
     """a try ends after so many seconds below 1,000 bytes a second"""
     retry_after_max: float = Field(120, ge=0, le=3600)
     """longest Retry-After that is obeyed, in seconds"""
+    rescue_interval: float = Field(1, ge=0, le=60)
+    """smallest time between two requests to the Wayback Machine, in seconds"""
     contact: str = Field("", pattern=CONTACT)
     """a URL or mail address in the User-Agent, so that hosts can contact you"""
     allow_private: list[str] = Field([])

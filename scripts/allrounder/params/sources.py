@@ -103,10 +103,16 @@ def check_path(text: str) -> str:
     return check_location(text)
 
 
+def check_parts(text: str) -> str:
+    """Check paths or URLs, with braces."""
+    for part in expand_braces(text):
+        check_location(part)
+    return text
+
+
 def check_shards(text: str) -> str:
     """Check paths or URLs of plain tars, with braces."""
-    for shard in expand_braces(text):
-        check_location(shard)
+    for shard in expand_braces(check_parts(text)):
         if not is_archive(shard):
             raise ValueError(
                 f"{shard!r} does not end in .tar; single photos cannot be read from a compressed "
@@ -115,10 +121,21 @@ def check_shards(text: str) -> str:
     return text
 
 
+def check_encoding(text: str) -> str:
+    """Check the name of an encoding."""
+    try:
+        bytes(4).decode(text)  # of no bytes, the encoding is not looked at
+    except (LookupError, ValueError):
+        raise ValueError("is no encoding of Python; write e.g. latin-1 or utf-16") from None
+    return text
+
+
 WNID, SHA256, MID = r"^n[0-9]{8}$", r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
 CONTACT = r"^[ -~]*$"
+CHARACTER = r'^[^\r\n"\x00]$'
 PATTERNS = {
+    CHARACTER: "must be one character, and no quote",
     CONTACT: "must be plain ASCII, a URL or mail address",
     WNID: "is no wnid; write e.g. n02109961",
     SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
@@ -147,6 +164,7 @@ Archives = Annotated[
 Labels = dict[Wnid, str]
 _LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
+Character = Annotated[str, Field(pattern=CHARACTER)]
 
 
 class BaseSource(Section):
@@ -171,13 +189,13 @@ class BaseSource(Section):
         return is_url(self.location)
 
     @property
-    def login_url(self) -> str:
-        """A URL whose host may get a login of ~/.netrc, or ''."""
-        return self.location if self.is_remote else ""
+    def places(self) -> list[str]:
+        """The paths or URLs that are read. The hosts of URLs may get a login of ~/.netrc."""
+        return [self.location]
 
     def local_roots(self) -> list[str]:
         """The local files and folders in which every local candidate must lie."""
-        return [] if self.is_remote else [self.location]
+        return [place for place in self.places if not is_url(place)]
 
     def watched_paths(self, wnids: Iterable[str]) -> list[str]:
         """The local files and folders whose change makes the lists of these synsets outdated."""
@@ -266,13 +284,9 @@ class WebdatasetSource(BaseSource):
     """the key of the label in a .json"""
 
     @property
-    def shards(self) -> list[str]:
+    def places(self) -> list[str]:
         """The shards' paths or URLs, in order."""
         return expand_braces(self.location)
-
-    def local_roots(self) -> list[str]:
-        """The shards themselves."""
-        return [shard for shard in self.shards if not is_url(shard)]
 
 
 class HuggingfaceSource(BaseSource):
@@ -303,9 +317,9 @@ class HuggingfaceSource(BaseSource):
         return f"source huggingface {self.dataset}"
 
     @property
-    def login_url(self) -> str:
-        """None: the Hub takes a token (see web/dataset_rows.py), not a login."""
-        return ""
+    def places(self) -> list[str]:
+        """None: the viewer takes a token (see web/dataset_rows.py), not a login."""
+        return []
 
     @property
     def row_pages(self) -> "HuggingfaceSource | None":
@@ -317,13 +331,18 @@ class CsvSource(BaseSource):
     """A table with a column of URLs and one of labels: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
-    location: Annotated[str, AfterValidator(check_location)]
+    location: Annotated[str, AfterValidator(check_parts)]
+    """path or URL; `part-{000..127}.tsv` is many files"""
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     """null: by the ending of the location"""
     url: Name = "url"
-    """the column of URLs"""
+    """the column of URLs; in jsonl and parquet `a.b` is the key b within a"""
     label: Name = "label"
-    """the column of labels"""
+    """the column of labels: texts, numbers or lists"""
+    wnid: Wnid | None = None
+    """all rows are of this class; `label` is not read"""
+    label_separator: Character | None = None
+    """what stands between the labels of a cell; null: a cell is one label"""
     id: Name | None = None
     """column of ids; null: `id`, if it is there"""
     license: Name | None = None
@@ -337,13 +356,26 @@ class CsvSource(BaseSource):
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
+    columns: list[Name] | None = Field(None, min_length=1)
+    """names for a csv or tsv whose first line has none"""
+    delimiter: Character | None = None
+    """null: comma in csv, tab in tsv"""
     quotes: bool | None = None
     """whether cells may be quoted; null: in csv, in tsv if its first line is"""
+    escape: Character | None = None
+    """the character that takes the next one's meaning, e.g. a backslash"""
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
+    """e.g. latin-1; null: UTF-16 or UTF-8, other bytes as Windows-1252"""
 
     @property
     def module(self) -> str:
         """Not `csv`, which is a module of Python's own."""
         return "csv_table"
+
+    @property
+    def places(self) -> list[str]:
+        """The files' paths or URLs, in order."""
+        return expand_braces(self.location)
 
     @property
     def form(self) -> str:
@@ -353,11 +385,19 @@ class CsvSource(BaseSource):
         return self.format or _ENDINGS.get(ending, "")
 
     @model_validator(mode="after")
-    def _has_a_form(self) -> Self:
+    def _can_be_read(self) -> Self:
         if not self.form:
             raise ValueError(
                 "format: unknown ending of the location; give csv, tsv, jsonl or parquet"
             )
+        if self.form in ("jsonl", "parquet"):
+            for key in ("columns", "delimiter", "escape"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: is for csv and tsv; {self.form} has none. Remove it")
+        if self.escape and self.escape == self.delimiter:
+            raise ValueError("escape: is the delimiter too; correct it")
+        if self.sha256 and "{" in self.location:
+            raise ValueError("sha256: is for one file, and the location names several; remove it")
         return self
 
 

@@ -144,7 +144,7 @@ def _read_class(
             first.setdefault(row.sha256, row.image_id)
             photo, listed = clean[row.image_id], kept.get(row.image_id)
             if listed and listed.url != row.url:  # a later URL of its bytes has an accepted licence
-                row = replace(row, url=listed.url, final_url="")
+                row = replace(row, url=listed.url, final_url="", rescued_from=listed.rescued_from)
             entry = Entry(key, f"clean.{photo.status}", row, photo, candidate_of(row.url))
             if listed:
                 stored, split, file = clean_bytes[photo.file], listed.split, listed.file

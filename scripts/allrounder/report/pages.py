@@ -15,7 +15,7 @@ from allrounder.report.entries import Entry, Gathered, PhotoId
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
     "license", "author", "landing", "synset", "file", "hash", "detail", "group", "final_url",
-    "duplicate_of", "guest", "thumb",
+    "rescued_from", "duplicate_of", "guest", "thumb",
 )  # fmt: skip
 """The cells of a row, in order. Empty cells at its end are left out.
 
@@ -47,7 +47,7 @@ def size(row: Entry) -> int:
     shared = (row.candidate.license, row.candidate.author, row.candidate.source)
     return (
         _CELLS
-        + sum(len(json.dumps(text)) for text in (*texts, final) if text)
+        + sum(len(json.dumps(text)) for text in (*texts, final, row.raw.rescued_from) if text)
         + sum(min(len(json.dumps(text)), 200) for text in shared)
         + len(row.thumb) * 4 // 3
         + (90 if row.clean else 0)
@@ -135,5 +135,6 @@ def _cells(one: Entry) -> dict[str, Any]:
         "detail": clean.detail or raw.detail,
         "group": clean.group,
         "final_url": raw.final_url if raw.final_url != raw.url else "",
+        "rescued_from": raw.rescued_from,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

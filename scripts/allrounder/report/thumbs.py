@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageFile, ImageOps
-from tqdm import tqdm
 
 from allrounder.core.photos import DECODERS, too_costly
+from allrounder.core.progress import progress
 from allrounder.core.tars import StoredBytes
 from allrounder.core.workers import worker_pool
 
@@ -56,7 +56,7 @@ def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
 def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
     jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
     made: list[bytes] = []
-    with tqdm(total=len(places), unit=" thumbnails", disable=None) as bar:
+    with progress(total=len(places), unit=" thumbnails") as bar:
         for part in pool.map(_make, jobs):
             made += part
             bar.update(len(part))

@@ -39,6 +39,7 @@ class DatasetFacts:
     origins: list[Origin]
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
+    rescued: int  # photos from a web archive
 
     @property
     def photos(self) -> int:
@@ -65,6 +66,7 @@ def count_facts(
         _origins(manifest),
         licences,
         sum(bool(row.author) for row in manifest),
+        sum(bool(row.rescued_from) for row in manifest),
     )
 
 
@@ -98,7 +100,7 @@ REASONS = {
     Status.TRUNCATED: "the file is incomplete",
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
-    Status.OPTED_OUT: "the server does not allow this use (X-Robots-Tag)",
+    Status.OPTED_OUT: "the host or the photo itself is against use for training",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",

@@ -59,12 +59,19 @@ def _without_formulas(row: ManifestRow) -> ManifestRow:
 
 
 def _row(
-    path: str, split: str, one: DatasetClass, row: CleanRow, url: str, candidate: Candidate
+    path: str,
+    split: str,
+    one: DatasetClass,
+    row: CleanRow,
+    url: str,
+    candidate: Candidate,
+    rescued_from: str,
 ) -> ManifestRow:
     return ManifestRow(
         path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
+        rescued_from,
     )  # fmt: skip
 
 

@@ -34,9 +34,10 @@ class TakenPhoto:
 
     key: str  # of its class
     image_id: str
-    url: str
+    url: str  # of a rescued photo: the archive's
     sha256: str  # of the bytes as served
     size: int  # bytes
+    rescued: bool = False
 
     @property
     def form(self) -> Form:
@@ -67,7 +68,8 @@ def taken_photos(folder: Path) -> list[TakenPhoto]:
         for row in read_csv(table, RawRow):
             if row.status is Status.OK:
                 size = row.bytes or 0
-                found.append(TakenPhoto(table.stem, row.image_id, row.url, row.sha256, size))
+                url, rescued = row.rescued_from or row.url, bool(row.rescued_from)
+                found.append(TakenPhoto(table.stem, row.image_id, url, row.sha256, size, rescued))
     return found
 
 

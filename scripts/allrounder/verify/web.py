@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOENT
 from operator import attrgetter
 from pathlib import Path
@@ -23,7 +23,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.text import PROJECT, printable, text_table
+from allrounder.core.text import printable, text_table
 from allrounder.core.urls import BadUrlError, host_of, is_url, parse_slice, request_url
 from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import (
@@ -37,8 +37,15 @@ from allrounder.verify.drift import (
 )
 from allrounder.web.archives import ArchiveDownload, new_member
 from allrounder.web.dataset_rows import DatasetRows
-from allrounder.web.decisions import opt_out_directive
-from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
+from allrounder.web.decisions import header_opt_out
+from allrounder.web.fetcher import (
+    NOTHING_REACHED,
+    POLL,
+    RESCUE_LANE,
+    Fetcher,
+    Traffic,
+    nothing_reached,
+)
 from allrounder.web.transfer import Reply
 
 _CONDITION = re.compile(
@@ -247,7 +254,8 @@ def _request(
                 content = job.content if isinstance(job, TarCheck) else job.sha256
                 headers = validators.headers(job.url, content)
                 archive = job.download if isinstance(job, TarCheck) else None
-                fetcher.submit((job, content, bool(headers)), job.url, archive, headers)
+                lane = RESCUE_LANE if isinstance(job, TakenPhoto) and job.rescued else ""
+                fetcher.submit((job, content, bool(headers)), job.url, archive, headers, lane)
             with interrupts.deferred():
                 ended = list(fetcher.poll(POLL))
             for (job, content, conditional), result, reply in ended:
@@ -272,10 +280,10 @@ def _answers(
     if isinstance(job, TarCheck):
         return job.end(result, unmodified)
     if unmodified:
-        directive = opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
-        if not honour_opt_out or not directive:
+        refusal = header_opt_out(reply.headers)
+        if not honour_opt_out or not refusal:
             return [DriftResult(job, Drift.SAME, unmodified=True)]
-        result = Result(Status.OPTED_OUT, directive, final_url=result.final_url)
+        result = replace(refusal, final_url=result.final_url)
     if result.status is Status.OK:
         return [drift_of_bytes(job, result.sha256, result.final_url)]
     return [drift_of_failure(job, result)]

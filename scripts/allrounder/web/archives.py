@@ -133,7 +133,7 @@ class ArchiveDownload:
         if reply.code in (200, 206):
             return Decision(self.result())
         if reply.code in TRANSIENT_CODES or 300 <= reply.code < 400:
-            return decide(reply, requested, bounds, honour_opt_out=False)
+            return decide(reply, requested, bounds)
         return http_error(reply.code)
 
     def result(self) -> Result:

@@ -20,7 +20,7 @@ from allrounder.web.decisions import (
     http_error,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS, access_advice, hub_token, may_send_token
+from allrounder.web.policy import REDIRECTS, access_advice, hub_address, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22
@@ -41,7 +41,8 @@ def api_url(source: HuggingfaceSource, call: str, **more: object) -> str:
     Source: https://huggingface.co/docs/dataset-viewer (pages quick_start, filter, rows).
     """
     query = {"dataset": source.dataset, "config": source.config, "split": source.split} | more
-    return f"{source.location}/{call}?{urlencode(query, quote_via=quote, safe='/')}"
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{source.location}/{call}?{urlencode(given, quote_via=quote, safe='/')}"
 
 
 def row_url(source: HuggingfaceSource, row: int, revision: str) -> str:
@@ -73,9 +74,9 @@ class DatasetRows:
                 return DatasetRowDownload(self, source, row, column, revision)
         return None
 
-    def headers(self, source: HuggingfaceSource, url: str) -> tuple[str, ...]:
-        """The header lines that a request for a source's page may carry."""
-        if self._token and may_send_token(url, source.location, self._allow):
+    def headers(self, location: str, url: str) -> tuple[str, ...]:
+        """The header lines that a request may carry whose URL should lie at `location`."""
+        if self._token and may_send_token(url, location, self._allow):
             return (f"Authorization: Bearer {self._token}",)
         return ()
 
@@ -97,14 +98,12 @@ class DatasetRowDownload:
         self._at_page, self._renewed = True, False
 
     def request(self, url: str, bounds: Bounds) -> Request:
-        """The request to make now. The photo's never has the token, also not on the same host."""
+        """The request to make now. The photo's has the token only if it is a file on the Hub."""
         if self._at_page:
-            return Request(url, MAX_PAGE, headers=self._pages.headers(self._source, url))
-        return Request(url, bounds.max_bytes)
+            return Request(url, MAX_PAGE, headers=self._pages.headers(self._source.location, url))
+        return Request(url, bounds.max_bytes, headers=self._pages.headers(hub_address(), url))
 
-    def decide(
-        self, reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool
-    ) -> Decision:
+    def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on a reply, as `decisions.decide` does."""
         if self._at_page:
             return self._decide_page(reply, requested, bounds)
@@ -115,7 +114,7 @@ class DatasetRowDownload:
             page = requested[0]
             requested.clear()
             return Decision(Result(Status.OK), redirect=page)
-        return decide(reply, requested, bounds, honour_opt_out)
+        return decide(reply, requested, bounds)
 
     def _decide_page(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         if reply.code == 200 and (reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED):

@@ -3,11 +3,13 @@
 Pure functions. `detail` uses our own words, since libcurl's contain times and ports.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pycurl
 
+from allrounder.core.opt_outs import Signal, opted_out
 from allrounder.core.photos import (
     Bounds,
     ends_whole,
@@ -64,11 +66,7 @@ class Decision:
 
 
 def decide(
-    reply: Reply,
-    requested: list[str],
-    bounds: Bounds,
-    honour_opt_out: bool,
-    new_cookie: bool = False,
+    reply: Reply, requested: list[str], bounds: Bounds, new_cookie: bool = False
 ) -> Decision:
     """Decide on the reply for a whole photo.
 
@@ -83,17 +81,15 @@ def decide(
         return http_error(reply.code)
     if host := placeholder_host_of_url(requested[-1]):
         return Decision(Result(Status.PLACEHOLDER, host))
-    return decide_body(reply, bounds, honour_opt_out)
+    return decide_body(reply, bounds)
 
 
-def decide_slice(
-    reply: Reply, requested: list[str], bounds: Bounds, honour_opt_out: bool, part: Slice
-) -> Decision:
+def decide_slice(reply: Reply, requested: list[str], bounds: Bounds, part: Slice) -> Decision:
     """Decide on the reply for a slice. The rest of the file is never read."""
     if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
         return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
     if reply.code != 206:
-        return decide(reply, requested, bounds, honour_opt_out)
+        return decide(reply, requested, bounds)
     longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
     if longer or not _is_requested_range(reply, part):
         return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
@@ -101,15 +97,13 @@ def decide_slice(
         return failed
     if reply.size != part.size:
         return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
-    return decide_body(reply, bounds, honour_opt_out)
+    return decide_body(reply, bounds)
 
 
-def decide_body(reply: Reply, bounds: Bounds, honour_opt_out: bool) -> Decision:
+def decide_body(reply: Reply, bounds: Bounds) -> Decision:
     """Decide on a complete photo, by its headers and its bytes."""
-    if honour_opt_out and (
-        directive := opt_out_directive(reply.headers.get(b"x-robots-tag", ()), PROJECT)
-    ):
-        return Decision(Result(Status.OPTED_OUT, directive))
+    if bounds.honour_opt_out and (refusal := header_opt_out(reply.headers)):
+        return Decision(refusal)
     for etag in reply.headers.get(b"etag", ()):
         value = etag.decode("latin-1").removeprefix("W/").strip('"')
         if host := placeholder_host("etag", value):
@@ -184,6 +178,30 @@ noai and noimageai: DeviantArt, 2022; noml: Mojeek, 2023.
 _WITH_VALUE = frozenset(
     {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
 )
+
+
+def header_opt_out(headers: Mapping[bytes, Sequence[bytes]]) -> Result | None:
+    """The result of a photo whose HTTP headers are against use for training, or None."""
+    if directive := opt_out_directive(headers.get(b"x-robots-tag", ()), PROJECT):
+        return opted_out(Signal.X_ROBOTS_TAG, directive)
+    if any(value == b"1" for value in headers.get(b"tdm-reservation", ())):
+        return opted_out(Signal.TDM, "1")
+    if may_train(b",".join(headers.get(b"content-usage", ())).decode("latin-1")) is False:
+        return opted_out(Signal.CONTENT_USAGE, "train-ai=n")
+    return None
+
+
+_TRAIN = re.compile(r"(?:^|,)\s*(?:train-ai\s*=\s*([yn])|ai-train\s*=\s*(yes|no))\s*(?=[,;]|$)")
+
+
+def may_train(usage: str) -> bool | None:
+    """What a Content-Usage or Content-Signal says about training; None: nothing.
+
+    The last of several values holds (RFC 9651, 3.2). Sources: draft-ietf-aipref-attach-04,
+    draft-ietf-aipref-vocab-04; contentsignals.org.
+    """
+    values = [one or other for one, other in _TRAIN.findall(usage)]
+    return values[-1][0] == "y" if values else None
 
 
 def opt_out_directive(values: Iterable[bytes], agent: str) -> str:

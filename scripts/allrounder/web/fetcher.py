@@ -26,6 +26,7 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
+from allrounder.web.robots import RobotsFile, RobotsGate, robots_url
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -38,13 +39,20 @@ class _Job:
     archive: ArchiveDownload | None = None
     part: Slice | None = None
     row: DatasetRowDownload | None = None
+    robots: RobotsFile | None = None
     failures: int = 0
     timeouts: int = 0
     started: float = 0.0
     refused: bool = False  # the host answered 403
     decode: bool = True
+    lane: str = ""
     cookies: Cookies = field(default_factory=Cookies)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Whose limits hold for the next request: those of its lane or host."""
+        return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
@@ -70,10 +78,12 @@ class Fetcher:
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
     ):
-        self.bounds = Bounds(download.max_bytes, download.min_side, download.max_pixels)
+        self.bounds = Bounds(
+            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
+        )
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
-        self._network, self._honour = network, download.honour_opt_out
+        self._network, self._robots = network, RobotsGate[_Job](download)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = NetworkPolicy.of(network, sources)
         self._transfers, self._rows = Transfers(self._policy), rows
@@ -83,8 +93,10 @@ class Fetcher:
             network.min_interval,
             waits,
             network.retry_after_max,
+            {RESCUE_LANE: network.rescue_interval},
         )
         self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
+        self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
     @property
@@ -104,10 +116,12 @@ class Fetcher:
         url: str,
         archive: ArchiveDownload | None = None,
         headers: Mapping[str, tuple[str, ...]] | None = None,
+        lane: str = "",
     ) -> None:
         """Request a URL or a slice; `token` comes back with its result.
 
-        `headers` are more request headers, by the URL of each request.
+        `headers` are more request headers, by the URL of each request. Jobs of one `lane` share the
+        limits of one host, whichever hosts they are requested from.
         """
         self.load += 1
         part = parse_slice(url)
@@ -117,11 +131,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url) if self._rows else None
-        job = _Job(token, requested, archive, part, row, headers=headers or {})
-        if self._hosts.is_given_up(host := host_of(requested[0])):
-            self._end_busy(job)
-        else:
-            self._hosts.add(host, job)
+        self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -149,11 +159,49 @@ class Fetcher:
         """Close all connections."""
         self._transfers.close()
 
+    def _admit(self, job: _Job) -> None:
+        """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
+
+        The params name the places of archives, slices and rows, and the rescue has its API: no
+        robots.txt is asked there.
+        """
+        url = job.requested[-1]
+        named = job.archive or job.part or job.row or job.lane
+        if self._robots.obeyed and not (named or job.robots):
+            if (verdict := self._robots.verdict(url)) is None:
+                if self._robots.wait(url, job):
+                    self._admit(_Job(None, [robots_url(url)], robots=RobotsFile(self._clock)))
+                return
+            if refusal := verdict(url):
+                refusal = replace(refusal, final_url=_final_url(job))
+                self._ended.append((job.token, refusal, Reply()))
+                return
+        if self._hosts.is_given_up(job.host):
+            self._end_busy(job)
+        elif job.started:  # redirected
+            self._hosts.add_later(job.host, job, self._clock())
+        else:
+            self._hosts.add(job.host, job)
+
     def _start(self, job: _Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
-        silences = self._hosts.silences(host_of(job.requested[-1]))
-        self._transfers.start(job, replace(self._request(job), patience=_patience(job, silences)))
+        silences = self._hosts.silences(job.host)
+        self._transfers.start(
+            job, replace(self._request(job), patience=self._patience(job, silences))
+        )
+
+    def _patience(self, job: _Job, silences: int | None) -> float:
+        """The seconds that a host has to begin its answer; 0: as the params say.
+
+        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
+        gets more where all answers are late: then this machine's own connection is full.
+        """
+        if silences is None or job.archive:
+            return 0.0
+        patience = SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+        patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
+        return max(patience, _LATER_THAN_SLOWEST * self._slowest)
 
     def _request(self, job: _Job) -> Request:
         url = job.requested[-1]
@@ -168,28 +216,33 @@ class Fetcher:
             job.archive.begin()
             offset = job.archive.request_from
             return Request(url, 0, job.archive.sink, offset, headers=headers)
+        if job.robots:
+            job.robots.begin()
+            return Request(url, 0, job.robots.sink)
         if part := job.part:
             return Request(url, part.size, None, part.offset, part.size, headers)
         return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
 
     def _handle(self, job: _Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
-        now, host = self._clock(), host_of(job.requested[-1])
-        asked_wait = self._policy.asked_wait(reply.code, reply.headers.get(b"retry-after", ()))
-        self._hosts.end(host, now, reply.code, asked_wait, job.started)
+        now, host = self._clock(), job.host
+        values, whole = reply.headers.get(b"retry-after", ()), bool(job.lane)
+        asked_wait = self._policy.asked_wait(reply.code, values, whole)
+        self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
         self.traffic.bytes += job.archive.received if job.archive else reply.size
         if reply.code:
+            self._slowest = max(reply.first_byte, _FADING * self._slowest)
             reference = "" if job.archive else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
         if decision.redirect:
             job.requested.append(decision.redirect)
-            self._hosts.add_later(host_of(decision.redirect), job, now)
+            self._admit(job)
             return
         if reply.code in WHOLE and job.refused:
             self._hosts.end_refused(host, served=True)
-        if reply.code == 403 and self._hosts.is_throttle(host):
+        if reply.code == 403 and not job.robots and self._hosts.is_throttle(host):
             job.refused, decision = True, replace(decision, retry=True)
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
@@ -214,7 +267,7 @@ class Fetcher:
         """End a job; a failure without any answer only once the network is known to work."""
         if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
-                self._hosts.end_refused(host_of(job.requested[-1]), served=False)
+                self._hosts.end_refused(job.host, served=False)
             self._end(job, result, reply)
         elif job.started < self._outage.back_at:
             self._try_again(job)  # the outage may be what broke it
@@ -229,7 +282,7 @@ class Fetcher:
 
     def _try_again(self, job: _Job) -> None:
         job.failures = job.timeouts = 0
-        self._hosts.add_later(host_of(job.requested[-1]), job, self._clock())
+        self._hosts.add_later(job.host, job, self._clock())
 
     def _end_busy(self, job: _Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
@@ -241,17 +294,22 @@ class Fetcher:
             if job.archive.progressed():
                 job.failures = 0
             return decision
+        if job.robots:
+            return job.robots.decide(reply, job.requested, self.bounds)
         if job.part:
-            return decide_slice(reply, job.requested, self.bounds, self._honour, job.part)
+            return decide_slice(reply, job.requested, self.bounds, job.part)
         if job.row:
-            return job.row.decide(reply, job.requested, self.bounds, self._honour)
+            return job.row.decide(reply, job.requested, self.bounds)
         new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))
         if job.decode and is_unknown_encoding(reply):
             job.decode = False  # one more request, which takes the body as it is
             return Decision(Result(Status.OK), redirect=job.requested.pop())
-        return decide(reply, job.requested, self.bounds, self._honour, new_cookie)
+        return decide(reply, job.requested, self.bounds, new_cookie)
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
+        if job.robots:
+            self._end_robots(job, job.robots, reply.code)
+            return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
         codes = (206,) if job.part else WHOLE
@@ -261,17 +319,14 @@ class Fetcher:
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
 
-
-def _patience(job: _Job, silences: int | None) -> float:
-    """The seconds that a host has to begin its answer; 0: as the params say.
-
-    A host that has not answered yet in this run gets less, so that dead hosts cost seconds.
-    """
-    if silences is None or job.archive:
-        return 0.0
-    if silences >= _MANY_SILENCES:
-        return LAST_PATIENCE
-    return SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
+    def _end_robots(self, job: _Job, file: RobotsFile, code: int) -> None:
+        """Admit the jobs that wait for a robots.txt; they have one more try at a silent host."""
+        verdict = file.verdict(code, self._robots.everyone)
+        for other in self._robots.settle(job.requested[0], verdict):
+            if not code:
+                other.failures = max(other.failures, job.failures - 1)
+                other.timeouts = max(other.timeouts, job.timeouts - 1)
+            self._admit(other)
 
 
 def _final_url(job: _Job) -> str:
@@ -285,10 +340,12 @@ def _final_url(job: _Job) -> str:
 
 
 POLL = 0.2  # seconds
+RESCUE_LANE = "wayback"  # no host: it has no dot
 MAX_TIMEOUTS = 2
 """Timeouts after which a URL is not tried again: each takes as long as hundreds of photos."""
 FIRST_PATIENCE, SECOND_PATIENCE, LAST_PATIENCE = 6.0, 3.0, 1.0
 _MANY_SILENCES = 8
+_LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512

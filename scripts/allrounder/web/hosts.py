@@ -7,7 +7,8 @@ import heapq
 import itertools
 import zlib
 from collections import deque
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator, Mapping, MutableSequence
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from allrounder.web.policy import BUSY_CODES
@@ -26,8 +27,9 @@ BUSY_PATIENCE = 300.0
 
 
 class _Host(Generic[Job]):
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, most: int, min_interval: float) -> None:
         self.index = index  # in the table of waits
+        self.most, self.min_interval = most, min_interval
         self.queue: deque[Job] = deque()
         self.in_flight = 0
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
@@ -46,6 +48,7 @@ class Hosts(Generic[Job]):
 
     `waits` is a table that the processes of a run share: the times until which no process asks a
     host that answered 429 or 503. `longest_wait` is the longest Retry-After that is obeyed.
+    `alone` has smallest intervals of hosts that get one request at a time.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class Hosts(Generic[Job]):
         min_interval: float,
         waits: MutableSequence[float] | None = None,
         longest_wait: float = 0.0,
+        alone: Mapping[str, float] = MappingProxyType({}),
     ):
         self.doubtful: set[str] = set()  # hosts whose last replies were failures
         self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
-        self._total, self._per_host = total, per_host
-        self._min_interval = min_interval
+        self._total, self._limits = total, (per_host, min_interval)
+        self._alone = alone
         self._hosts: dict[str, _Host[Job]] = {}
         self._ready: deque[_Host[Job]] = deque()
         self._waiting: list[tuple[float, int, _Host[Job]]] = []
@@ -90,7 +94,7 @@ class Hosts(Generic[Job]):
         while self._ready and self._in_flight < self._total:
             state = self._ready.popleft()
             state.scheduled = False
-            if not state.queue or state.in_flight >= self._per_host:
+            if not state.queue or state.in_flight >= state.most:
                 continue  # scheduled again when one of its jobs ends or is added
             state.not_before = max(state.not_before, self._waits[state.index])
             if state.not_before > now:
@@ -99,7 +103,7 @@ class Hosts(Generic[Job]):
                 continue
             state.in_flight += 1
             self._in_flight += 1
-            state.not_before = now + max(self._min_interval, state.interval)
+            state.not_before = now + max(state.min_interval, state.interval)
             job = state.queue.popleft()
             self._schedule(state)
             yield job
@@ -111,6 +115,7 @@ class Hosts(Generic[Job]):
         code: int = 0,
         asked_wait: float | None = None,
         started: float = 0.0,
+        is_photo: bool = True,
     ) -> None:
         """Record that a request that started at `started` has ended. Code 0: without any answer.
 
@@ -133,9 +138,10 @@ class Hosts(Generic[Job]):
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
         if code and code not in BUSY_CODES and code != 403:
-            state.good, state.good_at, state.busy_since = state.good + 1, now, None
+            state.good, state.good_at, state.busy_since = state.good + is_photo, now, None
         state.silent = state.silent + 1 if not code else 0
-        (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
+        if is_photo:
+            (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
         if wait:
             state.not_before = max(state.not_before, now + wait)
             self._waits[state.index] = max(self._waits[state.index], state.not_before)
@@ -188,10 +194,11 @@ class Hosts(Generic[Job]):
     def _host(self, host: str) -> _Host[Job]:
         if (state := self._hosts.get(host)) is None:
             index = zlib.crc32(host.encode()) % len(self._waits)
-            state = self._hosts[host] = _Host(index)
+            limits = (1, self._alone[host]) if host in self._alone else self._limits
+            state = self._hosts[host] = _Host(index, *limits)
         return state
 
     def _schedule(self, state: _Host[Job]) -> None:
-        if state.queue and not state.scheduled and state.in_flight < self._per_host:
+        if state.queue and not state.scheduled and state.in_flight < state.most:
             state.scheduled = True
             self._ready.append(state)

@@ -23,6 +23,8 @@ from allrounder.web.policy import (
     NetworkPolicy,
     Pace,
     RedirectError,
+    access_advice,
+    hub_address,
     is_offline,
     may_send_token,
     next_hop,
@@ -128,7 +130,7 @@ class ListClient:
             code = exchange.reply.code
             if code not in expect:
                 words = f"{code} {responses.get(code, '')}".strip()
-                raise DataError(f"{what}: {url} answered {words}{_advice(code)}")
+                raise DataError(f"{what}: {url} answered {words}{_advice(code, url)}")
             yield ListStream(code, exchange.headers, self._chunks(exchange, f"{what}: {url}"))
 
     def api_reply(self, url: str, what: str, token: str = "") -> ApiReply:
@@ -273,7 +275,9 @@ def content_range(headers: Mapping[str, str]) -> tuple[int, int | None] | None:
     return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
 
 
-def _advice(code: int) -> str:
+def _advice(code: int, url: str) -> str:
+    if code in (401, 403) and url.startswith(f"{hub_address()}/datasets/"):
+        return "; " + access_advice("/".join(url[len(hub_address()) :].split("/")[2:4]))
     if code in (401, 403):
         return "; if it asks for an account, put its login into ~/.netrc"
     if code in (404, 410):

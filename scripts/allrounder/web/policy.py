@@ -4,7 +4,6 @@ It reads the params and the environment; transfer.py and lists.py only carry it 
 """
 
 import contextlib
-import itertools
 import os
 import random
 import re
@@ -31,7 +30,7 @@ from allrounder.core.urls import (
     slashes,
 )
 from allrounder.params.schema import Network
-from allrounder.params.sources import Source, WebdatasetSource
+from allrounder.params.sources import Source
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -77,7 +76,8 @@ class NetworkPolicy:
         holds no password.
         """
         proxies, no_proxy = _proxies()
-        logins = _logins(login_places(sources))
+        places = login_places(sources)
+        logins = _logins(places) | _hub_logins(places, network.allow_private)
         allowed = frozenset(map(_request_host, normalized_hosts(network.allow_private)))
         return cls(network, _ca_file(), proxies, no_proxy, logins, allowed)
 
@@ -104,7 +104,7 @@ class NetworkPolicy:
         return is_public_address(address) or host in self.allow_private
 
     def login(self, url: str, first: str) -> str:
-        """The Authorization header from .netrc for `url`, or ''.
+        """The Authorization header for `url`, from .netrc or with the Hub's token, or ''.
 
         `first` is the URL that the request began with: a redirect to another host, or from https
         to http, gets no login.
@@ -123,11 +123,16 @@ class NetworkPolicy:
         """The seconds to wait after a request's failure number `failures` (from 1 on)."""
         return rng.uniform(0, min(_LONGEST_BACKOFF, self.network.backoff * 2**failures))
 
-    def asked_wait(self, code: int, retry_after_values: Iterable[bytes]) -> float | None:
-        """The seconds that a reply asks to wait, at most `retry_after_max`, or None."""
+    def asked_wait(
+        self, code: int, retry_after_values: Iterable[bytes], whole: bool = False
+    ) -> float | None:
+        """The seconds that a reply asks to wait, or None.
+
+        At most `retry_after_max`, unless the `whole` wait is asked for.
+        """
         if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
             return None
-        return min(wait, self.network.retry_after_max)
+        return wait if whole else min(wait, self.network.retry_after_max)
 
 
 def next_hop(target: str, requested: Sequence[str], changed: bool = False) -> str:
@@ -314,12 +319,9 @@ def login_places(sources: Iterable[Source]) -> frozenset[str]:
     """Where a login of .netrc may go: the sources' hosts, at the port they name or 443.
 
     .netrc has no ports, and another port may belong to somebody else. The Hub gets a token
-    instead, and the hosts of listed photos get nothing.
+    instead, its dataset viewer likewise, and the hosts of listed photos get nothing.
     """
-    urls = itertools.chain.from_iterable(
-        source.shards if isinstance(source, WebdatasetSource) else [source.login_url]
-        for source in sources
-    )
+    urls = [place for source in sources for place in source.places]
     found: set[str] = set()
     for start in {"/".join(url.split("/", 3)[:3]) for url in urls if is_url(url)}:
         with contextlib.suppress(BadUrlError):
@@ -357,6 +359,17 @@ def _logins(places: Collection[str]) -> dict[str, str]:
             pair = f"{login or account or ''}:{password or ''}".encode()
             found[place] = f"Basic {b64encode(pair).decode()}"
     return found
+
+
+def _hub_logins(places: Collection[str], allow_private: Collection[str]) -> dict[str, str]:
+    """The Authorization header with the Hub's token, if a source lies there."""
+    hub = [place for place in places if may_send_token(place, hub_address(), allow_private)]
+    return {place: f"Bearer {token}" for place in hub if (token := hub_token())}
+
+
+def hub_address() -> str:
+    """The Hub's address: HF_ENDPOINT, as the Hub's own client reads it, or huggingface.co."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
 def hub_token() -> str:

@@ -30,6 +30,7 @@ class Reply:
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     chunks: list[bytes] = field(default_factory=list)
     size: int = 0  # of the body so far
+    first_byte: float = 0.0  # seconds until it arrived
     blocked: bool = False  # the address was not public
     over: bool = False  # the body was longer than it may be
     stopped: bool = False  # the sink returned False
@@ -77,6 +78,8 @@ _HEADERS = frozenset(
         *(b"location", b"retry-after", b"x-robots-tag", b"etag", b"last-modified", b"set-cookie"),
         *(b"content-length", b"content-range", b"content-encoding"),
         *(b"x-revision", b"x-error-code"),
+        *(b"tdm-reservation", b"content-usage"),
+        *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"
@@ -251,6 +254,8 @@ class Transfers:
                 self._multi.remove_handle(curl)
                 token, reply = handle.token, handle.reply
                 reply.error, reply.message = error, words
+                if reply.code:
+                    reply.first_byte = curl.getinfo(pycurl.STARTTRANSFER_TIME)
                 handle.token = None
                 handle.request.sink = None
                 self._idle.append(handle)

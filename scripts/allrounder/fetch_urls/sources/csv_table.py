@@ -18,62 +18,73 @@ from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import decode_text, one_line
-from allrounder.core.urls import decode_url, is_url, percent_encode_unprintable
-from allrounder.fetch_urls.sources.packed import MAX_LINE, open_list, skip_mark
+from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line
+from allrounder.core.urls import is_url, percent_encode_unprintable
+from allrounder.fetch_urls.sources.packed import MAX_LINE, UTF8, detected_encoding, open_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import CsvSource
 from allrounder.web.lists import ListClient
 
 _CHUNK = 2**20
-_BATCH = 8192  # rows
+_BATCH, _SMALL_BATCH = 8192, 64  # rows; of lists and the like, repeated texts are copied
 _AVERAGE = 2**13
 """Bytes of a Parquet column's cells on average: a batch is in memory at once."""
 _LONGEST = 2**16
 """Characters of a cell that are looked at: far more than any URL or author has."""
 
-Cells = list[str]
+Cells = list[Any]
 Choose = Callable[[Sequence[str]], Sequence[str]]
 """Chooses the columns to read from those of the table. Raises UsageError for a missing one."""
 
 
 def table_rows(
-    file: io.BufferedReader, form: str, what: str, choose: Choose, quotes: bool | None = None
+    file: io.BufferedReader, source: CsvSource, what: str, choose: Choose
 ) -> Iterator[Cells]:
-    """Yield the cells of the chosen columns of each row, as text; '' for an empty cell.
+    """Yield the cells of the chosen columns of each row.
 
-    Bytes that are not UTF-8 become surrogates. Raises DataError with the line for a row that
-    cannot be read, UsageError when Parquet is not installed.
+    Raises DataError with the line for a row that cannot be read, UsageError when Parquet is not
+    installed.
     """
-    if form == "parquet":
+    if source.form == "parquet":
         return _parquet(file, what, choose)
-    skip_mark(file, what)
+    if not (encoding := source.encoding or detected_encoding(file)):
+        raise DataError(f"{what}: is no text; or name its encoding")
+    if source.form == "jsonl":
+        return _jsonl(_lines(file, encoding, what), what, choose)
+    quotes = source.quotes
     if quotes is None:  # TSV has none by its definition, but some programs write it like CSV
-        quotes = form == "csv" or file.peek(1).startswith(b'"')
-    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
-    lines = _lines(text, what)
-    if form == "jsonl":
-        return _jsonl(lines, what, choose)
-    delimiter = "\t" if form == "tsv" else ","
-    if quotes:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True, quoting=csv.QUOTE_NONE)
-    return _delimited(reader, what, choose)
+        start = file.peek(8)[:8].decode(encoding, "ignore")
+        quotes = source.form == "csv" or start.lstrip("\ufeff").startswith('"')
+    reader = csv.reader(
+        _lines(file, encoding, what),
+        strict=True,
+        delimiter=source.delimiter or ("\t" if source.form == "tsv" else ","),
+        escapechar=source.escape,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    )
+    return _delimited(reader, source.columns, what, choose)
 
 
-def _lines(text: io.TextIOWrapper, what: str) -> Iterator[str]:
+def _lines(file: io.BufferedReader, encoding: str, what: str) -> Iterator[str]:
+    errors = OR_WINDOWS_1252 if encoding == UTF8 else "strict"
+    text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
     number = 0
-    while line := text.readline(MAX_LINE):
-        number += 1
-        if len(line) == MAX_LINE:
-            raise DataError(f"{what}, line {number}: over {MAX_LINE:,} characters; no list")
-        yield line
-
-
-def _delimited(reader: Any, what: str, choose: Choose) -> Iterator[Cells]:
     try:
-        header = [name.strip() for name in next(reader, [])]
+        while line := text.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE:
+                raise DataError(f"{what}, line {number}: over {MAX_LINE:,} characters; no list")
+            yield line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeError:
+        where = f"{what}, after line {number}"
+        raise DataError(f"{where}: is not {encoding}; correct its encoding") from None
+
+
+def _delimited(
+    reader: Any, header: Sequence[str] | None, what: str, choose: Choose
+) -> Iterator[Cells]:
+    try:
+        header = header or [name.strip() for name in next(reader, [])]
         places = [header.index(name) for name in choose(header)]
         for cells in reader:
             if len(cells) == len(header):
@@ -97,7 +108,7 @@ def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
             raise DataError(f"{what}, line {number}: no JSON object; correct it")
         if names is None:
             names = choose(list(row))
-        yield [_cell_text(row.get(name)) for name in names]
+        yield [_value(row, name) for name in names]
     if names is None:
         choose([])
 
@@ -116,17 +127,30 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
         try:
             table = parquet.ParquetFile(file)
             names = choose(list(table.schema_arrow.names))
-            _check_cells(table.metadata, names, what)
+            leaves = [table.schema.column(number).path for number in range(len(table.schema))]
+            wanted = list(dict.fromkeys(_column(name, leaves) for name in names))
+            _check_cells(table.metadata, wanted, what)
             # Repeated texts stay one object each, however often they stand in a column.
-            table = parquet.ParquetFile(file, read_dictionary=list(dict.fromkeys(names)))
-            for batch in table.iter_batches(_BATCH, columns=list(dict.fromkeys(names))):
-                columns = [_values(batch.column(name)) for name in names]
-                yield from (
-                    [_cell_text(value) for value in cells] for cells in zip(*columns, strict=True)
-                )
+            flat = [name for name in wanted if name in leaves]
+            table = parquet.ParquetFile(file, read_dictionary=flat)
+            size = _BATCH if flat == wanted else _SMALL_BATCH
+            for batch in table.iter_batches(size, columns=wanted):
+                columns = [_values(column) for column in batch.columns]
+                for cells in zip(*columns, strict=True):
+                    row = dict(zip(batch.schema.names, cells, strict=True))
+                    yield [_value(row, name) for name in names]
         except (pyarrow.ArrowException, KeyError, ValueError, OverflowError) as error:
             words = one_line(str(error))[:120]
             raise DataError(f"{what}: broken or no Parquet: {words}") from None
+
+
+def _column(name: str, leaves: Sequence[str]) -> str:
+    """The column to read for a name: `a.b` itself, or all of `a` where b stands in a list."""
+    return name if any(_is_in(leaf, name) for leaf in leaves) else name.partition(".")[0]
+
+
+def _is_in(leaf: str, name: str) -> bool:
+    return f"{leaf}.".startswith(f"{name}.")
 
 
 def _check_cells(metadata: Any, names: Sequence[str], what: str) -> None:
@@ -136,10 +160,9 @@ def _check_cells(metadata: Any, names: Sequence[str], what: str) -> None:
         for place in range(group.num_columns):
             column = group.column(place)
             size, cells = column.total_uncompressed_size, max(1, column.num_values)
-            if column.path_in_schema.split(".")[0] in names and (
-                size > _CHUNK and size > _AVERAGE * cells
-            ):
-                name = column.path_in_schema
+            name = column.path_in_schema
+            is_read = any(_is_in(name, wanted) for wanted in names)
+            if is_read and size > _CHUNK and size > _AVERAGE * cells:
                 raise DataError(f"{what}: column {name!r} has {size:,} bytes in {cells:,} cells")
 
 
@@ -153,13 +176,28 @@ def _values(column: Any) -> list[Any]:
     return [texts.get(place) for place in places]
 
 
+def _value(row: dict[str, Any], name: str) -> Any:
+    """The value of a key, or of `a.b`: key b of the value of a, or of each item if it is a list."""
+    if name in row:
+        return row[name]
+    value: Any = row
+    for key in name.split("."):
+        if isinstance(value, list):
+            value = [one.get(key) for one in value if isinstance(one, dict)]
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
 def _cell_text(value: Any) -> str:
     """A cell as text; 7.0 becomes 7, because a column with gaps stores 7 as 7.0."""
+    if isinstance(value, str):
+        return value[:_LONGEST]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return str(value) if isinstance(value, str | int | float) else ""
+        return decode_text(value[:_LONGEST])
+    return str(value) if isinstance(value, int | float) else ""
 
 
 _OPTIONAL = ("id", "license", "author", "landing_url", "title")
@@ -174,46 +212,63 @@ def candidates(
     Raises DataError when the table cannot be opened or a row cannot be read, UsageError for a
     column that is not there.
     """
-    what = source.name
-    meant = label_matcher(wnids, source.labels)
-    chosen: list[str] = []
-
-    def choose(there: Sequence[str]) -> Sequence[str]:
-        chosen.extend(_columns(source, there, what))
-        return [getattr(source, key) or key for key in chosen]
-
+    meant = {source.wnid: source.wnid} if source.wnid else label_matcher(wnids, source.labels)
     others: dict[str, None] = {}  # labels of no class, for a hint
     matched = False
-    with open_list(source.location, web, what, source.sha256) as file:
-        for cells in table_rows(file, source.form, what, choose, source.quotes):
+    for part in source.places if source.wnid in (None, *wnids) else ():
+        for row in _rows(source, part, web):
             tally.read += 1
-            row = {key: cell[:_LONGEST] for key, cell in zip(chosen, cells, strict=True)}
-            label = _text(row["label"])
-            if (wnid := meant.get(normalized_label(label))) is None:
+            labels = [source.wnid] if source.wnid else _labels(row["label"], source.label_separator)
+            # A class once, however many of the labels mean it.
+            found = {wnid: None for label in labels if (wnid := meant.get(normalized_label(label)))}
+            if not found:
                 if len(others) <= _SHOWN:
-                    others[label] = None
-                if not label.strip():
-                    tally.pass_over("no label", row["url"])
+                    others |= dict.fromkeys(labels)
+                if not any(label.strip() for label in labels):
+                    tally.pass_over("no label", _cell_text(row["url"]))
                 continue
             matched = True
-            if url := _url(source, row["url"]):
-                yield wnid, _candidate(wnid, url, row)
-            else:
+            if not (url := _url(source, part, _cell_text(row["url"]))):
                 tally.pass_over("no URL", f"row {tally.read:,}")
+                continue
+            for wnid in found:
+                yield wnid, _candidate(wnid, url, row)
     if others and not matched:
         shown = ", ".join(repr(label)[:60] for label in list(others)[:_SHOWN])
         tally.warn(f"its labels match no class; it has {shown}; map them in labels")
 
 
+def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, Any]]:
+    """The rows of one file, by the keys of the source."""
+    chosen: list[str] = []
+    what = f"source csv {part}"
+
+    def choose(there: Sequence[str]) -> Sequence[str]:
+        chosen.extend(_columns(source, there, what))
+        return [getattr(source, key) or key for key in chosen]
+
+    with open_list(part, web, what, source.sha256) as file:
+        for cells in table_rows(file, source, what, choose):
+            yield dict(zip(chosen, cells, strict=True))
+
+
+def _labels(cell: Any, separator: str | None) -> list[str]:
+    """The labels of a cell: a list's items, or the parts of a text."""
+    cells = cell if isinstance(cell, list) else [cell]
+    texts = [_cell_text(one) for one in cells]
+    return [label for text in texts for label in text.split(separator)] if separator else texts
+
+
 def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     """Return the keys of the source whose columns are read."""
-    keys = ["url", "label"]
+    keys = ["url"] if source.wnid else ["url", "label"]
     keys += [key for key in _OPTIONAL if getattr(source, key) or key in there]
+    is_nested = source.form in ("jsonl", "parquet")
     for key in keys:
         name = getattr(source, key) or key
         if there.count(name) > 1:
             raise UsageError(f"{what}: {key}: it has {there.count(name)} columns {name!r}")
-        if name not in there:
+        if name not in there and not (is_nested and name.partition(".")[0] in there):
             shown = ", ".join(repr(column)[:60] for column in there[:_SHOWN]) or "none"
             more = ", ..." if len(there) > _SHOWN else ""
             raise UsageError(f"{what}: {key}: it has no column {name!r}, but {shown}{more}")
@@ -222,25 +277,15 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     return keys
 
 
-def _candidate(wnid: str, url: str, row: dict[str, str]) -> Candidate:
-    texts = {key: one_line(_text(row.get(key, ""))) for key in _OPTIONAL}
+def _candidate(wnid: str, url: str, row: dict[str, Any]) -> Candidate:
+    texts = {key: one_line(_cell_text(row.get(key))) for key in _OPTIONAL}
     return Candidate(texts.pop("id") or url_id(wnid, url), url, **texts)
 
 
-def _url(source: CsvSource, text: str) -> str:
+def _url(source: CsvSource, part: str, text: str) -> str:
     """A URL of the table; a relative one is resolved if the table is from the web."""
-    text = decode_url(text.encode("utf-8", "surrogateescape")) if _is_raw(text) else text.strip()
+    text = text.strip()
     if text and source.is_remote and not is_url(text):
         with contextlib.suppress(ValueError):  # the download reports what is wrong with it
-            text = urljoin(source.location, text)
+            text = urljoin(part, text)
     return percent_encode_unprintable(text)
-
-
-def _text(cell: str) -> str:
-    """A cell that is no URL: UTF-8, or else Windows' or ISO's Latin-1."""
-    return decode_text(cell.encode("utf-8", "surrogateescape")) if _is_raw(cell) else cell
-
-
-def _is_raw(cell: str) -> bool:
-    """Whether a cell has bytes that are no UTF-8."""
-    return not cell.isascii() and any("\udc80" <= letter <= "\udcff" for letter in cell)

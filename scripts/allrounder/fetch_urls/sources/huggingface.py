@@ -6,6 +6,7 @@ address, not the photo's signed URL.
 
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,8 @@ from allrounder.web.policy import access_advice, hub_token
 
 PAGE = 100
 """Rows of a /filter page at most: https://huggingface.co/docs/dataset-viewer/filter."""
+_READY_WAIT, _READY_PAUSE = 120.0, 5.0
+"""Seconds: for a reply that is not ready, and between the requests for it."""
 _HINTS = {404: "correct its dataset, config or split", 422: "correct its columns and labels"}
 
 
@@ -40,7 +43,7 @@ class DatasetViewer:
 
     def splits(self) -> list[str]:
         """`config/split` of every split. Raises DataError as `_get` does."""
-        answer = self._get("splits")
+        answer = self._get("splits", config=None, split=None)  # with a wrong one it answers 404
         try:
             return [f"{split['config']}/{split['split']}" for split in answer["splits"]]
         except (KeyError, TypeError):
@@ -88,7 +91,7 @@ class DatasetViewer:
         Raises DataError when it cannot be reached or answers anything else.
         """
         url = api_url(self._source, call, **more)
-        answer = self._web.api_reply(url, self.what, self._token)
+        answer = self._ready_reply(url)
         if self._token:  # no part of a reply may repeat it, not even a column's name
             answer = replace(answer, body=answer.body.replace(self._token.encode(), b"..."))
         if answer.code != 200:
@@ -107,6 +110,18 @@ class DatasetViewer:
                 raise DataError(f"{self.what}: it was changed while it was listed; run it again")
             self.revision = revision
         return content
+
+    def _ready_reply(self, url: str) -> ApiReply:
+        """Return the reply to a call; one that the API has still to compute is waited for."""
+        ends, asked = self._web.clock() + _READY_WAIT, 0
+        while True:
+            answer, asked = self._web.api_reply(url, self.what, self._token), asked + 1
+            is_ready = answer.headers.get("x-error-code") != "ResponseNotReady"
+            if is_ready or self._web.clock() >= ends:
+                return answer
+            if asked == 1:
+                print(f"{self.what}: its reply is not ready yet; waiting", file=sys.stderr)
+            self._web.pause(asked, _READY_PAUSE)
 
     def _refused(self, url: str, answer: ApiReply) -> NoReturn:
         """Raise DataError with what the API says, and what to do."""

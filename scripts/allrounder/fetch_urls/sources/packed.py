@@ -25,7 +25,8 @@ MAX_LINE = 2**20
 _BUFFER = 2**20
 _LAYERS = 4  # a gzip of a tar in a gzip of a server, and one to spare
 _DIRECTORY_MAX = 2**22  # bytes of a zip's directory, which zipfile holds in memory
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+UTF8 = "utf-8"
+_WIDE = {b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be"}
 _BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, BrokenTarError, zipfile.BadZipFile,
 )  # fmt: skip
@@ -53,18 +54,23 @@ def open_list(
             raise DataError(f"{what}: broken or cut off: {error}") from None
 
 
-def skip_mark(file: io.BufferedReader, what: str) -> None:
-    """Skip the byte order mark of UTF-8 text. Raises DataError for text of wide characters."""
+def detected_encoding(file: io.BufferedReader) -> str:
+    """Return UTF-16 for a byte order mark or ASCII letters in it, UTF8 for others, '' for no text.
+
+    Which 8-bit encoding a text has cannot be seen.
+    """
     start = file.peek(4)[:4]
-    if start.startswith(_WIDE) or b"\0" in start:
-        raise DataError(f"{what}: is UTF-16 or no text; save it as UTF-8")
-    if start.startswith(b"\xef\xbb\xbf"):
-        file.read(3)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and start[2:] != b"\0\0":
+        return "utf-16"
+    return _WIDE.get(bytes(min(byte, 1) for byte in start), "") if b"\0" in start else UTF8
 
 
 def lines(file: io.BufferedReader, what: str) -> Iterator[bytes | None]:
-    """Yield the lines of UTF-8 text; None for one over MAX_LINE. Raises as `skip_mark` does."""
-    skip_mark(file, what)
+    """Yield the lines of UTF-8 text; None for one over MAX_LINE. Raises DataError for UTF-16."""
+    if detected_encoding(file) != UTF8:
+        raise DataError(f"{what}: is UTF-16 or no text; save it as UTF-8")
+    if file.peek(3).startswith(b"\xef\xbb\xbf"):
+        file.read(3)
     pieces = iter(partial(file.readline, MAX_LINE), b"")
     for line in pieces:
         if len(line) < MAX_LINE or line.endswith(b"\n"):

@@ -100,7 +100,7 @@ def candidates(
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
-        for number, shard in enumerate(progress(iterable=source.shards, unit=" shards")):
+        for number, shard in enumerate(progress(iterable=source.places, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
             yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:

@@ -1,0 +1,188 @@
+"""Decides by the robots.txt of its host whether a URL may be requested (RFC 9309).
+
+Rules that name this project or a collector of training sets are obeyed, those for every robot only
+where the params say so; preferences about training always. What follows for a URL depends on
+nothing but the file and the URL.
+"""
+
+import csv
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from allrounder.core.opt_outs import Signal, opted_out
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import TRANSIENT_CODES, Result, Status
+from allrounder.core.text import PROJECT
+from allrounder.core.urls import decode_url
+from allrounder.params.schema import Download
+from allrounder.web.decisions import (
+    Decision,
+    decide_redirect,
+    http_error,
+    may_train,
+    transport_failure,
+)
+from allrounder.web.policy import REDIRECTS
+from allrounder.web.transfer import Reply
+
+Job = TypeVar("Job")
+Verdict = Callable[[str], Result | None]
+"""Gives the result of a URL that may not be requested, or None."""
+
+AGENTS = Path(__file__).with_name("training_agents.csv")
+"""Agents that collect for training sets, or that stand for that use of what others collect."""
+MAX_ROBOTS = 500 * 2**10
+"""Bytes of a robots.txt that are read (RFC 9309, 2.5)."""
+_LONGEST = 30.0  # seconds of its body
+_MOST_RULES = 50_000
+"""Rules after which no other agent's are obeyed: a file made to exhaust us has a million."""
+_AGENT = re.compile(r"user[-\s]*agent\s*(?:[:\s]\s*(\*|[^*/\s]*).*)?", re.IGNORECASE)
+_USAGE = re.compile(r"content-(?:usage|signal)\s*:\s*([/*]\S*)?(.*)", re.IGNORECASE)
+_SITE_WIDE = re.compile(r"(?:site-?maps?|host)\s*:.*", re.IGNORECASE)
+
+
+class RobotsRules:
+    """The rules of one robots.txt that are obeyed; `everyone`: also those for every robot.
+
+    A group that names this project stands for all others (RFC 9309, 2.2.1).
+    """
+
+    def __init__(self, text: str = "", everyone: bool = False):
+        groups = _groups(text)
+        own = groups.get(PROJECT)
+        obeyed = [(agent, groups.get(agent.lower(), [])) for agent in _agents()]
+        if everyone:
+            obeyed.append(("*", groups.get("*", [])))
+        if own is not None:
+            obeyed = [(PROJECT, own)]
+        obeyed.append(("train-ai=n", _usage_rules(groups.get("*", []) if own is None else own)))
+        named: dict[str, str] = {}  # many agents often have the same rules
+        count = 0
+        for name, lines in obeyed:
+            text = "\n".join(["User-agent: *", *lines])
+            if lines and text not in named and count < _MOST_RULES:
+                named[text], count = name, count + len(lines)
+        self._rules = [(name, Protego.parse(rules)) for rules, name in named.items()]
+
+    def result(self, url: str) -> Result | None:
+        """The result of a URL that may not be requested, or None."""
+        for name, rules in self._rules:
+            if not rules.can_fetch(url, PROJECT):
+                return opted_out(Signal.ROBOTS_TXT, name)
+        return None
+
+
+def _groups(text: str) -> dict[str, list[str]]:
+    """The lines of each group by its agent in lower case, for agents that matter only."""
+    matter = {PROJECT, "*", *map(str.lower, _agents())}
+    groups: dict[str, list[str]] = {}
+    current: list[list[str]] = []
+    is_head = False
+    for line in text.splitlines():
+        line = line.partition("#")[0].strip()
+        if not line or _SITE_WIDE.fullmatch(line):
+            continue
+        if found := _AGENT.fullmatch(line):
+            current = current if is_head else []
+            if (agent := (found[1] or "").lower()) in matter:
+                rules = groups.setdefault(agent, [])
+                current += [rules] * all(rules is not other for other in current)
+        else:
+            for rules in current:
+                rules.append(line)
+        is_head = bool(found)
+    return groups
+
+
+def _usage_rules(lines: list[str]) -> list[str]:
+    """Rules that disallow what preferences about training are against: they match alike."""
+    rules = []
+    for found in filter(None, map(_USAGE.fullmatch, lines)):
+        if (allowed := may_train(found[2])) is not None:
+            rules.append(f"{'Allow' if allowed else 'Disallow'}: {found[1] or '/'}")
+    return rules
+
+
+@cache
+def _agents() -> tuple[str, ...]:
+    with AGENTS.open(encoding="utf-8", newline="") as file:
+        return tuple(row["agent"] for row in csv.DictReader(file))
+
+
+class RobotsFile:
+    """A robots.txt on its way."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self.begin()
+
+    def begin(self) -> None:
+        """Prepare for a (new) request."""
+        self._body, self._started = bytearray(), self._clock()
+
+    def sink(self, reply: Reply, chunk: bytes) -> bool:
+        """Take a piece of a body; returns False when no more is wanted."""
+        if not 200 <= reply.code < 300:
+            return False
+        self._body += chunk[: MAX_ROBOTS - len(self._body)]
+        return len(self._body) < MAX_ROBOTS and self._clock() < self._started + _LONGEST
+
+    def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
+        """Decide on how a request for the file ended."""
+        if reply.stopped:
+            reply.error = 0  # no more was wanted
+        if failed := transport_failure(reply, bounds):
+            return failed
+        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
+            return decide_redirect(decode_url(targets[-1]), requested)
+        return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
+
+    def verdict(self, code: int, everyone: bool) -> Verdict:
+        """The verdict on the host's URLs, by the code of the last reply (RFC 9309, 2.3.1).
+
+        A host that has no robots.txt, or gives no answer at all, forbids nothing: of a dead host,
+        each photo has its own failure. One that is in trouble names nobody, and forbids all only
+        where rules for every robot are obeyed.
+        """
+        if 200 <= code < 300:
+            return RobotsRules(self._body.decode("utf-8-sig", "replace"), everyone).result
+        failure = Result(Status.HTTP_ERROR, f"robots.txt: {code}", http_status=code)
+        return lambda url: failure if everyone and code in TRANSIENT_CODES else None
+
+
+class RobotsGate(Generic[Job]):
+    """The verdicts of hosts by the URL of their robots.txt, and the jobs that wait for one."""
+
+    def __init__(self, download: Download):
+        self.obeyed = download.honour_opt_out and download.robots != "ignore"
+        self.everyone = download.robots == "all"
+        self._verdicts: dict[str, Verdict] = {}
+        self._waiting: dict[str, list[Job]] = {}
+
+    def verdict(self, url: str) -> Verdict | None:
+        """The verdict of a URL's host, if it is known."""
+        return self._verdicts.get(robots_url(url))
+
+    def wait(self, url: str, job: Job) -> bool:
+        """Keep a job until the verdict on its URL is known; returns whether it is the first."""
+        waiting = self._waiting.setdefault(robots_url(url), [])
+        waiting.append(job)
+        return len(waiting) == 1
+
+    def settle(self, url: str, verdict: Verdict) -> list[Job]:
+        """Note the verdict of the robots.txt at `url`; returns the jobs that waited for it."""
+        self._verdicts[url] = verdict
+        return self._waiting.pop(url)
+
+
+def robots_url(url: str) -> str:
+    """The URL of the robots.txt for a URL: each scheme, host and port has its own."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/robots.txt"
