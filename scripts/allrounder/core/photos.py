@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -85,7 +86,7 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
     """The result that refuses a body, or None; and the suffix of its format."""
     if fault := judge_length(len(body), bounds):
         return fault, ""
-    if len(body) <= PLACEHOLDER_MAX and (host := placeholder_host("md5", _md5(body))):
+    if len(body) <= PLACEHOLDER_MAX and (host := _placeholders().get(("md5", _md5(body)))):
         return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds), "jpg"
@@ -215,12 +216,10 @@ def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
     return None
 
 
-def placeholder_host(kind: str, value: str) -> str:
-    """The host whose known placeholder has this value, or ''.
-
-    Kinds: `md5` of its bytes, `etag` without quotes.
-    """
-    return _placeholders().get((kind, value), "")
+def placeholder_host_of_etags(etags: Iterable[bytes]) -> str:
+    """The host whose known placeholder has one of these ETags, or ''."""
+    values = (etag.decode("latin-1").removeprefix("W/").strip('"') for etag in etags)
+    return next((host for one in values if (host := _placeholders().get(("etag", one)))), "")
 
 
 def placeholder_host_of_url(url: str) -> str:

@@ -44,7 +44,7 @@ class Slot:
     photo: str = ""  # equal for several addresses of one photo; '' for local files
     result: Result | None = None
     archive: bool = False
-    prior: bool = False  # the result is final; the web was not asked
+    prior: bool = False  # the result is from pins, journal or disk, and so final
     lost: Result | None = None  # what its host answered, once the photo is looked for elsewhere
 
 
@@ -331,12 +331,12 @@ class ClassQuota:
             heapq.heappush(self._ready, (slot.rank, slot))
 
     def _loses_with_host(self, slot: Slot) -> bool:
-        """Whether a slot is lost now, because its host was given up: whatever it may answer."""
+        """Mark a slot as lost if its host was given up; returns whether it did."""
         host, result = self._host(slot), slot.result
         if not (host and host.given_up) or slot.lost or slot.photo in self._good:
             return False
         if slot.prior and result and (result.rescued_from or is_gone(result) or result.transient):
-            return False  # the archive was asked before
+            return False  # the archive was requested before
         slot.prior = False
         if not self.may_rescue(slot, host.given_up):
             return False
