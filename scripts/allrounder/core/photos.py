@@ -50,6 +50,7 @@ MAX_RLE = 10**7
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _BEFORE_FRAME = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """A JPEG's markers of frames, and of the segments that usually stand before one."""
+_END_MARKS = {"jpg": b"\xff\xd9", "png": b"IEND", "gif": b"\x3b"}
 
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
@@ -166,22 +167,13 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 
 def ends_whole(body: bytes, suffix: str) -> bool:
     """Whether an image ends with its format's end marker, or has the size its header states."""
-    tail = bytes(body[-64:])
-    if suffix == "jpg":
-        return b"\xff\xd9" in tail
-    if suffix == "png":
-        return b"IEND" in tail
-    if suffix == "gif":
-        return b"\x3b" in tail
+    if mark := _END_MARKS.get(suffix):
+        return mark in body[-64:]
     if suffix == "avif":
         return _boxes_end(body) <= len(body)
-    return len(body) >= _stated_size(bytes(body[:8]), suffix)
-
-
-def _stated_size(head: bytes, suffix: str) -> int:
     if suffix == "webp":
-        return int.from_bytes(head[4:8], "little") + 8
-    return int.from_bytes(head[2:6], "little")  # bmp
+        return len(body) >= int.from_bytes(body[4:8], "little") + 8
+    return len(body) >= int.from_bytes(body[2:6], "little")  # bmp
 
 
 def _boxes_end(body: bytes) -> int:

@@ -465,7 +465,8 @@ class ClassRun:
         self.transient = self.first_requests = 0
         self.finished = False
         self.unrequested: list[str] = []
-        self._archives_left = _archives(urls / f"{key}.csv") if is_subtree(key) else 0
+        shared = read_csv(urls / f"{key}.csv", Candidate) if is_subtree(key) else ()
+        self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
         self._enough = quota  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
         self._members: set[str] = set()
@@ -537,7 +538,3 @@ class ClassRun:
             self.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
         self._rows.write(RawRow(image_id, candidate.url, **shared))
-
-
-def _archives(table: Path) -> int:
-    return sum(is_archive(candidate.url) for candidate in read_csv(table, Candidate))

@@ -381,7 +381,10 @@ def hub_token() -> str:
     """
     where, text = "environment: HF_TOKEN", os.environ.get("HF_TOKEN", "").strip()
     if not text:
-        path = _token_path()
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
+        named = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
+        path = Path(os.path.expandvars(named)).expanduser()
         try:
             where, text = str(path), path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -411,10 +414,3 @@ def access_advice(dataset: str) -> str:
         f"accept the terms of https://huggingface.co/datasets/{dataset} there and set HF_TOKEN "
         "(or run hf auth login); it is sent over https only"
     )
-
-
-def _token_path() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    named = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
-    return Path(os.path.expandvars(named)).expanduser()
