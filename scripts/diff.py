@@ -13,14 +13,7 @@ from allrounder.core.errors import run
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
-from allrounder.versions.comparison import (
-    Comparison,
-    Photo,
-    comparison_json,
-    comparison_lines,
-    differences,
-    parse_manifest,
-)
+from allrounder.versions import comparison
 
 MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
@@ -44,18 +37,17 @@ def main() -> None:
     args = parser.parse_args()
     with repository() as repo:
         before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
-    comparison = Comparison(
-        (args.v1, args.v2 or WORK_TREE), before, after, differences(before, after)
-    )
+    names, found = (args.v1, args.v2 or WORK_TREE), comparison.differences(before, after)
+    compared = comparison.Comparison(names, before, after, found)
     if args.json:
-        print_json(comparison_json(comparison))
+        print_json(comparison.comparison_json(compared))
     else:
-        print_lines(comparison_lines(comparison, None if args.all else MOST))
+        print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
 
 
-def _photos(repo: Any, rev: str | None) -> list[Photo]:
+def _photos(repo: Any, rev: str | None) -> list[comparison.Photo]:
     manifest = VersionFiles(repo, rev).read(MANIFEST)
-    return parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+    return comparison.parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
 
 
 if __name__ == "__main__":

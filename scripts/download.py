@@ -11,15 +11,9 @@ from functools import partial
 from allrounder.core.errors import run
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import RAW, URLS
+from allrounder.download import summary
 from allrounder.download.crawl import Crawl, Folders, Share
 from allrounder.download.processes import crawl
-from allrounder.download.summary import (
-    check_results,
-    is_unreached,
-    print_incomplete,
-    print_table,
-    rules_key,
-)
 from allrounder.history.journal import Journal, discard_committed
 from allrounder.history.lock import locked_output, output_is_cached, pins_ignored
 from allrounder.params.loading import load_params
@@ -34,7 +28,7 @@ def main() -> None:
     with stage_lock("download") as work:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
-        journal = Journal(work, rules_key(params), pins_ignored(), pinned)
+        journal = Journal(work, summary.rules_key(params), pins_ignored(), pinned)
 
         def make(number: int, keys: Sequence[str], share: Share, retry: bool = True) -> Crawl:
             own = journal.of_process(number) if number else journal
@@ -42,13 +36,15 @@ def main() -> None:
 
         try:
             results, traffic = crawl(params, make)
-            if is_unreached(traffic) and not any(result.first_requests for result in results):
+            if summary.is_unreached(traffic) and not any(
+                result.first_requests for result in results
+            ):
                 print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
                 results, traffic = crawl(params, partial(make, retry=False))
             remove_other_classes(RAW, params.classes)
-            print_table(results, traffic)
-            print_incomplete(results, params.quota)
-            check_results(results, params, traffic)
+            summary.print_table(results, traffic)
+            summary.print_incomplete(results, params.quota)
+            summary.check_results(results, params, traffic)
             journal.complete()
         except KeyboardInterrupt:
             journal.close(killed=True)

@@ -28,7 +28,7 @@ from allrounder.verify.drift import Drift, TakenPhoto
 from allrounder.verify.web import Validators, check
 from allrounder.web import hosts
 from allrounder.web.transfer import Reply
-from allrounder.web.wayback import is_photo, question, raw_capture
+from allrounder.web.wayback import availability_url, is_photo, raw_capture
 from loopback import Handler, Loopback
 from photoserver import PhotoServer
 from project import Project
@@ -140,7 +140,7 @@ def named(**changes: object) -> str:
 
 
 def test_the_question_names_url_and_date() -> None:
-    asked = question(API, "http://h.example/a b.jpg?x=1&y", 2011)
+    asked = availability_url(API, "http://h.example/a b.jpg?x=1&y", 2011)
     assert asked == f"{API}?url=http%3A%2F%2Fh.example%2Fa%2520b.jpg%3Fx%3D1%26y&timestamp=2011"
 
 

@@ -24,7 +24,7 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.classes.search import is_named, resolve
-from allrounder.core.errors import UsageError
+from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import part_of
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
@@ -105,7 +105,7 @@ def _places(text: str) -> dict[str, Place]:
     try:
         classes: Any = YAML().load(text)["classes"]
     except YAMLError as error:
-        raise UsageError(f"not valid YAML: {str(error).splitlines()[0]}; correct it") from None
+        raise UsageError(f"not valid YAML: {first_line(error)}; correct it") from None
     is_block = isinstance(classes, CommentedMap) and not classes.fa.flow_style()
     if not is_block or set(classes) != set(classes.lc.data or {}):  # some come from an anchor
         raise UsageError(_NOT_LINES)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
 from math import ceil
@@ -178,23 +178,19 @@ def _items(
     accepted: Collection[str] | None,
 ) -> list[Item]:
     """The valid photos of all classes. `accepted`: normal forms of licences; None: all."""
-    return [
-        Item(
-            key,
-            one.image_id,
-            one.sha256,
-            one.photo.width * one.photo.height,
-            one.origins,
-            one.photo.fingerprint,
-            one.upload,
-            candidate.synset if candidate else "",
-            licences.refused(candidate.license, accepted) if candidate else "",
-        )
-        for key, part in photos.items()
-        for one in part
-        if one.photo.fingerprint
-        for candidate in [candidates.get((key, one.image_id))]
-    ]
+    items = []
+    for key, part in photos.items():
+        for one in part:
+            photo, candidate = one.photo, candidates.get((key, one.image_id))
+            if photo.fingerprint:
+                synset = candidate.synset if candidate else ""
+                refused = licences.refused(candidate.license, accepted) if candidate else ""
+                item = Item(
+                    key, one.image_id, one.sha256, photo.width * photo.height, one.origins,
+                    photo.fingerprint, one.upload, synset, refused,
+                )  # fmt: skip
+                items.append(item)
+    return items
 
 
 def _rows(
@@ -204,21 +200,13 @@ def _rows(
     rows = []
     for one in photos:
         photo, item = one.photo, decisions.get((key, one.image_id))
-        decision = item or photo
-        rows.append(
-            CleanRow(
-                one.image_id,
-                decision.status,
-                decision.detail,
-                photo.width or None,
-                photo.height or None,
-                one.sha256,
-                f"{photo.fingerprint.hash:016x}" if photo.fingerprint else "",
-                item.group if item else "",
-                f"{item.name}.jpg" if item and item.status is Status.KEPT else "",
-                item.duplicate_of if item else "",
-            )
-        )
+        decision, size = item or photo, (photo.width or None, photo.height or None)
+        phash = f"{photo.fingerprint.hash:016x}" if photo.fingerprint else ""
+        row = CleanRow(one.image_id, decision.status, decision.detail, *size, one.sha256, phash)
+        if item:
+            file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
+            row = replace(row, group=item.group, file=file, duplicate_of=item.duplicate_of)
+        rows.append(row)
     return rows
 
 

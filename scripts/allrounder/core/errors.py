@@ -22,6 +22,11 @@ class DataError(Exception):
     """The params are fine, but the data is not good enough: a dead source, a short class."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def run(main: Callable[[], None]) -> int:
     """Run a script's main function; returns its exit code and prints one line for a known error.
 

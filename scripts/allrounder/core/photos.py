@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,7 @@ MAX_RLE = 10**7
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _BEFORE_FRAME = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """A JPEG's markers of frames, and of the segments that usually stand before one."""
+_END_MARKS = {"jpg": b"\xff\xd9", "png": b"IEND", "gif": b"\x3b"}
 
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
@@ -85,7 +87,7 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
     """The result that refuses a body, or None; and the suffix of its format."""
     if fault := judge_length(len(body), bounds):
         return fault, ""
-    if len(body) <= PLACEHOLDER_MAX and (host := placeholder_host("md5", _md5(body))):
+    if len(body) <= PLACEHOLDER_MAX and (host := _placeholders().get(("md5", _md5(body)))):
         return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds), "jpg"
@@ -165,22 +167,13 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 
 def ends_whole(body: bytes, suffix: str) -> bool:
     """Whether an image ends with its format's end marker, or has the size its header states."""
-    tail = bytes(body[-64:])
-    if suffix == "jpg":
-        return b"\xff\xd9" in tail
-    if suffix == "png":
-        return b"IEND" in tail
-    if suffix == "gif":
-        return b"\x3b" in tail
+    if mark := _END_MARKS.get(suffix):
+        return mark in body[-64:]
     if suffix == "avif":
         return _boxes_end(body) <= len(body)
-    return len(body) >= _stated_size(bytes(body[:8]), suffix)
-
-
-def _stated_size(head: bytes, suffix: str) -> int:
     if suffix == "webp":
-        return int.from_bytes(head[4:8], "little") + 8
-    return int.from_bytes(head[2:6], "little")  # bmp
+        return len(body) >= int.from_bytes(body[4:8], "little") + 8
+    return len(body) >= int.from_bytes(body[2:6], "little")  # bmp
 
 
 def _boxes_end(body: bytes) -> int:
@@ -215,12 +208,10 @@ def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:
     return None
 
 
-def placeholder_host(kind: str, value: str) -> str:
-    """The host whose known placeholder has this value, or ''.
-
-    Kinds: `md5` of its bytes, `etag` without quotes.
-    """
-    return _placeholders().get((kind, value), "")
+def placeholder_host_of_etags(etags: Iterable[bytes]) -> str:
+    """The host whose known placeholder has one of these ETags, or ''."""
+    values = (etag.decode("latin-1").removeprefix("W/").strip('"') for etag in etags)
+    return next((host for one in values if (host := _placeholders().get(("etag", one)))), "")
 
 
 def placeholder_host_of_url(url: str) -> str:

@@ -17,8 +17,7 @@ import idna
 
 def _percent(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeDecodeError)
-    bad = error.object[error.start : error.end]
-    return "".join(f"%{byte:02X}" for byte in bad), error.end
+    return quote(error.object[error.start : error.end]), error.end
 
 
 codecs.register_error("percent", _percent)
@@ -44,11 +43,7 @@ def percent_encode_unprintable(text: str) -> str:
     """
     if text.isprintable():  # nearly all are
         return text
-    return "".join(c if c.isprintable() else _percent_of(c) for c in text)
-
-
-def _percent_of(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return "".join(c if c.isprintable() else quote(c, errors="surrogatepass") for c in text)
 
 
 _FLICKR = re.compile(

@@ -44,7 +44,7 @@ class Slot:
     photo: str = ""  # equal for several addresses of one photo; '' for local files
     result: Result | None = None
     archive: bool = False
-    prior: bool = False  # the result is final; the web was not asked
+    prior: bool = False  # the result is from pins, journal or disk, and so final
     lost: Result | None = None  # what its host answered, once the photo is looked for elsewhere
 
 
@@ -331,12 +331,12 @@ class ClassQuota:
             heapq.heappush(self._ready, (slot.rank, slot))
 
     def _loses_with_host(self, slot: Slot) -> bool:
-        """Whether a slot is lost now, because its host was given up: whatever it may answer."""
+        """Mark a slot as lost if its host was given up; returns whether it did."""
         host, result = self._host(slot), slot.result
         if not (host and host.given_up) or slot.lost or slot.photo in self._good:
             return False
         if slot.prior and result and (result.rescued_from or is_gone(result) or result.transient):
-            return False  # the archive was asked before
+            return False  # the archive was requested before
         slot.prior = False
         if not self.may_rescue(slot, host.given_up):
             return False
@@ -465,7 +465,8 @@ class ClassRun:
         self.transient = self.first_requests = 0
         self.finished = False
         self.unrequested: list[str] = []
-        self._archives_left = _archives(urls / f"{key}.csv") if is_subtree(key) else 0
+        shared = read_csv(urls / f"{key}.csv", Candidate) if is_subtree(key) else ()
+        self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
         self._enough = quota  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
         self._members: set[str] = set()
@@ -537,7 +538,3 @@ class ClassRun:
             self.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
         self._rows.write(RawRow(image_id, candidate.url, **shared))
-
-
-def _archives(table: Path) -> int:
-    return sum(is_archive(candidate.url) for candidate in read_csv(table, Candidate))

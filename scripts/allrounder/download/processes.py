@@ -201,13 +201,8 @@ def _main(
 
 
 def _network(network: Network, count: int) -> Network:
-    return network.model_copy(
-        update={
-            "connections": network.connections // count,
-            "per_host": network.per_host // count,
-            "min_interval": network.min_interval * count,
-        }
-    )
+    parts = {"connections": network.connections // count, "per_host": network.per_host // count}
+    return network.model_copy(update=parts | {"min_interval": network.min_interval * count})
 
 
 def _sum(parts: Sequence[Traffic]) -> Traffic:

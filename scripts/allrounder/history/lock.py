@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
 
-from allrounder.core.errors import DataError, UsageError
+from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
@@ -81,7 +81,7 @@ def _locked(stage: str) -> _Stage:
     except ValidationError:
         raise UsageError(f"{LOCK}: not as DVC writes it; git checkout {LOCK}") from None
     except (YAMLError, ValueError, RecursionError) as error:
-        words = str(error).splitlines()[0]
+        words = first_line(error)
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
     return stages.get(stage, _Stage())
 

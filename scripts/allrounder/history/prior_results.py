@@ -114,10 +114,10 @@ class PinnedResults:
 
 
 def incomplete_classes(params: Params) -> list[str]:
-    """The classes of the last build that a retry may bring more photos.
+    """The classes of the last build that may get more photos from a retry.
 
-    They are below the quota and have failures that may pass. Empty where the params have changed
-    since: DVC then runs the download anyway.
+    They are below the quota and have transient failures. Empty if the params have changed since:
+    DVC then runs the download anyway.
     """
     pinned = pinned_params("download")
     listed = [with_defaults(source) for source in pinned.get("sources") or ()]

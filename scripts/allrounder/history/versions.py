@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from allrounder.core.errors import DataError, UsageError
+from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
 from allrounder.params.loading import read_yaml
@@ -232,8 +232,3 @@ def _missing(path: str, where: str, error: Exception | None = None, rev: str | N
         f"{where} names {path}, but neither DVC's cache nor its remote gives it{words}; check "
         f"`dvc remote list` and your access to it{then}"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

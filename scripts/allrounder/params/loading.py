@@ -12,7 +12,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from allrounder.core.errors import UsageError
+from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
@@ -78,7 +78,7 @@ def _syntax_fault(text: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return ", line 1: not valid YAML: nested too deeply"
     if not isinstance(error, MarkedYAMLError) or not error.problem_mark:
-        return f": not valid YAML: {str(error).splitlines()[0]}"
+        return f": not valid YAML: {first_line(error)}"
     line = error.problem_mark.line + 1
     if isinstance(error, DuplicateKeyError):
         key = str(error.problem).removeprefix('found duplicate key "').partition('" with value')[0]

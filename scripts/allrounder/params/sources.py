@@ -433,17 +433,10 @@ class OpenImagesSource(BaseSource):
 
 
 Source = Annotated[
-    FolderSource
-    | ImagenetApiSource
-    | UrlListSource
-    | SynsetTarSource
-    | OpenImagesSource
-    | HuggingfaceSource
-    | IlsvrcSource
-    | WebdatasetSource
-    | CsvSource,
+    FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource | OpenImagesSource
+    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 KINDS: dict[str, type[Section]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model
     for model in get_args(get_args(Source)[0])

@@ -102,12 +102,10 @@ def thumbnail(body: bytes, level: Level) -> bytes:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode not in ("RGBA", "LA", "PA"):
+    if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
-    white = Image.new("RGB", rgba.size, (255, 255, 255))
+    white = Image.new("RGB", rgba.size, "white")
     white.paste(rgba, mask=rgba.getchannel("A"))
     return white
 

@@ -61,12 +61,6 @@ def _credit(row: ManifestRow) -> Credit:
     form = licences.normal(row.license)
     address = licences.address(form)
     stated = row.license if row.license.startswith(("http://", "https://")) else ""
-    return Credit(
-        row.file,
-        no_formula(row.title),
-        no_formula(row.author),
-        licences.title(form) if address else no_formula(row.license),
-        address or stated,
-        no_formula(row.landing_url),
-        no_formula(row.url),
-    )
+    title, author, landing, url = map(no_formula, (row.title, row.author, row.landing_url, row.url))
+    licence = licences.title(form) if address else no_formula(row.license)
+    return Credit(row.file, title, author, licence, address or stated, landing, url)

@@ -9,19 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.errors import DataError, UsageError
+from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import FileHashes, file_disguise, hash_files
 from allrounder.core.paths import is_clutter
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
-from allrounder.history.versions import (
-    Output,
-    cached_list,
-    cached_object,
-    first_line,
-    folder_list,
-    output_md5,
-)
+from allrounder.history import versions
 from allrounder.verify.findings import Kind, OutReport, Problem
 
 MANIFEST = "manifest.csv"
@@ -31,13 +24,13 @@ Found = Mapping[str, FileHashes]
 
 
 def check(
-    repo: Any, outs: list[Output], show: Callable[[int], object] = lambda size: None
+    repo: Any, outs: list[versions.Output], show: Callable[[int], object] = lambda size: None
 ) -> list[OutReport]:
     """Compare all files of the outputs with dvc.lock. `show` gets the bytes read."""
     return [_check_out(repo, out, show) for out in outs]
 
 
-def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutReport:
+def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -> OutReport:
     paths, empty = _files(out.path)
     hashes = hash_files([Path(path) for path in paths], show)
     found = dict(zip(paths, hashes, strict=True))
@@ -73,7 +66,7 @@ def _files(root: str) -> tuple[list[str], list[str]]:
 
 
 def _against_lock(
-    repo: Any, out: Output, found: Found
+    repo: Any, out: versions.Output, found: Found
 ) -> tuple[dict[str, str] | None, list[Problem]]:
     """The files (path to MD5) that dvc.lock lists, None if they are unknown, and the problems.
 
@@ -85,12 +78,12 @@ def _against_lock(
         words = f"{out.files} files, all missing" if out.is_folder else "missing"
         fix = f"dvc pull {out.path}" if out.cached else f"git checkout {out.path}"
         return None, [Problem(Kind.MISSING, out.path, words, fix)]
-    listed = cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    listed = versions.cached_list(repo, out) if out.is_folder else {out.path: out.md5}
     if listed is None:
-        if output_md5(out, {path: one.md5 for path, one in found.items()}) == out.md5:
+        if versions.output_md5(out, {path: one.md5 for path, one in found.items()}) == out.md5:
             return None, []
         try:
-            listed = folder_list(repo, out)
+            listed = versions.folder_list(repo, out)
         except (DataError, UsageError) as error:
             words = f"does not match dvc.lock, and DVC's cache lacks its list: {first_line(error)}"
             return None, [Problem(Kind.BAD, out.path, words, "then run this again")]
@@ -114,7 +107,7 @@ def _file_by_file(listed: Mapping[str, str], found: Found) -> Iterator[Problem]:
 
 
 def _against_manifest(
-    out: Output, found: Found, faulty: set[str], unsure: bool
+    out: versions.Output, found: Found, faulty: set[str], unsure: bool
 ) -> Iterator[Problem]:
     """Files that do not match an intact manifest. If `unsure`, nothing else lists the files."""
     manifest, again = f"{out.path}/{MANIFEST}", "dvc repro --force split"
@@ -135,12 +128,12 @@ def _against_manifest(
 
 
 def _with_fixes(
-    repo: Any, out: Output, listed: Mapping[str, str], problems: list[Problem]
+    repo: Any, out: versions.Output, listed: Mapping[str, str], problems: list[Problem]
 ) -> Iterator[Problem]:
     """The problems, with a fix each. A bad file must be removed first, since DVC would keep it."""
     yield from (one for one in problems if one.fix)
     unfixed = [one for one in problems if not one.fix]
-    places = [cached_object(repo, listed[one.path]) for one in unfixed]
+    places = [versions.cached_object(repo, listed[one.path]) for one in unfixed]
     for one, place, cached in zip(unfixed, places, hash_files(places), strict=True):
         remove = ["it"] * (one.kind is not Kind.MISSING)
         command = f"dvc checkout {out.path}"

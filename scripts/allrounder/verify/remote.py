@@ -9,15 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.core.errors import DataError
+from allrounder.core.errors import DataError, first_line
 from allrounder.core.files import disguise, in_threads
-from allrounder.history.versions import (
-    Output,
-    cached_list,
-    first_line,
-    parse_folder_object,
-    remote_store,
-)
+from allrounder.history import versions
 from allrounder.verify.findings import Kind, OutReport, Problem
 
 _CHUNK = 2**20
@@ -36,7 +30,7 @@ class _Answer:
 
 
 def check(
-    repo: Any, outs: list[Output], show: Callable[[int], object] = lambda size: None
+    repo: Any, outs: list[versions.Output], show: Callable[[int], object] = lambda size: None
 ) -> list[OutReport]:
     """Compare all objects of the outputs with dvc.lock. `show` gets the bytes read.
 
@@ -45,11 +39,11 @@ def check(
     return [_check_out(repo, out, show) for out in outs if out.cached]
 
 
-def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutReport:
+def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -> OutReport:
     if not out.md5:
         problem = Problem(Kind.MISSING, out.path, "not in dvc.lock", "dvc repro")
         return OutReport(out.path, out.files, 0, (problem,))
-    odb = remote_store(repo, out)
+    odb = versions.remote_store(repo, out)
     first = _read(odb, out.md5)
     if first.failed is Kind.UNREADABLE:
         raise DataError(
@@ -72,15 +66,15 @@ def _check_out(repo: Any, out: Output, show: Callable[[int], object]) -> OutRepo
     return OutReport(out.path, len(names), size, problems)
 
 
-def _files(repo: Any, odb: Any, out: Output, first: _Answer) -> dict[str, str]:
+def _files(repo: Any, odb: Any, out: versions.Output, first: _Answer) -> dict[str, str]:
     """The files of an output, path to MD5, as the remote or else DVC's cache lists them."""
     if not out.is_folder:
         return {out.path: out.md5}
     on_remote = None
     if first.md5 == out.md5:
         with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
-            on_remote = parse_folder_object(file.read(), out)
-    return on_remote or cached_list(repo, out) or {}
+            on_remote = versions.parse_folder_object(file.read(), out)
+    return on_remote or versions.cached_list(repo, out) or {}
 
 
 def _read(odb: Any, md5: str) -> _Answer:
@@ -100,7 +94,7 @@ def _read(odb: Any, md5: str) -> _Answer:
 
 
 def _problems(
-    odb: Any, out: Output, names: dict[str, str], answers: dict[str, _Answer]
+    odb: Any, out: versions.Output, names: dict[str, str], answers: dict[str, _Answer]
 ) -> Iterator[Problem]:
     """The problems of an output's objects.
 

@@ -14,7 +14,7 @@ from allrounder.core.photos import (
     Bounds,
     ends_whole,
     judge,
-    placeholder_host,
+    placeholder_host_of_etags,
     placeholder_host_of_url,
 )
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
@@ -104,10 +104,8 @@ def decide_body(reply: Reply, bounds: Bounds) -> Decision:
     """Decide on a complete photo, by its headers and its bytes."""
     if bounds.honour_opt_out and (refusal := header_opt_out(reply.headers)):
         return Decision(refusal)
-    for etag in reply.headers.get(b"etag", ()):
-        value = etag.decode("latin-1").removeprefix("W/").strip('"')
-        if host := placeholder_host("etag", value):
-            return Decision(Result(Status.PLACEHOLDER, host))
+    if host := placeholder_host_of_etags(reply.headers.get(b"etag", ())):
+        return Decision(Result(Status.PLACEHOLDER, host))
     result = judge(reply.body, bounds)
     encoded = b"content-encoding" in reply.headers
     if encoded and result.status is Status.OK and not ends_whole(reply.body, result.suffix):

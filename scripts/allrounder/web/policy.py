@@ -231,21 +231,14 @@ def is_offline() -> bool:
 def parse_stage_args(description: str | None) -> None:
     """Read a stage's command line: --offline, which its other processes see too."""
     if len(sys.argv) > 1:
-        _parse_offline_flag(description)
+        import argparse  # slow to import, and DVC gives no arguments
+
+        parser = argparse.ArgumentParser(description=description)
+        text = f"make no request, build from local files; {OFFLINE_SWITCH}=1 does the same"
+        parser.add_argument("--offline", action="store_true", help=text)
+        if parser.parse_args().offline:
+            os.environ[OFFLINE_SWITCH] = "1"
     is_offline()
-
-
-def _parse_offline_flag(description: str | None) -> None:
-    import argparse  # slow to import, and DVC gives no arguments
-
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--offline",
-        action="store_true",
-        help=f"make no request, build from local files; {OFFLINE_SWITCH}=1 does the same",
-    )
-    if parser.parse_args().offline:
-        os.environ[OFFLINE_SWITCH] = "1"
 
 
 def not_cached_error(what: str, url: str) -> DataError:
@@ -388,7 +381,10 @@ def hub_token() -> str:
     """
     where, text = "environment: HF_TOKEN", os.environ.get("HF_TOKEN", "").strip()
     if not text:
-        path = _token_path()
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
+        named = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
+        path = Path(os.path.expandvars(named)).expanduser()
         try:
             where, text = str(path), path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
@@ -418,10 +414,3 @@ def access_advice(dataset: str) -> str:
         f"accept the terms of https://huggingface.co/datasets/{dataset} there and set HF_TOKEN "
         "(or run hf auth login); it is sent over https only"
     )
-
-
-def _token_path() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    named = os.environ.get("HF_TOKEN_PATH") or f"{home}/token"
-    return Path(os.path.expandvars(named)).expanduser()

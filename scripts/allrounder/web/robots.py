@@ -81,7 +81,7 @@ class RobotsRules:
 
 
 def _groups(text: str) -> dict[str, list[str]]:
-    """The lines of each group by its agent in lower case, for agents that matter only."""
+    """The lines of each group by its agent in lower case, only for agents that matter."""
     matter = {PROJECT, "*", *map(str.lower, _agents())}
     groups: dict[str, list[str]] = {}
     current: list[list[str]] = []
@@ -103,7 +103,7 @@ def _groups(text: str) -> dict[str, list[str]]:
 
 
 def _usage_rules(lines: list[str]) -> list[str]:
-    """Rules that disallow what preferences about training are against: they match alike."""
+    """Preferences about training as Allow and Disallow rules: their paths match alike."""
     rules = []
     for found in filter(None, map(_USAGE.fullmatch, lines)):
         if (allowed := may_train(found[2])) is not None:
@@ -118,7 +118,7 @@ def _agents() -> tuple[str, ...]:
 
 
 class RobotsFile:
-    """A robots.txt on its way; `everyone` as in `RobotsRules`."""
+    """A robots.txt that is being fetched; `everyone` as in `RobotsRules`."""
 
     def __init__(self, everyone: bool, clock: Callable[[], float] = time.monotonic):
         self._everyone, self._clock = everyone, clock
@@ -155,9 +155,9 @@ class RobotsFile:
     def verdict(self, code: int) -> Verdict:
         """The verdict on the host's URLs, by the code of the last reply (RFC 9309, 2.3.1).
 
-        A host that has no robots.txt, or gives no answer at all, forbids nothing: of a dead host,
-        each photo has its own failure. One that is in trouble names nobody, and forbids all only
-        where rules for every robot are obeyed.
+        A host that has no robots.txt, or gives no answer at all, forbids nothing: each photo of a
+        dead host has its own failure. A transient failure forbids all URLs if rules for every
+        robot are obeyed, else none.
         """
         if 200 <= code < 300:
             return RobotsRules(self._body.decode("utf-8-sig", "replace"), self._everyone).result
@@ -185,7 +185,7 @@ class RobotsGate(Generic[Job]):
         return len(waiting) == 1
 
     def settle(self, url: str, verdict: Verdict) -> list[Job]:
-        """Note the verdict of the robots.txt at `url`; returns the jobs that waited for it."""
+        """Record the verdict of the robots.txt at `url`; returns the jobs that waited for it."""
         self._verdicts[url] = verdict
         return self._waiting.pop(url)
 

@@ -14,7 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from allrounder.core.photos import ends_whole, placeholder_host, placeholder_host_of_url
+from allrounder.core.photos import (
+    ends_whole,
+    placeholder_host_of_etags,
+    placeholder_host_of_url,
+)
 from allrounder.core.rows import Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url
@@ -37,8 +41,8 @@ def is_gone(result: Result) -> bool:
     return result.status is Status.PLACEHOLDER or result.status in NO_ANSWER
 
 
-def question(api: str, url: str, date: int) -> str:
-    """The URL that asks for the capture of `url` nearest to a date. Raises BadUrlError."""
+def availability_url(api: str, url: str, date: int) -> str:
+    """The API's URL for the capture of `url` nearest to a date. Raises BadUrlError."""
     return f"{api}?{urlencode({'url': request_url(url), 'timestamp': date})}"
 
 
@@ -67,11 +71,9 @@ def is_photo(result: Result, reply: Reply, honour_opt_out: bool) -> bool:
     if result.status is not Status.OK or not ends_whole(reply.body, result.suffix):
         return False
     captured = _CAPTURE.fullmatch(result.final_url)
-    etags = reply.headers.get(b"x-archive-orig-etag", ())
-    names = [etag.decode("latin-1").removeprefix("W/").strip('"') for etag in etags]
-    if (captured and placeholder_host_of_url(captured[4])) or any(
-        placeholder_host("etag", name) for name in names
-    ):
+    if captured and placeholder_host_of_url(captured[4]):
+        return False
+    if placeholder_host_of_etags(reply.headers.get(b"x-archive-orig-etag", ())):
         return False
     tags = reply.headers.get(b"x-archive-orig-x-robots-tag", ())
     return not (honour_opt_out and opt_out_directive(tags, PROJECT))
@@ -111,7 +113,8 @@ class Wayback:
                 yield rescue, self._failed(rescue, Result(Status.CONNECTION_ERROR, "given up"))
                 continue
             try:
-                url = question(self._rules.rescue_api, rescue.url, self._rules.rescue_date)
+                api, date = self._rules.rescue_api, self._rules.rescue_date
+                url = availability_url(api, rescue.url, date)
             except BadUrlError:
                 yield rescue, rescue.lost
                 continue
@@ -137,7 +140,7 @@ class Wayback:
         self._fetcher.submit(rescue, url, lane=RESCUE_LANE)
 
     def _failed(self, rescue: Rescue, result: Result) -> Result:
-        """What the host answered; but if the archive may have the photo later, its failure."""
+        """The host's result, or the archive's failure if only that is transient."""
         if rescue.lost.transient or not result.transient:
             return rescue.lost
         detail = f"{rescue.lost.detail}; Wayback Machine: {result.detail or result.status}"

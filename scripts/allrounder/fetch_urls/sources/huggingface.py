@@ -113,15 +113,16 @@ class DatasetViewer:
 
     def _ready_reply(self, url: str) -> ApiReply:
         """Return the reply to a call; one that the API has still to compute is waited for."""
-        ends, asked = self._web.clock() + _READY_WAIT, 0
+        ends, is_waiting = self._web.clock() + _READY_WAIT, False
         while True:
-            answer, asked = self._web.api_reply(url, self.what, self._token), asked + 1
+            answer = self._web.api_reply(url, self.what, self._token)
             is_ready = answer.headers.get("x-error-code") != "ResponseNotReady"
             if is_ready or self._web.clock() >= ends:
                 return answer
-            if asked == 1:
+            if not is_waiting:
                 print(f"{self.what}: its reply is not ready yet; waiting", file=sys.stderr)
-            self._web.pause(asked, _READY_PAUSE)
+            is_waiting = True
+            self._web.pause(1, _READY_PAUSE)  # always the first backoff: no failure
 
     def _refused(self, url: str, answer: ApiReply) -> NoReturn:
         """Raise DataError with what the API says, and what to do."""
