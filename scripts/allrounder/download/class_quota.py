@@ -45,7 +45,7 @@ class Slot:
     result: Result | None = None
     archive: bool = False
     prior: bool = False  # the result is from pins, journal or disk, and so final
-    lost: Result | None = None  # what its host answered, once the photo is looked for elsewhere
+    lost: Result | None = None  # its host's result, once the photo is searched in a web archive
 
 
 @dataclass(slots=True, eq=False)
@@ -177,12 +177,12 @@ class ClassQuota:
                 self._decide(slot, result)
 
     def may_rescue(self, slot: Slot, result: Result) -> bool:
-        """Whether a result of the web is not final, because the photo is looked for elsewhere."""
+        """Whether a result is not final, because the photo is then searched in a web archive."""
         is_photo = bool(slot.host) and not slot.archive and not parse_slice(slot.candidate.url)
         return self._rescue and is_photo and not slot.prior and is_gone(result)
 
     def rescues(self) -> Iterator[Slot]:
-        """The slots to be looked for in a web archive, each once; then call `end_rescue`."""
+        """The slots to search in a web archive, each once; then call `end_rescue`."""
         lost, self._lost = self._lost, []
         yield from lost
 

@@ -124,7 +124,7 @@ def check_shards(text: str) -> str:
 def check_encoding(text: str) -> str:
     """Check the name of an encoding."""
     try:
-        bytes(4).decode(text, "ignore")  # of no bytes, the encoding is not looked at
+        bytes(4).decode(text, "ignore")  # without bytes, Python does not look the encoding up
     except (LookupError, ValueError):
         raise ValueError("is no encoding of Python; write e.g. latin-1 or utf-16") from None
     return text

@@ -75,7 +75,7 @@ class ListStream:
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    """A request in flight, its reply so far, and the chunks that nobody has read yet."""
+    """A request in flight, its reply so far, and the chunks that were not read yet."""
 
     reply: Reply = field(default_factory=Reply)
     received: deque[bytes] = field(default_factory=deque)

@@ -30,12 +30,12 @@ from allrounder.web.transfer import Reply
 GONE_CODES = (404, 410)
 NO_ANSWER = (Status.TIMEOUT, Status.CONNECTION_ERROR)
 MOST_SILENT = 3
-"""Photos in a row without any answer after which the archive is not asked again in this run."""
+"""Photos in a row without any answer after which the archive gets no more requests in this run."""
 _CAPTURE = re.compile(r"(https?)://([^/]+)/web/(\d{4,14})(?:[a-z]{2}_)?/(.+)", re.DOTALL)
 
 
 def is_gone(result: Result) -> bool:
-    """Whether a photo is to be looked for in the archive: its host lost it or does not answer."""
+    """Whether to search a photo in the archive: its host lost it or does not answer."""
     if result.status is Status.HTTP_ERROR:
         return result.http_status in GONE_CODES
     return result.status is Status.PLACEHOLDER or result.status in NO_ANSWER
