@@ -17,11 +17,20 @@ from allrounder.core.opt_outs import embedded_opt_out
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tars import StoredBytes
+from allrounder.download.processes import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
+from allrounder.params.schema import Download, Params
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
-from allrounder.web.robots import AGENTS, MAX_ROBOTS, RobotsRules, robots_url
+from allrounder.web.robots import (
+    AGENTS,
+    MAX_ROBOTS,
+    RobotsAnswer,
+    RobotsGate,
+    RobotsRules,
+    robots_url,
+)
 from webfaults.pictures import photo
 from webfaults.project import OTHER, WNID, Project
 from webfaults.server import BEHAVIOURS, Exchange, Server
@@ -187,6 +196,10 @@ def broken(exchange: Exchange) -> None:
     exchange.reset()
 
 
+def silent_end(exchange: Exchange) -> None:
+    """The connection is closed, and not broken off."""
+
+
 def gone(exchange: Exchange) -> None:
     exchange.reply(SHUT.encode(), 404)
 
@@ -224,6 +237,7 @@ def circular(exchange: Exchange) -> None:
         (failing, "ok", "robots.txt: 500", 2),  # RFC 9309, 2.3.1.4, where its rules are obeyed
         (failing_once, "ok", "robots.txt: *", 2),
         (broken, "ok", "ok", 2),
+        (silent_end, "ok", "ok", {"named": 1, "all": 2}),
         (endless, "ok", "robots.txt: *", 1),
         (elsewhere, "ok", "robots.txt: *", 1),
         (circular, "ok", "ok", 1),
@@ -238,7 +252,7 @@ def test_a_robots_txt_that_cannot_be_read(
     answer: Callable[[Exchange], None],
     named: str,
     everyone: str,
-    asked: int,
+    asked: int | dict[str, int],
 ) -> None:
     serve(answer)
     monkeypatch.setitem(BEHAVIOURS, "hidden", lambda exchange: exchange.reply(SHUT.encode()))
@@ -247,7 +261,8 @@ def test_a_robots_txt_that_cannot_be_read(
         monkeypatch.chdir(tmp_path / folder)
         server.requests.clear()
         assert statuses(rows(tmp_path / folder, [server.url("good/1")], robots)) == [expected]
-        assert server.asked("robots.txt") == asked
+        expected_requests = asked[robots] if isinstance(asked, dict) else asked
+        assert server.asked("robots.txt") == expected_requests
 
 
 def test_a_failure_of_robots_txt_may_pass(tmp_path: Path, server: Server, serve: Serve) -> None:
@@ -292,6 +307,41 @@ def test_another_class_of_the_host_does_not_ask_again(
     project.crawl()
     assert statuses(project.rows(OTHER)) == ["robots.txt: GPTBot", "ok"]
     assert server.asked("robots.txt") == 1
+
+
+def test_the_processes_of_a_run_ask_once_together(
+    tmp_path: Path, server: Server, serve: Serve
+) -> None:
+    serve("User-agent: GPTBot\nDisallow: /good/2")
+    lists = {wnid: [server.url(f"good/{wnid}"), server.url("good/2")] for wnid in (WNID, OTHER)}
+    network = {"processes": 2, "per_host": 8}
+    download = {"robots": "named"}
+    project = Project(tmp_path, lists, per_class=1000, download=download, network=network)
+    assert len(shares(Params.model_validate(project.params))) == 2
+    project.crawl()
+    for wnid in lists:
+        assert statuses(project.rows(wnid)) == ["ok", "robots.txt: GPTBot"]
+    assert server.asked("robots.txt") == 1
+
+
+def test_what_a_process_leaves_another_one_requests(tmp_path: Path) -> None:
+    file, download = f"{SITE}/robots.txt", Download()
+    one, other = (RobotsGate[str](download, tmp_path) for _ in range(2))
+    assert one.wait(f"{SITE}/1", "a")
+    assert not other.wait(f"{SITE}/2", "b")
+    assert list(other.look(1)) == []
+    one.close()
+    assert list(other.look(2)) == [(file, None)]
+    assert other.settle(file, RobotsAnswer(200, body=b"User-agent: CCBot\nDisallow: /2")) == ["b"]
+    third = RobotsGate[str](download, tmp_path)
+    assert not third.wait(f"{SITE}/3", "c")
+    ((_, answer),) = third.look(1)
+    assert answer
+    third.settle(file, answer)
+    verdict = third.verdict(f"{SITE}/3")
+    assert verdict
+    assert verdict(f"{SITE}/2")
+    assert not verdict(f"{SITE}/3")
 
 
 # Headers

@@ -47,12 +47,13 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, the waits of hosts that all processes share, and the most
-    classes under way at once."""
+    """A process's part of the network, the waits of hosts that all processes share, the most
+    classes under way at once, and the folder where processes share the answers for robots.txt."""
 
     network: Network
     waits: MutableSequence[float]
     active: int
+    robots: Path | None = None
 
 
 class Counts(NamedTuple):
@@ -84,6 +85,7 @@ class Crawl:
             params.download,
             rows=DatasetRows(params.sources, params.network.allow_private),
             waits=share.waits,
+            robots=share.robots,
             sources=params.sources,
         )
         self._wayback = Wayback(self._fetcher, params.download)

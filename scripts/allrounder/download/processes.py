@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from traceback import format_exception
 from typing import Any
 
@@ -71,7 +73,8 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
     network, active = fit_open_files(_network(params.network, len(parts)))
-    share = Share(network, waits, active)
+    robots = TemporaryDirectory(prefix="allrounder-robots-")
+    share = Share(network, waits, active, Path(robots.name) if len(parts) > 1 else None)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
@@ -93,6 +96,7 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         finally:
             for other in others:
                 other.stop()
+            robots.cleanup()
     results = {result.key: result for part in ended for result in part.results}
     return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence, Set
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
@@ -26,7 +27,7 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
-from allrounder.web.robots import RobotsFile, RobotsGate, robots_url
+from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate, robots_url
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -77,13 +78,14 @@ class Fetcher:
         rows: DatasetRows | None = None,
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
+        robots: Path | None = None,
     ):
         self.bounds = Bounds(
             download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
         )
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
-        self._network, self._robots = network, RobotsGate[_Job](download)
+        self._network, self._robots = network, RobotsGate[_Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = NetworkPolicy.of(network, sources)
         self._transfers, self._rows = Transfers(self._policy), rows
@@ -136,6 +138,11 @@ class Fetcher:
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
         now = self._clock()
+        for file, answer in self._robots.look(now):
+            if answer:
+                self._end_robots(file, answer)
+            else:
+                self._request_robots(file)
         if not self._outage.suspected:
             for job in self._hosts.start(now):
                 self._start(job, now)
@@ -145,6 +152,7 @@ class Fetcher:
             self.traffic.requests += 1
             self._transfers.start(None, Request(reference, 0, patience=FIRST_PATIENCE))
         due = [one for one in (self._hosts.wait(now), self._outage.wait(now)) if one is not None]
+        due += [LOOK] * bool(self._robots.elsewhere)
         wait = 0.0 if self._ended else min(wait, *due, wait)
         for job, reply in self._transfers.step(wait):
             if job is None:
@@ -158,6 +166,7 @@ class Fetcher:
     def close(self) -> None:
         """Close all connections."""
         self._transfers.close()
+        self._robots.close()
 
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
@@ -170,8 +179,7 @@ class Fetcher:
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
-                    file = RobotsFile(self._robots.everyone, self._clock)
-                    self._admit(_Job(None, [robots_url(url)], robots=file))
+                    self._request_robots(robots_url(url))
                 return
             if refusal := verdict(url):
                 refusal = replace(refusal, final_url=_final_url(job))
@@ -310,7 +318,7 @@ class Fetcher:
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            self._end_robots(job, job.robots, reply.code)
+            self._end_robots(job.requested[0], job.robots.answer(reply.code, job.timeouts))
             return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
@@ -321,12 +329,14 @@ class Fetcher:
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
 
-    def _end_robots(self, job: _Job, file: RobotsFile, code: int) -> None:
+    def _request_robots(self, url: str) -> None:
+        self._admit(_Job(None, [url], robots=RobotsFile(self._robots.everyone, self._clock)))
+
+    def _end_robots(self, url: str, answer: RobotsAnswer) -> None:
         """Admit the jobs that wait for a robots.txt. Its timeout counts as one of theirs."""
-        verdict = file.verdict(code)
-        for other in self._robots.settle(job.requested[0], verdict):
-            other.timeouts = max(other.timeouts, min(job.timeouts, MAX_TIMEOUTS - 1))
-            self._admit(other)
+        for job in self._robots.settle(url, answer):
+            job.timeouts = max(job.timeouts, min(answer.timeouts, MAX_TIMEOUTS - 1))
+            self._admit(job)
 
 
 def _final_url(job: _Job) -> str:

@@ -6,17 +6,20 @@ nothing but the file and the URL.
 """
 
 import csv
+import hashlib
 import re
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
+import pycurl
 from protego import Protego
 
+from allrounder.core.files import part_of
 from allrounder.core.opt_outs import Signal, opted_out
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
@@ -41,6 +44,8 @@ AGENTS = Path(__file__).with_name("training_agents.csv")
 """Agents that collect for training sets, or that stand for that use of what others collect."""
 MAX_ROBOTS = 500 * 2**10
 """Bytes of a robots.txt that are read (RFC 9309, 2.5)."""
+_FINAL = (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_GOT_NOTHING)
+LOOK = 0.05  # seconds between two looks at what other processes have
 _LONGEST = 30.0  # seconds of its body
 _MOST_RULES = 50_000
 """Rules after which no other agent's are obeyed: a file made to exhaust us has a million."""
@@ -140,37 +145,101 @@ class RobotsFile:
         """Decide on how a request for the file ended.
 
         Many hosts are dead: only where all rules are obeyed, one without an answer gets the tries
-        of a photo. Else it gets a second one, and none after a timeout.
+        of a photo. Else it gets a second one, and none after a timeout or a proper end.
         """
         if reply.stopped:
             reply.error = 0  # no more was wanted
         if failed := transport_failure(reply, bounds):
-            is_last = self._is_second or failed.result.status is Status.TIMEOUT
+            is_last = self._is_second or reply.error in _FINAL
             self._is_second = True
             return replace(failed, retry=failed.retry and (self._everyone or not is_last))
         if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
             return decide_redirect(decode_url(targets[-1]), requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
-    def verdict(self, code: int) -> Verdict:
-        """The verdict on the host's URLs, by the code of the last reply (RFC 9309, 2.3.1).
+    def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
+        """What has come of it; `code` is that of the last reply."""
+        return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsAnswer:
+    """How the request for a robots.txt ended: the last code (0: without any answer), the body."""
+
+    code: int
+    timeouts: int = 0
+    body: bytes = b""
+
+    def verdict(self, everyone: bool) -> Verdict:
+        """The verdict on the host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
 
         A host that has no robots.txt, or gives no answer at all, forbids nothing: each photo of a
         dead host has its own failure. A transient failure forbids all URLs if rules for every
         robot are obeyed, else none.
         """
-        if 200 <= code < 300:
-            return RobotsRules(self._body.decode("utf-8-sig", "replace"), self._everyone).result
-        failure = Result(Status.HTTP_ERROR, f"robots.txt: {code}", http_status=code)
-        return lambda url: failure if self._everyone and code in TRANSIENT_CODES else None
+        if 200 <= self.code < 300:
+            return RobotsRules(self.body.decode("utf-8-sig", "replace"), everyone).result
+        failure = Result(Status.HTTP_ERROR, f"robots.txt: {self.code}", http_status=self.code)
+        return lambda url: failure if everyone and self.code in TRANSIENT_CODES else None
+
+
+class SharedAnswers:
+    """The answers of a run whose processes share a folder: one of them requests each file.
+
+    An empty file there is a claim; it goes when the process that made it ends without an answer.
+    """
+
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+        self._claims: set[Path] = set()
+
+    def claim(self, url: str) -> bool:
+        """Whether this process is the one to request the robots.txt at `url`."""
+        if self._folder:
+            try:
+                self._path(url).touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            self._claims.add(self._path(url))
+        return True
+
+    def put(self, url: str, answer: RobotsAnswer) -> None:
+        """Tell the other processes."""
+        if self._folder and (path := self._path(url)) in self._claims:
+            part = part_of(path)
+            part.write_bytes(b"%d %d\n" % (answer.code, answer.timeouts) + answer.body)
+            part.replace(path)
+            self._claims.discard(path)
+
+    def get(self, url: str) -> RobotsAnswer | None:
+        """The answer that another process got, if there is one yet."""
+        try:
+            head, _, body = self._path(url).read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        if not head:
+            return None
+        code, timeouts = map(int, head.split())
+        return RobotsAnswer(code, timeouts, body)
+
+    def close(self) -> None:
+        """Leave to others what has no answer yet."""
+        for path in self._claims:
+            path.unlink(missing_ok=True)
+
+    def _path(self, url: str) -> Path:
+        assert self._folder
+        return self._folder / hashlib.sha256(url.encode()).hexdigest()
 
 
 class RobotsGate(Generic[Job]):
     """The verdicts of hosts by the URL of their robots.txt, and the jobs that wait for one."""
 
-    def __init__(self, download: Download):
+    def __init__(self, download: Download, folder: Path | None = None):
         self.obeyed = download.honour_opt_out and download.robots != "ignore"
         self.everyone = download.robots == "all"
+        self.elsewhere: set[str] = set()  # requested by another process
+        self._shared, self._next_look = SharedAnswers(folder), 0.0
         self._verdicts: dict[str, Verdict] = {}
         self._waiting: dict[str, list[Job]] = {}
 
@@ -179,15 +248,41 @@ class RobotsGate(Generic[Job]):
         return self._verdicts.get(robots_url(url))
 
     def wait(self, url: str, job: Job) -> bool:
-        """Keep a job until the verdict on its URL is known; returns whether it is the first."""
-        waiting = self._waiting.setdefault(robots_url(url), [])
+        """Keep a job until the verdict on its URL is known; returns whether to request it now."""
+        waiting = self._waiting.setdefault(file := robots_url(url), [])
         waiting.append(job)
-        return len(waiting) == 1
+        if len(waiting) > 1 or self._shared.claim(file):
+            return len(waiting) == 1
+        self.elsewhere.add(file)
+        return False
 
+<<<<<<< HEAD
     def settle(self, url: str, verdict: Verdict) -> list[Job]:
         """Record the verdict of the robots.txt at `url`; returns the jobs that waited for it."""
         self._verdicts[url] = verdict
         return self._waiting.pop(url)
+=======
+    def look(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
+        """Yield what other processes have answered, and what they have left to this one (None)."""
+        if not self.elsewhere or now < self._next_look:
+            return
+        self._next_look = now + LOOK
+        for file in sorted(self.elsewhere):
+            answer = self._shared.get(file)
+            if answer or self._shared.claim(file):
+                self.elsewhere.discard(file)
+                yield file, answer
+
+    def settle(self, file: str, answer: RobotsAnswer) -> list[Job]:
+        """Take the answer for the robots.txt at `file`; returns the jobs that waited for it."""
+        self._shared.put(file, answer)
+        self._verdicts[file] = answer.verdict(self.everyone)
+        return self._waiting.pop(file)
+
+    def close(self) -> None:
+        """Leave to other processes what has no answer yet."""
+        self._shared.close()
+>>>>>>> robots
 
 
 def robots_url(url: str) -> str:
