@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from traceback import format_exception
 from typing import Any
 
 from tqdm import tqdm
 
 from allrounder.core.errors import DataError, UsageError
+from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
+from allrounder.core.paths import WORK
 from allrounder.core.progress import progress
 from allrounder.core.rows import Status
 from allrounder.core.workers import cores
@@ -34,6 +34,7 @@ MAX_ACTIVE = 32
 _FILES_A_CLASS = 4  # list, table, tar and a photo that is copied
 _OTHER_FILES = 40  # of Python, libcurl, the journal and the pipes
 _WAIT = 0.2  # seconds
+_ROBOTS = WORK / "robots"
 
 MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
 """Makes the crawl of a process: its number, its classes, its share of the network."""
@@ -73,8 +74,9 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
     network, active = fit_open_files(_network(params.network, len(parts)))
-    robots = TemporaryDirectory(prefix="allrounder-robots-")
-    share = Share(network, waits, active, Path(robots.name) if len(parts) > 1 else None)
+    remove_tree(_ROBOTS)
+    _ROBOTS.mkdir(parents=True)
+    share = Share(network, waits, active, _ROBOTS if len(parts) > 1 else None)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
@@ -96,7 +98,7 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         finally:
             for other in others:
                 other.stop()
-            robots.cleanup()
+            remove_tree(_ROBOTS)
     results = {result.key: result for part in ended for result in part.results}
     return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
 

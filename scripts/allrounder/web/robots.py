@@ -204,7 +204,7 @@ class SharedAnswers:
         return True
 
     def put(self, url: str, answer: RobotsAnswer) -> None:
-        """Tell the other processes."""
+        """Record the answer for the other processes."""
         if self._folder and (path := self._path(url)) in self._claims:
             part = part_of(path)
             part.write_bytes(b"%d %d\n" % (answer.code, answer.timeouts) + answer.body)
@@ -256,12 +256,6 @@ class RobotsGate(Generic[Job]):
         self.elsewhere.add(file)
         return False
 
-<<<<<<< HEAD
-    def settle(self, url: str, verdict: Verdict) -> list[Job]:
-        """Record the verdict of the robots.txt at `url`; returns the jobs that waited for it."""
-        self._verdicts[url] = verdict
-        return self._waiting.pop(url)
-=======
     def look(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
         """Yield what other processes have answered, and what they have left to this one (None)."""
         if not self.elsewhere or now < self._next_look:
@@ -274,7 +268,7 @@ class RobotsGate(Generic[Job]):
                 yield file, answer
 
     def settle(self, file: str, answer: RobotsAnswer) -> list[Job]:
-        """Take the answer for the robots.txt at `file`; returns the jobs that waited for it."""
+        """Record the answer for the robots.txt at `file`; returns the jobs that waited for it."""
         self._shared.put(file, answer)
         self._verdicts[file] = answer.verdict(self.everyone)
         return self._waiting.pop(file)
@@ -282,7 +276,6 @@ class RobotsGate(Generic[Job]):
     def close(self) -> None:
         """Leave to other processes what has no answer yet."""
         self._shared.close()
->>>>>>> robots
 
 
 def robots_url(url: str) -> str:
