@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from allrounder.core import workers
+from allrounder.core.errors import DataError
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 PROGRAM = """
@@ -95,3 +96,14 @@ def test_there_are_as_many_workers_as_processors_are_allowed(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert workers.cores() == 1
+
+
+def test_a_pool_that_could_not_start_its_threads_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(workers.Thread, "start", start)
+    with pytest.raises(DataError, match="no more threads"), workers.worker_pool(2):
+        pass

@@ -14,7 +14,7 @@ from allrounder.clean.decode import Photo, normalize
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
-from allrounder.core.workers import start_worker
+from allrounder.core.workers import signals_blocked, start_worker
 from allrounder.params.schema import Clean
 
 _SECONDS = 120  # of CPU time; what `normalize` accepts takes about 10 s at most
@@ -44,7 +44,8 @@ def decode_alone(name: str, stored: StoredBytes, rules: Clean) -> Photo:
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.Process(target=_answer, args=(sender, stored, rules), daemon=True)
-    process.start()
+    with signals_blocked():
+        process.start()
     sender.close()
     try:
         photo: Photo = receiver.recv()

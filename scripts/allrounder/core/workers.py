@@ -8,9 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from threading import Thread
+from threading import Event, Thread
 
 from allrounder.core.errors import DataError
+
+_THREADS = 3  # one more than a pool needs
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def cores() -> int:
@@ -31,13 +34,16 @@ def worker_pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Start up to `most` workers, which call `initializer` first; an error ends them at once.
 
-    Raises DataError when a worker is killed.
+    Raises DataError when a worker is killed, or when no thread can be started.
     """
+    _check_threads()
     pool = ProcessPoolExecutor(
         min(most, cores()), initializer=start_worker, initargs=(initializer,)
     )
     with pool:
         try:
+            with signals_blocked():
+                pool.submit(int)  # starts all workers
             yield pool
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -48,9 +54,42 @@ def worker_pool(
             raise
 
 
+def _check_threads() -> None:
+    """Raise DataError if this process may not start threads: a pool without them would hang."""
+    end = Event()
+    try:
+        for _ in range(_THREADS):
+            Thread(target=end.wait, daemon=True).start()
+    except RuntimeError:
+        raise DataError(
+            "no more threads can be started: raise ulimit -v or -u and run it again"
+        ) from None
+    finally:
+        end.set()
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while a worker starts: it inherits that until `start_worker`.
+
+    Else a signal would end it in Python's own code, with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker(initializer: Callable[[], None] | None = None) -> None:
     """Begin in a worker: leave Ctrl-C to the first process, which ends the workers; watch it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     Thread(target=_end_with_parent, daemon=True).start()
     if initializer:
         initializer()
