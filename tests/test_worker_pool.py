@@ -104,6 +104,6 @@ def test_a_pool_that_could_not_start_its_threads_is_an_error(
     def start(self: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(workers.Thread, "start", start)
+    monkeypatch.setattr("threading.Thread.start", start)
     with pytest.raises(DataError, match="no more threads"), workers.worker_pool(2):
         pass
