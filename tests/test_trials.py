@@ -13,11 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from allrounder.core.rows import Status
+from allrounder.params.schema import Download, Network
 from allrounder.web import outage
+from allrounder.web.fetcher import Fetcher
 from photoserver import PhotoServer
 from project import Project as Clone
 from webfaults.project import OTHER, THIRD, WNID, Project
@@ -162,3 +165,25 @@ def test_what_dvc_could_not_commit_is_not_fetched_again(clone: Clone, server: Ph
     clone.edit(per_class=7)
     clone.repro("clean")
     assert not server.photos_asked
+
+
+def test_a_retry_that_is_due_costs_no_time_while_the_network_is_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    download, network = Download(robots="ignore"), Network(allow_private=["127.0.0.1"])
+    fetcher = Fetcher(network, download, clock=lambda: 100.0)
+    waits: list[float] = []
+
+    def step(wait: float) -> list[object]:
+        waits.append(wait)
+        return []
+
+    monkeypatch.setattr(fetcher._transfers, "step", step)
+    monkeypatch.setattr(fetcher._transfers, "start", lambda job, request: None)
+    fetcher._outage.answered("host", "http://127.0.0.1/1.jpg", 90.0)
+    fetcher._outage.hold(SimpleNamespace())  # type: ignore[arg-type]
+    fetcher._outage.idle()
+    fetcher._hosts.add_later("host", SimpleNamespace(), 95.0)  # type: ignore[arg-type]
+    list(fetcher.poll(0.2))
+    fetcher.close()
+    assert waits == [0.2]

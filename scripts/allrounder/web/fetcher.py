@@ -151,10 +151,7 @@ class Fetcher:
         if reference := self._outage.check(now):
             self.traffic.requests += 1
             self._transfers.start(None, Request(reference, 0, patience=FIRST_PATIENCE))
-        due = [one for one in (self._hosts.wait(now), self._outage.wait(now)) if one is not None]
-        due += [LOOK] * bool(self._robots.elsewhere)
-        wait = 0.0 if self._ended else min(wait, *due, wait)
-        for job, reply in self._transfers.step(wait):
+        for job, reply in self._transfers.step(self._longest_wait(wait, now)):
             if job is None:
                 self._settle(self._outage.checked(reply.code != 0, self._clock()))
             else:
@@ -162,6 +159,15 @@ class Fetcher:
         ended, self._ended = self._ended, []
         self.load -= len(ended)
         yield from ended
+
+    def _longest_wait(self, wait: float, now: float) -> float:
+        """Up to `wait` seconds, no longer than until something may start."""
+        if self._ended:
+            return 0.0
+        # During an outage only its checks start, however long jobs are due.
+        due = self._outage.wait(now) if self._outage.suspected else self._hosts.wait(now)
+        look = LOOK if self._robots.elsewhere else wait
+        return min(wait, look, wait if due is None else due)
 
     def close(self) -> None:
         """Close all connections."""
