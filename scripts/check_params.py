@@ -12,11 +12,11 @@ from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import PARAMS
 from allrounder.history.local_files import changed_files
-from allrounder.history.lock import only_the_order_changed, pinned_params, relist_command
+from allrounder.history.lock import built_from, only_the_order_changed, relist_command
 from allrounder.history.prior_results import incomplete_classes
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
-from allrounder.params.sources import BaseSource, with_defaults
+from allrounder.params.sources import BaseSource
 
 
 def main() -> None:
@@ -61,10 +61,7 @@ def _check_locations(path: Path, params: Params) -> None:
     if not faults:
         return
     words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
-    pinned = pinned_params("fetch_urls")
-    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
-    now = [source.model_dump() for source in params.sources]
-    if (listed, pinned.get("classes")) != (now, params.classes):
+    if not built_from("fetch_urls", params):
         raise UsageError(f"{words}; correct it before dvc repro removes outputs")
     print(f"warning: {words}; a class that is built again will need it", file=sys.stderr)
 

@@ -3,7 +3,6 @@
 ALLROUNDER_PINS=ignore switches the pins off.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,7 @@ from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
-from allrounder.history.versions import VersionFiles
+from allrounder.history.versions import Output, VersionFiles, is_cached, repository
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -99,22 +98,19 @@ def locked_output(stage: str) -> str:
 
 def output_is_cached(stage: str) -> bool:
     """Whether DVC's cache has all that dvc.lock records for a stage's outputs."""
-    outs = _locked(stage).outs
-    return bool(outs) and all(_is_cached(out["path"], out.get("md5") or "") for out in outs)
+    outs = [Output(out["path"], out.get("md5") or "", 0, True, None) for out in _locked(stage).outs]
+    if not outs or not all(out.md5 for out in outs):
+        return False
+    with repository() as repo:  # costs 0.3 s: only after a run that wrote its output
+        return all(is_cached(repo, out) for out in outs)
 
 
-def _is_cached(path: str, md5: str) -> bool:
-    from dvc.repo import Repo  # costs 0.3 s: only after a run that wrote its output
-
-    with Repo() as repo:
-        cache = repo.cache.local
-        if not md5.endswith(".dir"):
-            return bool(md5) and cache.exists(md5)
-        folder = cache.oid_to_path(md5)
-        if not Path(folder).is_file():
-            return False
-        entries = json.loads(Path(folder).read_text(encoding="utf-8"))
-        return all(cache.exists(entry["md5"]) for entry in entries)
+def built_from(stage: str, params: Params) -> bool:
+    """Whether dvc.lock has the same sources and classes for a stage."""
+    pinned = pinned_params(stage)
+    sources = [with_defaults(source) for source in pinned.get("sources") or ()]
+    now = [source.model_dump() for source in params.sources]
+    return (sources, pinned.get("classes")) == (now, params.classes)
 
 
 def pinned_lists(params: Params) -> dict[str, Path]:

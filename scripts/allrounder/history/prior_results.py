@@ -21,7 +21,7 @@ from allrounder.core.tables import columns, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
-from allrounder.history.lock import PINS_SWITCH, pinned_file, pinned_params
+from allrounder.history.lock import PINS_SWITCH, built_from, pinned_file, pinned_params
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import with_defaults
 
@@ -119,11 +119,8 @@ def incomplete_classes(params: Params) -> list[str]:
     They are below the quota and have transient failures. Empty if the params have changed since:
     DVC then runs the download anyway.
     """
-    pinned = pinned_params("download")
-    listed = [with_defaults(source) for source in pinned.get("sources") or ()]
-    if listed != [source.model_dump() for source in params.sources]:
-        return []
-    if (pinned.get("classes"), pinned.get("per_class")) != (params.classes, params.per_class):
+    same_count = pinned_params("download").get("per_class") == params.per_class
+    if not same_count or not built_from("download", params):
         return []
     return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
 

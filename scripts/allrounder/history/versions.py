@@ -96,6 +96,12 @@ def cached_list(repo: Any, out: Output) -> dict[str, str] | None:
         return None
 
 
+def is_cached(repo: Any, out: Output) -> bool:
+    """Whether DVC's cache has an output with all of its files."""
+    files = cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    return files is not None and all(cached_object(repo, md5).exists() for md5 in files.values())
+
+
 def cached_object(repo: Any, md5: str) -> Path:
     """The path of an object in DVC's cache, whether it exists or not."""
     return Path(repo.cache.local.oid_to_path(md5))
