@@ -40,7 +40,7 @@ store: $(VENV)/ready
 clean-cache:
 	rm -rf .allrounder/cache
 
-# Write the pins anew from pyproject.toml, for all platforms.
+# Write the pins again from pyproject.toml, for all platforms.
 lock: $(VENV)/ready-dev
 	python scripts/check_params.py --schema > params.schema.json
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md

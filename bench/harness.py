@@ -166,7 +166,7 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def project(folder: Path, scripts: Path, **params: Any) -> Path:
-    """Make a project folder anew, with params.yaml and a link to the scripts."""
+    """Make a new project folder, with params.yaml and a link to the scripts."""
     emptied(folder)
     (folder / "scripts").symlink_to(scripts)
     defaults = {
@@ -180,7 +180,7 @@ def project(folder: Path, scripts: Path, **params: Any) -> Path:
 
 
 def emptied(folder: Path) -> Path:
-    """The folder, made anew."""
+    """The folder, emptied."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -40,7 +40,7 @@ def made(cache: Path, wnids: Sequence[str], per_class: int, copies: bool = False
     """A folder `<wnid>/<wnid>_<number>.jpg` of distinct photos, every other one with metadata.
 
     With `copies`, the last two photos of a class repeat its first two: one byte for byte, the other
-    encoded anew.
+    encoded again.
     """
     root = cache / f"photos-{len(wnids)}x{per_class}{'-copies' if copies else ''}"
     if not root.exists():

@@ -34,6 +34,7 @@ def main() -> None:
             own = journal.of_process(number) if number else journal
             return Crawl(params, keys, share, Folders(URLS, RAW, work), own, retry)
 
+        killed = False
         try:
             results, traffic = crawl(params, make)
             if summary.is_unreached(traffic) and not any(
@@ -47,12 +48,10 @@ def main() -> None:
             summary.check_results(results, params, traffic)
             journal.complete()
         except KeyboardInterrupt:
-            journal.close(killed=True)
+            killed = True
             raise
-        except BaseException:
-            journal.close()
-            raise
-        journal.close()
+        finally:
+            journal.close(killed)
 
 
 if __name__ == "__main__":

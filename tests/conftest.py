@@ -16,7 +16,7 @@ from photoserver import PhotoServer
 from project import Project, made_once, snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
-# Each script that a test starts would be compiled anew.
+# Each script that a test starts would be compiled again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")

@@ -54,8 +54,8 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def fates(pulled_once: Path) -> dict[str, Status]:
-    """The fate of each picture of the sample, by image id, from a build."""
+def results(pulled_once: Path) -> dict[str, Status]:
+    """The result of each picture of the sample, by image id, from a build."""
     found: dict[str, Status] = {}
     for path in sorted((pulled_once / "data/raw").glob("*.csv")):
         found |= {row.image_id: row.status for row in read_csv(path, RawRow)}
@@ -65,17 +65,17 @@ def fates(pulled_once: Path) -> dict[str, Status]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_of_the_sample_has_its_reason(fates: dict[str, Status], name: str) -> None:
+def test_each_fault_of_the_sample_has_its_reason(results: dict[str, Status], name: str) -> None:
     kind = FAULTS[name]
     expected = {Status.KEPT} if kind in GOOD_KINDS else EXPECTED[kind]
-    assert fates[Path(name).stem] in expected
+    assert results[Path(name).stem] in expected
 
 
-def test_nothing_else_of_the_sample_is_dropped(fates: dict[str, Status]) -> None:
+def test_nothing_else_of_the_sample_is_dropped(results: dict[str, Status]) -> None:
     faulty = {Path(name).stem for name in FAULTS}
     fine = {Status.KEPT, Status.SURPLUS, Status.UNUSED}
-    assert {name: s for name, s in fates.items() if name not in faulty and s not in fine} == {}
-    assert len(fates) == 260
+    assert {name: s for name, s in results.items() if name not in faulty and s not in fine} == {}
+    assert len(results) == 260
 
 
 def test_every_drawn_file_is_what_the_script_draws(tmp_path: Path) -> None:

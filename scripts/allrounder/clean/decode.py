@@ -124,7 +124,8 @@ def _is_harmless(warning: str, body: bytes) -> bool:
     """Whether a decoder's warning is about something that is not the pixels.
 
     Bytes before the end marker are, if they are few, filling or text. Others may be what is left
-    where damage made the decoder lose its place: of 426 such leftovers none was filling or text.
+    where damage made the decoder lose its place: of 426 such leftovers none had two values at most,
+    and none was text of _TEXT bytes.
     """
     if not (found := _EXTRANEOUS.match(warning)):
         return _HARMLESS in warning

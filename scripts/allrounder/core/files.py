@@ -168,6 +168,12 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def folder_md5(files: Mapping[str, str]) -> str:
     """DVC's hash of a folder with these files (relative path to MD5).
 

@@ -220,10 +220,16 @@ def placeholder_host_of_url(url: str) -> str:
     An `address` in the table is a pattern of a URL without its scheme.
     """
     address = url.partition("://")[2]
-    for (kind, pattern), host in _placeholders().items():
-        if kind == "address" and re.fullmatch(pattern, address, re.IGNORECASE):
-            return host
-    return ""
+    return next((host for form, host in _placeholder_addresses() if form.fullmatch(address)), "")
+
+
+@cache
+def _placeholder_addresses() -> list[tuple[re.Pattern[str], str]]:
+    return [
+        (re.compile(pattern, re.IGNORECASE), host)
+        for (kind, pattern), host in _placeholders().items()
+        if kind == "address"
+    ]
 
 
 @cache

@@ -74,9 +74,11 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
     network, active = fit_open_files(_network(params.network, len(parts)))
-    remove_tree(_ROBOTS)
-    _ROBOTS.mkdir(parents=True)
-    share = Share(network, waits, active, _ROBOTS if len(parts) > 1 else None)
+    robots = _ROBOTS if len(parts) > 1 else None
+    remove_tree(_ROBOTS)  # of a killed run
+    if robots:
+        robots.mkdir(parents=True)
+    share = Share(network, waits, active, robots)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)

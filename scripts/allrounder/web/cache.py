@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from allrounder.core.errors import DataError
+from allrounder.core.files import file_sha256
 from allrounder.core.paths import WORK
 from allrounder.core.progress import progress
 from allrounder.core.urls import is_packed, is_url
@@ -73,7 +74,7 @@ def cached_file(
 
 def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
     """Raise DataError when a file does not have the pinned hash; '' pins none."""
-    if sha256 and (found := _sha256(path)) != sha256:
+    if sha256 and (found := file_sha256(path)) != sha256:
         raise DataError(
             f"{what}: {location} has SHA-256 {found}, and its sha256 pins {sha256}; "
             "it has changed: look at what is new, then correct sha256 or go back to the old file"
@@ -107,7 +108,7 @@ class CachedFile:
     def whole(self) -> CacheEntry | None:
         """The entry of the file if it has the recorded hash, else None."""
         entry = self._entry(self.body)
-        return entry if entry and entry.sha256 == _sha256(self.body) else None
+        return entry if entry and entry.sha256 == file_sha256(self.body) else None
 
     def begun(self) -> CacheEntry | None:
         """The entry of a download that broke off and can be resumed, else None."""
@@ -122,7 +123,7 @@ class CachedFile:
     def complete(self) -> None:
         """Publish a finished download atomically."""
         entry = self._entry(self.part) or CacheEntry(self.url)
-        entry = replace(entry, sha256=_sha256(self.part))
+        entry = replace(entry, sha256=file_sha256(self.part))
         _beside(self.body).unlink(missing_ok=True)
         self.part.replace(self.body)
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
@@ -235,8 +236,3 @@ def _continues(headers: Mapping[str, str], begun: CacheEntry, start: int) -> boo
     """Whether a partial reply is of the same version and starts where it should."""
     place = content_range(headers)
     return headers.get("etag", begun.etag) == begun.etag and place is not None and place[0] == start
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -192,8 +192,8 @@ class ListClient:
         requested, failures, cookies = [request_url(url)], 0, Cookies()
         while True:
             failures, asked_wait = failures + 1, None
-            login, cookie = authorization(requested[-1]), cookies.header(requested[-1])
-            extra = {"Authorization": login} | {"Cookie": cookie}
+            hop = requested[-1]
+            extra = {"Authorization": authorization(hop), "Cookie": cookies.header(hop)}
             try:
                 exchange = self._send(requested, {**headers, **extra}, decode=not is_packed(url))
             except _NoReplyError as error:
