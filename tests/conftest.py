@@ -115,3 +115,11 @@ def server() -> Iterator[PhotoServer]:
     """A web server on loopback that serves the cartoon sample the way ImageNet was."""
     with PhotoServer(ROOT / "data" / "sample") as running:
         yield running
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runs in a folder of its own, and without the user's proxies."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)

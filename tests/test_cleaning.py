@@ -35,6 +35,7 @@ from allrounder.core.tables import read_csv
 from allrounder.core.urls import flickr_photo_id
 from allrounder.params.schema import Clean
 from draw import FAULTS, GOOD_KINDS
+from hostile import encoded, picture
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -83,18 +84,6 @@ def test_every_drawn_file_is_what_the_script_draws(tmp_path: Path) -> None:
     subprocess.run([sys.executable, script, "--out", tmp_path], check=True, capture_output=True)
     drawn = {p.relative_to(tmp_path): p.read_bytes() for p in tmp_path.glob("*/*")}
     assert drawn == {p.relative_to(SAMPLE): p.read_bytes() for p in SAMPLE.glob("*/*")}
-
-
-def picture(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
-    """A smooth random picture."""
-    cells = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(cells).resize(size, Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -20,6 +20,8 @@ from webfaults import bodies, pictures, tls
 from webfaults.project import WNID, Project
 from webfaults.server import Server
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 OK = Status.OK
 HTTP, RESET, TRUNCATED = Status.HTTP_ERROR, Status.CONNECTION_ERROR, Status.TRUNCATED
 REDIRECT, OPTED_OUT = Status.REDIRECT_ERROR, Status.OPTED_OUT
@@ -31,13 +33,6 @@ Row = tuple[str, str]
 def server() -> Iterator[Server]:
     with Server() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def ask(tmp_path: Path, server: Server, url: str, **sections: object) -> RawRow:

@@ -24,6 +24,8 @@ from webfaults.pictures import photo
 from webfaults.project import WNID, Project
 from webfaults.server import Server
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 OK, BAD_URL = Status.OK, Status.BAD_URL
 MAX = 1_000_000
 
@@ -32,13 +34,6 @@ MAX = 1_000_000
 def server() -> Iterator[Server]:
     with Server() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 # URLs

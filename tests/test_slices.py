@@ -19,6 +19,8 @@ from webfaults.archives import Item, make_tar, plain, special
 from webfaults.pictures import photo
 from webfaults.project import NETWORK, Project
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 BLOCK = 512
 
 
@@ -225,11 +227,6 @@ def slices(file: str) -> list[str]:
 def server() -> Iterator[ShardServer]:
     with ShardServer({"/a.tar": FILE}) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def project(folder: Path, urls: list[str], **sections: object) -> Project:

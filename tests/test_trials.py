@@ -26,6 +26,8 @@ from project import Project as Clone
 from webfaults.project import OTHER, THIRD, WNID, Project
 from webfaults.server import Server
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 FACTOR = int(os.environ.get("ALLROUNDER_TRIALS", "1"))
 
 
@@ -80,13 +82,6 @@ def test_killed_at_random_moments_it_ends_as_if_never_killed(
 def photos() -> Iterator[Server]:
     with Server() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 class Gate:
