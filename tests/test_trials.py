@@ -3,6 +3,7 @@
 ALLROUNDER_TRIALS=N makes N times as many kills; they take about 10 seconds each.
 """
 
+import hashlib
 import os
 import random
 import resource
@@ -182,3 +183,23 @@ def test_a_retry_that_is_due_costs_no_time_while_the_network_is_out(
     list(fetcher.poll(0.2))
     fetcher.close()
     assert waits == [0.2]
+
+
+def test_a_cache_that_is_partly_unwritable_loses_nothing(clone: Clone, server: PhotoServer) -> None:
+    use(clone, server)
+    clone.repro("fetch_urls")
+    clone.stage("download")
+    objects = clone.folder / ".dvc/cache/files/md5"
+    tars = (clone.folder / "data/raw").glob("*.tar")
+    blocked = [objects / hashlib.md5(tar.read_bytes()).hexdigest()[:2] for tar in tars]
+    for place in blocked:
+        if not place.exists():
+            place.write_text("no folder")  # like a full disk: objects here cannot be written
+    server.asked.clear()
+    clone.dvc("repro", "download", expect=255)
+    for place in blocked:
+        if place.is_file():
+            place.unlink()
+    clone.edit(per_class=7)
+    clone.repro("clean")
+    assert not server.photos_asked
