@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.opt_outs import signal_of
-from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.rows import CleanRow, ManifestRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
@@ -26,6 +26,8 @@ class Funnel:
     clean: Counter[Status]
     splits: dict[str, int]
     opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
+    matches: Counter[Match] = field(default_factory=Counter)  # of the photos that are expected
+    rebuilt: int = 0  # of them in the dataset, and confirmed
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -49,7 +51,12 @@ class Funnel:
 
     def as_metrics(self) -> dict[str, Any]:
         """The counts as data/metrics.json has them."""
-        return {**self.steps, "lost": self.lost}
+        metrics: dict[str, Any] = {**self.steps, "lost": self.lost}
+        if self.matches:
+            counts = {str(match): self.matches[match] for match in Match if match}
+            counts = {"listed": self.matches.total(), **counts, "rebuilt": self.rebuilt}
+            metrics["expected"] = counts
+        return metrics
 
 
 def raw_step(status: Status) -> str:
@@ -80,25 +87,37 @@ def class_funnel(
     raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts, opt_outs = Counter[Status](), Counter[str]()
+    raw_counts, opt_outs, matches = Counter[Status](), Counter[str](), Counter[Match]()
     for row in raw:
         raw_counts[row.status] += 1
         if row.opt_out:
             opt_outs[signal_of(row.opt_out)] += 1
+        if row.match:
+            matches[row.match] += 1
     del raw_counts[Status.ARCHIVE]
-    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split), opt_outs)
+    clean_counts, rebuilt = Counter[Status](), 0
+    for photo in clean:
+        clean_counts[photo.status] += 1
+        confirmed = photo.match is Match.SAME_PICTURE
+        if confirmed:
+            matches.subtract([Match.CHANGED])
+            matches.update([Match.SAME_PICTURE])
+        rebuilt += photo.status is Status.KEPT and (confirmed or photo.match is Match.IDENTICAL)
+    return Funnel(raw_counts, clean_counts, dict(by_split), opt_outs, +matches, rebuilt)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
     """The funnel of all classes together."""
     raw, clean = Counter[Status](), Counter[Status]()
-    splits, opt_outs = Counter[str](), Counter[str]()
+    splits, opt_outs, matches = Counter[str](), Counter[str](), Counter[Match]()
     for part in parts:
         raw.update(part.raw)
         clean.update(part.clean)
         splits.update(part.splits)
         opt_outs.update(part.opt_outs)
-    return Funnel(raw, clean, dict(splits), opt_outs)
+        matches.update(part.matches)
+    rebuilt = sum(part.rebuilt for part in parts)
+    return Funnel(raw, clean, dict(splits), opt_outs, matches, rebuilt)
 
 
 def funnels(

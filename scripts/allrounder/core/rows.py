@@ -1,6 +1,6 @@
 """What travels between the stages: the one list of statuses, `Result`, and the tables' rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from allrounder.core.tars import StoredBytes
@@ -31,6 +31,7 @@ class Status(StrEnum):
     TOO_SMALL = "too_small"
     TOO_MANY_PIXELS = "too_many_pixels"
     PLACEHOLDER = "placeholder"
+    CHANGED = "changed"
     # Clean: one for every photo that is `ok` in raw.
     KEPT = "kept"
     SURPLUS = "surplus"
@@ -39,6 +40,17 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
+
+
+class Match(StrEnum):
+    """How a photo compares with the one that its source expects, e.g. a recipe."""
+
+    NONE = ""  # the source expects no certain photo
+    IDENTICAL = "identical"  # the same bytes
+    SAME_PICTURE = "same_picture"  # other bytes, and clean has confirmed the picture
+    CHANGED = "changed"  # other bytes, and the picture is another one or was not compared
+    GONE = "gone"  # no photo
+    NOT_TRIED = "not_tried"  # the class was full
 
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
@@ -92,11 +104,18 @@ class Candidate:
     source: str = ""  # the kind of the source that listed it
     synset: str = ""  # of the photo itself, where the class is a whole subtree
     title: str = ""
+    expected_sha256: str = ""  # of the photo's bytes as served
+    expected_hash: str = ""  # the perceptual hash of its picture
+    split: str = ""  # the split that a recipe puts it into
+    results: str = ""  # of a recipe: see split/recipe.py
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """The one result of a candidate in the download. Fields as in `Result`."""
+    """The one result of a candidate in the download. Fields as in `Result`, but for the last two.
+
+    `expected_hash` is set if clean must confirm the picture.
+    """
 
     image_id: str
     url: str
@@ -109,6 +128,13 @@ class RawRow:
     resume_at: int | None = None
     opt_out: str = ""
     rescued_from: str = ""
+    match: Match = Match.NONE
+    expected_hash: str = ""
+
+
+_OF_ROW = {one.name for one in fields(RawRow)}
+RESULT_COLUMNS = tuple(one.name for one in fields(Result) if one.name in _OF_ROW)
+"""What a `RawRow` takes from a `Result`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +151,7 @@ class CleanRow:
     group: str = ""
     file: str = ""
     duplicate_of: str = ""  # `<class key>/<image id>` of the photo that this one repeats
+    match: Match = Match.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +176,23 @@ class ManifestRow:
     landing_url: str
     title: str = ""
     rescued_from: str = ""  # the capture that the photo is from, if its host lost it
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRow:
+    """A photo of the dataset, for those who build it from the web again."""
+
+    wnid: str  # the class key
+    split: str
+    url: str
+    sha256: str  # of the bytes as served
+    perceptual_hash: str = ""
+    license: str = ""
+    image_id: str = ""
+    synset: str = ""
+    source: str = ""
+    author: str = ""
+    landing_url: str = ""
+    title: str = ""
+    rescued_from: str = ""
+    results: str = ""  # on a class's first row: see split/recipe.py

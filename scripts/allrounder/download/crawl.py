@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.expected import Expect, is_outdated
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge, judge_length
@@ -89,7 +90,7 @@ class Crawl:
             sources=params.sources,
         )
         self._wayback = Wayback(self._fetcher, params.download)
-        self._bounds = self._fetcher.bounds
+        self._bounds, self._expect = self._fetcher.bounds, Expect(params.download.expect)
         self._local = LocalPhotos(params.sources, self._bounds)
         self._active: dict[ClassRun, PriorResults] = {}
         self._done: list[ClassResult] = []
@@ -152,7 +153,9 @@ class Crawl:
         retry = self._retry and not pins.fills(candidates, quota)
         doubtful = self._fetcher.doubtful
         rescue = self._params.download.rescue is not None and not self._offline
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful, rescue)
+        run = ClassRun(
+            key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
+        )
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
         return run
 
@@ -169,7 +172,7 @@ class Crawl:
             url = slot.candidate.url
             if slot.archive:
                 self._start_archive(run, slot)
-            elif (result := prior.get(url) or self._slice_fault(url)) is not None:
+            elif (result := self._known(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)
             elif is_url(url):
                 self._request(run, slot)
@@ -179,6 +182,13 @@ class Crawl:
             assert slot.lost
             wanted = partial(_is_open, run, slot)
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
+
+    def _known(self, prior: PriorResults, candidate: Candidate) -> Result | None:
+        """The result of a candidate that needs no request, or None."""
+        result = prior.get(candidate.url)
+        if result and not is_outdated(candidate, result, self._expect):
+            return result
+        return self._slice_fault(candidate.url)
 
     def _slice_fault(self, url: str) -> Result | None:
         """The result of a slice that is refused for its size alone, else None."""

@@ -36,8 +36,9 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
         kept = {row.file: row for row in rows if row.status is Status.KEPT}
         stored = _stored(stages.clean / f"{one.key}.tar", kept)
         groups = {file: row.group for file, row in kept.items()}
-        divided = split_class(one.key, groups, params.split, work)
         origins = photo_origins(stages.urls, stages.raw, one.key, accepted(params.clean.licenses))
+        given = {file: origins[row.image_id][1].split for file, row in kept.items()}
+        divided = split_class(one.key, groups, params.split, work, given)
         for place, split in split_folders(params.split).items():
             folder = f"{place}/{one.folder}"
             (out / folder).mkdir(parents=True, exist_ok=True)
