@@ -166,6 +166,13 @@ class VersionFiles:
             path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
         }
 
+    def listed(self, folder: str) -> dict[str, str]:
+        """The files of an output, path to MD5; none if it was not built. Raises DataError."""
+        if folder not in self._lists:
+            out = self._outs.get(folder)
+            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
+        return self._lists[folder]
+
     def read(self, path: str) -> bytes:
         """The content of a file, from the work tree, DVC's cache or its remote.
 
@@ -191,10 +198,7 @@ class VersionFiles:
     def _opened(self, path: str, in_work_tree: bool = False) -> Iterator[tuple[Any, str]]:
         """Open a file; yields it and the hash that it should have. Raises DataError."""
         folder = PurePosixPath(path).parent.as_posix()
-        if folder not in self._lists:
-            out = self._outs.get(folder)
-            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
-        if (md5 := self._lists[folder].get(path)) is None:
+        if (md5 := self.listed(folder).get(path)) is None:
             raise DataError(f"{self._where} names no {path}: it was not built")
         places = [Path(path)] * in_work_tree + [cached_object(self._repo, md5)]
         if place := next(filter(Path.is_file, places), None):
