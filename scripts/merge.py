@@ -7,6 +7,7 @@ data/metrics.json. Without one of these under way, it adds the pins of the named
 import argparse
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def _pins(stage: str, versions: list[tuple[VersionFiles, dict[str, Any]]]) -> li
     return [Pins({}, {})] * (3 - len(found)) + found
 
 
-def _keep_list(repo: Any, stage: str, files: dict[str, str]) -> dict[str, Any]:
+def _keep_list(repo: Any, stage: str, files: Mapping[str, str]) -> dict[str, Any]:
     """Keep the list of a merged output in DVC's cache; returns the output for dvc.lock."""
     named = {path.removeprefix(f"{OUTPUTS[stage]}/"): md5 for path, md5 in files.items()}
     md5 = folder_md5(named)
