@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
+from allrounder.history.remotes import remote_fault, remote_of
 from allrounder.params.loading import read_yaml
 
 
@@ -131,13 +132,20 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
 
 
 def remote_store(repo: Any, out: Output) -> Any:
-    """The object store of an output's remote. Raises UsageError for an unknown remote."""
+    """The object store of an output's remote.
+
+    Raises UsageError for an unknown remote, and for one whose package is not installed.
+    """
     from dvc.exceptions import DvcException
 
     try:
-        return repo.cloud.get_remote_odb(out.remote, "push")
+        odb = repo.cloud.get_remote_odb(out.remote, "push")
+        _ = odb.fs  # imports the remote's package
+        return odb
     except DvcException as error:
         raise UsageError(first_line(error)) from None
+    except ImportError as error:
+        raise UsageError(str(remote_fault(error, *remote_of(repo, out.remote)))) from None
 
 
 class VersionFiles:
