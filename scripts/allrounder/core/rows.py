@@ -39,6 +39,7 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
+    EXCLUDED = "excluded"
 
 
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
@@ -124,7 +125,8 @@ class CleanRow:
     perceptual_hash: str = ""
     group: str = ""
     file: str = ""
-    duplicate_of: str = ""  # `<class key>/<image id>` of the photo that this one repeats
+    duplicate_of: str = ""  # `<class key>/<image id>` in raw of the photo that this one repeats
+    moved_from: str = ""  # the class whose raw archive has it, if corrections.csv moved it here
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +151,4 @@ class ManifestRow:
     landing_url: str
     title: str = ""
     rescued_from: str = ""  # the capture that the photo is from, if its host lost it
+    moved_from: str = ""  # the class key that its source lists it for, if corrections.csv moved it

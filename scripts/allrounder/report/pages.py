@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import CleanRow, Status
-from allrounder.report.entries import Entry, Gathered, PhotoId
+from allrounder.report.entries import Entry, Gathered
 
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
     "license", "author", "landing", "synset", "file", "hash", "detail", "group", "final_url",
-    "rescued_from", "duplicate_of", "guest", "thumb",
+    "rescued_from", "moved_from", "duplicate_of", "guest", "thumb",
 )  # fmt: skip
 """The cells of a row, in order. Empty cells at its end are left out.
 
@@ -136,5 +137,6 @@ def _cells(one: Entry) -> dict[str, Any]:
         "group": clean.group,
         "final_url": raw.final_url if raw.final_url != raw.url else "",
         "rescued_from": raw.rescued_from,
+        "moved_from": clean.moved_from,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

@@ -149,6 +149,7 @@
     fact("URL", link(photo.url));
     if (photo.final_url) fact("Redirected to", link(photo.final_url));
     if (photo.rescued_from) fact("Rescued from", link(photo.rescued_from));
+    if (photo.moved_from) fact("Moved by hand from", photo.moved_from);
     if (photo.landing) fact("Page", link(photo.landing));
     fact("Source", photo.source || "not stated");
     fact("Licence", photo.license ? link(photo.license) : "not stated");
