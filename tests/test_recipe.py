@@ -76,7 +76,10 @@ def test_a_recipe_builds_the_same_bytes_and_says_what_has_changed(
         sources=[{"kind": "csv", "location": "photos.csv"}], classes=CLASSES, per_class=8,
         min_per_class=2, network={"allow_private": ["127.0.0.1"]},
     )  # fmt: skip
+    with (clone.folder / "corrections.csv").open("a", encoding="utf-8") as file:
+        print(f"{server.base}{server.paths(HUSKY)[0]},move,n02917067,no dog,me", file=file)
     before = build(clone)
+    assert b",n02109961,\n" in before["data/dataset/recipe.csv"]  # moved_from
     lines = before["data/dataset/recipe.csv"]
     (clone.folder / "got.csv").write_bytes(lines)
     clone.edit(sources=[{"kind": "recipe", "location": "got.csv"}])
@@ -93,7 +96,7 @@ def test_a_recipe_builds_the_same_bytes_and_says_what_has_changed(
     )
     server.photos[changed.url.removeprefix(server.base)] = other_picture()
     del server.photos[gone.url.removeprefix(server.base)]
-    after = build(clone)
+    after = build(clone, "download", "clean", "split")
     assert expected(clone) == {
         "listed": 16, "identical": 13, "same_picture": 1, "changed": 1, "gone": 1, "not_tried": 0,
         "rebuilt": 14,

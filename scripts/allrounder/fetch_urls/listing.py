@@ -26,7 +26,7 @@ from allrounder.web.lists import ListClient
 REQUIRED = ("image_id", "url")
 OPTIONAL = (
     "license", "author", "landing_url", "source", "synset", "title", "expected_sha256",
-    "expected_hash", "split", "results",
+    "expected_hash", "split", "moved_from", "results",
 )  # fmt: skip
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""

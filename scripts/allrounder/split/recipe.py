@@ -36,10 +36,16 @@ def write(
 def _class_rows(
     stages: Stages, key: str, funnel: Funnel, photos: list[ManifestRow]
 ) -> Iterator[RecipeRow]:
-    raw = {row.image_id: row for row in read_csv(stages.raw / f"{key}.csv", RawRow) if row.sha256}
-    clean = {row.image_id: row for row in read_csv(stages.clean / f"{key}.csv", CleanRow)}
+    clean = {row.file: row for row in read_csv(stages.clean / f"{key}.csv", CleanRow) if row.file}
+    sha256s = {
+        (place, row.image_id): row.sha256
+        for place in {row.moved_from or key for row in clean.values()}
+        for row in read_csv(stages.raw / f"{place}.csv", RawRow)
+        if row.status is Status.OK
+    }
     results = results_text(funnel)
     for row in sorted(photos, key=lambda row: Path(row.file).name):
+        cleaned = clean[Path(row.file).name]
         texts = {
             name: no_formula(getattr(row, name))
             for name in ("license", "author", "landing_url", "title")
@@ -48,12 +54,13 @@ def _class_rows(
             wnid=key,
             split=row.split,
             url=row.url,
-            sha256=raw[row.image_id].sha256,
-            perceptual_hash=clean[row.image_id].perceptual_hash,
+            sha256=sha256s[cleaned.moved_from or key, row.image_id],
+            perceptual_hash=cleaned.perceptual_hash,
             image_id=row.image_id,
             synset=row.synset if row.synset != key else "",
             source=row.source,
             rescued_from=row.rescued_from,
+            moved_from=row.moved_from,
             results=results,
             **texts,
         )

@@ -7,7 +7,7 @@ fetched, judged and cleaned like any other.
 import re
 from collections.abc import Iterator, Sequence
 
-from allrounder.catalogue.synsets import wnid_of
+from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
 from allrounder.core.errors import DataError
 from allrounder.core.expected import HASH, SHA256
 from allrounder.core.rows import Candidate, RecipeRow
@@ -46,7 +46,9 @@ def candidates(
             tally.read += 1
             row = RecipeRow(**dict(zip(chosen, cells, strict=True)))
             wnid = row.synset or wnid_of(row.wnid)
-            if wnid in wnids:
+            if is_subtree(row.wnid) and not row.synset and {*synsets_of(row.wnid)} & {*wnids}:
+                tally.pass_over("was moved into a subtree, and names no synset of it", row.url)
+            elif wnid in wnids:
                 if fault := _fault(row):
                     tally.pass_over(fault, row.url)
                 else:
@@ -71,7 +73,15 @@ def _fault(row: RecipeRow) -> str:
 def _candidate(row: RecipeRow) -> Candidate:
     texts = {
         name: one_line(getattr(row, name))
-        for name in ("image_id", "license", "author", "landing_url", "source", "title")
+        for name in (
+            "image_id",
+            "license",
+            "author",
+            "landing_url",
+            "source",
+            "title",
+            "moved_from",
+        )
     }
     return Candidate(
         url=percent_encode_unprintable(row.url.strip()),
