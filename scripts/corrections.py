@@ -77,18 +77,18 @@ def _edits() -> None:
     by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known)
     if not by_hand.lines and not by_hand.others:
         return
-    words, keep = [], ""
+    words, ways = [], []
     if by_hand.lines:
         lines.write_lines(FOUND, by_hand.lines)
-        words.append(f"{len(by_hand.lines)} photos removed or moved by hand")
-        keep = f"keep these changes: python scripts/corrections.py add {FOUND}; "
+        words.append(f"removed or moved by hand: {len(by_hand.lines)} photos")
+        ways.append(f"keep it: python scripts/corrections.py add {FOUND}")
     if by_hand.others:
         rest = f" and {len(by_hand.others) - 1} more" * (len(by_hand.others) > 1)
         words.append(f"changed or added by hand, which no line can keep: {by_hand.others[0]}{rest}")
+    ways.append(f"undo it: dvc checkout --force {DATASET}")
+    ways.append("build all the same: make repro edits=discard")
     raise DataError(
-        f"{DATASET}: {'; '.join(words)}. A build would undo that. {keep[:1].upper()}{keep[1:]}"
-        f"undo it now: dvc checkout --force {DATASET}; or build all the same: make repro "
-        "edits=discard"
+        f"{DATASET}: {'; '.join(words)}. A build would undo that. To {', to '.join(ways)}"
     )
 
 

@@ -78,7 +78,7 @@ def _done(one: Correction, photo: PhotoId, cleaned: Cleaned, copies: int) -> str
     name = "/".join(photo)
     if one.action is Action.EXCLUDE:
         if row.status is Status.EXCLUDED:
-            return f"excluded {name}" + (f" and {copies} copies" if copies else "")
+            return f"excluded {name}" + (f" (copies: {copies})" if copies else "")
         applied = row.status not in (Status.KEPT, Status.SURPLUS)
     else:
         if key == one.to:
