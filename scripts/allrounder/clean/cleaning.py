@@ -16,6 +16,7 @@ from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.alone import decode, decode_alone
 from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
+from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup, photo_origins
@@ -55,6 +56,7 @@ class DecodedPhoto:
     origins: Sequence[Origin]
     upload: str
     stored: StoredBytes
+    flags: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def clean(
         item.photo_id: item for item in curate(items, params.per_class, params.clean, lines, keys)
     }
     cleaned = _by_class(keys, photos, decisions)
-    rows = {key: [row for row, _ in cleaned[key]] for key in keys}
+    rows = {key: flag_sizes([row for row, _ in cleaned[key]]) for key in keys}
     kept = [(key, _kept(cleaned[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
         list(pool.map(_write_photos, kept))
@@ -188,9 +190,13 @@ def _decode_class(
         sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
         if not photo.kept:
             stored = writer.add(image_id, photo.body)
+        print_ = photo.fingerprint
+        flags = look_flags(print_.thumb, photo.body) if print_ else frozenset[str]()
         photo.body = b""  # it is stored, and may be large
         upload, found = flickr_photo_id(row.url), origins[row.sha256]
-        decoded.append(DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored))
+        decoded.append(
+            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, flags)
+        )
     writer.close()
     note.unlink(missing_ok=True)
     if len(decoded) != len(listed):
@@ -248,7 +254,8 @@ def _row(one: DecodedPhoto, item: Item | None) -> CleanRow:
         return row
     file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
     copy, moved = item.duplicate_of, item.moved_from
-    return replace(row, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
+    row = replace(row, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
+    return with_flags(row, one.flags)
 
 
 def _kept(photos: Sequence[tuple[CleanRow, DecodedPhoto]]) -> list[KeptPhoto]:

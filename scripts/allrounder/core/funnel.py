@@ -141,3 +141,17 @@ def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]],
     """The `most` frequent, by falling count, then by name; and the sum of the others."""
     everything = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return everything[:most], sum(count for _, count in everything[most:])
+
+
+def short_sentence(kept: Collection[int], per_class: int) -> str:
+    """How many of the photos asked for there are, and which share of the classes is short.
+
+    `kept` has the photos of each class. '' if every class has `per_class`.
+    """
+    short = sum(count < per_class for count in kept)
+    if not short:
+        return ""
+    classes = "all" if short == len(kept) else f"{short:,} of"
+    are = "is" if short == 1 else "are"
+    which = f"{classes} {len(kept):,} classes {are}" if len(kept) > 1 else f"the class {are}"
+    return f"{sum(kept):,} of {per_class * len(kept):,} photos asked for; {which} short"
