@@ -10,7 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.corrections import check_conflicts, load_corrections, read_lines
+from allrounder.core.corrections import (
+    append,
+    check_conflicts,
+    load_corrections,
+    new_lines,
+    read_lines,
+)
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
 from allrounder.core.rows import ManifestRow
@@ -52,10 +58,10 @@ def _add(name: str) -> None:
         raise UsageError(f"{name}: {error.strerror}; name a file of lines, or -") from None
     where = "standard input" if name == "-" else name
     added = read_lines(text, classes, where, needs_header=False)
-    new = lines.new_lines(present, added)
+    new = new_lines(present, added)
     check_conflicts([*present, *new], classes, RAW, CLEAN)
     if new:
-        lines.append(CORRECTIONS, new)
+        append(CORRECTIONS, new)
     then = "; dvc repro applies them" if new else ""
     print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} were there{then}")
 

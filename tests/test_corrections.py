@@ -18,8 +18,10 @@ from allrounder.core.corrections import (
     Correction,
     PhotoId,
     PhotoNames,
+    append,
     by_photo,
     match_photos,
+    new_lines,
     parse_corrections,
     read_lines,
     unmatched_warnings,
@@ -31,7 +33,7 @@ from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import tar_members
 from allrounder.corrections.edits import Changes, Edits, edits
-from allrounder.corrections.lines import append, listed, new_lines
+from allrounder.corrections.lines import listed
 from allrounder.params.schema import Clean, Params
 from hostile import encoded, picture
 from project import Project

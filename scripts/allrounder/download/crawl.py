@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.corrections import match_name
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge, judge_length
@@ -75,6 +76,7 @@ class Crawl:
         folders: Folders,
         journal: Journal,
         retry: bool = True,
+        taken_down: frozenset[str] = frozenset(),
     ):
         self._params, self._keys, self._folders = params, keys, folders
         self._window, self._active_most = share.network.connections, share.active
@@ -87,6 +89,7 @@ class Crawl:
             waits=share.waits,
             robots=share.robots,
             sources=params.sources,
+            taken_down=taken_down,
         )
         self._wayback = Wayback(self._fetcher, params.download)
         self._bounds = self._fetcher.bounds
@@ -167,7 +170,9 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
-            if slot.archive:
+            if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
+                run.quota.record(slot, Result(Status.TAKEN_DOWN))
+            elif slot.archive:
                 self._start_archive(run, slot)
             elif (result := prior.get(url) or self._slice_fault(url)) is not None:
                 run.quota.record(slot, result)
