@@ -60,11 +60,11 @@ PARAMS = Params.model_validate(
         (f'{HEAD}\n"x"y,exclude,,,\n', "line 2: not CSV"),
         (
             f"{HEAD}\n{SHA},exclude,,,\n{SHA.upper()},move,n1,,\n",
-            "line 3: move n1, but line 2 says exclude for the same photo",
+            "line 3: move n1, but corrections.csv, line 2 says exclude for the same photo",
         ),
         (
             f"{HEAD}\nhttp://A/x.jpg,move,n1,,\nhttps://a/x.jpg,move,n2,,\n",
-            "line 3: move n2, but line 2 says move n1 for the same photo",
+            "line 3: move n2, but corrections.csv, line 2 says move n1 for the same photo",
         ),
     ],
 )

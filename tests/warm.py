@@ -38,16 +38,16 @@ _SCRIPTS = (
     "numpy", "PIL.Image", "PIL.ImageOps", "PIL.JpegImagePlugin", "pycurl", "pydantic", "requests",
     "simplejpeg", "splitfolders", "tarfile", "tqdm", "urllib3.util.retry", "yaml", "zipfile",
 )  # fmt: skip
-_PYTHON = f"""#!{sys.executable} -IS
+_PROGRAM = """#!{python} -IS
 import os, socket, sys
 import json
 connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-connection.connect("\\0" + os.environ["WARM_SERVER"])
-command = {{"command": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+connection.connect("\\0{server}")
+command = {{"command": {command}, "folder": os.getcwd(), "environment": dict(os.environ)}}
 socket.send_fds(connection, [json.dumps(command).encode()], [0, 1, 2])
 os._exit(int(connection.recv(100) or b"137"))
 """
-"""The `python` on DVC's PATH: passes its command line, folder, environment and streams on."""
+"""A `python` or `dvc` on a PATH: passes its command line, folder, environment and streams on."""
 _MAX = 2**18  # bytes of a request
 
 
@@ -64,6 +64,24 @@ def run(
         )
         both.seek(0)
         return code, both.read().decode()
+
+
+def install(folder: Path) -> None:
+    """Replace the `python` and `dvc` of a virtual environment's folder by ones that start sooner.
+
+    `python` runs scripts only.
+    """
+    if _POSSIBLE:
+        _write_programs(folder, folder / "python3", _server().name)
+
+
+def _write_programs(folder: Path, python: Path, server: str) -> None:
+    for name, command in {"python": "sys.argv[1:]", "dvc": "['dvc', *sys.argv[1:]]"}.items():
+        program = folder / name
+        program.unlink(missing_ok=True)
+        text = _PROGRAM.format(python=python, server=server, command=command)
+        program.write_text(text, encoding="utf-8")
+        program.chmod(0o755)
 
 
 def _started(
@@ -85,11 +103,10 @@ def _forked(
 ) -> int:
     server = _server()
     path = os.pathsep.join([server.bin, environment["PATH"]])
-    more = {"PATH": path, "WARM_SERVER": server.name}
     request = {
         "command": command,
         "folder": str(folder),
-        "environment": dict(environment) | more,
+        "environment": dict(environment) | {"PATH": path},
     }
     with (
         open(os.devnull, "rb") as nothing,
@@ -108,9 +125,7 @@ class _Server:
         self.name = f"warm-{os.getpid()}"
         self._folder = TemporaryDirectory(prefix="warm-")
         self.bin = self._folder.name
-        python = Path(self.bin) / "python"
-        python.write_text(_PYTHON, encoding="utf-8")
-        python.chmod(0o755)
+        _write_programs(Path(self.bin), Path(sys.executable), self.name)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind("\0" + self.name)
             listening.listen(16)

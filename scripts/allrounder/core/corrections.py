@@ -41,7 +41,13 @@ class Correction:
     to: str = ""  # the class key, of a move
     reason: str = ""
     by: str = ""
+    file: str = field(default=str(CORRECTIONS), compare=False)
     line: int = field(default=0, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.file}, line {self.line}"
 
     @property
     def name(self) -> str:
@@ -82,28 +88,36 @@ def load_corrections(classes: Collection[str], path: Path = CORRECTIONS) -> tupl
 
 def parse_corrections(text: str, classes: Collection[str], where: str) -> tuple[Correction, ...]:
     """The lines of a corrections file, sorted. Raises UsageError as `load_corrections` does."""
+    lines = read_lines(text, classes, where)
+    check_agreement(lines)
+    return tuple(sorted(set(lines)))
+
+
+def read_lines(
+    text: str, classes: Collection[str], where: str, needs_header: bool = True
+) -> list[Correction]:
+    """The lines in their order, each checked by itself. Raises UsageError."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: dict[str, Correction] = {}
-    kept: set[Correction] = set()
+    found: list[Correction] = []
+    started = not needs_header
     try:
-        header = next(reader, [])
-        if tuple(cell.strip() for cell in header) != HEADER:
-            raise UsageError(f"{where}, line 1: must be the header {','.join(HEADER)}")
         for cells in reader:
-            place = f"{where}, line {reader.line_num}"
-            if not any(cell.strip() for cell in cells):
-                continue
-            one = _parse_line([cell.strip() for cell in cells], classes, place, reader.line_num)
-            first = found.setdefault(one.name, one)
-            _check_agreement(first, one, where, one.match)
-            kept.add(one)
+            stripped, place = [cell.strip() for cell in cells], f"{where}, line {reader.line_num}"
+            if tuple(stripped) == HEADER:
+                started = True
+            elif not started:
+                break
+            elif any(stripped):
+                found.append(_parse_line(stripped, classes, place, (where, reader.line_num)))
     except csv.Error as error:
         raise UsageError(f"{where}, line {reader.line_num}: not CSV ({error})") from None
-    return tuple(sorted(kept))
+    if not started:
+        raise UsageError(f"{where}, line 1: must be the header {','.join(HEADER)}")
+    return found
 
 
 def _parse_line(
-    cells: Sequence[str], classes: Collection[str], place: str, line: int
+    cells: Sequence[str], classes: Collection[str], place: str, at: tuple[str, int]
 ) -> Correction:
     if len(cells) != len(HEADER):
         raise UsageError(
@@ -122,17 +136,24 @@ def _parse_line(
         hint = did_you_mean(to, classes)
         what = f"{to!r} is no key of classes in params.yaml" if to else "empty, and move needs one"
         raise UsageError(f"{place}: class: {what}.{hint}")
-    return Correction(match, Action(action), to, reason, by, line)
+    return Correction(match, Action(action), to, reason, by, *at)
 
 
-def _check_agreement(one: Correction, other: Correction, where: str, photo: str) -> None:
-    """Raise UsageError if two lines want different things of one photo."""
+def check_agreement(lines: Iterable[Correction]) -> None:
+    """Raise UsageError if two lines want different things of one match."""
+    first: dict[str, Correction] = {}
+    for one in lines:
+        _check_pair(first.setdefault(one.name, one), one, one.match)
+
+
+def _check_pair(one: Correction, other: Correction, photo: str) -> None:
     if one.effect != other.effect:
-        first, second = sorted((one, other), key=lambda correction: correction.line)
-        words = [" ".join(filter(None, correction.effect)) for correction in (first, second)]
+        ours = str(CORRECTIONS)
+        pair = sorted((one, other), key=lambda line: (line.file != ours, line.line))
+        first, second = (" ".join(filter(None, line.effect)) for line in pair)
         raise UsageError(
-            f"{where}, line {second.line}: {words[1]}, but line {first.line} says {words[0]} for "
-            f"the same photo ({one_line(photo, 100)}); remove one of them"
+            f"{pair[1].place}: {second}, but {pair[0].place} says {first} for the same photo "
+            f"({one_line(photo, 100)}); remove one of them"
         )
 
 
@@ -172,8 +193,8 @@ def match_photos(corrections: Sequence[Correction], photos: Iterable[PhotoNames]
             first = named.setdefault(photo.image_id, photo.photo_id)
             if first != photo.photo_id:
                 raise UsageError(
-                    f"{CORRECTIONS}, line {by_name[photo.image_id][0].line}: match: "
-                    f"{photo.image_id!r} is an image id in two classes; write "
+                    f"{by_name[photo.image_id][0].place}: match: {photo.image_id!r} is an image "
+                    "id in two classes; write "
                     f"{'/'.join(first)} or {'/'.join(photo.photo_id)}"
                 )
         for one in {hit for name in photo.names() for hit in by_name.get(name, ())}:
@@ -190,7 +211,7 @@ def by_photo(matches: Matches) -> dict[PhotoId, Correction]:
     for one in sorted(matches):
         for photo in matches[one]:
             first = lines.setdefault(photo, one)
-            _check_agreement(first, one, str(CORRECTIONS), "/".join(photo))
+            _check_pair(first, one, "/".join(photo))
     return lines
 
 
@@ -204,7 +225,7 @@ def unmatched(matches: Matches, listed: Callable[[], Iterable[str]]) -> list[Cor
 def unmatched_warnings(lines: Sequence[Correction], most: int = 20) -> list[str]:
     """One warning a line, `most` at most."""
     warnings = [
-        f"warning: {CORRECTIONS}, line {one.line}: matches no photo: {one_line(one.match, 100)}"
+        f"warning: {one.place}: matches no photo: {one_line(one.match, 100)}"
         for one in sorted(lines, key=lambda one: one.line)
     ]
     rest = len(warnings) - most
@@ -228,6 +249,28 @@ def photos_of_tables(key: str, raw: Path, cleaned: Mapping[PhotoId, str]) -> Ite
         if row.status is Status.OK:
             sha256s = {row.sha256, cleaned.get((key, row.image_id), "")} - {""}
             yield PhotoNames(key, row.image_id, sha256s, urls[row.sha256])
+
+
+def matched_in_tables(
+    corrections: Sequence[Correction], keys: Collection[str], raw: Path, clean: Path
+) -> Matches:
+    """The photos of each line in a build's tables. Raises DataError, and UsageError as above."""
+    cleaned = {photo: row.sha256 for photo, (_, row) in clean_rows(keys, clean).items()}
+    return match_photos(
+        corrections, (photo for key in keys for photo in photos_of_tables(key, raw, cleaned))
+    )
+
+
+def check_conflicts(
+    corrections: Sequence[Correction], keys: Collection[str], raw: Path, clean: Path
+) -> None:
+    """Raise UsageError for lines that name one photo in two ways and want different things.
+
+    Only photos of the present build are known; without one nothing is checked.
+    """
+    tables = (folder / f"{key}.csv" for key in keys for folder in (raw, clean))
+    if corrections and all(table.exists() for table in tables):
+        by_photo(matched_in_tables(corrections, keys, raw, clean))
 
 
 def clean_rows(keys: Iterable[str], clean: Path) -> dict[PhotoId, tuple[str, CleanRow]]:
