@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
 from allrounder.core.rows import Status
-import warm
 from params_reference import markdown
 from project import Project
 
