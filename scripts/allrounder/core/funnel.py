@@ -12,10 +12,13 @@ from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; requested; downloaded; valid photos; without duplicates and refused licences;
-in the dataset. The splits, which divide the kept photos, follow.
+"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences and
+exclusions by hand; in the dataset. The splits, which divide the kept photos, follow.
 """
-_UNIQUE = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE}
+_UNIQUE = {
+    Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE,
+    Status.EXCLUDED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Funnel:
     clean: Counter[Status]
     splits: dict[str, int]
     opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
+    moved_in: int = 0  # photos that corrections.csv moved here from other classes; and away
+    moved_out: int = 0
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -39,7 +44,7 @@ class Funnel:
 
     @cached_property
     def steps(self) -> dict[str, int]:
-        """The photos that reached each step and split."""
+        """The photos that reached each step and split; moves count between taken and valid."""
         steps, count = {}, self.raw.total()
         for step in STEPS:
             count = self.clean.total() if step == "valid" else count
@@ -49,7 +54,8 @@ class Funnel:
 
     def as_metrics(self) -> dict[str, Any]:
         """The counts as data/metrics.json has them."""
-        return {**self.steps, "lost": self.lost}
+        moves = {"moved_in": self.moved_in, "moved_out": self.moved_out}
+        return {**self.steps, "lost": self.lost, **{k: n for k, n in moves.items() if n}}
 
 
 def raw_step(status: Status) -> str:
@@ -77,7 +83,10 @@ def stage_of(step: str) -> str:
 
 
 def class_funnel(
-    raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
+    raw: Iterable[RawRow],
+    clean: Iterable[CleanRow],
+    by_split: Mapping[str, int],
+    moved_out: int = 0,
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
     raw_counts, opt_outs = Counter[Status](), Counter[str]()
@@ -86,7 +95,11 @@ def class_funnel(
         if row.opt_out:
             opt_outs[signal_of(row.opt_out)] += 1
     del raw_counts[Status.ARCHIVE]
-    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split), opt_outs)
+    clean_counts, moved_in = Counter[Status](), 0
+    for one in clean:
+        clean_counts[one.status] += 1
+        moved_in += bool(one.moved_from)
+    return Funnel(raw_counts, clean_counts, dict(by_split), opt_outs, moved_in, moved_out)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
@@ -98,7 +111,8 @@ def total_funnel(parts: Collection[Funnel]) -> Funnel:
         clean.update(part.clean)
         splits.update(part.splits)
         opt_outs.update(part.opt_outs)
-    return Funnel(raw, clean, dict(splits), opt_outs)
+    moves = sum(part.moved_in for part in parts), sum(part.moved_out for part in parts)
+    return Funnel(raw, clean, dict(splits), opt_outs, *moves)
 
 
 def funnels(
@@ -109,12 +123,15 @@ def funnels(
     splits: Sequence[str],
 ) -> dict[str, Funnel]:
     """The funnel of each class by key. Raises DataError for a damaged table."""
-    counts = Counter((row.wnid, row.split) for row in manifest)
+    keys, counts = list(keys), Counter((row.wnid, row.split) for row in manifest)
+    cleaned = {key: list(read_csv(clean / f"{key}.csv", CleanRow)) for key in keys}
+    away = Counter(row.moved_from for rows in cleaned.values() for row in rows)
     return {
         key: class_funnel(
             read_csv(raw / f"{key}.csv", RawRow),
-            read_csv(clean / f"{key}.csv", CleanRow),
+            cleaned[key],
             {split: counts[key, split] for split in splits},
+            away[key],
         )
         for key in keys
     }

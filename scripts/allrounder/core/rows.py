@@ -39,8 +39,11 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
+    EXCLUDED = "excluded"
 
 
+FLAGS = ("blurred", "nearly_black", "nearly_white", "extreme_aspect", "tiny_for_class")
+"""The columns that flag a photo for a look. No photo is dropped for them."""
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
 """HTTP codes of transient failures (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 _TRANSIENT = {
@@ -124,7 +127,15 @@ class CleanRow:
     perceptual_hash: str = ""
     group: str = ""
     file: str = ""
-    duplicate_of: str = ""  # `<class key>/<image id>` of the photo that this one repeats
+    duplicate_of: str = ""  # `<class key>/<image id>` in raw of the photo that this one repeats
+    moved_from: str = ""  # the class whose raw archive has it, if corrections.csv moved it here
+    blurred: int = 0  # this and the next four: 1 for a photo to look at; none is dropped for it
+    nearly_black: int = 0
+    nearly_white: int = 0
+    extreme_aspect: int = 0
+    tiny_for_class: int = 0
+    suspect: int | None = None  # per cent of its neighbours that are of another class
+    looks_like: str = ""  # the class key of most of them, for those with the highest shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +160,11 @@ class ManifestRow:
     landing_url: str
     title: str = ""
     rescued_from: str = ""  # the capture that the photo is from, if its host lost it
+    moved_from: str = ""  # the class key that its source lists it for, if corrections.csv moved it
+    blurred: int = 0  # this and the following as in CleanRow
+    nearly_black: int = 0
+    nearly_white: int = 0
+    extreme_aspect: int = 0
+    tiny_for_class: int = 0
+    suspect: int | None = None
+    looks_like: str = ""

@@ -40,6 +40,7 @@ class DatasetFacts:
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
     rescued: int  # photos from a web archive
+    moved: Mapping[tuple[str, str], int]  # photos by class keys before and after a correction
 
     @property
     def photos(self) -> int:
@@ -67,6 +68,7 @@ def count_facts(
         licences,
         sum(bool(row.author) for row in manifest),
         sum(bool(row.rescued_from) for row in manifest),
+        Counter((row.moved_from, row.wnid) for row in manifest if row.moved_from),
     )
 
 
@@ -111,6 +113,7 @@ REASONS = {
     Status.NEAR_DUPLICATE: "nearly the same picture as another photo of its class",
     Status.CROSS_CLASS: "appears in two classes, so its label is ambiguous",
     Status.LICENSE: "its licence is not among the accepted ones",
+    Status.EXCLUDED: "taken out by hand",
 }
 """The meaning of each status."""
 
