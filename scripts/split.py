@@ -6,7 +6,7 @@ Also writes the dataset's tables and descriptions, and the counts of all steps: 
 import argparse
 import sys
 
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.funnel import funnels
 from allrounder.core.paths import DATASET, METRICS, Stages
@@ -35,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

@@ -25,6 +25,7 @@ class Status(StrEnum):
     EMPTY = "empty"
     NOT_IMAGE = "not_image"
     OPTED_OUT = "opted_out"
+    TAKEN_DOWN = "taken_down"
     # Raw: an archive's own row, beside the rows of its members. It is no candidate.
     ARCHIVE = "archive"
     # Raw and clean.
@@ -81,7 +82,7 @@ class Result:
     resume_at: int | None = None  # byte of an archive: the next member's first header
     final_url: str = ""
     bytes: int | None = None
-    sha256: str = ""  # this and the next two: of a good photo only
+    sha256: str = ""  # this and the next two: of a good photo only (or one that is taken down)
     suffix: str = ""
     stored: StoredBytes | None = None
     opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`

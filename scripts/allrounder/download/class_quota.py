@@ -19,7 +19,7 @@ from allrounder.core.rows import RESULT_COLUMNS, Candidate, Match, RawRow, Resul
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import container_of, host_of, is_archive, is_url, parse_slice, photo_key
+from allrounder.core.urls import container_of, host_of, is_archive, is_part, is_url, photo_key
 from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
 from allrounder.web.wayback import NO_ANSWER, is_gone
@@ -180,7 +180,7 @@ class ClassQuota:
 
     def may_rescue(self, slot: Slot, result: Result) -> bool:
         """Whether a result is not final, because the photo is then searched in a web archive."""
-        is_photo = bool(slot.host) and not slot.archive and not parse_slice(slot.candidate.url)
+        is_photo = bool(slot.host) and not slot.archive and not is_part(slot.candidate.url)
         return self._rescue and is_photo and not slot.prior and is_gone(result)
 
     def rescues(self) -> Iterator[Slot]:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.corrections import match_name
 from allrounder.core.expected import Expect, is_outdated
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
@@ -76,6 +77,7 @@ class Crawl:
         folders: Folders,
         journal: Journal,
         retry: bool = True,
+        taken_down: frozenset[str] = frozenset(),
     ):
         self._params, self._keys, self._folders = params, keys, folders
         self._window, self._active_most = share.network.connections, share.active
@@ -88,6 +90,7 @@ class Crawl:
             waits=share.waits,
             robots=share.robots,
             sources=params.sources,
+            taken_down=taken_down,
         )
         self._wayback = Wayback(self._fetcher, params.download)
         self._bounds, self._expect = self._fetcher.bounds, Expect(params.download.expect)
@@ -170,7 +173,9 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
-            if slot.archive:
+            if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
+                run.quota.record(slot, Result(Status.TAKEN_DOWN))
+            elif slot.archive:
                 self._start_archive(run, slot)
             elif (result := self._known(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)

@@ -148,7 +148,10 @@ class PriorResults:
         """The prior result of a URL, if it is still valid under today's bounds."""
         if is_local_file(url):
             return None  # the file may have changed, and reading it is cheap
-        return self.checked(self._pinned(url) or self._journal.get(url))
+        found = self.checked(self._pinned(url) or self._journal.get(url))
+        if found and found.status is Status.TAKEN_DOWN:
+            return found if found.sha256 in self._bounds.taken_down else None
+        return found
 
     def is_new(self, url: str) -> bool:
         """Whether dvc.lock pins no result of a URL, not even a failure."""

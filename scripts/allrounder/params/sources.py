@@ -312,7 +312,7 @@ class WebdatasetSource(BaseSource):
 
 
 class HuggingfaceSource(BaseSource):
-    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+    """An image dataset on the Hugging Face Hub: its Parquet files, or its dataset viewer's API."""
 
     kind: Literal["huggingface"]
     dataset: str = Field(pattern=DATASET)
@@ -327,11 +327,13 @@ class HuggingfaceSource(BaseSource):
     """the column of photos"""
     labels: Labels = Field({}, description=_LABELS)
     limit: int = Field(5000, ge=1, le=1_000_000)
-    """most rows listed for a class; each request lists 100"""
+    """most rows listed for a class"""
+    via: Literal["parquet", "viewer"] = "parquet"
+    """parquet: original bytes, by row groups; viewer: re-encoded photos, one by one"""
     location: Annotated[str, AfterValidator(check_web_location)] = (
         "https://datasets-server.huggingface.co"
     )
-    """the API's address"""
+    """the viewer's API"""
 
     @property
     def name(self) -> str:
@@ -469,6 +471,11 @@ KINDS: dict[str, type[Section]] = {
 }
 """The model of each kind."""
 _ANY_SOURCE = TypeAdapter[Source](Source)
+
+
+def reads_parquet(sources: Iterable[Source]) -> bool:
+    """Whether photos come out of row groups of Parquet files, which classes may share."""
+    return any(isinstance(one, HuggingfaceSource) and one.via == "parquet" for one in sources)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:

@@ -108,6 +108,7 @@ REASONS = {
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
     Status.OPTED_OUT: "the host or the photo itself is against use for training",
+    Status.TAKEN_DOWN: "taken down: it must not be kept",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
