@@ -233,12 +233,34 @@ class ImagenetApiSource(BaseSource):
 
 
 class UrlListSource(BaseSource):
-    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
+    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip.
+
+    After another tab, a line may have the SHA-256 that its photo must have.
+    """
 
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
     archives: Archives = False
+
+
+class RecipeSource(BaseSource):
+    """A dataset's `recipe.csv`: where its photos are, what they must be, and their split."""
+
+    kind: Literal["recipe"]
+    location: Annotated[str, AfterValidator(check_location)]
+    """path or URL"""
+    files: Annotated[str, AfterValidator(check_path)] = "data/sample"
+    """the folder whose photos a recipe may name by path, not by URL"""
+    sha256: Sha256 = ""
+
+    def local_roots(self) -> list[str]:
+        """The folder of local photos."""
+        return [self.files]
+
+    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
+        """The recipe itself."""
+        return [] if self.is_remote else [self.location]
 
 
 class SynsetTarSource(BaseSource):
@@ -355,6 +377,10 @@ class CsvSource(BaseSource):
     """column of the photos' pages; null: `landing_url`, if it is there"""
     title: Name | None = None
     """column; null: `title`, if it is there"""
+    expected_sha256: Name | None = None
+    """column of the SHA-256 of photos as served; null: `expected_sha256`, if it is there"""
+    expected_hash: Name | None = None
+    """column of their perceptual hashes; null: `expected_hash`, if it is there"""
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
@@ -436,7 +462,7 @@ class OpenImagesSource(BaseSource):
 
 Source = Annotated[
     FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource | OpenImagesSource
-    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource,
+    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource | RecipeSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
 KINDS: dict[str, type[Section]] = {

@@ -81,10 +81,12 @@ class Fetcher:
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
         robots: Path | None = None,
+        taken_down: frozenset[str] = frozenset(),
     ):
         self.bounds = Bounds(
-            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
-        )
+            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
+            taken_down,
+        )  # fmt: skip
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
         self._network, self._robots = network, RobotsGate[_Job](download, robots)
