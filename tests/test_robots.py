@@ -116,7 +116,7 @@ def test_each_scheme_host_and_port_has_its_own_file() -> None:
 
 def test_the_table_of_agents_is_sorted_and_dated() -> None:
     head, *lines = AGENTS.read_text(encoding="utf-8").splitlines()
-    assert head == "agent,operator,as_of"
+    assert head == "agent,operator,source,as_of"
     assert lines == sorted(lines, key=str.lower)
 
 
