@@ -103,7 +103,7 @@ def _purge(search: Search, before: Findings, params: Params, reason: str) -> Non
     if last.places:
         raise DataError(f"{len(last.places)} places still hold it; see above")
     print(f"deleted: {len(after.places)} objects and files")
-    print(f"versions that can no longer be had: {', '.join(after.in_versions) or 'none'}")
+    print(f"versions that can no longer be had: {after.in_versions}")
     if tracked:
         print(
             f"git tracks {tracked} of these objects: its history keeps them until it is rewritten"

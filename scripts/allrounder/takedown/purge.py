@@ -9,7 +9,9 @@ from allrounder.core.corrections import Action, Correction, append, load_correct
 from allrounder.core.errors import DataError, first_line
 from allrounder.core.paths import CORRECTIONS, TAKEDOWNS, WORK
 from allrounder.core.text import one_line
-from allrounder.takedown.survey import WORK_TREE, Place, Target, journal_files, stores
+from allrounder.takedown.survey import WORK_TREE, Place, Target, stores
+
+_JOURNAL = ("photos*.blob", "journal*.jsonl", "run.json")
 
 
 def exclude(target: Target, classes: Collection[str], reason: str) -> None:
@@ -23,7 +25,7 @@ def exclude(target: Target, classes: Collection[str], reason: str) -> None:
 
 
 def delete(repo: Any, places: Sequence[Place]) -> None:
-    """Delete objects from cache and remotes, and files of the work folder.
+    """Delete objects from cache and remotes, files of the work folder, and the journal.
 
     Raises DataError when a store refuses that; what was deleted until then stays so.
     """
@@ -42,7 +44,8 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
                 "access to it"
             ) from None
     files = [Path(one.name) for one in places if one.where == WORK_TREE]
-    for path in [*files, *journal_files(places)]:
+    journal = [path for name in _JOURNAL for path in (WORK / "download").glob(name)]
+    for path in [*files, *journal]:  # the build has committed what the journal holds
         if path.is_relative_to(WORK):
             path.unlink(missing_ok=True)
 

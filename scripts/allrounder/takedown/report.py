@@ -29,13 +29,17 @@ class Findings:
         return sorted(place for md5 in self.held for place in self.survey.places[md5])
 
     @property
-    def in_versions(self) -> list[str]:
-        """The versions that have one of its objects."""
-        return [name for name, own in self.versions.items() if own & set(self.held)]
+    def in_versions(self) -> str:
+        """The versions that have one of its objects. Of commits without a name a few are named."""
+        hit = [name for name, own in self.versions.items() if own & set(self.held)]
+        rest = len(hit) - _MOST
+        return ", ".join(hit[:_MOST]) + (f" and {rest} more" if rest > 0 else "") or "none"
 
 
 def lines(found: Findings) -> Iterator[str]:
     """The report for people."""
+    if not found.target.sha256s:
+        yield f"no table of the download that was read gives {found.name} a photo; is it right?"
     if not found.places:
         yield f"none of {found.survey.count} objects and files that were read holds {found.name}"
         return
@@ -46,7 +50,7 @@ def lines(found: Findings) -> Iterator[str]:
         yield from _some(f"  {one_line(url, 200)}" for url in found.target.urls)
     yield f"held by {len(found.places)} of {found.survey.count} objects and files that were read:"
     yield from _some(f"  {_place(found, place)}" for place in found.places)
-    yield f"in versions: {', '.join(found.in_versions) or 'none'}"
+    yield f"in versions: {found.in_versions}"
     for path in found.lists:
         yield f"its URL only: {path}"
     for url in filter(is_local_file, found.target.listed):

@@ -122,7 +122,8 @@ def _read_object(reader: Reader, store: Any, oid: str, temporary: Path) -> Conte
 
 def _read_work_tree(found: Survey, reader: Reader, known: dict[str, Content]) -> None:
     folders = (RAW, CLEAN, DATASET, REPORTS, *(path for path in WORK.glob("*") if path != LISTS))
-    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    every = (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
+    files = [path for path in every if path.suffix != ".blob"]  # the journal beside it tells
     for path, hashes in zip(files, hash_files(files), strict=True):
         name = path.as_posix()
         if hashes.error:
@@ -194,17 +195,6 @@ def holders(found: Survey, target: Target) -> set[str]:
     return hit
 
 
-def journal_files(places: Iterable[Place]) -> list[Path]:
-    """All files of the journals of which one is among the places."""
-    folders = {Path(one.name).parent for one in places if one.name.endswith(".jsonl")}
-    return [
-        path
-        for folder in sorted(folders)
-        for pattern in ("photos*.blob", "journal*.jsonl", "run.json")
-        for path in sorted(folder.glob(pattern))
-    ]
-
-
 def naming_lists(urls: Iterable[str]) -> list[str]:
     """The cached lists that name one of these URLs."""
     found, names = [], [url.encode() for url in urls]
@@ -217,14 +207,18 @@ def naming_lists(urls: Iterable[str]) -> list[str]:
 
 
 def versions(repo: Any, found: Survey) -> dict[str, frozenset[str]]:
-    """The objects of each version: tags, branches, HEAD, the work tree and other commits."""
+    """The objects of each version: the work tree, HEAD, branches, tags, then other commits."""
     names = ["HEAD", *repo.scm.list_branches(), *repo.scm.list_tags()]
     named = {repo.scm.resolve_rev(name) for name in names}
     commits = repo.scm.list_all_commits()
     revs = {name: name for name in names} | {one[:12]: one for one in commits if one not in named}
     objects: dict[str, frozenset[str]] = {}
     for name, rev in [(WORK_TREE, None), *revs.items()]:
-        objects[name] = _objects(pinned_outputs(repo, rev), found.contents)
+        try:
+            objects[name] = _objects(pinned_outputs(repo, rev), found.contents)
+        except UsageError:  # a broken dvc.lock in git's history: that version cannot be had
+            if rev is None:
+                raise
     return {name: own for name, own in objects.items() if own}
 
 
