@@ -18,6 +18,7 @@ from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
 from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup, photo_origins
 from allrounder.core.corrections import (
@@ -83,6 +84,8 @@ def clean(
     Returns their rows, and the corrections that match nothing. Raises DataError when a raw archive
     and its table do not agree, UsageError when lines of one photo do not.
     """
+    if suspects := params.clean.suspects:
+        check_model(suspects)
     keys = list(params.classes)
     accepted = licences.accepted(params.clean.licenses)
     candidates = _candidates(params, accepted, urls, raw)
@@ -98,6 +101,8 @@ def clean(
     kept = [(key, _kept(cleaned[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
         list(pool.map(_write_photos, kept))
+    if suspects:
+        rows = add_suspects(rows, out, suspects)
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
     return rows, unmatched(matches, lambda: _listed(keys, raw))
