@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.corrections import check_conflicts, load_corrections
+from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import CLEAN, PARAMS, RAW
@@ -36,6 +36,7 @@ def main() -> None:
     else:
         params = load_params(args.file)
         check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
+        load_takedowns()
         _check_locations(args.file, params)
         if only_the_order_changed(params.classes):
             print(

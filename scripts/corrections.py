@@ -10,7 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.corrections import check_conflicts, load_corrections, read_lines
+from allrounder.core.corrections import (
+    append,
+    check_conflicts,
+    load_corrections,
+    new_lines,
+    read_lines,
+)
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
 from allrounder.core.rows import ManifestRow
@@ -52,10 +58,10 @@ def _add(name: str) -> None:
         raise UsageError(f"{name}: {error.strerror}; name a file of lines, or -") from None
     where = "standard input" if name == "-" else name
     added = read_lines(text, classes, where, needs_header=False)
-    new = lines.new_lines(present, added)
+    new = new_lines(present, added)
     check_conflicts([*present, *new], classes, RAW, CLEAN)
     if new:
-        lines.append(CORRECTIONS, new)
+        append(CORRECTIONS, new)
     then = "; dvc repro applies them" if new else ""
     print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} were there{then}")
 
@@ -77,18 +83,18 @@ def _edits() -> None:
     by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known)
     if not by_hand.lines and not by_hand.others:
         return
-    words, keep = [], ""
+    words, ways = [], []
     if by_hand.lines:
         lines.write_lines(FOUND, by_hand.lines)
-        words.append(f"{len(by_hand.lines)} photos removed or moved by hand")
-        keep = f"keep these changes: python scripts/corrections.py add {FOUND}; "
+        words.append(f"removed or moved by hand: {len(by_hand.lines)} photos")
+        ways.append(f"keep it: python scripts/corrections.py add {FOUND}")
     if by_hand.others:
         rest = f" and {len(by_hand.others) - 1} more" * (len(by_hand.others) > 1)
         words.append(f"changed or added by hand, which no line can keep: {by_hand.others[0]}{rest}")
+    ways.append(f"undo it: dvc checkout --force {DATASET}")
+    ways.append("build all the same: make repro edits=discard")
     raise DataError(
-        f"{DATASET}: {'; '.join(words)}. A build would undo that. {keep[:1].upper()}{keep[1:]}"
-        f"undo it now: dvc checkout --force {DATASET}; or build all the same: make repro "
-        "edits=discard"
+        f"{DATASET}: {'; '.join(words)}. A build would undo that. To {', to '.join(ways)}"
     )
 
 

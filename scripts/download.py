@@ -8,8 +8,8 @@ import gc
 import sys
 
 from allrounder.clean.preview import Preview
-from allrounder.core.corrections import load_corrections
-from allrounder.core.errors import run
+from allrounder.core.corrections import load_corrections, load_takedowns
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import RAW, URLS
 from allrounder.download.crawl import Folders
@@ -24,19 +24,20 @@ from allrounder.web.policy import parse_stage_args
 def main() -> None:
     """Parse, download, write."""
     parse_stage_args(__doc__)
-    params = load_params()
+    params, taken_down = load_params(), load_takedowns()
     corrections = load_corrections(params.classes)
     RAW.mkdir(parents=True, exist_ok=True)
     with stage_lock("download") as work:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
         remove_other_classes(RAW, params.classes)
-        journal = Journal(work, rules_key(params), pins_ignored(), pinned)
+        journal = Journal(work, rules_key(params, taken_down), pins_ignored(), pinned)
         preview = Preview(params, corrections, URLS, RAW, work / "preview")
-        Rounds(params, Folders(URLS, RAW, work), journal).run(preview.larger_quotas)
+        rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
+        rounds.run(preview.larger_quotas)
 
 
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

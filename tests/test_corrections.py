@@ -18,18 +18,25 @@ from allrounder.core.corrections import (
     Correction,
     PhotoId,
     PhotoNames,
+    append,
     by_photo,
     match_photos,
+    new_lines,
     parse_corrections,
+    read_lines,
     unmatched_warnings,
 )
 from allrounder.core.errors import UsageError
 from allrounder.core.funnel import funnels, total_funnel
-from allrounder.core.rows import CleanRow, RawRow, Status
+from allrounder.core.paths import Stages
+from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import tar_members
+from allrounder.corrections.edits import Changes, Edits, edits
+from allrounder.corrections.lines import listed
 from allrounder.params.schema import Clean, Params
 from hostile import encoded, picture
+from project import Project
 from test_cleaning import item, look_of
 from test_hostile_photos import raw_archive
 
@@ -243,3 +250,107 @@ def test_a_listed_url_without_a_photo_is_no_mistake(tmp_path: Path) -> None:
     write_csv(table, RawRow, rows)
     urls, raw, out, work = (tmp_path / name for name in ("urls", "raw", "out", "work"))
     assert clean(PARAMS, urls, raw, out, work, [line("http://h/late.jpg")])[1] == []
+
+
+# The tool
+
+
+def test_only_what_is_new_is_added_and_must_agree_with_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"{HEAD}\nid_9,exclude,,mine,me")  # without a line end
+    present = parse_corrections(path.read_text(), KEYS, str(path))
+    moved, excluded = "id_2,move,n1,,", 'id_1,exclude,,"a, b",'
+    text = "\n".join([HEAD, moved, "id_9,exclude,,,", HEAD, excluded, moved])
+    added = read_lines(text, KEYS, "-", needs_header=False)
+    append(path, new_lines(present, added))
+    lines = [HEAD, "id_9,exclude,,mine,me", moved, excluded, ""]
+    assert path.read_text() == "\n".join(lines)
+    now = parse_corrections(path.read_text(), KEYS, str(path))
+    assert new_lines(now, added) == []
+    other = read_lines("id_9,move,n1,,", KEYS, "x.csv", needs_header=False)
+    with pytest.raises(UsageError, match=r"^.*line.*but .* says .* for the same photo"):
+        new_lines(now, other)
+
+
+def test_the_list_says_what_each_line_did(tmp_path: Path) -> None:
+    lines = [
+        replace(one, line=number)
+        for number, one in enumerate(
+            [line("n1_0", reason="dull"), line("n2_1", "n3"), line("f" * 64), line("n3_2")], 2
+        )
+    ]
+    built(tmp_path, lines[:3])
+    stages = Stages(tmp_path / "urls", tmp_path / "raw", tmp_path / "out")
+    table = tmp_path / "raw/n1.csv"
+    gone = RawRow("gone", "http://h/gone.jpg", Status.HTTP_ERROR)
+    write_csv(table, RawRow, [*read_csv(table, RawRow), gone])
+    assert list(listed([*lines, replace(line("https://h/gone.jpg"), line=9)], KEYS, stages)) == [
+        "line 2: exclude n1_0: excluded n1/n1_0 (copies: 1) (dull)",
+        "line 3: move n3 n2_1: n2/n2_1 is kept in n3",
+        f"line 4: exclude {'f' * 64}: matches no photo",
+        "line 5: exclude n3_2: n3/n3_2 is surplus: not built yet, run dvc repro",
+        "line 9: exclude https://h/gone.jpg: no photo: the download has http_error for it in n1",
+    ]
+
+
+def row(folder: str, number: int) -> ManifestRow:
+    sha256 = hashlib.sha256(b"%d" % number).hexdigest()
+    file, image_id = f"train/{folder}/{number}.jpg", f"i{number}"
+    return ManifestRow(
+        file, "train", 0, f"n_{folder}", folder, "", "", image_id, "u", "", sha256, 9, 9, "", "", ""
+    )
+
+
+def test_edits_by_hand_become_lines(tmp_path: Path) -> None:
+    manifest = [row("dog", 1), row("dog", 2), row("dog", 3), row("cat", 4), row("gone", 5)]
+    for folder in ("dog", "cat"):
+        (tmp_path / "train" / folder).mkdir(parents=True)
+    (tmp_path / "train/cat/2.jpg").write_bytes(b"2")  # the same bytes, in another class
+    (tmp_path / "train/dog/other name.jpg").write_bytes(b"3")
+    (tmp_path / "train/cat/new.jpg").write_bytes(b"new")
+    found = Changes(
+        ["train/dog/1.jpg", "train/dog/2.jpg", "train/dog/3.jpg", "train/gone/5.jpg", "README.md"],
+        ["train/cat/4.jpg"],
+        ["train/cat/2.jpg", "train/cat/new.jpg", "train/dog/other name.jpg"],
+    )
+    by_hand = edits(tmp_path, manifest, found)
+    assert {(one.match, *one.effect) for one in by_hand.lines} == {
+        (manifest[0].sha256, "exclude", ""),
+        (manifest[1].sha256, "move", "n_cat"),
+    }
+    assert by_hand.others == ["train/cat/4.jpg", "train/cat/new.jpg"]
+    known = [line("i1"), line(manifest[1].sha256, "n_cat")]
+    assert edits(tmp_path, manifest, found, known).lines == []
+    assert edits(tmp_path, manifest, Changes()) == Edits([], [])
+
+
+def test_a_photo_removed_by_hand_stays_out_once_its_line_is_added(pulled: Project) -> None:
+    clone = pulled
+    assert clone.script("corrections", "edits") == ""
+    (victim, *_) = sorted((clone.folder / "data/dataset/val/persian_cat").iterdir())
+    sha256 = hashlib.sha256(victim.read_bytes()).hexdigest()
+    victim.unlink()
+    said = clone.script("corrections", "edits", expect=1)
+    assert "removed or moved by hand: 1 photos" in said
+    assert "python scripts/corrections.py add .allrounder/edits.csv" in said
+    assert said.count("\n") == 1
+    clone.script("corrections", "add", ".allrounder/edits.csv")
+    assert clone.script("corrections", "edits") == ""
+    moved = "n02109961_001,move,n02123394,no dog,me"
+    (clone.folder / "more.csv").write_text(f"{HEAD}\n{moved}\n")
+    assert "1 lines added, 0 were there" in clone.script("corrections", "add", "more.csv")
+    clone.repro()
+    assert clone.script("corrections", "edits") == ""
+    assert sha256 not in clone.read("data/dataset/manifest.csv")
+    said = clone.script("diff", "HEAD")
+    assert "(excluded: removed by hand)" in said
+    assert "(moved from n02109961 by hand: no dog)" in said
+    assert "1 taken out (with copies), 1 moved to another class" in clone.read(
+        "data/dataset/README.md"
+    )
+    assert '"moved_from"' in clone.read("reports/index.html")
+    with (clone.folder / "corrections.csv").open("a") as file:
+        file.write("n02109961/n02109961_001,exclude,,,\n")
+    said = clone.script("check_params", expect=2)
+    assert said.startswith("error: corrections.csv, line 4: exclude, but corrections.csv, line 3")
+    assert said.count("\n") == 1

@@ -13,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from allrounder.core.errors import UsageError
-from allrounder.core.paths import CORRECTIONS
+from allrounder.core.files import atomic_write
+from allrounder.core.paths import CORRECTIONS, TAKEDOWNS
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.text import did_you_mean, one_line
@@ -86,6 +87,14 @@ def load_corrections(classes: Collection[str], path: Path = CORRECTIONS) -> tupl
     return parse_corrections(text, classes, str(path))
 
 
+def load_takedowns(path: Path = TAKEDOWNS) -> frozenset[str]:
+    """What takedowns.csv names: the download takes no photo with these hashes or URLs.
+
+    It has the columns of corrections.csv, and its only action is exclude. Raises UsageError.
+    """
+    return frozenset(one.name for one in load_corrections((), path))
+
+
 def parse_corrections(text: str, classes: Collection[str], where: str) -> tuple[Correction, ...]:
     """The lines of a corrections file, sorted. Raises UsageError as `load_corrections` does."""
     lines = read_lines(text, classes, where)
@@ -155,6 +164,28 @@ def _check_pair(one: Correction, other: Correction, photo: str) -> None:
             f"{pair[1].place}: {second}, but {pair[0].place} says {first} for the same photo "
             f"({one_line(photo, 100)}); remove one of them"
         )
+
+
+def new_lines(present: Sequence[Correction], added: Sequence[Correction]) -> list[Correction]:
+    """The added lines that say something new, each once, in their order.
+
+    Raises UsageError if one does not agree with a line that is there already.
+    """
+    check_agreement([*present, *added])
+    seen, found = {one.name for one in present}, []
+    for one in added:
+        if one.name not in seen:
+            seen.add(one.name)
+            found.append(one)
+    return found
+
+
+def append(path: Path, lines: Iterable[Correction]) -> None:
+    """Append lines to a corrections file, which keeps the lines that it has. Atomic."""
+    before = path.read_text(encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write(before if before.endswith("\n") else f"{before}\n")
+        csv.writer(file, lineterminator="\n").writerows(one.cells for one in lines)
 
 
 @dataclass(frozen=True, slots=True)

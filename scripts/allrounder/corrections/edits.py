@@ -35,12 +35,16 @@ def changes(dataset: Path) -> Changes:
     with repository() as repo:
         status = repo.data_status(targets=[dataset.as_posix()], granular=True, untracked_files="no")
     found: Mapping[str, Any] = status.get("uncommitted") or {}
+    renamed = found.get("renamed", ())
+    deleted = [*found.get("deleted", ()), *(one["old"] for one in renamed)]
+    added = [*found.get("added", ()), *(one["new"] for one in renamed)]
     prefix = f"{dataset.as_posix()}/"
-    parts = [
-        sorted(path.removeprefix(prefix) for path in found.get(kind, ()) if path != prefix)
-        for kind in ("deleted", "modified", "added")
-    ]
-    return Changes(*parts)
+    return Changes(
+        *(
+            sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
+            for paths in (deleted, found.get("modified", ()), added)
+        )
+    )
 
 
 def edits(

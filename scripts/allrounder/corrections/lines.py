@@ -11,7 +11,6 @@ from allrounder.core.corrections import (
     Correction,
     Matches,
     PhotoId,
-    check_agreement,
     clean_rows,
     match_name,
     matched_in_tables,
@@ -23,28 +22,6 @@ from allrounder.core.tables import read_csv
 from allrounder.core.text import one_line, printable
 
 Cleaned = dict[PhotoId, tuple[str, CleanRow]]
-
-
-def new_lines(present: Sequence[Correction], added: Sequence[Correction]) -> list[Correction]:
-    """The added lines that say something new, each once, in their order.
-
-    Raises UsageError if one does not agree with a line that is there already.
-    """
-    check_agreement([*present, *added])
-    seen, found = {one.name for one in present}, []
-    for one in added:
-        if one.name not in seen:
-            seen.add(one.name)
-            found.append(one)
-    return found
-
-
-def append(path: Path, lines: Iterable[Correction]) -> None:
-    """Append lines to a corrections file, which keeps the lines that it has. Atomic."""
-    before = path.read_text(encoding="utf-8")
-    with atomic_write(path) as file:
-        file.write(before if before.endswith("\n") else f"{before}\n")
-        csv.writer(file, lineterminator="\n").writerows(one.cells for one in lines)
 
 
 def write_lines(path: Path, lines: Iterable[Correction]) -> None:
@@ -78,7 +55,7 @@ def _done(one: Correction, photo: PhotoId, cleaned: Cleaned, copies: int) -> str
     name = "/".join(photo)
     if one.action is Action.EXCLUDE:
         if row.status is Status.EXCLUDED:
-            return f"excluded {name}" + (f" and {copies} copies" if copies else "")
+            return f"excluded {name}" + (f" (copies: {copies})" if copies else "")
         applied = row.status not in (Status.KEPT, Status.SURPLUS)
     else:
         if key == one.to:

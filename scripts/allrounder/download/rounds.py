@@ -21,8 +21,15 @@ LargerQuotas = Callable[[Mapping[str, int]], Mapping[str, int]]
 class Rounds:
     """All rounds of one run of the download."""
 
-    def __init__(self, params: Params, folders: Folders, journal: Journal):
+    def __init__(
+        self,
+        params: Params,
+        folders: Folders,
+        journal: Journal,
+        taken_down: frozenset[str] = frozenset(),
+    ):
         self._params, self._folders, self._journal = params, folders, journal
+        self._taken_down = taken_down
 
     def run(self, larger: LargerQuotas) -> None:
         """Download until `larger` wants no more; prints a summary of each round.
@@ -66,6 +73,7 @@ class Rounds:
     def _make(self, retry: bool) -> Callable[[int, Quotas, Share], Crawl]:
         def make(number: int, quotas: Quotas, share: Share) -> Crawl:
             own = self._journal.of_process(number) if number else self._journal
-            return Crawl(self._params, quotas, share, self._folders, own, retry)
+            folders, taken_down = self._folders, self._taken_down
+            return Crawl(self._params, quotas, share, folders, own, retry, taken_down)
 
         return make
