@@ -14,6 +14,7 @@ from allrounder.core.paths import RAW, URLS
 from allrounder.download import summary
 from allrounder.download.crawl import Crawl, Folders, Share
 from allrounder.download.processes import crawl
+from allrounder.history.confirm import confirm_output
 from allrounder.history.journal import Journal, discard_committed
 from allrounder.history.lock import locked_output, output_is_cached, pins_ignored
 from allrounder.params.loading import load_params
@@ -46,6 +47,7 @@ def main() -> None:
             summary.print_table(results, traffic)
             summary.print_incomplete(results, params.quota)
             summary.check_results(results, params, traffic)
+            confirm_output("download", RAW)
             journal.complete()
         except KeyboardInterrupt:
             killed = True
