@@ -1,5 +1,5 @@
 # Two commands for a fresh machine: `make repro` and `make test`. README has what is behind them.
-# `make repro offline=1` asks nothing of the web.
+# `make repro offline=1` asks nothing of the web; edits=discard undoes changes by hand in data/dataset.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -16,6 +16,7 @@ endif
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
