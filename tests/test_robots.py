@@ -408,7 +408,8 @@ def test_the_processes_of_a_run_ask_once_together(
     network = {"processes": 2, "per_host": 8}
     download = {"robots": "named"}
     project = Project(tmp_path, lists, per_class=1000, download=download, network=network)
-    assert len(shares(Params.model_validate(project.params))) == 2
+    params = Params.model_validate(project.params)
+    assert len(shares(params, params.quotas)) == 2
     project.crawl()
     for wnid in lists:
         assert statuses(project.rows(wnid)) == ["ok", "robots.txt: GPTBot"]
