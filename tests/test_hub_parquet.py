@@ -411,7 +411,7 @@ def test_a_broken_footer_is_one_line(viewer: ViewerServer, hub: Hub, body: bytes
 def test_bombs_end_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A photo of a page of kilobytes that needs more memory than the reader has."""
     monkeypatch.setattr(parquet_reader, "MEMORY", 2**27)
-    body = table([(0, bytes(2**26))], compression="zstd", use_dictionary=False)
+    body = table([(0, bytes(2**25))], compression="zstd", use_dictionary=False)
     assert len(body) < 200_000
     reader = ParquetReader()
     try:
