@@ -11,7 +11,7 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test classes lock store clean-cache
+.PHONY: repro test doctor classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -25,6 +25,10 @@ test: $(VENV)/ready-dev
 	ruff format --check .
 	mypy
 	pytest
+
+# What keeps this clone from working, and the commands that mend it.
+doctor: $(VENV)/ready
+	@python scripts/doctor.py
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready

@@ -9,7 +9,7 @@ import sys
 
 from allrounder.clean.cleaning import check_classes, check_decoders, clean
 from allrounder.core.corrections import load_corrections, unmatched_warnings
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
 from allrounder.core.paths import CLEAN, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
@@ -43,4 +43,4 @@ def main() -> None:
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

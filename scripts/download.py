@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from allrounder.core.corrections import load_takedowns
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import RAW, URLS
 from allrounder.download import summary
@@ -59,4 +59,4 @@ def main() -> None:
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fsspec.implementations.http import HTTPFileSystem
+from fsspec.implementations.http import HTTPFileSystem  # type: ignore[import-untyped]
 
 import tiny
 import verify

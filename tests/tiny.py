@@ -42,7 +42,8 @@ def place(name: str, store: str = ".dvc/cache") -> Path:
 
 def make(*stores: str) -> None:
     """Make the project in the current folder, built, with its objects in these stores."""
-    lock, outs = {}, {"download": ("data/raw", RAW), "split": ("data/dataset", DATASET)}
+    lock: dict[str, dict[str, Any]] = {}
+    outs = {"download": ("data/raw", RAW), "split": ("data/dataset", DATASET)}
     for stage, (out, files) in outs.items():
         hashes = {name: md5(body) for name, body in files.items()}
         for name, body in files.items():
@@ -53,7 +54,7 @@ def make(*stores: str) -> None:
                 write(place(hashes[name], store), body)
         entry = {"path": out, "hash": "md5", "md5": folder_md5(hashes), "size": 600, "nfiles": 3}
         lock[stage] = {"cmd": f"python scripts/{stage}.py", "outs": [entry]}
-    lock["split"]["deps"] = lock["download"]["outs"]
+    lock["split"]["deps"] = [dict(lock["download"]["outs"][0])]
     stages = {
         "download": {"cmd": "python scripts/download.py", "outs": ["data/raw"]},
         "split": {"cmd": "python scripts/split.py", "deps": ["data/raw"], "outs": ["data/dataset"]},

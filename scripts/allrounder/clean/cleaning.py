@@ -29,8 +29,9 @@ from allrounder.core.corrections import (
     unmatched,
 )
 from allrounder.core.errors import DataError
+from allrounder.core.expected import confirmed
 from allrounder.core.progress import progress
-from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
+from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
@@ -56,6 +57,7 @@ class DecodedPhoto:
     origins: Sequence[Origin]
     upload: str
     stored: StoredBytes
+    match: Match
     flags: frozenset[str]
 
 
@@ -187,6 +189,7 @@ def _decode_class(
         if photo is None:
             note.write_bytes(b"%d" % index)
             photo = decode(body, rules)
+        photo, match = _compared(photo, row, rules)
         sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
         if not photo.kept:
             stored = writer.add(image_id, photo.body)
@@ -195,13 +198,24 @@ def _decode_class(
         photo.body = b""  # it is stored, and may be large
         upload, found = flickr_photo_id(row.url), origins[row.sha256]
         decoded.append(
-            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, flags)
+            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, match, flags)
         )
     writer.close()
     note.unlink(missing_ok=True)
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
     return decoded
+
+
+def _compared(photo: Photo, row: RawRow, rules: Clean) -> tuple[Photo, Match]:
+    """A photo, refused if it is another picture than expected; and how it compares."""
+    if not (row.expected_hash and photo.fingerprint):
+        return photo, row.match
+    same, bits = confirmed(row.expected_hash, photo.fingerprint.hash, rules.near_radius)
+    if same:
+        return photo, Match.SAME_PICTURE
+    detail = f"{bits} of 64 bits differ from the expected picture"
+    return Photo(Status.CHANGED, detail, photo.width, photo.height), Match.CHANGED
 
 
 def _sha256(body: bytes) -> str:
@@ -250,6 +264,7 @@ def _row(one: DecodedPhoto, item: Item | None) -> CleanRow:
     decision, size = item or photo, (photo.width or None, photo.height or None)
     phash = f"{photo.fingerprint.hash:016x}" if photo.fingerprint else ""
     row = CleanRow(one.image_id, decision.status, decision.detail, *size, one.sha256, phash)
+    row = replace(row, match=one.match)
     if not item:
         return row
     file = f"{item.name}.jpg" if item.status is Status.KEPT else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.opt_outs import signal_of
-from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.rows import CleanRow, ManifestRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
@@ -29,6 +29,8 @@ class Funnel:
     clean: Counter[Status]
     splits: dict[str, int]
     opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
+    matches: Counter[Match] = field(default_factory=Counter)  # of the photos that are expected
+    rebuilt: int = 0  # of them in the dataset, and confirmed
     moved_in: int = 0  # photos that corrections.csv moved here from other classes; and away
     moved_out: int = 0
 
@@ -54,8 +56,14 @@ class Funnel:
 
     def as_metrics(self) -> dict[str, Any]:
         """The counts as data/metrics.json has them."""
+        metrics: dict[str, Any] = {**self.steps, "lost": self.lost}
         moves = {"moved_in": self.moved_in, "moved_out": self.moved_out}
-        return {**self.steps, "lost": self.lost, **{k: n for k, n in moves.items() if n}}
+        metrics |= {name: count for name, count in moves.items() if count}
+        if self.matches:
+            counts = {str(match): self.matches[match] for match in Match if match}
+            counts = {"listed": self.matches.total(), **counts, "rebuilt": self.rebuilt}
+            metrics["expected"] = counts
+        return metrics
 
 
 def raw_step(status: Status) -> str:
@@ -89,30 +97,40 @@ def class_funnel(
     moved_out: int = 0,
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts, opt_outs = Counter[Status](), Counter[str]()
+    raw_counts, opt_outs, matches = Counter[Status](), Counter[str](), Counter[Match]()
     for row in raw:
         raw_counts[row.status] += 1
         if row.opt_out:
             opt_outs[signal_of(row.opt_out)] += 1
+        if row.match:
+            matches[row.match] += 1
     del raw_counts[Status.ARCHIVE]
-    clean_counts, moved_in = Counter[Status](), 0
-    for one in clean:
-        clean_counts[one.status] += 1
-        moved_in += bool(one.moved_from)
-    return Funnel(raw_counts, clean_counts, dict(by_split), opt_outs, moved_in, moved_out)
+    clean_counts, rebuilt, moved_in = Counter[Status](), 0, 0
+    for photo in clean:
+        clean_counts[photo.status] += 1
+        moved_in += bool(photo.moved_from)
+        confirmed = photo.match is Match.SAME_PICTURE
+        if confirmed:
+            matches.subtract([Match.CHANGED])
+            matches.update([Match.SAME_PICTURE])
+        rebuilt += photo.status is Status.KEPT and (confirmed or photo.match is Match.IDENTICAL)
+    counts = raw_counts, clean_counts, dict(by_split), opt_outs
+    return Funnel(*counts, +matches, rebuilt, moved_in, moved_out)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
     """The funnel of all classes together."""
     raw, clean = Counter[Status](), Counter[Status]()
-    splits, opt_outs = Counter[str](), Counter[str]()
+    splits, opt_outs, matches = Counter[str](), Counter[str](), Counter[Match]()
     for part in parts:
         raw.update(part.raw)
         clean.update(part.clean)
         splits.update(part.splits)
         opt_outs.update(part.opt_outs)
-    moves = sum(part.moved_in for part in parts), sum(part.moved_out for part in parts)
-    return Funnel(raw, clean, dict(splits), opt_outs, *moves)
+        matches.update(part.matches)
+    numbers = ((part.rebuilt, part.moved_in, part.moved_out) for part in parts)
+    rebuilt, moved_in, moved_out = map(sum, zip((0, 0, 0), *numbers, strict=True))
+    return Funnel(raw, clean, dict(splits), opt_outs, matches, rebuilt, moved_in, moved_out)
 
 
 def funnels(

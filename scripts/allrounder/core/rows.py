@@ -1,6 +1,6 @@
 """What travels between the stages: the one list of statuses, `Result`, and the tables' rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from allrounder.core.tars import StoredBytes
@@ -32,6 +32,7 @@ class Status(StrEnum):
     TOO_SMALL = "too_small"
     TOO_MANY_PIXELS = "too_many_pixels"
     PLACEHOLDER = "placeholder"
+    CHANGED = "changed"
     # Clean: one for every photo that is `ok` in raw.
     KEPT = "kept"
     SURPLUS = "surplus"
@@ -41,6 +42,17 @@ class Status(StrEnum):
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
     EXCLUDED = "excluded"
+
+
+class Match(StrEnum):
+    """How a photo compares with the one that its source expects, e.g. a recipe."""
+
+    NONE = ""  # the source expects no certain photo
+    IDENTICAL = "identical"  # the same bytes
+    SAME_PICTURE = "same_picture"  # other bytes, and clean has confirmed the picture
+    CHANGED = "changed"  # other bytes, and the picture is another one or was not compared
+    GONE = "gone"  # no photo
+    NOT_TRIED = "not_tried"  # the class was full
 
 
 FLAGS = ("blurred", "nearly_black", "nearly_white", "extreme_aspect", "tiny_for_class")
@@ -96,11 +108,19 @@ class Candidate:
     source: str = ""  # the kind of the source that listed it
     synset: str = ""  # of the photo itself, where the class is a whole subtree
     title: str = ""
+    expected_sha256: str = ""  # of the photo's bytes as served
+    expected_hash: str = ""  # the perceptual hash of its picture
+    split: str = ""  # the split that a recipe puts it into
+    moved_from: str = ""  # of a recipe: as in ManifestRow
+    results: str = ""  # of a recipe: see split/recipe.py
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """The one result of a candidate in the download. Fields as in `Result`."""
+    """The one result of a candidate in the download. Fields as in `Result`, but for the last two.
+
+    `expected_hash` is set if clean must confirm the picture.
+    """
 
     image_id: str
     url: str
@@ -113,6 +133,13 @@ class RawRow:
     resume_at: int | None = None
     opt_out: str = ""
     rescued_from: str = ""
+    match: Match = Match.NONE
+    expected_hash: str = ""
+
+
+_OF_ROW = {one.name for one in fields(RawRow)}
+RESULT_COLUMNS = tuple(one.name for one in fields(Result) if one.name in _OF_ROW)
+"""What a `RawRow` takes from a `Result`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +164,7 @@ class CleanRow:
     tiny_for_class: int = 0
     suspect: int | None = None  # per cent of its neighbours that are of another class
     looks_like: str = ""  # the class key of most of them, for those with the highest shares
+    match: Match = Match.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +197,24 @@ class ManifestRow:
     tiny_for_class: int = 0
     suspect: int | None = None
     looks_like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRow:
+    """A photo of the dataset, for those who build it from the web again."""
+
+    wnid: str  # the class key
+    split: str
+    url: str
+    sha256: str  # of the bytes as served
+    perceptual_hash: str = ""
+    license: str = ""
+    image_id: str = ""
+    synset: str = ""
+    source: str = ""
+    author: str = ""
+    landing_url: str = ""
+    title: str = ""
+    rescued_from: str = ""
+    moved_from: str = ""
+    results: str = ""  # on a class's first row: see split/recipe.py

@@ -24,18 +24,21 @@ from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
+OPTIONAL = (
+    "license", "author", "landing_url", "source", "synset", "title", "expected_sha256",
+    "expected_hash", "split", "moved_from", "results",
+)  # fmt: skip
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
 _MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
-_TEXTS = ("image_id", "url", "license", "author", "landing_url", "title")
+_TEXTS = (*REQUIRED, *(name for name in OPTIONAL if name != "synset"))
 
 
 class Listed:
     """The candidates of one class. They can be read any number of times."""
 
-    def __init__(self, key: str, kinds: Sequence[str], database: sqlite3.Connection):
-        self._key, self._kinds, self._database = key, kinds, database
+    def __init__(self, key: str, sources: int, database: sqlite3.Connection):
+        self._key, self._sources, self._database = key, sources, database
 
     def __iter__(self) -> Iterator[Candidate]:
         return unique(wnid_of(self._key), self._ranked())
@@ -43,7 +46,7 @@ class Listed:
     @property
     def columns(self) -> list[str]:
         """The columns that a source filled."""
-        filled = {"source"} | ({"synset"} if is_subtree(self._key) else set())
+        filled = {"synset"} if is_subtree(self._key) else set()
         for name in set(OPTIONAL) & set(_TEXTS):
             any_of = f"SELECT 1 FROM listed WHERE wnid = ? AND {name} != '' LIMIT 1"
             if any(self._database.execute(any_of, (w,)).fetchone() for w in synsets_of(self._key)):
@@ -52,18 +55,16 @@ class Listed:
 
     def _ranked(self) -> Iterator[Candidate]:
         """A class's candidates, source by source; a subtree's synsets take turns."""
-        for number, kind in enumerate(self._kinds):
-            parts = [self._of_synset(wnid, number, kind) for wnid in synsets_of(self._key)]
+        for number in range(self._sources):
+            parts = [self._of_synset(wnid, number) for wnid in synsets_of(self._key)]
             for turn in zip_longest(*parts):
                 yield from filter(None, turn)
 
-    def _of_synset(self, wnid: str, number: int, kind: str) -> Iterator[Candidate]:
+    def _of_synset(self, wnid: str, number: int) -> Iterator[Candidate]:
         synset = wnid if is_subtree(self._key) else ""
-        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE wnid = ? AND source = ?"
-        for image_id, url, license, author, landing, title in self._database.execute(
-            f"{query} ORDER BY rowid", (wnid, number)
-        ):
-            yield Candidate(image_id, url, license, author, landing, kind, synset, title)
+        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE wnid = ? AND place = ?"
+        for texts in self._database.execute(f"{query} ORDER BY rowid", (wnid, number)):
+            yield Candidate(synset=synset, **dict(zip(_TEXTS, texts, strict=True)))
 
 
 def list_classes(
@@ -75,8 +76,8 @@ def list_classes(
     cannot be read or lists none of the classes, and when a class has no candidate.
     """
     database = _temporary(
-        f"CREATE TABLE listed (wnid, source, {', '.join(_TEXTS)})",
-        "CREATE INDEX place ON listed (wnid, source)",
+        f"CREATE TABLE listed (wnid, place, {', '.join(_TEXTS)})",
+        "CREATE INDEX of_class ON listed (wnid, place)",
     )
     wnids = list(dict.fromkeys(wnid for key in keys for wnid in synsets_of(key)))
     for number, source in enumerate(selected):
@@ -91,8 +92,7 @@ def list_classes(
                 f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
                 "correct its location or remove it"
             )
-    kinds = [source.kind for source in selected]
-    found = {key: Listed(key, kinds, database) for key in keys}
+    found = {key: Listed(key, len(selected), database) for key in keys}
     if missing := [key for key, listed in found.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
         raise DataError(
@@ -116,8 +116,8 @@ def _rows(
         tally.used += 1
         if tally.used > MAX_LISTED:
             raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
-        texts = (getattr(candidate, name) for name in _TEXTS[2:])
-        yield wnid, number, candidate.image_id, url, *texts
+        candidate = replace(candidate, url=url, source=candidate.source or source.kind)
+        yield wnid, number, *(getattr(candidate, name) for name in _TEXTS)
 
 
 def unique(wnid: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:

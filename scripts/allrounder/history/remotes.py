@@ -5,7 +5,6 @@ hide the cause behind a FileNotFoundError.
 """
 
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,9 @@ _DENIED = re.compile(r"NoCredentials|PermissionError|PermissionDenied|HostKeyNot
 _DENIED_S3 = re.compile(
     r"\((401|403|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Expired\w+)\)"
 )
-_UNREACHABLE = re.compile(r"Connect(or|ion|Timeout)|Disconnected|TimeoutError|ConnectionLost")
+_UNREACHABLE = re.compile(
+    r"Connect(or|ion|Timeout)|Disconnected|TimeoutError|ConnectionLost|gaierror"
+)
 _LOGIN = {
     "s3": "access_key_id KEY (and secret_access_key)",
     "gs": "credentialpath FILE.json",
@@ -52,7 +53,7 @@ def remote_fault(error: BaseException, name: str, url: str) -> RemoteFault | Non
         login = _LOGIN.get(url.partition("://")[0])
         command = f"dvc remote modify --local {name} {login}" if login else f"ls -ld {url}"
         return RemoteFault(f"{remote}: access is denied ({said}); give DVC your login", command)
-    if max(statuses) >= 500 or _UNREACHABLE.search(types) or any(map(_is_network, causes)):
+    if max(statuses) >= 500 or _UNREACHABLE.search(types) or any(map(_is_cut, causes)):
         words = f"{remote}: cannot be reached ({said}); check the network and its address"
         return RemoteFault(words, "dvc config --list --show-origin")
     if isinstance(error, FileNotFoundError):
@@ -72,5 +73,5 @@ def _causes(error: BaseException | None) -> Iterator[Any]:
         error = error.__cause__ or error.__context__
 
 
-def _is_network(error: BaseException) -> bool:
-    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror)
+def _is_cut(error: BaseException) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError)

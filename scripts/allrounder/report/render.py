@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from allrounder.core.funnel import STEPS, Funnel, short_sentence, stage_of, total_funnel
+from allrounder.core.rows import Match
 from allrounder.core.text import PROJECT
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
@@ -75,6 +76,7 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
         classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
         steps=STEPS,
         total=whole,
+        matches=[match for match in Match if match],
         losses={key: _losses(key, funnel, pages) for key, funnel in by_class.items()},
         charts=[
             {"bars": bars, "svg": Markup(chart(bars, standalone=False))}

@@ -107,6 +107,7 @@ REASONS = {
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
+    Status.CHANGED: "another photo than the source expects",
     Status.KEPT: "in this dataset",
     Status.SURPLUS: "valid, but the class was full",
     Status.CORRUPT: "cannot be decoded completely",

@@ -39,7 +39,11 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
         kept = {row.file: row for row in rows if row.status is Status.KEPT}
         stored = _stored(stages.clean / f"{one.key}.tar", kept)
         groups = {file: row.group for file, row in kept.items()}
-        divided = split_class(one.key, groups, params.split, work)
+        given = {
+            file: origins(row.moved_from or one.key)[row.image_id][1].split
+            for file, row in kept.items()
+        }
+        divided = split_class(one.key, groups, params.split, work, given)
         for place, split in split_folders(params.split).items():
             folder = f"{place}/{one.folder}"
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -75,8 +79,8 @@ def _row(
         path, split, one.index, one.key, one.label, one.voc, synset or one.key,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
-        rescued_from, row.moved_from, row.blurred, row.nearly_black, row.nearly_white,
-        row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
+        rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
+        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
     )  # fmt: skip
 
 

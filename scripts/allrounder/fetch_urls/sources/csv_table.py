@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 from allrounder.catalogue.labels import label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
+from allrounder.core.expected import HASH, SHA256
 from allrounder.core.rows import Candidate
 from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line
 from allrounder.core.urls import is_url, percent_encode_unprintable
@@ -200,7 +201,8 @@ def _cell_text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else ""
 
 
-_OPTIONAL = ("id", "license", "author", "landing_url", "title")
+_EXPECTED = {"expected_sha256": SHA256, "expected_hash": HASH}
+_OPTIONAL = ("id", "license", "author", "landing_url", "title", *_EXPECTED)
 _SHOWN = 8
 
 
@@ -230,6 +232,9 @@ def candidates(
             matched = True
             if not (url := _url(source, part, _cell_text(row["url"]))):
                 tally.pass_over("no URL", f"row {tally.read:,}")
+                continue
+            if fault := _expected_fault(row):
+                tally.pass_over(fault, url)
                 continue
             for wnid in found:
                 yield wnid, _candidate(wnid, url, row)
@@ -277,6 +282,15 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     if source.form == "jsonl":  # a row may have keys that the first one lacks
         keys += [key for key in _OPTIONAL if key not in keys]
     return keys
+
+
+def _expected_fault(row: dict[str, Any]) -> str:
+    """Normalize what a row expects of its photo; what is wrong with that, or ''."""
+    for key, form in _EXPECTED.items():
+        row[key] = _cell_text(row.get(key)).strip().lower()
+        if row[key] and not form.fullmatch(row[key]):
+            return f"{key}: no {64 if form is SHA256 else 16} hex digits"
+    return ""
 
 
 def _candidate(wnid: str, url: str, row: dict[str, Any]) -> Candidate:

@@ -122,9 +122,7 @@
   function showMarks() {
     const count = (action) => [...marks.values()].filter((mark) => mark.action === action).length;
     byId("marked").textContent = marks.size ? `${number(count("exclude"))} to exclude, ${number(count("move"))} to move` : "no marks";
-    const lines = `${[HEADER, ...[...marks].map(asLine)].join("\n")}\n`;
-    byId("lines").value = lines;
-    byId("download").href = `data:text/csv;charset=utf-8,${encodeURIComponent(lines)}`;
+    byId("lines").value = `${[HEADER, ...[...marks].map(asLine)].join("\n")}\n`;
     byId("kept-where").textContent = storing ? "" : "This browser does not store the marks: copy or download them before you close the page.";
     for (const button of document.querySelectorAll("[data-at]")) showMark(button, photos[button.dataset.at]);
     if (current) byId("large-marked").textContent = marks.has(current.sha256) ? verdict(marks.get(current.sha256)) : "";
@@ -469,6 +467,9 @@
       done = document.execCommand("copy");
     }
     byId("copied").textContent = done ? "Copied." : "Copy the selected lines.";
+  });
+  byId("download").addEventListener("click", () => {
+    make("a", { download: "corrections.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
   });
   byId("forget").addEventListener("click", () => { marks.clear(); stored(STORE, "[]"); showMarks(); });
   document.addEventListener("keydown", (event) => {
