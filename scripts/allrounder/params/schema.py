@@ -253,3 +253,8 @@ class Params(Section):
     def quota(self) -> int:
         """Photos to take for a class: per_class and the reserve."""
         return int(self.per_class * (1 + self.download.reserve) + 0.5)
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The quota of each class."""
+        return dict.fromkeys(self.classes, self.quota)
