@@ -11,7 +11,7 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test doctor classes lock store clean-cache
+.PHONY: repro test doctor release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -29,6 +29,11 @@ test: $(VENV)/ready-dev
 # What keeps this clone from working, and the commands that mend it.
 doctor: $(VENV)/ready
 	@python scripts/doctor.py
+
+# make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
+release: $(VENV)/ready
+	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
+	@python scripts/release.py -- "$(v)"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready
