@@ -16,6 +16,7 @@ endif
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 

@@ -69,7 +69,9 @@ def listed(
     source = WebdatasetSource(kind="webdataset", location=str(location), **more)
     return {
         key: list(found)
-        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+        for key, found in listing.list_classes(
+            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+        ).items()
     }
 
 
@@ -190,7 +192,7 @@ def test_shards_are_listed_in_order(server: ShardServer, tmp_path: Path, local: 
     location = f"{server.base}/s-{{00..02}}.tar"
     if local:
         location = here(tmp_path, *SHARDS.values())
-        files = {f"{tmp_path}/s-{n}.tar": body for n, body in enumerate(SHARDS.values())}
+        files = {f".../{tmp_path.name}/s-{n}.tar": body for n, body in enumerate(SHARDS.values())}
     found = listed(location)
     for wnid in (HUSKY, CAT):
         paths = sorted((SAMPLE / wnid).iterdir())
@@ -243,8 +245,6 @@ def test_the_params_say_what_a_label_means(tmp_path: Path) -> None:
         HUSKY: ["1"],
         CAT: ["2"],
     }
-    with pytest.raises(ValidationError, match=r"labels\.dog.*\n.*should match pattern"):
-        WebdatasetSource(kind="webdataset", location="a.tar", labels={"dog": "7"})
 
 
 def test_the_same_key_in_two_shards_gives_two_ids(tmp_path: Path) -> None:
