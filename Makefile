@@ -11,7 +11,7 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test classes lock store clean-cache
+.PHONY: repro test start classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -25,6 +25,10 @@ test: $(VENV)/ready-dev
 	ruff format --check .
 	mypy
 	pytest
+
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+start: $(VENV)/ready
+	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready

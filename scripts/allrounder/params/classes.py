@@ -27,7 +27,7 @@ from allrounder.catalogue.synsets import (
 from allrounder.params.section import Section, Wnid
 
 _WNID = re.compile(r"n[0-9]{8}\+?")
-_LIKE_WNID = re.compile(r"[nN]?[0-9]{7,9}\+?")
+_LIKE_WNID = re.compile(r"[nN]?[0-9]{7,9}\+*")
 """A wnid, perhaps with a slip: not the name of a class of one's own."""
 _LONGEST_KEY, _DIGEST = 40, 8
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}

@@ -24,7 +24,11 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     """Write croissant.json into `out`, which must contain manifest.csv and classes.csv."""
     about = params.dataset
     own = [licences.normal(about.license)] if about.license else []
-    document: dict[str, Any] = json.loads((TEMPLATES / FILE).read_text(encoding="utf-8"))
+    template = (TEMPLATES / FILE).read_text(encoding="utf-8")
+    if any(one.is_own for one in facts.classes):
+        template = template.replace("with + for its whole subtree", "or a slug of the name")
+        template = template.replace("in WordNet", "in WordNet, or the slug")
+    document: dict[str, Any] = json.loads(template)
     document |= {
         "name": about.name,
         "description": "\n\n".join(filter(None, [about.description, summary(facts)])),
