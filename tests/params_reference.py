@@ -19,7 +19,8 @@ _INTRO = """\
 be there. So must the sections `download`, `clean`, `split` and `dataset`, because DVC watches them;
 each may be empty: `clean: {}`. Unknown keys are refused. It is read as DVC reads it, as YAML 1.2:
 `yes` is a text and not `true`, `024` is 24, and tabs are refused. `python scripts/check_params.py`
-checks the file and names the line of a mistake. [sources.md](sources.md) describes each kind of source.
+checks the file and names the line of a mistake. [sources.md](sources.md) describes each kind of
+source.
 """
 _HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
 _BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}"}

@@ -48,4 +48,4 @@ def files(source: FolderSource, folders: Sequence[str], tally: Tally) -> Iterato
         if reason:
             tally.pass_over(reason, url)
         else:
-            yield Candidate(PurePosixPath(path).stem, url)
+            yield Candidate(PurePosixPath(url).stem, url)
