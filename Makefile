@@ -1,5 +1,5 @@
 # Two commands for a fresh machine: `make repro` and `make test`. README has what is behind them.
-# `make repro offline=1` asks nothing of the web.
+# `make repro offline=1` asks nothing of the web; edits=discard undoes changes by hand in data/dataset.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -11,11 +11,12 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test start classes lock store clean-cache
+.PHONY: repro test start doctor classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
@@ -29,6 +30,10 @@ test: $(VENV)/ready-dev
 # make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
 start: $(VENV)/ready
 	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
+
+# What keeps this clone from working, and the commands that mend it.
+doctor: $(VENV)/ready
+	@python scripts/doctor.py
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready

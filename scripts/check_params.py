@@ -1,4 +1,4 @@
-"""Check params.yaml before DVC removes anything.
+"""Check params.yaml and corrections.csv before DVC removes anything.
 
 With --schema, print params.schema.json. With --retry, exit 1 when a class of the last build may get
 more photos from a second download. With --relist, exit 1 when all sources are on this machine, and
@@ -9,9 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
-from allrounder.core.paths import PARAMS
+from allrounder.core.paths import CLEAN, PARAMS, RAW
 from allrounder.core.text import printable
 from allrounder.history.local_files import changed_files, local_states
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
@@ -41,6 +42,8 @@ def main() -> None:
         sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
     else:
         params = load_params(args.file)
+        check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
+        load_takedowns()
         _check_locations(args.file, params)
         if only_the_order_changed(params.classes):
             print(

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from allrounder.core.errors import run
+from allrounder.core.corrections import load_takedowns
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import RAW, URLS
 from allrounder.download import summary
@@ -23,16 +24,17 @@ from allrounder.web.policy import parse_stage_args
 def main() -> None:
     """Parse, download, write."""
     parse_stage_args(__doc__)
-    params = load_params()
+    params, taken_down = load_params(), load_takedowns()
     RAW.mkdir(parents=True, exist_ok=True)
     with stage_lock("download") as work:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
-        journal = Journal(work, summary.rules_key(params), pins_ignored(), pinned)
+        journal = Journal(work, summary.rules_key(params, taken_down), pins_ignored(), pinned)
 
         def make(number: int, keys: Sequence[str], share: Share, retry: bool = True) -> Crawl:
             own = journal.of_process(number) if number else journal
-            return Crawl(params, keys, share, Folders(URLS, RAW, work), own, retry)
+            folders = Folders(URLS, RAW, work)
+            return Crawl(params, keys, share, folders, own, retry, taken_down)
 
         killed = False
         try:
@@ -57,4 +59,4 @@ def main() -> None:
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

@@ -6,7 +6,7 @@ Classes that dvc.lock pins with the same sources keep their list; see docs/repro
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

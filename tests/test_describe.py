@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mlcroissant
 import pytest
 import yaml
 from hypothesis import given
@@ -174,7 +174,7 @@ def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
     evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
     rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
     total = total_funnel([class_funnel(rows, [], {"train": 0})])
-    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, Dataset())
+    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, {}, Dataset())
     write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
     _, body = card(tmp_path)
     assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
@@ -233,7 +233,13 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
             assert (credit["license"], credit["license_url"]) == (row.license, stated)
 
 
-def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
+@pytest.fixture(scope="module")
+def mlcroissant() -> Any:
+    """The library; it takes a second to import, so not while tests are collected."""
+    return import_module("mlcroissant")
+
+
+def test_mlcroissant_finds_no_fault_but_the_missing_date(mlcroissant: Any, dataset: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
     issues = found.metadata.ctx.issues
     assert not issues.errors
@@ -244,7 +250,7 @@ def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
     assert not [one for one in licence if one.startswith("//")]
 
 
-def test_mlcroissant_reads_every_photo_with_its_row(dataset: Path) -> None:
+def test_mlcroissant_reads_every_photo_with_its_row(mlcroissant: Any, dataset: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
     rows = {row.file: row for row in manifest(dataset)}
     records = list(found.records("photos"))
@@ -268,7 +274,9 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def test_mlcroissant_notices_another_manifest(dataset: Path, tmp_path: Path) -> None:
+def test_mlcroissant_notices_another_manifest(
+    mlcroissant: Any, dataset: Path, tmp_path: Path
+) -> None:
     for name in ("croissant.json", "manifest.csv", "classes.csv"):
         (tmp_path / name).write_bytes((dataset / name).read_bytes())
     with (tmp_path / "manifest.csv").open("a") as file:
@@ -317,7 +325,7 @@ def test_the_front_matter_of_folds_needs_no_aliases(folds: Path) -> None:
     assert len({str(info["features"]) for info in yaml.safe_load(front)["dataset_info"]}) == 1
 
 
-def test_croissant_has_each_photo_of_folds_once(folds: Path) -> None:
+def test_croissant_has_each_photo_of_folds_once(mlcroissant: Any, folds: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(folds / "croissant.json"))
     files = Counter(text(record["photos/file"]) for record in found.records("photos"))
     assert files == Counter(row.file for row in manifest(folds))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
 from allrounder.core.rows import Status
 from params_reference import markdown
@@ -41,14 +42,19 @@ WITH_BLOCKS = [page for page in PAGES if any(not block["reason"] for block in _b
 
 
 def _environment(clone: Project) -> dict[str, str]:
-    """The environment of a shell in a clone in which `make repro` has set up .venv."""
+    """The environment of a shell in a clone in which `make repro` has set up .venv.
+
+    It would install everything again if .venv's programs did not name the clone.
+    """
     venv = clone.folder / ".venv"
-    venv.mkdir()
+    (venv / "bin").mkdir(parents=True)
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
-    for name in ("bin", "lib"):
-        (venv / name).symlink_to(Path(sys.prefix) / name)
+    (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
+    for program in (Path(sys.prefix) / "bin").iterdir():
+        (venv / "bin" / program.name).symlink_to(program)
+    warm.install(venv / "bin")
     (venv / "ready").touch()
-    path = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    path = os.pathsep.join([str(venv / "bin"), os.environ["PATH"]])
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")}
     return kept | {"PATH": path}
 
@@ -66,6 +72,7 @@ def test_the_shell_blocks_run_as_they_stand(page: Path, pulled: Project) -> None
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             )  # fmt: skip
             assert ended.returncode == 0, f"{block['code']}\n{ended.stdout}"
+            assert "setting up" not in ended.stdout
     assert pulled.changes in ("", " M .dvc/config\n")  # versions.md names a remote
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
-from moto.server import ThreadedMotoServer
 
 from project import Project
 
@@ -15,6 +13,9 @@ KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "t
 @pytest.fixture
 def s3() -> Iterator[str]:
     """An S3 endpoint with one bucket, `datasets`."""
+    import boto3  # type: ignore[import-untyped]  # takes a second: not while tests are collected
+    from moto.server import ThreadedMotoServer
+
     running = ThreadedMotoServer("127.0.0.1", 0)
     running.start()
     host, port = running.get_host_and_port()

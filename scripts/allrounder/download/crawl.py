@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.corrections import match_name
+from allrounder.core.expected import Expect, is_outdated
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge, judge_length
@@ -76,6 +78,7 @@ class Crawl:
         folders: Folders,
         journal: Journal,
         retry: bool = True,
+        taken_down: frozenset[str] = frozenset(),
     ):
         self._params, self._keys, self._folders = params, keys, folders
         self._window, self._active_most = share.network.connections, share.active
@@ -88,9 +91,10 @@ class Crawl:
             waits=share.waits,
             robots=share.robots,
             sources=params.sources,
+            taken_down=taken_down,
         )
         self._wayback = Wayback(self._fetcher, params.download)
-        self._bounds = self._fetcher.bounds
+        self._bounds, self._expect = self._fetcher.bounds, Expect(params.download.expect)
         self._local = LocalPhotos(params.sources, self._bounds)
         self._active: dict[ClassRun, PriorResults] = {}
         self._done: list[ClassResult] = []
@@ -153,7 +157,9 @@ class Crawl:
         retry = self._retry and not pins.fills(candidates, quota)
         doubtful = self._fetcher.doubtful
         rescue = self._params.download.rescue is not None and not self._offline
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful, rescue)
+        run = ClassRun(
+            key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
+        )
         places = self._local.places
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)
         return run
@@ -169,9 +175,11 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
-            if slot.archive:
+            if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
+                run.quota.record(slot, Result(Status.TAKEN_DOWN))
+            elif slot.archive:
                 self._start_archive(run, slot)
-            elif (result := prior.get(url) or self._slice_fault(url)) is not None:
+            elif (result := self._known(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)
             elif is_url(url):
                 self._request(run, slot)
@@ -181,6 +189,13 @@ class Crawl:
             assert slot.lost
             wanted = partial(_is_open, run, slot)
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
+
+    def _known(self, prior: PriorResults, candidate: Candidate) -> Result | None:
+        """The result of a candidate that needs no request, or None."""
+        result = prior.get(candidate.url)
+        if result and not is_outdated(candidate, result, self._expect):
+            return result
+        return self._slice_fault(candidate.url)
 
     def _slice_fault(self, url: str) -> Result | None:
         """The result of a slice that is refused for its size alone, else None."""

@@ -23,6 +23,7 @@ from allrounder.core.workers import cores
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
+from allrounder.params.sources import reads_parquet
 from allrounder.web.fetcher import Traffic
 from allrounder.web.hosts import WAITS
 
@@ -53,7 +54,8 @@ def shares(params: Params) -> list[list[str]]:
     """The classes of each process; one share where more cost too much or cannot be started."""
     classes, network = list(params.classes), params.network
     most = (
-        1 if params.download.rescue else network.processes,  # one queue for the web archive
+        # One queue for the web archive; a row group that several classes need is fetched once.
+        1 if params.download.rescue or reads_parquet(params.sources) else network.processes,
         cores(),
         len(classes),
         network.per_host,

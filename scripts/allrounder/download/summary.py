@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from allrounder.catalogue.synsets import class_name
 from allrounder.core.errors import DataError
@@ -14,9 +14,11 @@ from allrounder.web.fetcher import Traffic, nothing_reached
 from allrounder.web.policy import OFFLINE_SWITCH
 
 
-def rules_key(params: Params) -> str:
-    """A key for the params that decide whether a photo is good."""
+def rules_key(params: Params, taken_down: Collection[str] = ()) -> str:
+    """A key for the params that decide whether a photo is good, and for what is taken down."""
     rules = params.download.model_dump(exclude={"reserve"})
+    if taken_down:
+        rules["taken_down"] = sorted(taken_down)
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 

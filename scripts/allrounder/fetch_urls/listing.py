@@ -27,24 +27,23 @@ from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
+OPTIONAL = (
+    "license", "author", "landing_url", "source", "synset", "title", "expected_sha256",
+    "expected_hash", "split", "moved_from", "results",
+)  # fmt: skip
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
 _MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
-_TEXTS = ("image_id", "url", "license", "author", "landing_url", "title")
+_TEXTS = (*REQUIRED, *(name for name in OPTIONAL if name != "synset"))
 
 
 class Listed:
     """The candidates of one class. They can be read any number of times."""
 
     def __init__(
-        self,
-        key: str,
-        parts: Sequence[ClassPart],
-        kinds: Sequence[str],
-        database: sqlite3.Connection,
+        self, key: str, parts: Sequence[ClassPart], sources: int, database: sqlite3.Connection
     ):
-        self._key, self._kinds, self._database = key, kinds, database
+        self._key, self._sources, self._database = key, sources, database
         self._parts = [part.key for part in parts]
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -53,7 +52,7 @@ class Listed:
     @property
     def columns(self) -> list[str]:
         """The columns that a source filled."""
-        filled = {"source"} | ({"synset"} if is_subtree(self._key) else set())
+        filled = {"synset"} if is_subtree(self._key) else set()
         for name in set(OPTIONAL) & set(_TEXTS):
             any_of = f"SELECT 1 FROM listed WHERE part = ? AND {name} != '' LIMIT 1"
             if any(self._database.execute(any_of, (part,)).fetchone() for part in self._parts):
@@ -62,18 +61,16 @@ class Listed:
 
     def _ranked(self) -> Iterator[Candidate]:
         """A class's candidates, source by source; a subtree's synsets take turns."""
-        for number, kind in enumerate(self._kinds):
-            parts = [self._of_part(part, number, kind) for part in self._parts]
+        for number in range(self._sources):
+            parts = [self._of_part(part, number) for part in self._parts]
             for turn in zip_longest(*parts):
                 yield from filter(None, turn)
 
-    def _of_part(self, part: str, number: int, kind: str) -> Iterator[Candidate]:
+    def _of_part(self, part: str, number: int) -> Iterator[Candidate]:
         synset = part if is_subtree(self._key) else ""
-        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE part = ? AND source = ?"
-        for image_id, url, license, author, landing, title in self._database.execute(
-            f"{query} ORDER BY rowid", (part, number)
-        ):
-            yield Candidate(image_id, url, license, author, landing, kind, synset, title)
+        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE part = ? AND place = ?"
+        for texts in self._database.execute(f"{query} ORDER BY rowid", (part, number)):
+            yield Candidate(synset=synset, **dict(zip(_TEXTS, texts, strict=True)))
 
 
 def list_classes(
@@ -85,8 +82,8 @@ def list_classes(
     cannot be read or lists none of the classes, and when a class has no candidate.
     """
     database = _temporary(
-        f"CREATE TABLE listed (part, source, {', '.join(_TEXTS)})",
-        "CREATE INDEX place ON listed (part, source)",
+        f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
+        "CREATE INDEX of_class ON listed (part, place)",
     )
     places, doubts, parts = LocalPlaces(selected), list[str](), class_parts(classes)
     for number, source in enumerate(selected):
@@ -104,9 +101,9 @@ def list_classes(
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
                 f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
             )
-    kinds = [source.kind for source in selected]
     lists = {
-        key: Listed(key, parts_of(key, value), kinds, database) for key, value in classes.items()
+        key: Listed(key, parts_of(key, value), len(selected), database)
+        for key, value in classes.items()
     }
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
@@ -135,8 +132,8 @@ def _rows(
         tally.used += 1
         if tally.used > MAX_LISTED:
             raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
-        texts = (getattr(candidate, name) for name in _TEXTS[2:])
-        yield part, number, candidate.image_id, url, *texts
+        candidate = replace(candidate, url=url, source=candidate.source or source.kind)
+        yield part, number, *(getattr(candidate, name) for name in _TEXTS)
 
 
 def unique(prefix: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:

@@ -16,8 +16,8 @@ from allrounder.core.errors import DataError
 from allrounder.core.opt_outs import Signal
 from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import Candidate, RawRow, Result, Status
-from allrounder.core.tables import columns, read_csv
+from allrounder.core.rows import RESULT_COLUMNS, Candidate, RawRow, Result, Status
+from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
@@ -158,7 +158,10 @@ class PriorResults:
         """The prior result of a URL, if it is still valid under today's bounds."""
         if self._local.has(url):
             return None  # the file may have changed, and reading it is cheap
-        return self.checked(self._pinned(url) or self._journal.get(url))
+        found = self.checked(self._pinned(url) or self._journal.get(url))
+        if found and found.status is Status.TAKEN_DOWN:
+            return found if found.sha256 in self._bounds.taken_down else None
+        return found
 
     def is_new(self, url: str) -> bool:
         """Whether dvc.lock pins no result of a URL, not even a failure."""
@@ -196,7 +199,7 @@ class PriorResults:
 
 
 def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) -> Result:
-    shared = {name: getattr(row, name) for name in columns(RawRow)[2:]}
+    shared = {name: getattr(row, name) for name in RESULT_COLUMNS}
     return Result(**shared, suffix=member.rpartition(".")[2], stored=stored)
 
 
@@ -232,7 +235,7 @@ def _upgraded(row: RawRow) -> RawRow:
 def _have_urls(pinned: dict[str, Any]) -> bool:
     """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
-    tables = ("csv", "url-list")
+    tables = ("csv", "url-list", "recipe")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
 
 

@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
+from allrounder.history.remotes import remote_fault, remote_of
 from allrounder.params.loading import read_yaml
 
 
@@ -131,13 +132,20 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
 
 
 def remote_store(repo: Any, out: Output) -> Any:
-    """The object store of an output's remote. Raises UsageError for an unknown remote."""
+    """The object store of an output's remote.
+
+    Raises UsageError for an unknown remote, and for one whose package is not installed.
+    """
     from dvc.exceptions import DvcException
 
     try:
-        return repo.cloud.get_remote_odb(out.remote, "push")
+        odb = repo.cloud.get_remote_odb(out.remote, "push")
+        _ = odb.fs  # imports the remote's package
+        return odb
     except DvcException as error:
         raise UsageError(first_line(error)) from None
+    except ImportError as error:
+        raise UsageError(str(remote_fault(error, *remote_of(repo, out.remote)))) from None
 
 
 class VersionFiles:
@@ -166,6 +174,13 @@ class VersionFiles:
             path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
         }
 
+    def listed(self, folder: str) -> dict[str, str]:
+        """The files of an output, path to MD5; none if it was not built. Raises DataError."""
+        if folder not in self._lists:
+            out = self._outs.get(folder)
+            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
+        return self._lists[folder]
+
     def read(self, path: str) -> bytes:
         """The content of a file, from the work tree, DVC's cache or its remote.
 
@@ -191,10 +206,7 @@ class VersionFiles:
     def _opened(self, path: str, in_work_tree: bool = False) -> Iterator[tuple[Any, str]]:
         """Open a file; yields it and the hash that it should have. Raises DataError."""
         folder = PurePosixPath(path).parent.as_posix()
-        if folder not in self._lists:
-            out = self._outs.get(folder)
-            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
-        if (md5 := self._lists[folder].get(path)) is None:
+        if (md5 := self.listed(folder).get(path)) is None:
             raise DataError(f"{self._where} names no {path}: it was not built")
         places = [Path(path)] * in_work_tree + [cached_object(self._repo, md5)]
         if place := next(filter(Path.is_file, places), None):

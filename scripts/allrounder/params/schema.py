@@ -43,6 +43,11 @@ class Download(Section):
         description="of a host's robots.txt obey the rules that name this project or collectors of "
         "training sets; all: also those for every robot; ignore: none",
     )
+    expect: Literal["bytes", "picture", "nothing"] = Field(
+        "picture",
+        description="what must be as a recipe or a table expects: the bytes; the bytes or, as far "
+        "as the source has its perceptual hash, the picture; nothing: only counted",
+    )
     rescue: Literal["wayback"] | None = None
     """ask the Wayback Machine for photos that are gone; null: never"""
     rescue_date: int = Field(2011, ge=1996, le=99991231235959)

@@ -262,12 +262,34 @@ class ImagenetApiSource(_WnidSource):
 
 
 class UrlListSource(_WnidSource):
-    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
+    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip.
+
+    After another tab, a line may have the SHA-256 that its photo must have.
+    """
 
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
     archives: Archives = False
+
+
+class RecipeSource(BaseSource):
+    """A dataset's `recipe.csv`: where its photos are, what they must be, and their split."""
+
+    kind: Literal["recipe"]
+    location: Annotated[str, AfterValidator(check_location)]
+    """path or URL"""
+    files: Annotated[str, AfterValidator(check_path)] = "data/sample"
+    """the folder whose photos a recipe may name by path, not by URL"""
+    sha256: Sha256 = ""
+
+    def local_roots(self) -> list[str]:
+        """The folder of local photos."""
+        return [self.files]
+
+    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
+        """The recipe itself."""
+        return [] if self.is_remote else [self.location]
 
 
 class SynsetTarSource(_WnidSource):
@@ -321,7 +343,7 @@ class WebdatasetSource(BaseSource):
 
 
 class HuggingfaceSource(BaseSource):
-    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+    """An image dataset on the Hugging Face Hub: its Parquet files, or its dataset viewer's API."""
 
     kind: Literal["huggingface"]
     dataset: str = Field(pattern=DATASET)
@@ -336,11 +358,13 @@ class HuggingfaceSource(BaseSource):
     """the column of photos"""
     labels: Labels = Field({}, description=_LABELS)
     limit: int = Field(5000, ge=1, le=1_000_000)
-    """most rows listed for a class; each request lists 100"""
+    """most rows listed for a class"""
+    via: Literal["parquet", "viewer"] = "parquet"
+    """parquet: original bytes, by row groups; viewer: re-encoded photos, one by one"""
     location: Annotated[str, AfterValidator(check_web_location)] = (
         "https://datasets-server.huggingface.co"
     )
-    """the API's address"""
+    """the viewer's API"""
 
     @property
     def name(self) -> str:
@@ -388,6 +412,10 @@ class CsvSource(BaseSource):
     """column of the photos' pages; null: `landing_url`, if it is there"""
     title: Name | None = None
     """column; null: `title`, if it is there"""
+    expected_sha256: Name | None = None
+    """column of the SHA-256 of photos as served; null: `expected_sha256`, if it is there"""
+    expected_hash: Name | None = None
+    """column of their perceptual hashes; null: `expected_hash`, if it is there"""
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
@@ -487,7 +515,7 @@ class OpenImagesSource(BaseSource):
 
 Source = Annotated[
     FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource | OpenImagesSource
-    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource,
+    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource | RecipeSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
 KINDS: dict[str, type[Section]] = {
@@ -496,6 +524,11 @@ KINDS: dict[str, type[Section]] = {
 }
 """The model of each kind."""
 _ANY_SOURCE = TypeAdapter[Source](Source)
+
+
+def reads_parquet(sources: Iterable[Source]) -> bool:
+    """Whether photos come out of row groups of Parquet files, which classes may share."""
+    return any(isinstance(one, HuggingfaceSource) and one.via == "parquet" for one in sources)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:

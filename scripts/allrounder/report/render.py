@@ -14,12 +14,14 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from allrounder.core.funnel import STEPS, Funnel, stage_of, total_funnel
+from allrounder.core.funnel import STEPS, Funnel, short_sentence, stage_of, total_funnel
+from allrounder.core.rows import Match
 from allrounder.core.text import PROJECT
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
 from allrounder.report.pages import Page
 from allrounder.report.stats import Bars, nice_ticks
+from allrounder.report.words import words
 
 TEMPLATES = Path(__file__).parent / "templates"
 _COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6});")
@@ -46,6 +48,7 @@ class Overview:
     funnels: Mapping[str, Funnel]
     bytes: int
     distributions: Sequence[Bars]
+    strips: Mapping[str, Sequence[str]]  # by class key: small thumbnails, base64
 
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
@@ -77,11 +80,16 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
         classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
         steps=STEPS,
         total=whole,
+        matches=[match for match in Match if match],
         losses={key: _losses(key, funnel, pages) for key, funnel in by_class.items()},
         charts=[
-            {"bars": bars, "svg": "" if bars.empty else Markup(chart(bars, standalone=False))}
+            {"bars": bars, "svg": Markup(chart(bars, standalone=False))}
             for bars in overview.distributions
+            if len(bars.labels) > 1 and not bars.empty
         ],
+        short=short_sentence(
+            [one.steps["kept"] for one in overview.funnels.values()], overview.params.per_class
+        ),
         pages=_listed(pages, overview.classes),
     )
 
@@ -112,7 +120,7 @@ def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, A
     for step, reasons in funnel.lost.items():
         for status, count in reasons.items():
             reason = f"{stage_of(step)}.{status}"
-            own = {"step": step, "status": str(status), "reason": reason, "count": count}
+            own = {"step": step, "words": words(status), "reason": reason, "count": count}
             found.append(own | {"href": _href(key, reason, pages)})
     return found
 

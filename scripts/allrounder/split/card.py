@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from allrounder.core import licences
 from allrounder.core.files import atomic_write
+from allrounder.core.rows import Match
 from allrounder.core.text import one_line
 from allrounder.params.schema import Params
 from allrounder.split.facts import REASONS, TEMPLATES, DatasetFacts, citations, limits, summary
@@ -54,6 +55,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
         attribution=attribution,
         reasons=REASONS,
+        matches=[match for match in Match if match],
         limits=limits(facts),
         citations=citations(facts, version),
     )

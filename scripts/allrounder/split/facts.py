@@ -40,7 +40,7 @@ class DatasetFacts:
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
     rescued: int  # photos from a web archive
-
+    moved: Mapping[tuple[str, str], int]  # photos by class keys before and after a correction
     dataset: Dataset  # how it describes itself
 
     @property
@@ -89,6 +89,7 @@ def count_facts(
         licences,
         sum(bool(row.author) for row in manifest),
         sum(bool(row.rescued_from) for row in manifest),
+        Counter((row.moved_from, row.wnid) for row in manifest if row.moved_from),
         params.dataset,
     )
 
@@ -124,9 +125,11 @@ REASONS = {
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
     Status.OPTED_OUT: "the host or the photo itself is against use for training",
+    Status.TAKEN_DOWN: "taken down: it must not be kept",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
+    Status.CHANGED: "another photo than the source expects",
     Status.KEPT: "in this dataset",
     Status.SURPLUS: "valid, but the class was full",
     Status.CORRUPT: "cannot be decoded completely",
@@ -134,6 +137,7 @@ REASONS = {
     Status.NEAR_DUPLICATE: "nearly the same picture as another photo of its class",
     Status.CROSS_CLASS: "appears in two classes, so its label is ambiguous",
     Status.LICENSE: "its licence is not among the accepted ones",
+    Status.EXCLUDED: "taken out by hand",
 }
 """The meaning of each status."""
 

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,28 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
     that is too small.
     """
     manifest: list[ManifestRow] = []
+    licences = accepted(params.clean.licenses)
+    origins = cache(lambda key: photo_origins(stages.urls, stages.raw, key, licences))
     classes = dataset_classes(params)
     for one in classes:
         rows = read_csv(stages.clean / f"{one.key}.csv", CleanRow)
         kept = {row.file: row for row in rows if row.status is Status.KEPT}
         stored = _stored(stages.clean / f"{one.key}.tar", kept)
         groups = {file: row.group for file, row in kept.items()}
-        divided = split_class(one.key, groups, params.split, work)
-        origins = photo_origins(stages.urls, stages.raw, one.key, accepted(params.clean.licenses))
+        given = {
+            file: origins(row.moved_from or one.key)[row.image_id][1].split
+            for file, row in kept.items()
+        }
+        divided = split_class(one.key, groups, params.split, work, given)
         for place, split in split_folders(params.split).items():
             folder = f"{place}/{one.folder}"
             (out / folder).mkdir(parents=True, exist_ok=True)
             for name in divided[place]:
                 (out / folder / name).write_bytes(stored[name].read())
                 if split:  # else it is repeated, in a fold's train
-                    origin = origins[kept[name].image_id]
-                    manifest.append(_row(f"{folder}/{name}", split, one, kept[name], *origin))
+                    row = kept[name]
+                    origin = origins(row.moved_from or one.key)[row.image_id]
+                    manifest.append(_row(f"{folder}/{name}", split, one, row, *origin))
     write_csv(out / "manifest.csv", ManifestRow, map(_without_formulas, manifest))
     _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
@@ -68,12 +75,14 @@ def _row(
     candidate: Candidate,
     rescued_from: str,
 ) -> ManifestRow:
-    synset = candidate.synset or (one.wnid if one.is_own else one.key)
+    synset = "" if row.moved_from else candidate.synset
+    synset = synset or (one.wnid if one.is_own else one.key)
     return ManifestRow(
         path, split, one.index, one.key, one.label, one.voc, synset,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
-        rescued_from,
+        rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
+        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
     )  # fmt: skip
 
 

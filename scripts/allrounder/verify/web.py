@@ -172,7 +172,7 @@ def check(
     forms: dict[Form, list[TakenPhoto]] = {form: [] for form in Form}
     rows = DatasetRows(params.sources, params.network.allow_private)
     for photo in chosen:
-        is_row = photo.form is Form.UNKNOWN and rows.job(photo.url)
+        is_row = photo.form is Form.UNKNOWN and rows.lists(photo.url)
         forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     places = LocalPlaces(params.sources)

@@ -20,6 +20,7 @@ from urllib.parse import urljoin
 from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
+from allrounder.core.expected import HASH, SHA256
 from allrounder.core.rows import Candidate
 from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line, some
 from allrounder.core.urls import is_url, percent_encode_unprintable
@@ -205,7 +206,8 @@ def _cell_text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else ""
 
 
-_OPTIONAL = ("id", "license", "author", "landing_url", "title")
+_EXPECTED = {"expected_sha256": SHA256, "expected_hash": HASH}
+_OPTIONAL = ("id", "license", "author", "landing_url", "title", *_EXPECTED)
 _SHOWN = 8
 
 
@@ -239,6 +241,9 @@ def candidates(
             url, reason = _url(source, place, _cell_text(row["url"]))
             if not url:
                 tally.pass_over(reason, f"row {tally.read:,}")
+                continue
+            if fault := _expected_fault(row):
+                tally.pass_over(fault, url)
                 continue
             for key in found:
                 yield key, _candidate(key, url, row)
@@ -338,6 +343,15 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     if source.form == "jsonl":  # a row may have keys that the first one lacks
         keys += [key for key in _OPTIONAL if key not in keys]
     return keys
+
+
+def _expected_fault(row: dict[str, Any]) -> str:
+    """Normalize what a row expects of its photo; what is wrong with that, or ''."""
+    for key, form in _EXPECTED.items():
+        row[key] = _cell_text(row.get(key)).strip().lower()
+        if row[key] and not form.fullmatch(row[key]):
+            return f"{key}: no {64 if form is SHA256 else 16} hex digits"
+    return ""
 
 
 def _candidate(key: str, url: str, row: dict[str, Any]) -> Candidate:

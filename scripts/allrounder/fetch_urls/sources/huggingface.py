@@ -1,13 +1,14 @@
 """Source `huggingface`: the rows of the params' classes in an image dataset on the Hub.
 
-The dataset viewer's /filter lists them, a hundred a request. The URL of a row is its stable page
-address, not the photo's signed URL.
+They are cells of its Parquet files (see hub_parquet.py), or else rows of the dataset viewer, whose
+/filter lists them, a hundred a request. The URL of such a row is its stable page address, not the
+photo's signed URL.
 """
 
 import json
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line
+from allrounder.core.urls import Cell
+from allrounder.fetch_urls.sources.hub_parquet import HubParquet, NoParquetError, Value
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
@@ -145,7 +148,6 @@ class DatasetViewer:
         return one_line(text)[:200]
 
 
-Value = int | str
 _HUB = "https://datasets-server.huggingface.co"
 
 
@@ -162,14 +164,51 @@ def candidates(
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
     values = _values(source, parts, features[source.label_column], tally)
-    short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
-    split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
+    if source.via == "parquet" and values:
+        try:
+            for key, row, cell in _cells(source, HubParquet(source, web), values, tally):
+                page = _landing_url(source, row)
+                yield key, Candidate(_image_id(source, row), cell.url, licence, landing_url=page)
+            return
+        except NoParquetError as error:
+            tally.warn(f"{error}; the viewer's photos are taken, which are re-encoded")
     for key, wanted in values.items():
         for row in _rows(source, viewer, key, wanted, tally):
             url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
-            yield key, Candidate(f"{short}_{split}_{row}", url, licence, landing_url=page)
+            yield key, Candidate(_image_id(source, row), url, licence, landing_url=page)
     if viewer.partial:
         tally.warn("the viewer has indexed only its first 5 GB; later rows are not listed")
+
+
+def _image_id(source: HuggingfaceSource, row: int) -> str:
+    short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
+    split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
+    return f"{short}_{split}_{row}"
+
+
+def _cells(
+    source: HuggingfaceSource,
+    files: HubParquet,
+    values: Mapping[str, list[Value]],
+    tally: Tally,
+) -> Iterator[tuple[str, int, Cell]]:
+    """The class, number and cell of each row, at most `limit` a class, in the dataset's order."""
+    classes: dict[Value, list[str]] = defaultdict(list)
+    for wnid, wanted in values.items():
+        for value in wanted:
+            classes[value].append(wnid)
+    listed = Counter[str]()
+    for row, label, cell in files.rows(classes):
+        if all(listed[wnid] >= source.limit for wnid in values):
+            break
+        tally.read += 1
+        for wnid in classes.get(label, ()) if label is not None else ():
+            if listed[wnid] < source.limit:
+                listed[wnid] += 1
+                yield wnid, row, cell
+    for wnid in values:
+        if listed[wnid] >= source.limit:
+            tally.warn(f"class {wnid}: its first {source.limit:,} rows listed; raise its limit")
 
 
 def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:

@@ -1,0 +1,82 @@
+"""Why a remote cannot be used, in one line with a command: real clients against real faults."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.http import HTTPFileSystem  # type: ignore[import-untyped]
+
+import tiny
+import verify
+from allrounder.history.remotes import remote_fault
+from allrounder.verify.remote import Subset
+from loopback import Handler, Loopback
+
+DENIED = b"<?xml version='1.0'?><Error><Code>InvalidAccessKeyId</Code></Error>"
+DEAD = "http://127.0.0.1:1"
+
+
+class _Refusing(Handler):
+    def get(self) -> None:
+        status = 404 if "/missing/" in self.path else 403
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(DENIED)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(DENIED)
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        self.get()
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[str]:
+    with Loopback(_Refusing) as server:
+        yield server.base
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "key", "words"),
+    [
+        ("s3://b/x", "", "k", "access is denied (ClientError: "),
+        ("s3://b/x", "", "", "give DVC your login: dvc remote modify --local r access_key_id KEY"),
+        ("s3://b/x", DEAD, "k", "cannot be reached (ConnectionRefusedError: "),
+        ("http", "", "", "give DVC your login: dvc remote modify --local r user NAME"),
+        (f"{DEAD}/x", "", "", "cannot be reached (ConnectionRefusedError: "),
+        ("gs://b/x", "", "", "DVC needs the package dvc-gs for it; install it: pip install dvc-gs"),
+    ],
+)
+@pytest.mark.usefixtures("own_folder")
+def test_a_remote_that_cannot_be_used_is_one_line(
+    refusing: str, url: str, endpoint: str, key: str, words: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    tiny.environment(monkeypatch)
+    tiny.make()
+    url = f"{refusing}/x" if url == "http" else url
+    options = {"endpointurl": endpoint or refusing} if url.startswith("s3") else {}
+    login = {"access_key_id": key, "secret_access_key": "wrong"} if key else {}
+    tiny.remote(url, **options, **login)
+    tiny.call(verify.main, "--remote", expect=2 if url.startswith("gs") else 1)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "verify remote" not in line]
+    assert line.startswith(f"error: remote r ({url}): ")
+    assert words in line
+
+
+def test_a_missing_object_is_no_fault_of_the_remote(refusing: str, tmp_path: Path) -> None:
+    for place in (f"{refusing}/missing/x", f"{refusing}/x"):
+        with pytest.raises(FileNotFoundError) as caught:
+            HTTPFileSystem(skip_instance_cache=True).open(place).read()
+        assert bool(remote_fault(caught.value, "r", refusing)) is ("missing" not in place)
+    with pytest.raises(FileNotFoundError) as caught:
+        (tmp_path / "none").read_bytes()
+    assert remote_fault(caught.value, "r", str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+def test_the_parts_of_a_rotating_check_have_every_object_once(parts: int) -> None:
+    names = [f"{number * 2654435761 % 2**32:08x}" + "0" * 24 for number in range(200)]
+    found = [[n for n in names if Subset(k, parts).has(n)] for k in range(1, parts + 1)]
+    assert sorted(name for part in found for name in part) == sorted(names)
+    assert all(len(part) > 100 / parts for part in found)
