@@ -19,7 +19,7 @@ from allrounder.core.files import atomic_write, hash_file
 from allrounder.core.paths import RAW, URLS, WORK, is_clutter
 from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import container_of, is_archive, is_local_file, is_url, parse_slice
+from allrounder.core.urls import container_of, is_archive, is_url, parse_slice
 from allrounder.history.lock import built_from
 from allrounder.params.classes import class_key, class_parts, parts_of
 from allrounder.params.schema import Params
@@ -78,7 +78,10 @@ class LocalPlaces:
 
     def has(self, url: str) -> bool:
         """Whether this names an existing local file, or a slice of one."""
-        return not is_url(url) and is_local_file(self.path(container_of(url)))
+        try:
+            return not is_url(url) and Path(self.path(container_of(url))).is_file()
+        except (OSError, ValueError):
+            return False
 
 
 def _is_in(url: str, root: str) -> bool:

@@ -18,6 +18,7 @@ from allrounder.params.schema import Params
 from allrounder.split.facts import TEMPLATES, DatasetFacts, citations, limits, summary
 
 FILE = "croissant.json"
+_ID = "a slug of its name, or its wnid, with + for a whole subtree"
 
 
 def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
@@ -26,8 +27,8 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     own = [licences.normal(about.license)] if about.license else []
     template = (TEMPLATES / FILE).read_text(encoding="utf-8")
     if any(one.is_own for one in facts.classes):
-        template = template.replace("with + for its whole subtree", "or a slug of the name")
-        template = template.replace("in WordNet", "in WordNet, or the slug")
+        template = template.replace("an ImageNet synset, with + for its whole subtree", _ID)
+        template = template.replace("first name of the synset in WordNet", "as in its id or folder")
     document: dict[str, Any] = json.loads(template)
     document |= {
         "name": about.name,
