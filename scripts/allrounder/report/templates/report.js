@@ -472,7 +472,7 @@
     byId("copied").textContent = done ? "Copied." : "Copy the selected lines.";
   });
   byId("download").addEventListener("click", () => {
-    make("a", { download: "corrections.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
+    make("a", { download: "marked.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
   });
   byId("forget").addEventListener("click", () => { marks.clear(); stored(STORE, "[]"); showMarks(); });
   document.addEventListener("keydown", (event) => {
