@@ -11,12 +11,13 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test doctor classes lock store clean-cache
+.PHONY: repro test start doctor release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
+	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
@@ -26,9 +27,18 @@ test: $(VENV)/ready-dev
 	mypy
 	pytest
 
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+start: $(VENV)/ready
+	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
+
 # What keeps this clone from working, and the commands that mend it.
 doctor: $(VENV)/ready
 	@python scripts/doctor.py
+
+# make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
+release: $(VENV)/ready
+	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
+	@python scripts/release.py -- "$(v)"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready

@@ -46,11 +46,10 @@ def main() -> None:
     local = files.local_files(DATASET)
     if not args.recipe_only:
         files.check_licences(DATASET, args.allow_licences)
-    if not args.dry_run:
-        hub.check_token()
+    account = "" if args.dry_run else hub.account()
     with stage_lock("publish") as work:
         try:
-            publish(hub, _chosen(local, work / "packed", args), args)
+            publish(hub, _chosen(local, work / "packed", args), account, args)
         finally:
             remove_tree(work / "packed")
 
@@ -66,13 +65,13 @@ def _chosen(local: dict[str, Path], work: Path, args: argparse.Namespace) -> dic
     return local
 
 
-def publish(hub: Hub, local: dict[str, Path], args: argparse.Namespace) -> None:
+def publish(hub: Hub, local: dict[str, Path], account: str, args: argparse.Namespace) -> None:
     """Publish the files, or say what would change. Raises DataError for a tag of other content."""
     git_tag, date = files.commit_facts(Path())
     tag = args.tag or git_tag or files.version_of(DATASET)
     doi = files.stated_doi(Path("CITATION.cff"))
     owner = hub.name.partition("/")[0]
-    facts = files.Publication(hub.url, owner, tag, date, doi)
+    facts = files.Publication(hub.url, owner, owner == account, date, doi)
     contents: dict[str, Content] = {**local, **files.published_texts(local, facts)}
     remote = hub.remote()
     if tag in remote.tags:

@@ -113,7 +113,8 @@ def test_a_version_is_one_commit_and_only_the_difference_follows(
     }
     assert published["train/husky/a.jpg"] == b"one"
     assert f"url = {{{hub.base}/datasets/{NAME}}}" in published["README.md"].decode()
-    assert json.loads(published["croissant.json"])["creator"]["name"] == "me"
+    creator = json.loads(published["croissant.json"])["creator"]
+    assert creator == {"@type": "sc:Person", "name": "me"}
 
     assert script(monkeypatch, NAME) == 0  # nothing to do
     assert "is published already" in capsys.readouterr().out
@@ -303,7 +304,7 @@ def test_a_git_tag_counts_with_its_lock_only(dataset: Path) -> None:
 def test_the_doi_stands_in_card_and_croissant(dataset: Path, tmp_path: Path) -> None:
     Path("CITATION.cff").write_text("doi: 10.5281/zenodo.1\n")
     doi = files.stated_doi(Path("CITATION.cff"))
-    facts = Publication("https://huggingface.co/datasets/me/husky", "me", "v1", "2026-01-02", doi)
+    facts = Publication("https://huggingface.co/datasets/me/husky", "me", True, "2026-01-02", doi)
     local = {name: dataset / name for name in ("README.md", "croissant.json")}
     texts = files.published_texts(local, facts)
     assert b"doi = {10.5281/zenodo.1}" in texts["README.md"]

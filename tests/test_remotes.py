@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import shutil
 import threading
 from collections.abc import Coroutine, Iterator
@@ -137,6 +138,37 @@ def _sftp(key: str) -> Iterator[int]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_python_reads_a_revision_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.make("store")
+    shutil.rmtree("data")
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```$", tiny.PAGE.read_text(encoding="utf-8"), re.M | re.S
+    )
+    exec(code.replace("persian_cat", "cat").replace("../", ""), {})
+    assert capsys.readouterr().out == "file\n\n"
+    assert Path("cats-of-val/2.jpg").read_bytes() == b"two"
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_editing_a_linked_file_by_mistake_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.make("store")
+    shutil.rmtree("data")
+    assert dvc(["pull"]) == 0
+    for command in tiny.commands("cache.type reflink,hardlink,copy", "cache.type hardlink"):
+        assert dvc(command) == 0
+    photo = Path("data/dataset/train/cat/1.jpg")
+    assert photo.samefile(tiny.place(tiny.md5(b"one")))
+    assert not photo.stat().st_mode & 0o222  # others than root cannot write it
+    photo.chmod(0o644)
+    photo.write_bytes(b"edited")
+    tiny.call(verify.main, expect=1)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if str(photo) in line]
+    assert "which is damaged too, then dvc pull data/dataset" in line
+    dvc(["status"])
+    assert "data/dataset" in capsys.readouterr().out
 
 
 def test_a_missing_object_is_no_fault_of_the_remote(refusing: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from allrounder.core.errors import run
 from allrounder.core.files import folder_md5, folder_object
 from project import GIT
 
+PAGE = Path(__file__).resolve().parent.parent / "docs/versions.md"
 RAW = {"n02123394.csv": b"image_id,url,status\n", "n02123394.tar": b"photos" * 100}
 DATASET = {"manifest.csv": b"file\n", "train/cat/1.jpg": b"one", "val/cat/2.jpg": b"two"}
 PARAMS = """sources: [{kind: folder, location: data/sample}]
@@ -25,6 +26,7 @@ min_per_class: 1
 download: {}
 clean: {}
 split: {}
+dataset: {}
 """
 
 

@@ -42,7 +42,7 @@ class Publication:
 
     url: str
     creator: str
-    tag: str
+    by_person: bool
     date: str = ""  # YYYY-MM-DD
     doi: str = ""
 
@@ -123,7 +123,10 @@ def published_texts(files: Mapping[str, Path], facts: Publication) -> dict[str, 
         document: dict[str, Any] = json.loads(files[CROISSANT].read_text(encoding="utf-8"))
         document |= {
             "url": facts.url,
-            "creator": {"@type": "sc:Organization", "name": facts.creator},
+            "creator": {
+                "@type": "sc:Person" if facts.by_person else "sc:Organization",
+                "name": facts.creator,
+            },
             "citeAs": _cited(document["citeAs"], facts),
         }
         document |= {"datePublished": facts.date} if facts.date else {}
