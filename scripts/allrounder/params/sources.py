@@ -284,8 +284,8 @@ class RecipeSource(BaseSource):
     sha256: Sha256 = ""
 
     def local_roots(self) -> list[str]:
-        """The folder of local photos."""
-        return [self.files]
+        """The recipe, and the folder of local photos."""
+        return [*super().local_roots(), self.files]
 
     def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
         """The recipe itself."""

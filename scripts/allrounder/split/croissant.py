@@ -15,7 +15,8 @@ from allrounder.core import licences
 from allrounder.core.files import atomic_write
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Params
-from allrounder.split.facts import TEMPLATES, DatasetFacts, citations, limits, summary
+from allrounder.split import rai
+from allrounder.split.facts import TEMPLATES, DatasetFacts, citations, summary
 
 FILE = "croissant.json"
 _ID = "a slug of its name, or its wnid, with + for a whole subtree"
@@ -36,13 +37,12 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
         "license": [_licence(form) for form in [*own, *facts.licences]],
         "version": f"0.0.0+{version}",
         "citeAs": citations(facts, version),
-        "rai:dataLimitations": limits(facts),
         "keywords": [
             "image classification",
             *["ImageNet"] * facts.has_imagenet,
             *["Pascal VOC"] * facts.has_voc,
         ],
-    }
+    } | rai.properties(params.clean, facts)
     if about.homepage:
         document["url"] = about.homepage
     *tables, photos = document["distribution"]

@@ -68,6 +68,11 @@ class DatasetFacts:
         of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
         return f"{all_of_them} classes{of_them}"
 
+    @property
+    def corrected(self) -> bool:
+        """Whether a person has moved photos or taken some out."""
+        return bool(self.moved or self.total.clean[Status.EXCLUDED])
+
 
 def count_facts(
     params: Params, funnels: Mapping[str, Funnel], out: Path, manifest: Sequence[ManifestRow]
