@@ -11,7 +11,7 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test doctor classes lock store clean-cache
+.PHONY: repro test doctor release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -29,6 +29,11 @@ test: $(VENV)/ready-dev
 # What keeps this clone from working, and the commands that mend it.
 doctor: $(VENV)/ready
 	@python scripts/doctor.py
+
+# make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
+release: $(VENV)/ready
+	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
+	@python scripts/release.py -- "$(v)"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready
@@ -51,6 +56,7 @@ lock: $(VENV)/ready-dev
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
 	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
+	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra s3 --extra gs --extra ssh -c requirements.txt pyproject.toml -o requirements-remotes.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 $(VENV)/bin/python:
@@ -59,8 +65,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv: install it (Debian: apt install python3-venv)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/ready: $(VENV)/bin/python requirements.txt
-	pip install -q --disable-pip-version-check -r requirements.txt
+# The packages that the remotes in .dvc/config need, so that a team records them by naming its remote.
+REMOTES := $(shell sed -nE 's,^ *url = (s3|gs|ssh|azure)://.*,dvc-\1,p' .dvc/config .dvc/config.local 2>/dev/null | sort -u)
+
+$(VENV)/ready: $(VENV)/bin/python requirements.txt $(wildcard requirements-remotes.txt .dvc/config .dvc/config.local)
+	pip install -q --disable-pip-version-check -r requirements.txt $(if $(REMOTES),-c requirements-remotes.txt $(REMOTES))
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt

@@ -35,9 +35,10 @@ def main() -> None:
         finally:
             remove_tree(work)
     remove_other_classes(CLEAN, params.classes)
-    warnings = unmatched_warnings(unmatched)
-    for warning in (*warnings, *check_classes(rows, params, URLS, RAW)):
+    for warning in unmatched_warnings(unmatched):
         print(warning, file=sys.stderr)
+    if short := check_classes(rows, params):
+        print(short, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -361,16 +361,27 @@ def test_a_photo_after_a_broken_page_takes_none_with_it(
     assert [row.status for row in alone] == [row.status for row in together]
 
 
-def test_another_list_cannot_name_cells(viewer: ViewerServer, hub: Hub, tmp_path: Path) -> None:
+def test_another_list_cannot_name_cells(
+    viewer: ViewerServer, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cells are of the sources' datasets alone, and a wrong one spoils no other."""
     urls = urls_of(viewer, HUSKY)[HUSKY]
-    foreign = urls[0].replace(DATASET, "owner/private")
+    foreign = [
+        urls[0].replace(DATASET, "owner/private"),
+        urls[0].replace(SHA, f"{SHA}/../../../../owner/private/resolve/{SHA}"),
+        urls[0].replace(SHA, f"{SHA}/%2E%2e/x"),
+        urls[0].replace(SHA, f"{SHA}/..\\x"),
+        urls[0].replace(SHA, "main"),
+    ]
     wrong = [urls[0].replace("#image.bytes", "#label"), urls[0].replace("row=0.0", "row=0.77")]
-    found = downloaded(viewer, tmp_path / "a", {HUSKY: [foreign, *wrong, *urls]}).rows()
-    assert [row.status for row in found[:3]] == [
-        Status.HTTP_ERROR, Status.NOT_IMAGE, Status.NOT_IMAGE,
-    ]  # fmt: skip
-    assert {row.status for row in found[3:]} == {Status.OK}
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    hub.tokens.clear()
+    asked = [*foreign, *wrong, *urls]
+    found = downloaded(viewer, tmp_path / "a", {HUSKY: asked}, per_class=20).rows()
+    assert {row.status for row in found[:5]} == {Status.HTTP_ERROR}
+    assert {row.status for row in found[5:7]} == {Status.NOT_IMAGE}
+    assert {row.status for row in found[7:]} == {Status.OK}
+    assert {path for path, token in hub.tokens if token} == {file(OWN)}
 
 
 # Hostile files
@@ -387,6 +398,7 @@ def test_another_list_cannot_name_cells(viewer: ViewerServer, hub: Hub, tmp_path
         table()[:-8] + struct.pack("<I", 5) + b"PAR1",
         table()[:-8] + struct.pack("<I", len(table()) - 12) + b"PAR1",
         table()[:-4] + b"PARE",
+        table([(0, b"x" * 20)] * 9)[:-100],
     ],
 )
 def test_a_broken_footer_is_one_line(viewer: ViewerServer, hub: Hub, body: bytes) -> None:
@@ -399,7 +411,7 @@ def test_a_broken_footer_is_one_line(viewer: ViewerServer, hub: Hub, body: bytes
 def test_bombs_end_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A photo of a page of kilobytes that needs more memory than the reader has."""
     monkeypatch.setattr(parquet_reader, "MEMORY", 2**27)
-    body = table([(0, bytes(2**26))], compression="zstd", use_dictionary=False)
+    body = table([(0, bytes(2**25))], compression="zstd", use_dictionary=False)
     assert len(body) < 200_000
     reader = ParquetReader()
     try:
@@ -408,6 +420,22 @@ def test_bombs_end_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         assert reader.layout((0, body), "label", "image")  # it goes on
     finally:
         _CLOSE(reader)
+
+
+def test_labels_that_fill_the_memory_are_an_error(viewer: ViewerServer, hub: Hub) -> None:
+    viewer.feature = {"_type": "Value", "dtype": "string"}
+    hub.put({OWN: table([("x" * 1_000_000, None)] * 40, 99)})
+    with pytest.raises(DataError, match=r"broken Parquet: ValueError: more than 33,554,432 char"):
+        listed(viewer)
+
+
+def test_files_outside_the_dataset_are_none(
+    viewer: ViewerServer, hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.put({"x/../../data/a.parquet": table()},
+            configs=[{"config_name": "default", "data_files": "**.parquet"}])  # fmt: skip
+    assert "/rows?" in listed(viewer)[HUSKY][0].url
+    assert "no Parquet files of the whole split" in capsys.readouterr().err
 
 
 def test_a_crash_of_the_reader_is_the_files_fault_and_a_kill_is_not() -> None:

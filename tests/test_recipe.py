@@ -22,7 +22,7 @@ from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, RecipeRow, 
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.fetch_urls import listing
 from allrounder.params.schema import Network, Split
-from allrounder.params.sources import Source
+from allrounder.params.sources import RecipeSource, Source
 from allrounder.split import recipe
 from allrounder.split.splitting import split_class
 from allrounder.web.lists import ListClient
@@ -152,6 +152,7 @@ def test_without_a_photo_it_is_gone_or_was_not_tried() -> None:
     wanted = Candidate("1", "u", expected_sha256=B)
     assert match_of(wanted, Result(Status.HTTP_ERROR)) is Match.GONE
     assert match_of(wanted, Result(Status.PLACEHOLDER)) is Match.GONE
+    assert match_of(wanted, Result(Status.TOO_SMALL, sha256=B)) is Match.GONE  # refused since
     assert match_of(wanted, Result(Status.UNUSED)) is Match.NOT_TRIED
 
 
@@ -174,10 +175,10 @@ def rows_listed(tmp_path: Path, rows: Sequence[RecipeRow]) -> list[Candidate]:
     return listed_from({"kind": "recipe", "location": str(tmp_path / "recipe.csv")})
 
 
-def listed_from(source: dict[str, Any]) -> list[Candidate]:
+def listed_from(source: dict[str, Any], key: str = HUSKY) -> list[Candidate]:
     read = TypeAdapter[Source](Source).validate_python(source)
-    found = listing.list_classes([read], [HUSKY], ListClient(Network(tries=1)))
-    return list(found[HUSKY])
+    found = listing.list_classes([read], [key], ListClient(Network(tries=1)))
+    return list(found[key])
 
 
 GOOD = RecipeRow(HUSKY, "val", "http://h.example/1.jpg", A, "0" * 16, source="open-images")
@@ -204,6 +205,28 @@ def test_a_bad_row_is_passed_over(
 ) -> None:
     assert len(rows_listed(tmp_path, [GOOD, replace(GOOD, **fault)])) == 1
     assert f"1 passed over: {words}" in capsys.readouterr().err
+
+
+def test_only_photos_in_its_folder_may_be_local() -> None:
+    source = RecipeSource(kind="recipe", location="got.csv")
+    assert source.local_roots() == ["got.csv", "data/sample"]
+    assert source.watched_paths([HUSKY]) == ["got.csv"]
+    away = RecipeSource(kind="recipe", location="https://h.example/r.csv", files="mine")
+    assert away.local_roots() == ["mine"]
+    assert not away.watched_paths([HUSKY])
+
+
+def test_photos_of_a_subtree_keep_their_synset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = replace(GOOD, wnid="n02084071+", synset=HUSKY)
+    moved = replace(tree, url="http://h.example/2.jpg", synset="", moved_from="n02123394")
+    write_csv(tmp_path / "recipe.csv", RecipeRow, [tree, moved])
+    (found,) = listed_from(
+        {"kind": "recipe", "location": str(tmp_path / "recipe.csv")}, "n02084071+"
+    )
+    assert found.synset == HUSKY
+    assert "1 passed over: was moved into a subtree" in capsys.readouterr().err
 
 
 def test_another_table_is_no_recipe(tmp_path: Path) -> None:

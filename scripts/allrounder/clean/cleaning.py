@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
-from math import ceil
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree
@@ -18,10 +17,12 @@ from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
 from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.core import licences
-from allrounder.core.candidates import candidate_lookup, photo_origins
+from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
     Correction,
+    Matches,
     PhotoId,
     PhotoNames,
     by_photo,
@@ -30,13 +31,14 @@ from allrounder.core.corrections import (
 )
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
+from allrounder.core.funnel import short_sentence
 from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
 from allrounder.core.workers import killed, worker_pool
-from allrounder.params.schema import MAX_RESERVE, Clean, Params
+from allrounder.params.schema import Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
@@ -83,24 +85,41 @@ def clean(
     Returns their rows, and the corrections that match nothing. Raises DataError when a raw archive
     and its table do not agree, UsageError when lines of one photo do not.
     """
+    if suspects := params.clean.suspects:
+        check_model(suspects)
     keys = list(params.classes)
-    accepted = licences.accepted(params.clean.licenses)
-    candidates = _candidates(params, accepted, urls, raw)
-    photos = _decode(keys, raw, work, params.clean)
-    matches = match_photos(corrections, _names(photos))
-    lines = by_photo(matches)
-    items = _items(photos, candidates, accepted)
-    decisions = {
-        item.photo_id: item for item in curate(items, params.per_class, params.clean, lines, keys)
-    }
+    photos = decode_classes(keys, raw, work, params.clean)
+    decisions, matches = decide(params, photos, urls, raw, corrections)
     cleaned = _by_class(keys, photos, decisions)
     rows = {key: flag_sizes([row for row, _ in cleaned[key]]) for key in keys}
     kept = [(key, _kept(cleaned[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
         list(pool.map(_write_photos, kept))
+    if suspects:
+        rows = add_suspects(rows, out, suspects)
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
     return rows, unmatched(matches, lambda: _listed(keys, raw))
+
+
+def decide(
+    params: Params,
+    photos: Mapping[str, Sequence[DecodedPhoto]],
+    urls: Path,
+    raw: Path,
+    corrections: Sequence[Correction],
+) -> tuple[dict[PhotoId, Item], Matches]:
+    """The decision on each valid photo, and the photos that each correction matches.
+
+    Raises as `clean` does.
+    """
+    accepted = licences.accepted(params.clean.licenses)
+    candidates = _candidates(params, accepted, urls, raw)
+    matches = match_photos(corrections, _names(photos))
+    items = _items(photos, candidates, accepted)
+    lines, keys = by_photo(matches), list(params.classes)
+    decided = curate(items, params.per_class, params.clean, lines, keys)
+    return {item.photo_id: item for item in decided}, matches
 
 
 def _names(photos: Mapping[str, Sequence[DecodedPhoto]]) -> Iterator[PhotoNames]:
@@ -128,7 +147,7 @@ def _candidates(
     }
 
 
-def _decode(
+def decode_classes(
     keys: Sequence[str], raw: Path, work: Path, rules: Clean
 ) -> dict[str, list[DecodedPhoto]]:
     """The photos of all classes, decoded.
@@ -302,56 +321,21 @@ def check_decoders() -> list[str]:
     ]
 
 
-def check_classes(
-    rows: Mapping[str, Sequence[CleanRow]], params: Params, urls: Path, raw: Path
-) -> list[str]:
-    """Warnings for classes below per_class that have unused candidates left.
+def check_classes(rows: Mapping[str, Sequence[CleanRow]], params: Params) -> str:
+    """The sentence on classes below per_class, or ''.
 
     Raises DataError when a class is below min_per_class.
     """
     kept = {key: sum(row.status is Status.KEPT for row in part) for key, part in rows.items()}
-    below = [key for key, count in kept.items() if count < params.per_class]
-    unused = {key: _unused(key, params, urls, raw) for key in below}
-    under = " under your licences" if params.clean.licenses else ""
-    short = [key for key, count in kept.items() if count < params.min_per_class]
-    if short:
-        losses = "; ".join(
-            f"{_loss(key, rows[key])}, {unused[key]} unused{under}" for key in short[:5]
-        )
+    sentence = short_sentence([*kept.values()], params.per_class)
+    if short := [key for key, count in kept.items() if count < params.min_per_class]:
+        licenses = "widen clean.licenses, " if params.clean.licenses else ""
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
-            f"({params.min_per_class}): {losses}. Raise download.reserve where candidates are "
-            f"unused, add a source, {'widen clean.licenses, ' if params.clean.licenses else ''}"
-            "lower min_per_class, or remove the class"
+            f"({params.min_per_class}): {'; '.join(_loss(key, rows[key]) for key in short[:5])}. "
+            f"Add a source, {licenses}lower min_per_class, or remove the class. {sentence}"
         )
-    return [
-        f"warning: {_loss(key, rows[key])}, below per_class ({params.per_class}), but "
-        f"{unused[key]} candidates{under} are unused: raise download.reserve to about "
-        f"{_reserve(kept[key], len(rows[key])):g}"
-        for key in below
-        if unused[key]
-    ]
-
-
-def _unused(key: str, params: Params, urls: Path, raw: Path) -> int:
-    """The number of a class's candidates that were not needed and have an accepted licence."""
-    accepted = licences.accepted(params.clean.licenses)
-    unused = (row for row in read_csv(raw / f"{key}.csv", RawRow) if _is_unused(row))
-    if accepted is None:
-        return sum(1 for _ in unused)
-    origin = candidate_lookup(urls / f"{key}.csv")
-    return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
-
-
-def _is_unused(row: RawRow) -> bool:
-    """Whether a row stands for photos that were not needed; so does an archive's unread rest."""
-    rest = row.status is Status.ARCHIVE and row.resume_at is not None
-    return rest or row.status is Status.UNUSED
-
-
-def _reserve(kept: int, taken: int) -> float:
-    """The reserve that gives per_class photos, if the same share of photos is kept."""
-    return min(ceil(10 * (taken / kept - 1)) / 10, MAX_RESERVE) if kept else MAX_RESERVE
+    return sentence
 
 
 def _loss(key: str, rows: Sequence[CleanRow]) -> str:

@@ -12,6 +12,7 @@ from allrounder.core.rows import Candidate, Match, Result, Status
 
 SHA256 = re.compile("[0-9a-f]{64}")
 HASH = re.compile("[0-9a-f]{16}")
+_PHOTOS = (Status.OK, Status.DUPLICATE, Status.CHANGED)
 
 
 class Expect(StrEnum):
@@ -48,7 +49,7 @@ def match_of(candidate: Candidate, result: Result) -> Match:
     """How the bytes compare."""
     if not candidate.expected_sha256:
         return Match.NONE
-    if result.sha256:
+    if result.sha256 and result.status in _PHOTOS:
         return Match.IDENTICAL if result.sha256 == candidate.expected_sha256 else Match.CHANGED
     skipped = result.status in (Status.UNUSED, Status.DUPLICATE)  # another address was taken
     return Match.NOT_TRIED if skipped else Match.GONE

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,19 +67,19 @@ class Counts(NamedTuple):
 
 
 class Crawl:
-    """One run over some classes."""
+    """One run over some classes, by their quotas."""
 
     def __init__(
         self,
         params: Params,
-        keys: Sequence[str],
+        quotas: Mapping[str, int],
         share: Share,
         folders: Folders,
         journal: Journal,
         retry: bool = True,
         taken_down: frozenset[str] = frozenset(),
     ):
-        self._params, self._keys, self._folders = params, keys, folders
+        self._params, self._quotas, self._folders = params, quotas, folders
         self._window, self._active_most = share.network.connections, share.active
         self._journal, self._offline = journal, is_offline()
         self._retry = retry and not self._offline  # transient failures among the pins
@@ -117,7 +117,7 @@ class Crawl:
         Calls `show` with the progress a few times a second. Raises DataError when nothing at all
         can be reached, KeyboardInterrupt when interrupted.
         """
-        waiting, shown = deque(self._keys), 0.0
+        waiting, shown = deque(self._quotas), 0.0
         try:
             while waiting or self._active:
                 if self._may_open(waiting):
@@ -149,7 +149,7 @@ class Crawl:
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
-        folders, quota = self._folders, self._params.quota
+        folders, quota = self._folders, self._quotas[key]
         uncommitted = self._journal.uncommitted
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)

@@ -21,7 +21,7 @@ from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
-from allrounder.history.lock import PINS_SWITCH, built_from, pinned_file, pinned_params
+from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import with_defaults
 
@@ -96,8 +96,7 @@ class PinnedResults:
             ):
                 raise DataError(
                     f"dvc.lock pins {name}.csv and {name}.tar, which do not belong together: no "
-                    f"photo for {row.url}; git checkout {LOCK}, or ask the web again with "
-                    f"{PINS_SWITCH}=ignore"
+                    f"photo for {row.url}; git checkout {LOCK}, or {ASK_AGAIN}"
                 )
             if row.status is Status.OK:
                 first[row.sha256] = result = _result(row, *photos[row.image_id])

@@ -210,6 +210,14 @@ class VersionFiles:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
 
+    def stored(self, path: str) -> bytes:
+        """The content of a file, from DVC's cache or its remote. Raises DataError as `read`."""
+        with self._opened(path) as (file, md5):
+            body = bytes(file.read())
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+            raise DataError(f"{path}: DVC's copy ({md5}) is damaged")
+        return body
+
     def copy(self, path: str, target: Path) -> None:
         """Copy a file from DVC's cache or its remote. Raises DataError as `read` does."""
         with self._opened(path) as (file, md5), target.open("wb") as copy:

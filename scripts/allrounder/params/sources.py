@@ -255,8 +255,8 @@ class RecipeSource(BaseSource):
     sha256: Sha256 = ""
 
     def local_roots(self) -> list[str]:
-        """The folder of local photos."""
-        return [self.files]
+        """The recipe, and the folder of local photos."""
+        return [*super().local_roots(), self.files]
 
     def watched_paths(self, wnids: Iterable[str]) -> list[str]:
         """The recipe itself."""

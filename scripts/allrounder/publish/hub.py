@@ -20,7 +20,7 @@ from allrounder.web.policy import hub_address, hub_token
 Content = Path | bytes
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OURS = re.compile(
-    r"(train|val|test|fold_[0-9]+)/.+"
+    r"(data/)?(train|val|test|fold_[0-9]+)/.+"
     r"|ATTRIBUTION\.csv|classes\.csv|croissant\.json|manifest\.csv|recipe\.csv|README\.md"
 )
 """What we publish. Other files of the repository are not ours and stay."""
@@ -95,10 +95,10 @@ class Hub:
         """The page of the dataset."""
         return f"{self.address}/datasets/{self.name}"
 
-    def check_token(self) -> None:
-        """Raise DataError for a token that the Hub does not accept."""
+    def account(self) -> str:
+        """The account of the token. Raises DataError if the Hub does not accept it."""
         with self._errors():
-            self._api.whoami()
+            return str(self._api.whoami()["name"])
 
     def remote(self, revision: str = "main") -> Remote:
         """The repository at a revision; an empty one if it does not exist."""

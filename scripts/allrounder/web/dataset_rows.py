@@ -32,6 +32,8 @@ Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
 """
 _GONE = (403, 404, 410)
 _ROW = re.compile(r"([0-9]{1,15})&length=1#([^@]+)(?:@(.+))?")
+_FILE = re.compile(r"[0-9a-f]{40}(/(?!\.{1,2}(/|$))((?!%2e)[^/?#\\])+)+", re.IGNORECASE)
+"""A file of a revision."""
 _REVISION = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
@@ -81,8 +83,10 @@ class DatasetRows:
 
     def cell(self, url: str) -> Cell | None:
         """The cell that a URL names in a Parquet file of the sources' datasets, or None."""
-        heads = tuple(f"{repository(source)}/resolve/" for source in self._sources)
-        return parse_cell(url) if url.startswith(heads) else None
+        place, _, path = url.partition("#")[0].partition("/resolve/")
+        is_listed = any(place == repository(source) for source in self._sources)
+        # The URL has the user's token: no dot segment may lead to another dataset.
+        return parse_cell(url) if is_listed and _FILE.fullmatch(path) else None
 
     def lists(self, url: str) -> bool:
         """Whether a URL is a row or a cell of the sources."""

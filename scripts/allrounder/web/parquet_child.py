@@ -16,6 +16,7 @@ from typing import Any
 SECONDS = 60.0  # of CPU time for a request
 MAX_ROWS, MAX_GROUPS = 1_000_000, 100_000
 """Rows of a row group, and row groups of a file, at most."""
+MAX_TEXT = 2**25  # characters of a row group's labels
 _BATCH = 8  # photos that are decoded at once
 _MAX_ELEMENTS = 1_000_000  # of a list in a footer
 
@@ -100,7 +101,10 @@ def _labels(request: dict[str, Any], file: _Pieces) -> dict[str, Any]:
     column = [request["column"]]
     found = table.read_row_group(request["group"], columns=column, use_threads=False)
     values = found.column(0).to_pylist()
-    return {"labels": [v if isinstance(v, int | str) else None for v in values]}
+    labels = [value if isinstance(value, int | str) else None for value in values]
+    if sum(len(label) for label in labels if isinstance(label, str)) > MAX_TEXT:
+        raise ValueError(f"more than {MAX_TEXT:,} characters of labels in a row group")
+    return {"labels": labels}
 
 
 def _photos(request: dict[str, Any], file: _Pieces) -> Iterator[tuple[dict[str, Any], bytes]]:

@@ -88,7 +88,8 @@ class GroupDownload:
         if reply.code and reply.code != 206:
             return http_error(reply.code)
         first, last = self._place
-        if reply.code and not _is_range(reply, first, last):
+        is_longer = self.received > last + 1 - first
+        if reply.code and (is_longer or not _is_range(reply, first, last)):
             return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
         if reply.stopped:
             return Decision(Result(Status.TRUNCATED, "too slow"), retry=True)

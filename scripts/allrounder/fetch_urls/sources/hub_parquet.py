@@ -315,9 +315,10 @@ def _matching(
     """The files of a revision whose paths have one of the forms: form by form, then by path."""
     sizes = {}
     for file in about.get("siblings", ()):
-        if isinstance(file, dict) and isinstance(file.get("rfilename"), str):
+        path = file.get("rfilename") if isinstance(file, dict) else None
+        if isinstance(path, str) and not {"", ".", ".."} & set(path.split("/")):
             size = file.get("size")
-            sizes[file["rfilename"]] = size if type(size) is int and 0 <= size < 2**50 else 0
+            sizes[path] = size if type(size) is int and 0 <= size < 2**50 else 0
     found = dict.fromkeys(
         path for form in patterns for path in sorted(sizes) if re.fullmatch(form, path)
     )
