@@ -11,12 +11,13 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test doctor release classes lock store clean-cache
+.PHONY: repro test start doctor release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
+	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
@@ -25,6 +26,10 @@ test: $(VENV)/ready-dev
 	ruff format --check .
 	mypy
 	pytest
+
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+start: $(VENV)/ready
+	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
 
 # What keeps this clone from working, and the commands that mend it.
 doctor: $(VENV)/ready

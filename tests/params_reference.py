@@ -16,10 +16,11 @@ _INTRO = """\
 <!-- Made by `make lock` from scripts/allrounder/params. Change the schema there, not this file. -->
 
 `params.yaml` says what a dataset version is. This page lists every key. Keys without a default must
-be there. So must the sections `download`, `clean` and `split`, because DVC watches them; each may
-be empty: `clean: {}`. Unknown keys are refused. It is read as DVC reads it, as YAML 1.2: `yes` is a
-text and not `true`, `024` is 24, and tabs are refused. `python scripts/check_params.py` checks the
-file and names the line of a mistake. [sources.md](sources.md) describes each kind of source.
+be there. So must the sections `download`, `clean`, `split` and `dataset`, because DVC watches them;
+each may be empty: `clean: {}`. Unknown keys are refused. It is read as DVC reads it, as YAML 1.2:
+`yes` is a text and not `true`, `024` is 24, and tabs are refused. `python scripts/check_params.py`
+checks the file and names the line of a mistake. [sources.md](sources.md) describes each kind of
+source.
 """
 _HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
 _BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}"}
@@ -35,6 +36,9 @@ def _parts(schema: Node) -> Iterator[str]:
     yield _INTRO
     plain = {key: node for key, node in fields.items() if "$ref" not in node}
     yield f"## The file\n\n{_HEAD}{_rows(plain)}"
+    value = models["ClassValue"]
+    yield f"### A class with more than a VOC label\n\n{value['description']}\n"
+    yield f"{_HEAD}{_rows(value['properties'])}"
     for key, node in fields.items():
         if key not in plain:
             model = models[_name(node)]
@@ -72,7 +76,7 @@ def _default(node: Node) -> str:
 
 def _value(node: Node) -> str:
     """What a key may hold, with its bounds."""
-    if choices := node.get("anyOf"):
+    if choices := node.get("anyOf") or node.get("oneOf"):
         return " or ".join(map(_value, choices))
     if choices := node.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)

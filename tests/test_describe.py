@@ -26,7 +26,7 @@ from allrounder.core.licences import normal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.dataset import folder_name
-from allrounder.params.schema import Clean, Params
+from allrounder.params.schema import Clean, Dataset, Params
 from allrounder.split.card import LONGEST, escaped, size_category, write
 from allrounder.split.facts import REASONS, DatasetFacts, Origin
 from allrounder.split.rai import properties
@@ -175,7 +175,7 @@ def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
     evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
     rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
     total = total_funnel([class_funnel(rows, [], {"train": 0})])
-    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, {})
+    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, {}, Dataset())
     write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
     _, body = card(tmp_path)
     assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
@@ -192,7 +192,9 @@ def test_croissant_states_what_was_counted() -> None:
         ]
     )
     origins = [Origin("csv", "a\u202e.example", 1)]
-    facts = DatasetFacts([], {"n1": total}, total, Counter(), origins, {}, 1, 1, {("n1", "n2"): 4})
+    facts = DatasetFacts(
+        [], {"n1": total}, total, Counter(), origins, {}, 1, 1, {("n1", "n2"): 4}, Dataset()
+    )
     clean = Clean(max_side=64, licenses=["cc0-1.0"])
     found = {name: json.dumps(words) for name, words in properties(clean, facts).items()}
     assert "a .example: 1" in found["rai:dataCollection"]

@@ -122,7 +122,7 @@ def source(viewer: ViewerServer, **more: Any) -> dict[str, Any]:
 def listed(viewer: ViewerServer, *wnids: str, **more: Any) -> dict[str, list[Candidate]]:
     one = TypeAdapter[Source](Source).validate_python(source(viewer, **more))
     keys = wnids or (HUSKY, CAT)
-    found = listing.list_classes([one], keys, ListClient(Network(**NETWORK)))
+    found = listing.list_classes([one], dict.fromkeys(keys), ListClient(Network(**NETWORK)))
     return {key: list(candidates) for key, candidates in found.items()}
 
 

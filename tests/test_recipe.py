@@ -177,7 +177,7 @@ def rows_listed(tmp_path: Path, rows: Sequence[RecipeRow]) -> list[Candidate]:
 
 def listed_from(source: dict[str, Any], key: str = HUSKY) -> list[Candidate]:
     read = TypeAdapter[Source](Source).validate_python(source)
-    found = listing.list_classes([read], [key], ListClient(Network(tries=1)))
+    found = listing.list_classes([read], {key: None}, ListClient(Network(tries=1)))
     return list(found[key])
 
 
@@ -210,10 +210,10 @@ def test_a_bad_row_is_passed_over(
 def test_only_photos_in_its_folder_may_be_local() -> None:
     source = RecipeSource(kind="recipe", location="got.csv")
     assert source.local_roots() == ["got.csv", "data/sample"]
-    assert source.watched_paths([HUSKY]) == ["got.csv"]
+    assert source.watched_paths([]) == ["got.csv"]
     away = RecipeSource(kind="recipe", location="https://h.example/r.csv", files="mine")
     assert away.local_roots() == ["mine"]
-    assert not away.watched_paths([HUSKY])
+    assert not away.watched_paths([])
 
 
 def test_photos_of_a_subtree_keep_their_synset(

@@ -26,6 +26,7 @@ min_per_class: 1
 download: {}
 clean: {}
 split: {}
+dataset: {}
 """
 
 

@@ -49,6 +49,7 @@ def make_params(classes: Sequence[str] = (WNID,), **sections: Any) -> dict[str, 
         "min_per_class": 1,
         "clean": {},
         "split": {},
+        "dataset": {},
         "download": DOWNLOAD | sections.get("download", {}),
         "network": NETWORK | sections.get("network", {}),
     }

@@ -23,9 +23,10 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.urls import is_local_file, is_url, parse_slice
+from allrounder.core.urls import is_url, parse_slice
 from allrounder.download.class_quota import ClassResult, ClassRun, Slot
 from allrounder.history.journal import Journal
+from allrounder.history.local_files import LocalPlaces
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import Source
@@ -159,7 +160,8 @@ class Crawl:
         run = ClassRun(
             key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
         )
-        self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
+        places = self._local.places
+        self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)
         return run
 
     def _finish_classes(self) -> None:
@@ -247,10 +249,11 @@ class Crawl:
         url = slot.candidate.url
         archive = ArchiveRun(run, slot.candidate, self._active[run], self._journal, self._bounds)
         offset, result = 0, None
-        if not is_local_file(url):
+        if not self._local.places.has(url):
             offset, result = archive.replay()
         if result is None and not is_url(url):
-            result = self._local.refused(url) or archive.read_local()
+            path = self._local.places.path(url)
+            result = self._local.refused(path) or archive.read_local(Path(path))
         if result is not None:
             run.end_archive(slot, result)
         else:
@@ -299,9 +302,8 @@ class ArchiveRun:
         stored = self._journal.add(candidate.url, result, member.body)
         return self._run.add_member(candidate, stored)
 
-    def read_local(self) -> Result:
+    def read_local(self, path: Path) -> Result:
         """Take the members of a local archive; returns the archive's own result."""
-        path = Path(self._archive.url)
 
         def take(member: Member) -> bool:
             result = self._judged(member)
@@ -332,13 +334,14 @@ class LocalPhotos:
     """
 
     def __init__(self, sources: Sequence[Source], bounds: Bounds):
+        self.places = LocalPlaces(sources)
         self._roots = [os.path.abspath(root) for source in sources for root in source.local_roots()]
         self._bounds = bounds
 
     def result(self, url: str) -> Result:
         """The result of a photo, by its path or slice."""
         part = parse_slice(url)
-        path = part.file if part else url
+        path = self.places.path(part.file if part else url)
         if refused := self.refused(path):
             return refused
         try:

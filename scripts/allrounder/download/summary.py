@@ -25,10 +25,13 @@ def rules_key(params: Params, taken_down: Collection[str] = ()) -> str:
 def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
     """Print on stderr how many URLs of each class have which status."""
     seen = [status for status in Status if any(run.counts[status] for run in runs)]
-    print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
+    widest = max([10, *(len(run.key) for run in runs)])
+    print(
+        f"{'class':<{widest}}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr
+    )
     for run in runs:
         cells = (f"{run.counts[status]:>{_width(status)}}" for status in seen)
-        print(f"{run.key:<10}", *cells, f" {class_name(run.key)}", file=sys.stderr)
+        print(f"{run.key:<{widest}}", *cells, f" {class_name(run.key)}", file=sys.stderr)
     print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
 
 

@@ -19,6 +19,7 @@ from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
+from allrounder.params.classes import class_key, parts_of, read_classes
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -67,7 +68,8 @@ def pinned_params(stage: str) -> dict[str, Any]:
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
     """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
-    built, now = list(locked_params("split").get("classes") or {}), list(classes)
+    built = [class_key(name) for name in locked_params("split").get("classes") or {}]
+    now = list(classes)
     return built != now and sorted(built) == sorted(now)
 
 
@@ -123,7 +125,7 @@ def built_from(stage: str, params: Params) -> bool:
     pinned = pinned_params(stage)
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     now = [source.model_dump() for source in params.sources]
-    return (sources, pinned.get("classes")) == (now, params.classes)
+    return (sources, read_classes(pinned.get("classes"))) == (now, params.classes)
 
 
 def pinned_lists(params: Params) -> dict[str, Path]:
@@ -139,8 +141,12 @@ def pinned_lists(params: Params) -> dict[str, Path]:
     if not _are_same(before, params.sources):
         print("sources differ from those in dvc.lock: their lists are read again", file=sys.stderr)
         return {}
-    folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
-    keys = [key for key in params.classes if key in built]
+    folder, built = WORK / "fetch_urls", read_classes(pinned.get("classes"))
+    keys = [
+        key
+        for key, value in params.classes.items()
+        if key in built and parts_of(key, built[key]) == parts_of(key, value)
+    ]
     try:
         return {key: pinned_file(f"data/urls/{key}.csv", folder) for key in keys}
     except DataError:

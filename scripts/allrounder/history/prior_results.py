@@ -19,9 +19,11 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RESULT_COLUMNS, Candidate, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
+from allrounder.core.urls import is_archive, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
+from allrounder.history.local_files import LocalPlaces
 from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import with_defaults
 
@@ -37,7 +39,7 @@ class PinnedResults:
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
-        self._pinned = key in (pinned.get("classes") or {}) and _have_urls(pinned)
+        self._pinned = key in read_classes(pinned.get("classes")) and _have_urls(pinned)
         then, now = _rules(pinned.get("download")), _rules(params.download.model_dump())
         self._same_rules, self._same_rescue = then == now, _of_rescue(then) == _of_rescue(now)
         self._key, self._folder, self._uncommitted = key, folder, uncommitted
@@ -140,12 +142,20 @@ class PriorResults:
     `retry`: pinned transient failures do not count, because more photos are needed.
     """
 
-    def __init__(self, pins: PinnedResults, journal: Journal, bounds: Bounds, retry: bool):
+    def __init__(
+        self,
+        pins: PinnedResults,
+        journal: Journal,
+        bounds: Bounds,
+        retry: bool,
+        local: LocalPlaces | None = None,
+    ):
         self._pins, self._journal, self._bounds, self._retry = pins, journal, bounds, retry
+        self._local = local or LocalPlaces()
 
     def get(self, url: str) -> Result | None:
         """The prior result of a URL, if it is still valid under today's bounds."""
-        if is_local_file(url):
+        if self._local.has(url):
             return None  # the file may have changed, and reading it is cheap
         found = self.checked(self._pinned(url) or self._journal.get(url))
         if found and found.status is Status.TAKEN_DOWN:

@@ -62,7 +62,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
         further = pages.paginate(gathered.entries, MAX_PAGE - _SHELL)
         _write(out / "index.html", render.index(overview, further, None))
         for number, page in enumerate(further, start=1):
-            text = render.further(number, further, classes, data(page))
+            text = render.further(number, further, classes, data(page), params.dataset.name)
             _write(out / render.page_name(number), text)
     plots = out / "plots"
     (plots / "charts").mkdir(parents=True)

@@ -53,7 +53,10 @@ class Overview:
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
     """The classes as the pages show them."""
-    names = [(one.label[:1].upper() + one.label[1:]).replace("_", " ") for one in classes]
+    names = [
+        one.name if one.is_own else (one.label[:1].upper() + one.label[1:]).replace("_", " ")
+        for one in classes
+    ]
     return [
         {"key": one.key, "label": one.label, "name": name, "voc": one.voc}
         for one, name in zip(classes, names, strict=True)
@@ -72,6 +75,7 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
     return _render(
         "index.html",
         data,
+        name=overview.params.dataset.name,
         overview=overview,
         classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
         steps=STEPS,
@@ -95,9 +99,10 @@ def further(
     pages: Sequence[Page],
     classes: Sequence[Mapping[str, str]],
     data: Mapping[str, Any],
+    name: str = PROJECT,
 ) -> str:
     """A further page, which contains photos only. Pages are numbered from 1."""
-    return _render("page.html", data, number=number, pages=_listed(pages, classes))
+    return _render("page.html", data, name=name, number=number, pages=_listed(pages, classes))
 
 
 def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -184,7 +189,6 @@ def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> st
     script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _environment().get_template(template).render(
-        name=PROJECT,
         css=Markup(_text("style.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",

@@ -1,5 +1,6 @@
 """Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import coco_of
-from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
+from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
@@ -75,8 +76,9 @@ def _row(
     rescued_from: str,
 ) -> ManifestRow:
     synset = "" if row.moved_from else candidate.synset
+    synset = synset or (one.wnid if one.is_own else one.key)
     return ManifestRow(
-        path, split, one.index, one.key, one.label, one.voc, synset or one.key,
+        path, split, one.index, one.key, one.label, one.voc, synset,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
         rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
@@ -103,20 +105,26 @@ def _write_classes(
     splits: Sequence[str],
     manifest: Sequence[ManifestRow],
 ) -> None:
-    """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO."""
+    """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO.
+
+    Where a class is one's own, two more columns have the names as the params write them, and the
+    synsets.
+    """
     counts = Counter((row.wnid, row.split) for row in manifest)
+    names = ["class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index"]
+    own = ["name", "synset"] if any(one.is_own for one in classes) else []
     with atomic_write(path) as file:
-        names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
-        print(*names, "coco", "coco_index", *splits, sep=",", file=file)
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*names, "coco", "coco_index", *splits, *own])
         for one in classes:
-            synset = find_synset(one.key)
-            ilsvrc = synset.ilsvrc_index if synset else None
+            ilsvrc = one.synset.ilsvrc_index if one.synset else None
             cells: list[object] = [one.index, one.folder, one.key, one.label, one.voc]
             cells += ["" if ilsvrc is None else ilsvrc]
             cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
-            coco = coco_of(wnid_of(one.key))
+            coco = coco_of(one.wnid)
             cells += [coco.label, coco.index] if coco else ["", ""]
-            print(*cells, *(counts[one.key, split] for split in splits), sep=",", file=file)
+            cells += [counts[one.key, split] for split in splits]
+            table.writerow([*cells, *([no_formula(one.name), one.wnid] if own else [])])
 
 
 def summary_line(manifest: Sequence[ManifestRow]) -> str:

@@ -13,7 +13,7 @@ from allrounder.core import licences
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
 from allrounder.params.schema import Clean
-from allrounder.split.facts import LIMITS, REASONS, TEMPLATES, DatasetFacts
+from allrounder.split.facts import REASONS, TEMPLATES, DatasetFacts, limits
 
 _APIS = ("imagenet-api", "huggingface", "open-images")
 _MOSTLY = 0.5
@@ -31,7 +31,7 @@ def properties(clean: Clean, facts: DatasetFacts) -> dict[str, Any]:
         "rai:dataAnnotationProtocol": list(_annotation(facts)),
         "rai:dataBiases": list(_biases(facts)),
         "rai:personalSensitiveInformation": list(_personal(facts)),
-        "rai:dataLimitations": LIMITS,
+        "rai:dataLimitations": limits(facts),
         **_FIXED,
     }
 
@@ -105,7 +105,7 @@ def _annotation(facts: DatasetFacts) -> Iterator[str]:
 
 
 def _biases(facts: DatasetFacts) -> Iterator[str]:
-    yield from (limit for limit in LIMITS if "random sample" in limit)
+    yield from (limit for limit in limits(facts) if "random sample" in limit)
     sizes = [sum(funnel.splits.values()) for funnel in facts.funnels.values()]
     if sizes:
         yield f"The classes have {min(sizes):,} to {max(sizes):,} photos each."
@@ -123,7 +123,7 @@ def _by_host(facts: DatasetFacts) -> Counter[str]:
 
 
 def _personal(facts: DatasetFacts) -> Iterator[str]:
-    yield from (limit for limit in LIMITS if "people" in limit)
+    yield from (limit for limit in limits(facts) if "people" in limit)
     yield "The photos' metadata, e.g. places and cameras, was removed."
     if facts.credited:
         yield f"{facts.credited:,} photos are listed with the name of their author."

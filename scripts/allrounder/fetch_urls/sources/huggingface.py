@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from allrounder.catalogue.labels import label_matcher, normalized_label, usual_labels
+from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label, usual_labels
 from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
@@ -152,7 +152,7 @@ _HUB = "https://datasets-server.huggingface.co"
 
 
 def candidates(
-    source: HuggingfaceSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: HuggingfaceSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of each class, in the dataset's order.
 
@@ -163,19 +163,19 @@ def candidates(
     _check_split(source, viewer)
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
-    values = _values(source, wnids, features[source.label_column], tally)
+    values = _values(source, parts, features[source.label_column], tally)
     if source.via == "parquet" and values:
         try:
-            for wnid, row, cell in _cells(source, HubParquet(source, web), values, tally):
+            for key, row, cell in _cells(source, HubParquet(source, web), values, tally):
                 page = _landing_url(source, row)
-                yield wnid, Candidate(_image_id(source, row), cell.url, licence, landing_url=page)
+                yield key, Candidate(_image_id(source, row), cell.url, licence, landing_url=page)
             return
         except NoParquetError as error:
             tally.warn(f"{error}; the viewer's photos are taken, which are re-encoded")
-    for wnid, wanted in values.items():
-        for row in _rows(source, viewer, wnid, wanted, tally):
+    for key, wanted in values.items():
+        for row in _rows(source, viewer, key, wanted, tally):
             url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
-            yield wnid, Candidate(_image_id(source, row), url, licence, landing_url=page)
+            yield key, Candidate(_image_id(source, row), url, licence, landing_url=page)
     if viewer.partial:
         tally.warn("the viewer has indexed only its first 5 GB; later rows are not listed")
 
@@ -234,17 +234,17 @@ def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: st
 
 
 def _values(
-    source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], tally: Tally
+    source: HuggingfaceSource, parts: Sequence[ClassPart], feature: dict[str, Any], tally: Tally
 ) -> dict[str, list[Value]]:
     """The values of the label column that mean each class; classes without one are left out."""
-    meant = label_matcher(wnids, source.labels)
+    meant = label_matcher(parts, source.given_labels)
     names, dtype = feature.get("names"), str(feature.get("dtype"))
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
-        found = _class_label_values(source, wnids, names, meant)
+        found = _class_label_values(source, parts, names, meant, tally)
     elif dtype.startswith(("int", "uint")):
         found = _integer_values(meant)
     elif dtype in ("string", "large_string"):
-        found = _string_values(source, wnids, meant)
+        found = _string_values(source, parts, meant)
     else:
         raise UsageError(
             f"{tally.what}: label_column: {source.label_column!r} holds neither class labels nor "
@@ -253,44 +253,51 @@ def _values(
     if not found:
         has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
         tally.warn(f"its labels match no class{has}; map them in labels")
-    return {wnid: found[wnid] for wnid in wnids if wnid in found}
+    return {part.key: found[part.key] for part in parts if part.key in found}
 
 
 def _class_label_values(
-    source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object], meant: dict[str, str]
+    source: HuggingfaceSource,
+    parts: Sequence[ClassPart],
+    names: Sequence[object],
+    meant: dict[str, str],
+    tally: Tally,
 ) -> dict[str, list[Value]]:
     """The indices of the label names that mean each class."""
     found: dict[str, list[Value]] = defaultdict(list)
-    indices = _ilsvrc_indices(source, wnids, names)
+    indices = _ilsvrc_indices(source, parts, names)
     for index, name in enumerate(names):
-        if (wnid := meant.get(normalized_label(str(name)))) and wnid not in indices:
-            found[wnid].append(index)
-    return found | {wnid: [index] for wnid, index in indices.items()}
+        key = meant.get(normalized_label(str(name)))
+        if key and key not in indices:
+            found[key].append(index)
+        elif not key and not indices:
+            tally.doubt(normalized_label(str(name)), parts)
+    return found | {key: [index] for key, index in indices.items()}
 
 
 def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
     """The labels that are numbers."""
     found: dict[str, list[Value]] = defaultdict(list)
-    for label, wnid in meant.items():
+    for label, key in meant.items():
         if label.isascii() and label.isdigit():
-            found[wnid].append(int(label))
+            found[key].append(int(label))
     return found
 
 
 def _string_values(
-    source: HuggingfaceSource, wnids: Sequence[str], meant: dict[str, str]
+    source: HuggingfaceSource, parts: Sequence[ClassPart], meant: dict[str, str]
 ) -> dict[str, list[Value]]:
     """The spellings of each class that mean no other class."""
     found: dict[str, list[Value]] = defaultdict(list)
-    for wnid in wnids:
-        for text in _spellings(source, wnid):
-            if meant.get(normalized_label(text)) == wnid:
-                found[wnid].append(text)
+    for part in parts:
+        for text in _spellings(source, part):
+            if meant.get(normalized_label(text)) == part.key:
+                found[part.key].append(text)
     return found
 
 
 def _ilsvrc_indices(
-    source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object]
+    source: HuggingfaceSource, parts: Sequence[ClassPart], names: Sequence[object]
 ) -> dict[str, int]:
     """The classes' ILSVRC indices, if the labels are ILSVRC's 1,000 in ILSVRC's order.
 
@@ -304,16 +311,21 @@ def _ilsvrc_indices(
     )
     if 2 * sum(same) < len(thousand):
         return {}
-    own = {wnid: synset.ilsvrc_index for wnid in wnids if (synset := find_synset(wnid))}
-    return {w: index for w, index in own.items() if index is not None and w not in source.labels}
+    given = source.given_labels
+    own = {p.key: synset.ilsvrc_index for p in parts if (synset := find_synset(p.wnid))}
+    return {key: index for key, index in own.items() if index is not None and key not in given}
 
 
-def _spellings(source: HuggingfaceSource, wnid: str) -> list[str]:
+def _spellings(source: HuggingfaceSource, part: ClassPart) -> list[str]:
     """How a column of strings may spell a class: /filter compares for equality only."""
-    if wnid in source.labels:
-        return [source.labels[wnid]]
-    synset = find_synset(wnid)
-    texts = [wnid, *([*synset.names, ", ".join(synset.names)] if synset else [])]
+    if label := source.given_labels.get(part.key):
+        return [label]
+    synset = find_synset(part.wnid)
+    texts = [
+        part.wnid or part.key,
+        *part.labels,
+        *([*synset.names, ", ".join(synset.names)] if synset else []),
+    ]
     texts += [str(synset.ilsvrc_index)] if synset and synset.ilsvrc_index is not None else []
     texts += [text.lower() for text in texts]
     return list(dict.fromkeys([*texts, *(text.replace(" ", "_") for text in texts)]))

@@ -7,6 +7,7 @@ fetched, judged and cleaned like any other.
 import re
 from collections.abc import Iterator, Sequence
 
+from allrounder.catalogue.labels import ClassPart
 from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
 from allrounder.core.errors import DataError
 from allrounder.core.expected import HASH, SHA256
@@ -26,12 +27,15 @@ _MAX_RESULTS = 10_000
 
 
 def candidates(
-    source: RecipeSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: RecipeSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of the classes, in the recipe's order.
 
     Raises DataError when the recipe cannot be read or has not its columns.
     """
+    keys = {part.wnid: part.key for part in parts if part.wnid} | {
+        part.key: part.key for part in parts
+    }
     chosen: list[str] = []
 
     def choose(there: Sequence[str]) -> Sequence[str]:
@@ -45,14 +49,14 @@ def candidates(
         for cells in table_rows(file, table, source.name, choose):
             tally.read += 1
             row = RecipeRow(**dict(zip(chosen, cells, strict=True)))
-            wnid = row.synset or wnid_of(row.wnid)
-            if is_subtree(row.wnid) and not row.synset and {*synsets_of(row.wnid)} & {*wnids}:
+            key = keys.get(row.wnid) or keys.get(row.synset or wnid_of(row.wnid))
+            if is_subtree(row.wnid) and not row.synset and {*synsets_of(row.wnid)} & keys.keys():
                 tally.pass_over("was moved into a subtree, and names no synset of it", row.url)
-            elif wnid in wnids:
+            elif key:
                 if fault := _fault(row):
                     tally.pass_over(fault, row.url)
                 else:
-                    yield wnid, _candidate(row)
+                    yield key, _candidate(row)
 
 
 def _fault(row: RecipeRow) -> str:
