@@ -312,8 +312,13 @@ def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tu
 
     Flat pictures are not like each other, but may be the same bytes after conversion.
     """
-    near = near_pairs([items[index].fingerprint for index in indices], radius, SAME)
+    near = copies([items[index].fingerprint for index in indices], radius)
     return [*near, *same_text([items[index].sha256 for index in indices])]
+
+
+def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
+    return near_pairs(fingerprints, radius, SAME)
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
