@@ -51,6 +51,7 @@ lock: $(VENV)/ready-dev
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
 	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
+	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra s3 --extra gs --extra ssh -c requirements.txt pyproject.toml -o requirements-remotes.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 $(VENV)/bin/python:
@@ -59,8 +60,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv: install it (Debian: apt install python3-venv)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/ready: $(VENV)/bin/python requirements.txt
-	pip install -q --disable-pip-version-check -r requirements.txt
+# The packages that the remotes in .dvc/config need, so that a team records them by naming its remote.
+REMOTES := $(shell sed -nE 's,^ *url = (s3|gs|ssh|azure)://.*,dvc-\1,p' .dvc/config .dvc/config.local 2>/dev/null | sort -u)
+
+$(VENV)/ready: $(VENV)/bin/python requirements.txt $(wildcard requirements-remotes.txt .dvc/config .dvc/config.local)
+	pip install -q --disable-pip-version-check -r requirements.txt $(if $(REMOTES),-c requirements-remotes.txt $(REMOTES))
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt

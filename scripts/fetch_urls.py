@@ -10,6 +10,7 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
+from allrounder.history.confirm import confirm_output
 from allrounder.history.local_files import local_states, remember_states
 from allrounder.history.lock import keep_lists, pinned_lists
 from allrounder.params.loading import load_params
@@ -30,6 +31,7 @@ def main() -> None:
             web = ListClient(params.network, params.sources)
             lists |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
         listing.write_classes(URLS, {key: lists[key] for key in params.classes})
+        confirm_output("fetch_urls", URLS)
         keep_lists(URLS, work)
         if not pinned:
             remember_states(files)

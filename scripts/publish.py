@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from allrounder.core.errors import DataError, run
+from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET
-from allrounder.publish import files
+from allrounder.publish import files, parquet
 from allrounder.publish.hub import Content, Hub, compare, is_published
 
 
@@ -26,7 +27,11 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would change")
     parser.add_argument("--tag", default="", help="the tag on the Hub, instead of the git tag")
     parser.add_argument("--private", action="store_true", help="create a private repository")
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--parquet", action="store_true", help="photos in Parquet, for more than 100,000 of them"
+    )
+    form.add_argument(
         "--recipe-only", action="store_true", help="publish recipe.csv and the card, no photo"
     )
     parser.add_argument(
@@ -38,12 +43,27 @@ def main() -> None:
     )
     args = parser.parse_args()
     hub = Hub(args.name, needs_token=not args.dry_run)
-    local = files.local_files(DATASET, args.recipe_only)
+    local = files.local_files(DATASET)
     if not args.recipe_only:
         files.check_licences(DATASET, args.allow_licences)
     if not args.dry_run:
         hub.check_token()
-    publish(hub, local, args)
+    with stage_lock("publish") as work:
+        try:
+            publish(hub, _chosen(local, work / "packed", args), args)
+        finally:
+            remove_tree(work / "packed")
+
+
+def _chosen(local: dict[str, Path], work: Path, args: argparse.Namespace) -> dict[str, Path]:
+    """The files to publish, by their path in the repository. Raises DataError for too many."""
+    if args.recipe_only:
+        return {name: path for name, path in local.items() if name in files.RECIPE}
+    if args.parquet:
+        tables = {name: path for name, path in local.items() if name in files.TABLES}
+        local = tables | parquet.pack(DATASET, work)
+    files.check_limits(local)
+    return local
 
 
 def publish(hub: Hub, local: dict[str, Path], args: argparse.Namespace) -> None:

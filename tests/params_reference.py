@@ -39,6 +39,10 @@ def _parts(schema: Node) -> Iterator[str]:
         if key not in plain:
             model = models[_name(node)]
             yield f"## {key}\n\n{model['description']}\n\n{_HEAD}{_rows(model['properties'])}"
+            for name, part in model["properties"].items():
+                for inner in (models[_name(one)] for one in part.get("anyOf", []) if "$ref" in one):
+                    rows = _rows(inner["properties"])
+                    yield f"### {key}.{name}\n\n{inner['description']}\n\n{_HEAD}{rows}"
     yield "## Sources\n\nEach entry of `sources` has a `kind` and the keys of that kind.\n"
     for kind, place in fields["sources"]["items"]["discriminator"]["mapping"].items():
         model = models[place.rpartition("/")[2]]
@@ -77,11 +81,12 @@ def _value(node: Node) -> str:
 
 
 def _kind(node: Node) -> str:
-    match node.get("type"):
+    match node.get("type", "object"):
         case "array":
             items = node["items"]
             least, most = node.get("minItems"), node.get("maxItems")
-            count = f"{least} to {most} " if most else f"{least} or more " if least else ""
+            both = least if least == most else f"{least} to {most}"
+            count = f"{both} " if most else f"{least} or more " if least else ""
             plural = "sources" if "oneOf" in items else f"{items.get('type')}s"
             return f"list of {count}{_value(items) if 'enum' in items else plural}"
         case "object":

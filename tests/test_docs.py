@@ -27,9 +27,10 @@ BLOCK = re.compile(
 REASONS = {
     "installs the development packages": 1,
     "it would run this very test": 1,
-    "needs a remote of yours": 2,
+    "needs a remote of yours": 1,
     "needs the internet": 4,
     "takes minutes": 1,
+    "tests of the remotes run it, with a server of their own": 3,
 }
 """The only reasons not to run a block, and for how many blocks they hold."""
 

@@ -166,7 +166,7 @@ def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Fin
     Path("data/dataset/train/cat/1.jpg").unlink()
     ((words, command),) = examine()
     assert "no copy is left on the remote or here" in words
-    assert command.endswith("ALLROUNDER_PINS=ignore dvc repro --force")
+    assert command.endswith("ALLROUNDER_PINS=confirm dvc repro --force")
     tiny.remote("gs://b/x")
     assert examine()[1][1] == "python scripts/doctor.py"
 

@@ -15,11 +15,12 @@ from allrounder.params.schema import Clean
 def scene(low: int = 0, high: int = 255) -> Image.Image:
     """A picture with edges and blocks of all sizes, between two grey levels."""
     rng, side = np.random.default_rng(1), 384
-    pixels = sum(
+    layers = [
         np.kron(rng.random((cells, cells)), np.ones((side // cells, side // cells)))
         for cells in (3, 12, 48, 96)
-    )
-    return Image.fromarray((low + pixels / 4 * (high - low)).astype(np.uint8))
+    ]
+    pixels = low + np.mean(layers, axis=0) * (high - low)
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def flags(image: Image.Image) -> frozenset[str]:

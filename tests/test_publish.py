@@ -1,5 +1,6 @@
 """scripts/publish.py: what reaches the Hub and what does not, against a Hub on loopback."""
 
+import io
 import json
 import logging
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import yaml
+from pyarrow.parquet import read_table
 
 import publish
 from allrounder.core.errors import DataError, run
@@ -30,7 +32,8 @@ ROW = ManifestRow(
 )  # fmt: skip
 CARD = """---
 license: cc-by-2.0
-configs: []
+configs:
+- {config_name: default, drop_labels: false, data_files: [{split: train, path: train/**}]}
 dataset_info: []
 ---
 # husky
@@ -181,6 +184,24 @@ def test_photos_without_such_a_licence_stay_at_home(
     assert "train/husky/a.jpg" in hub.files(NAME)
 
 
+def test_a_large_set_goes_as_parquet_of_each_class(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert script(monkeypatch, NAME) == 0
+    assert script(monkeypatch, NAME, "--parquet", "--tag", "packed") == 0
+    published = hub.files(NAME)
+    packed = {name for name in published if name.endswith(".parquet")}
+    assert packed == {"data/train/husky-00000.parquet", "data/val/husky-00000.parquet"}
+    assert not [name for name in published if name.endswith(".jpg")]
+    table = read_table(io.BytesIO(published["data/train/husky-00000.parquet"]))
+    assert table.to_pylist() == [{"image": {"bytes": b"one", "path": "a.jpg"}, "label": 0}]
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["label"]["names"] == ["husky"]
+    front = yaml.safe_load(published["README.md"].decode().split("---\n")[1])
+    assert front["configs"][0]["data_files"][0]["path"] == "data/train/*.parquet"
+    assert not Path(".allrounder/publish/packed").exists()
+
+
 @pytest.mark.parametrize(
     ("form", "may"),
     [
@@ -252,7 +273,7 @@ def test_what_is_missing_is_one_line(
 def test_only_the_locked_version_is_published(dataset: Path) -> None:
     (dataset / "train/husky/a.jpg").write_bytes(b"edited")
     with pytest.raises(DataError, match=r"is not what dvc.lock records; run dvc repro"):
-        files.local_files(dataset, recipe_only=False)
+        files.local_files(dataset)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,17 @@
 """Why a remote cannot be used, in one line with a command: real clients against real faults."""
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import Coroutine, Iterator
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
+import asyncssh
 import pytest
+from dvc.cli import main as dvc
 from fsspec.implementations.http import HTTPFileSystem  # type: ignore[import-untyped]
 
 import tiny
@@ -62,6 +70,73 @@ def test_a_remote_that_cannot_be_used_is_one_line(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "verify remote" not in line]
     assert line.startswith(f"error: remote r ({url}): ")
     assert words in line
+
+
+class _Folder(SimpleHTTPRequestHandler):
+    """Serves the folder `store`, for reading only."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, directory="store")
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_the_recipe_of_read_only_http_works_as_written() -> None:
+    tiny.make("store")
+    shutil.rmtree("data")
+    with Loopback(_Folder) as server:  # type: ignore[arg-type]
+        for command in tiny.commands("https://host/path", server.base):
+            assert dvc(command) == 0
+    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_the_recipe_of_ssh_works_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    Path(".ssh").mkdir()
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(".ssh/id_ed25519")
+    tiny.make(".dvc/cache")
+    with _sftp(".ssh/id_ed25519") as port:
+        where = f"ssh://127.0.0.1:{port}{Path.cwd()}/remote"
+        for command in tiny.commands("ssh://host/path", where):
+            assert dvc(command) == 0
+        tiny.call(verify.main, "--remote")
+        shutil.rmtree("data")
+        shutil.rmtree(".dvc/cache")
+        assert dvc(["pull"]) == 0
+    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
+
+
+@contextlib.contextmanager
+def _sftp(key: str) -> Iterator[int]:
+    """An SFTP server on loopback that lets the owner of a key in; yields its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def call(task: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(task, loop).result(30)
+
+    async def listen() -> Any:
+        public = asyncssh.read_private_key(key).export_public_key().decode()
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            authorized_client_keys=asyncssh.import_authorized_keys(public), sftp_factory=True,
+        )  # fmt: skip
+
+    server = call(listen())
+    yield server.get_port()
+
+    async def end() -> None:
+        server.close()
+        await server.wait_closed()
+
+    call(end())
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 def test_a_missing_object_is_no_fault_of_the_remote(refusing: str, tmp_path: Path) -> None:

@@ -32,3 +32,17 @@ def test_make_says_in_one_line_what_is_missing(
     assert ended.returncode != 0
     assert len(output) == 1
     assert words in output[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
+def test_make_installs_what_the_remotes_of_the_clone_need(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("['remote \"a\"']\n    url = ../store\n")
+    command = ["make", "-n", "-f", str(ROOT / "Makefile"), "repro"]
+    (tmp_path / "requirements.txt").touch()
+    for url, packages in (("", ""), ("s3://b/x", "dvc-s3"), ("ssh://h/x", "dvc-s3 dvc-ssh")):
+        with (tmp_path / ".dvc/config").open("a") as config:
+            config.write(f"['remote \"{packages}\"']\n    url = {url}\n" * bool(url))
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        (install,) = [line for line in ended.stdout.splitlines() if line.startswith("pip install")]
+        assert install.partition("-c requirements-remotes.txt ")[2] == packages

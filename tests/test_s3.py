@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from project import Project
+from tiny import commands
 
 KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
@@ -33,10 +34,10 @@ def test_push_to_s3_and_pull_from_it(clone: Project, s3: str) -> None:
     clone.edit(classes={"n02109961": "dog", "n02123394": "cat"}, per_class=8, min_per_class=5)
     clone.repro()
     built = clone.files("data/dataset")
-    clone.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
-    clone.dvc("remote", "modify", "s3", "endpointurl", s3)
-    clone.dvc("remote", "modify", "s3", "verify", "true")
-    clone.dvc("push", **KEYS)
+    for command in commands("s3://bucket/path", "s3://datasets/all-rounder"):
+        if command == ["push"]:
+            clone.dvc("remote", "modify", "mine", "endpointurl", s3)
+        clone.dvc(*command, **KEYS)
     clone.commit("on S3")
 
     other = Project.cloned(clone.folder, clone.folder.parent / "other")

@@ -490,7 +490,9 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
 
     built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
     output = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
-    assert output.splitlines()[-1].startswith("error: the remote at s3://datasets/")
+    assert output.splitlines()[-1].startswith(
+        "error: remote s3 (s3://datasets/all-rounder): cannot be"
+    )
 
 
 def test_every_drift_of_the_web_is_distinguished(built: Project, server: PhotoServer) -> None:

@@ -27,6 +27,7 @@ from allrounder.params.sources import MAX_FILES, WebdatasetSource, expand_braces
 from allrounder.web.lists import ListClient
 from project import Project
 from shardserver import ShardServer
+from webfaults import project as faults
 from webfaults.archives import make_tar, plain, special
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
@@ -322,6 +323,23 @@ def test_a_gated_shard_of_the_hub_says_how_to_get_in(
     )
     with pytest.raises(DataError, match=f"answered 401 Unauthorized; {advice}"):
         listed(server.base + path, [CAT])
+
+
+def test_gated_shards_are_listed_and_downloaded_with_the_token(
+    server: ShardServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", server.base)
+    monkeypatch.setenv("HF_TOKEN", "t0ken")
+    gated = "/datasets/owner/photos/resolve/main"
+    server.files = {f"{gated}{path}": body for path, body in SHARDS.items()}
+    server.token = "t0ken"
+    source = {"kind": "webdataset", "location": f"{server.base}{gated}/s-{{00..02}}.tar"}
+    network = Network(allow_private=["127.0.0.1"])
+    client = ListClient(network, [WebdatasetSource.model_validate(source)])
+    found = listing.list_classes([WebdatasetSource.model_validate(source)], [CAT], client)[CAT]
+    project = faults.Project(tmp_path / "p", {CAT: [c.url for c in found]}, sources=[source])
+    assert {row.status for row in project.crawl_here()} <= {Status.OK, Status.DUPLICATE}
+    assert {token for _, token in server.tokens} == {"Bearer t0ken"}
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])

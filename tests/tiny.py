@@ -1,6 +1,8 @@
 """A project of two outputs and five files, made in no time, for what DVC and git can break."""
 
 import hashlib
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -92,6 +94,19 @@ def call(main: Callable[[], None], *arguments: str, expect: int = 0) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["script", *arguments])
         assert run(main) == expect
+
+
+def commands(address: str, instead: str) -> list[list[str]]:
+    """The dvc commands of the block in docs/versions.md that has an address, with another one."""
+    page = (Path(__file__).parent.parent / "docs/versions.md").read_text(encoding="utf-8")
+    (block,) = [
+        one for one in re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S) if address in one
+    ]
+    lines = [
+        shlex.split(line.replace(address, instead), comments=True) for line in block.splitlines()
+    ]
+    assert all(line[0] == "dvc" for line in lines)
+    return [line[1:] for line in lines]
 
 
 def environment(patch: pytest.MonkeyPatch, **values: Any) -> None:

@@ -17,6 +17,7 @@ from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
 from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
@@ -84,6 +85,8 @@ def clean(
     Returns their rows, and the corrections that match nothing. Raises DataError when a raw archive
     and its table do not agree, UsageError when lines of one photo do not.
     """
+    if suspects := params.clean.suspects:
+        check_model(suspects)
     keys = list(params.classes)
     photos = decode_classes(keys, raw, work, params.clean)
     decisions, matches = decide(params, photos, urls, raw, corrections)
@@ -92,6 +95,8 @@ def clean(
     kept = [(key, _kept(cleaned[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
         list(pool.map(_write_photos, kept))
+    if suspects:
+        rows = add_suspects(rows, out, suspects)
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
     return rows, unmatched(matches, lambda: _listed(keys, raw))

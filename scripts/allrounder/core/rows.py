@@ -162,8 +162,8 @@ class CleanRow:
     nearly_white: int = 0
     extreme_aspect: int = 0
     tiny_for_class: int = 0
-    suspect: int | None = None  # per cent of its neighbours that are of another class
-    looks_like: str = ""  # the class key of most of them, for those with the highest shares
+    suspect: int | None = None  # thousandths of similarity to another class above its own's
+    looks_like: str = ""  # that class's key, for the share of each class with the highest scores
     match: Match = Match.NONE
 
 

@@ -121,7 +121,7 @@ def object_findings(
             words = (
                 f"{loss.words}; no copy is left on the remote or here. The web may give it again"
             )
-            yield Finding(words, f"{remove}{PINS_SWITCH}=ignore dvc repro --force")
+            yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
 
 
 _ASKED = 20

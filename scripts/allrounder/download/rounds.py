@@ -11,6 +11,7 @@ from allrounder.download import summary
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Crawl, Folders, Share
 from allrounder.download.processes import Quotas, crawl
+from allrounder.history.confirm import confirm_output
 from allrounder.history.journal import Journal
 from allrounder.params.schema import Params
 
@@ -54,6 +55,7 @@ class Rounds:
                 results |= self._round(wanted)
                 wanted = larger(quotas)
             summary.print_incomplete(results.values(), quotas)
+            confirm_output("download", self._folders.raw)
             self._journal.complete()
         except KeyboardInterrupt:
             killed = True

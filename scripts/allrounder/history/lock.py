@@ -1,6 +1,6 @@
 """Reads what dvc.lock pins, through DVC's cache or remote.
 
-ALLROUNDER_PINS=ignore switches the pins off.
+ALLROUNDER_PINS=ignore switches the pins off, ALLROUNDER_PINS=confirm too; see confirm.py.
 """
 
 import os
@@ -27,14 +27,26 @@ PINS_SWITCH = "ALLROUNDER_PINS"
 _KEPT, _BEFORE = "last", "pinned-before.txt"
 
 
+ASK_AGAIN = (
+    f"ask the web again with {PINS_SWITCH}=confirm dvc repro --force, which stops if it gives "
+    f"other photos ({PINS_SWITCH}=ignore takes those)"
+)
+
+
 def pins_ignored() -> bool:
-    """Whether ALLROUNDER_PINS=ignore. Raises UsageError for an unknown value."""
+    """Whether the web is asked for all. Raises UsageError for an unknown value."""
     value = os.environ.get(PINS_SWITCH, "")
-    if value not in ("", "use", "ignore"):
+    if value not in ("", "use", "ignore", "confirm"):
         raise UsageError(
-            f"environment: {PINS_SWITCH}: {value!r} is neither use nor ignore; correct it"
+            f"environment: {PINS_SWITCH}: {value!r} is neither use nor ignore nor confirm; "
+            "correct it"
         )
-    return value == "ignore"
+    return value in ("ignore", "confirm")
+
+
+def pins_confirmed() -> bool:
+    """Whether what the web gives must be what dvc.lock pins."""
+    return os.environ.get(PINS_SWITCH) == "confirm"
 
 
 def pinned_params(stage: str) -> dict[str, Any]:
@@ -44,7 +56,7 @@ def pinned_params(stage: str) -> dict[str, Any]:
     """
     if pins_ignored():
         return {}
-    found = _locked_params(stage)
+    found = locked_params(stage)
     if _locked(stage).outs and not found:
         raise DataError(
             f"{LOCK} has no params of {stage}, so that its pins cannot be used; git checkout "
@@ -55,11 +67,12 @@ def pinned_params(stage: str) -> dict[str, Any]:
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
     """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
-    built, now = list(_locked_params("split").get("classes") or {}), list(classes)
+    built, now = list(locked_params("split").get("classes") or {}), list(classes)
     return built != now and sorted(built) == sorted(now)
 
 
-def _locked_params(stage: str) -> dict[str, Any]:
+def locked_params(stage: str) -> dict[str, Any]:
+    """The params in dvc.lock for a stage, also when pins are ignored."""
     return dict(_locked(stage).params.get("params.yaml") or {})
 
 
@@ -201,7 +214,7 @@ def pinned_file(path: str, folder: Path) -> Path:
     try:
         _version().copy(path, copy)
     except (DataError, UsageError) as error:
-        raise DataError(f"{error}; or ask the web again with {PINS_SWITCH}=ignore") from None
+        raise DataError(f"{error}; or {ASK_AGAIN}") from None
     return copy
 
 

@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -148,6 +149,31 @@ def remote_store(repo: Any, out: Output) -> Any:
         raise UsageError(str(remote_fault(error, *remote_of(repo, out.remote)))) from None
 
 
+def pinned_outputs(repo: Any, rev: str | None = None) -> dict[str, str]:
+    """The hash of each output by its path, in the dvc.lock of a revision or (None) the work tree.
+
+    Raises UsageError if the revision is unknown or no commit, or its dvc.lock broken.
+    """
+    try:
+        lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
+        return dict(_outputs_in(lock))
+    except FileNotFoundError:
+        return {}
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
+        raise UsageError(f"{_where(rev)}: its {LOCK} is not as DVC writes it") from None
+
+
+@lru_cache(1_000)
+def _outputs_in(lock: bytes) -> Mapping[str, str]:
+    """The same of a lock file, which many revisions share. Parsing one takes 50 ms."""
+    stages = read_yaml(lock.decode("utf-8"))["stages"].values()
+    return {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
+
+
+def _where(rev: str | None) -> str:
+    return "dvc.lock" if rev is None else f"revision {rev}"
+
+
 class VersionFiles:
     """The files of a version: a git revision, or (None) the dvc.lock of the work tree.
 
@@ -159,15 +185,7 @@ class VersionFiles:
         """Raises UsageError if the revision is unknown or no commit."""
         self._repo, self._rev = repo, rev
 
-        self._where = "dvc.lock" if rev is None else f"revision {rev}"
-        try:
-            lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
-            stages = read_yaml(lock.decode("utf-8"))["stages"].values()
-            pinned = {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
-        except FileNotFoundError:
-            pinned = {}
-        except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
-            raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
+        self._where, pinned = _where(rev), pinned_outputs(repo, rev)
         self._lists: dict[str, dict[str, str]] = {}  # the files of each folder that was read
         remotes = {out.path: out.remote for out in _outputs(repo)}
         self._outs = {
@@ -190,6 +208,14 @@ class VersionFiles:
             body = bytes(file.read())
         if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
+        return body
+
+    def stored(self, path: str) -> bytes:
+        """The content of a file, from DVC's cache or its remote. Raises DataError as `read`."""
+        with self._opened(path) as (file, md5):
+            body = bytes(file.read())
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+            raise DataError(f"{path}: DVC's copy ({md5}) is damaged")
         return body
 
     def copy(self, path: str, target: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from allrounder.catalogue.synsets import (
     VOC_LABELS,
@@ -14,7 +14,7 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.core.licences import listed
-from allrounder.params.sources import CONTACT, Section, Source
+from allrounder.params.sources import CONTACT, SHA256, Section, Source, check_path
 
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
 """Upper bounds of sizes: what JPEG can hold, and what a decoder can keep in memory."""
@@ -56,6 +56,24 @@ class Download(Section):
     """the Wayback Machine's availability API"""
 
 
+Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class Suspects(Section):
+    """Which model finds photos that look like another class. It decides nothing."""
+
+    model: Annotated[str, AfterValidator(check_path)]
+    """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
+    sha256: str = Field(pattern=SHA256)
+    """SHA-256 of the model; a file with another one is refused"""
+    share: float = Field(0.05, gt=0, le=1)
+    """share of each class's photos to name as suspects"""
+    mean: Levels = Field([0.485, 0.456, 0.406])
+    """what the model expects subtracted from red, green and blue, 0 to 1"""
+    std: Levels = Field([0.229, 0.224, 0.225])
+    """and what it expects them divided by"""
+
+
 class Clean(Section):
     """Which photos enter the dataset, and how they are stored."""
 
@@ -73,6 +91,8 @@ class Clean(Section):
     """shrink larger photos to this longer side in pixels; null: never"""
     quality: int = Field(90, ge=1, le=95)
     """JPEG quality of photos that must be converted"""
+    suspects: Suspects | None = None
+    """look for wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,

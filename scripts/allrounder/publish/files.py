@@ -22,8 +22,12 @@ from allrounder.core.tables import read_csv
 from allrounder.history.lock import locked_output
 
 CARD, CROISSANT = "README.md", "croissant.json"
-WITHOUT_PHOTOS = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
-"""The files that `recipe_only` publishes; the card without what describes the photos' files."""
+RECIPE = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
+"""What is published without photos."""
+PACKED = "data"
+"""The folder of Parquet."""
+TABLES = (*RECIPE, MANIFEST)
+"""What is published beside Parquet. The Hub makes the Croissant metadata of that itself."""
 MAX_FILES, MAX_IN_FOLDER = 100_000, 10_000
 """Files of a repository, and entries of a folder in it.
 
@@ -43,11 +47,8 @@ class Publication:
     doi: str = ""
 
 
-def local_files(dataset: Path, recipe_only: bool) -> dict[str, Path]:
-    """The files to publish, by their path in the repository.
-
-    Raises DataError for a dataset that dvc.lock does not record, or is too large for the Hub.
-    """
+def local_files(dataset: Path) -> dict[str, Path]:
+    """The files of the dataset. Raises DataError if they are not those that dvc.lock records."""
     files = {
         path.relative_to(dataset).as_posix(): path
         for path in sorted(dataset.rglob("*"))
@@ -57,17 +58,15 @@ def local_files(dataset: Path, recipe_only: bool) -> dict[str, Path]:
         raise DataError(f"{dataset} has no {MANIFEST}; run dvc repro, or dvc pull {dataset}")
     if folder_md5({name: file_md5(path) for name, path in files.items()}) != locked_output("split"):
         raise DataError(
-            f"{dataset} is not what {LOCK} records; run dvc repro, or dvc checkout {dataset}"
+            f"{dataset} is not what {LOCK} records; run dvc repro, or dvc checkout --force "
+            f"{dataset}"
         )
-    if recipe_only:
-        return {name: path for name, path in files.items() if name in WITHOUT_PHOTOS}
-    check_limits(files)
     return files
 
 
 def check_limits(files: Collection[str]) -> None:
     """Raise DataError for more files than the Hub takes."""
-    way_out = "publish it without photos (--recipe-only), or build a dataset for each part of it"
+    way_out = "publish it as Parquet (--parquet) or without photos (--recipe-only)"
     if len(files) > MAX_FILES:
         raise DataError(f"{len(files):,} files, and the Hub takes {MAX_FILES:,}; {way_out}")
     folder, count = Counter(name.rpartition("/")[0] for name in files).most_common(1)[0]
@@ -119,7 +118,7 @@ def published_texts(files: Mapping[str, Path], facts: Publication) -> dict[str, 
     texts = {}
     if CARD in files:
         card = _cited(files[CARD].read_text(encoding="utf-8"), facts)
-        texts[CARD] = card if CROISSANT in files else _without_files(card)
+        texts[CARD] = card if CROISSANT in files else _with_other_files(card, files)
     if CROISSANT in files:
         document: dict[str, Any] = json.loads(files[CROISSANT].read_text(encoding="utf-8"))
         document |= {
@@ -140,12 +139,17 @@ def _cited(text: str, facts: Publication) -> str:
     return re.sub(r"(\(SHA-256 of manifest\.csv\)\})", lambda found: found[1] + more, text)
 
 
-def _without_files(card: str) -> str:
-    """The card of a repository that has no photos."""
+def _with_other_files(card: str, files: Collection[str]) -> str:
+    """The card of a repository that has Parquet in place of the photos, or neither."""
     _, front, body = card.split("---\n", 2)
     values = yaml.safe_load(front)
-    for name in ("configs", "dataset_info"):
-        del values[name]
+    if any(name.endswith(".parquet") for name in files):
+        for config in values["configs"]:
+            del config["drop_labels"]  # for folders only
+            for one in config["data_files"]:
+                one["path"] = f"{PACKED}/{one['path'].removesuffix('/**')}/*.parquet"
+    else:
+        del values["configs"], values["dataset_info"]
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n{body}"
 
 

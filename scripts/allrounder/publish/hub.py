@@ -20,7 +20,7 @@ from allrounder.web.policy import hub_address, hub_token
 Content = Path | bytes
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OURS = re.compile(
-    r"(train|val|test|fold_[0-9]+)/.+"
+    r"(data/)?(train|val|test|fold_[0-9]+)/.+"
     r"|ATTRIBUTION\.csv|classes\.csv|croissant\.json|manifest\.csv|recipe\.csv|README\.md"
 )
 """What we publish. Other files of the repository are not ours and stay."""

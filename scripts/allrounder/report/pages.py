@@ -150,7 +150,7 @@ def _cells(one: Entry) -> dict[str, Any]:
         "rescued_from": raw.rescued_from,
         "moved_from": clean.moved_from,
         "flags": " ".join(name for name in FLAGS if getattr(clean, name)),
-        "suspect": clean.suspect or 0,
+        "suspect": (clean.suspect or 0) if clean.looks_like else 0,
         "looks_like": clean.looks_like,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

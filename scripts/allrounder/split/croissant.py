@@ -16,7 +16,8 @@ from allrounder.core.files import atomic_write
 from allrounder.core.text import PROJECT
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Params
-from allrounder.split.facts import LIMITS, TEMPLATES, DatasetFacts, citations, summary
+from allrounder.split import rai
+from allrounder.split.facts import TEMPLATES, DatasetFacts, citations, summary
 
 FILE = "croissant.json"
 
@@ -30,8 +31,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
         "license": [_licence(form) for form in facts.licences],
         "version": f"0.0.0+{version}",
         "citeAs": citations(facts, version),
-        "rai:dataLimitations": LIMITS,
-    }
+    } | rai.properties(params.clean, facts)
     *tables, photos = document["distribution"]
     for table in tables:
         body = (out / table["name"]).read_bytes()

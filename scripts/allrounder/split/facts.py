@@ -47,6 +47,11 @@ class DatasetFacts:
         """The number of photos in the dataset."""
         return sum(self.total.splits.values())
 
+    @property
+    def corrected(self) -> bool:
+        """Whether a person has moved photos or taken some out."""
+        return bool(self.moved or self.total.clean[Status.EXCLUDED])
+
 
 def count_facts(
     params: Params, funnels: Mapping[str, Funnel], out: Path, manifest: Sequence[ManifestRow]

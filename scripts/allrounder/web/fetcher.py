@@ -339,7 +339,8 @@ class Fetcher:
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            self._end_robots(job.requested[0], job.robots.answer(reply.code, job.timeouts))
+            answer = job.robots.answer(reply.code, job.timeouts)
+            self._end_robots(robots_url(job.requested[0]), answer)
             return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1

@@ -217,7 +217,8 @@
       : make("p", { className: "none", textContent: "No picture: it was not downloaded or could not be decoded." }));
     byId("large-facts").replaceChildren();
     fact("Status", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
-    if (notesOf(photo).length) fact("Noticed", notesOf(photo).join(", ") + (photo.suspect ? ` (${photo.suspect} %)` : ""));
+    if (photo.looks_like) fact("Similarity", `${(photo.suspect / 1000).toFixed(3)} higher to ${classOf(photo.looks_like)} than to its own class`);
+    if (notesOf(photo).length) fact("Noticed", notesOf(photo).join(", "));
     if (photo.original) {
       const original = photo.original;
       fact(photo.reason === "clean.cross_class" ? "Same picture as" : "Duplicate of", make("button", {
@@ -368,6 +369,8 @@
     return words.every((word) => haystack(photo).includes(word));
   }
 
+  const rank = (photo) => photo.looks_like ? 2000 + Number(photo.suspect) : 0;
+
   function show() {
     const wanted = Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -385,7 +388,7 @@
         make("h3", {}, one.name, " ", make("small", { textContent: [one.key, one.voc && `VOC ${one.voc}`, counted(all, "photo")].filter(Boolean).join(" · ") })));
       box.dataset.class = one.key;
       for (const [part, items] of parts) {
-        items.sort((a, b) => (b.suspect || 0) - (a.suspect || 0)); // suspects stand first
+        items.sort((a, b) => rank(b) - rank(a)); // suspects stand first
         const group = make("div", { className: "part" }, make("h4", {}, data.splits.includes(part) ? part : describe(part), " ",
           make("span", { className: "n", textContent: number(items.length) })), wall(items, card));
         group.dataset.part = part;
