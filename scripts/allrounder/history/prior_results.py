@@ -16,7 +16,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.opt_outs import Signal
 from allrounder.core.paths import CLEAN, LOCK, RAW
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import RESULT_COLUMNS, Candidate, RawRow, Result, Status
+from allrounder.core.rows import RESULT_COLUMNS, Candidate, CleanRow, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
