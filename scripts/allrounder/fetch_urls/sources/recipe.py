@@ -33,7 +33,9 @@ def candidates(
 
     Raises DataError when the recipe cannot be read or has not its columns.
     """
-    keys = {part.wnid: part.key for part in parts} | {part.key: part.key for part in parts}
+    keys = {part.wnid: part.key for part in parts if part.wnid} | {
+        part.key: part.key for part in parts
+    }
     chosen: list[str] = []
 
     def choose(there: Sequence[str]) -> Sequence[str]:
