@@ -49,14 +49,6 @@ class DatasetFacts:
         return sum(self.total.splits.values())
 
     @property
-<<<<<<< HEAD
-=======
-    def corrected(self) -> bool:
-        """Whether a person has moved photos or taken some out."""
-        return bool(self.moved or self.total.clean[Status.EXCLUDED])
-
-    @property
->>>>>>> main
     def has_imagenet(self) -> bool:
         """Whether a class or a photo is ImageNet's."""
         kinds = {one.source for one in self.origins}
@@ -75,14 +67,11 @@ class DatasetFacts:
             return f"{all_of_them} ImageNet classes"
         of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
         return f"{all_of_them} classes{of_them}"
-<<<<<<< HEAD
 
     @property
     def corrected(self) -> bool:
         """Whether a person has moved photos or taken some out."""
         return bool(self.moved or self.total.clean[Status.EXCLUDED])
-=======
->>>>>>> main
 
 
 def count_facts(
