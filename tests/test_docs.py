@@ -26,6 +26,7 @@ BLOCK = re.compile(
 )
 REASONS = {
     "installs the development packages": 1,
+    "it would delete objects": 1,
     "it would run this very test": 1,
     "marked.csv is yours": 1,
     "needs a remote of yours": 1,
