@@ -10,7 +10,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.clean.fingerprints import Components, Fingerprint, near_pairs
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.neighbours import Components, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -21,7 +22,7 @@ FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, or a product."""
 FEW, MANY = 3, 5
 """Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
-SAME, SIMILAR = 0.988, 0.97
+SAME, SIMILAR = 0.985, 0.96
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
 
 
@@ -312,8 +313,13 @@ def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tu
 
     Flat pictures are not like each other, but may be the same bytes after conversion.
     """
-    near = near_pairs([items[index].fingerprint for index in indices], radius, SAME)
+    near = copies([items[index].fingerprint for index in indices], radius)
     return [*near, *same_text([items[index].sha256 for index in indices])]
+
+
+def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
+    return near_pairs(fingerprints, radius, SAME)
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
