@@ -1,5 +1,5 @@
 # Two commands for a fresh machine: `make repro` and `make test`. README has what is behind them.
-# `make repro offline=1` asks nothing of the web.
+# `make repro offline=1` asks nothing of the web; edits=discard undoes changes by hand in data/dataset.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -11,11 +11,13 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test classes lock store clean-cache
+.PHONY: repro test start doctor release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
 	python scripts/check_params.py
+	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
+	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
@@ -24,6 +26,19 @@ test: $(VENV)/ready-dev
 	ruff format --check .
 	mypy
 	pytest
+
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+start: $(VENV)/ready
+	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
+
+# What keeps this clone from working, and the commands that mend it.
+doctor: $(VENV)/ready
+	@python scripts/doctor.py
+
+# make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
+release: $(VENV)/ready
+	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
+	@python scripts/release.py -- "$(v)"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready
@@ -46,6 +61,7 @@ lock: $(VENV)/ready-dev
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
 	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
+	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra s3 --extra gs --extra ssh -c requirements.txt pyproject.toml -o requirements-remotes.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 $(VENV)/bin/python:
@@ -54,8 +70,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv: install it (Debian: apt install python3-venv)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/ready: $(VENV)/bin/python requirements.txt
-	pip install -q --disable-pip-version-check -r requirements.txt
+# The packages that the remotes in .dvc/config need, so that a team records them by naming its remote.
+REMOTES := $(shell sed -nE 's,^ *url = (s3|gs|ssh|azure)://.*,dvc-\1,p' .dvc/config .dvc/config.local 2>/dev/null | sort -u)
+
+$(VENV)/ready: $(VENV)/bin/python requirements.txt $(wildcard requirements-remotes.txt .dvc/config .dvc/config.local)
+	pip install -q --disable-pip-version-check -r requirements.txt $(if $(REMOTES),-c requirements-remotes.txt $(REMOTES))
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt

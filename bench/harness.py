@@ -166,13 +166,15 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def project(folder: Path, scripts: Path, **params: Any) -> Path:
-    """Make a new project folder, with params.yaml and a link to the scripts."""
+    """Make a new project folder, with params.yaml, no corrections and a link to the scripts."""
     emptied(folder)
     (folder / "scripts").symlink_to(scripts)
+    for name in ("corrections.csv", "takedowns.csv"):
+        (folder / name).write_text("match,action,class,reason,by\n", encoding="utf-8")
     defaults = {
         "sources": [{"kind": "folder", "location": "photos"}],
         "classes": dict.fromkeys(WNIDS), "per_class": 10, "min_per_class": 1,
-        "download": {}, "clean": {}, "split": {},
+        "download": {}, "clean": {}, "split": {}, "dataset": {},
     }  # fmt: skip
     text = yaml.safe_dump(defaults | params, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")

@@ -1,19 +1,23 @@
-"""Check params.yaml before DVC removes anything.
+"""Check params.yaml and corrections.csv before DVC removes anything.
 
 With --schema, print params.schema.json. With --retry, exit 1 when a class of the last build may get
-more photos from a second download.
+more photos from a second download. With --relist, exit 1 when all sources are on this machine, and
+what they list is not what the last build listed.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
-from allrounder.core.paths import PARAMS
-from allrounder.history.local_files import changed_files
+from allrounder.core.paths import CLEAN, PARAMS, RAW
+from allrounder.core.text import printable
+from allrounder.history.local_files import changed_files, local_states
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
 from allrounder.history.prior_results import incomplete_classes
+from allrounder.params.classes import class_parts
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import BaseSource
@@ -25,8 +29,12 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     parser.add_argument("--retry", action="store_true", help="whether the download should retry")
+    parser.add_argument("--relist", action="store_true", help="whether to list all again")
     args = parser.parse_args()
-    if args.retry:
+    if args.relist:
+        if _must_relist(load_params(args.file)):
+            sys.exit(NOT_GOOD_ENOUGH)
+    elif args.retry:
         if keys := incomplete_classes(load_params(args.file)):
             print(f"retry: {', '.join(keys)} may get more photos", file=sys.stderr)
             sys.exit(NOT_GOOD_ENOUGH)
@@ -34,6 +42,8 @@ def main() -> None:
         sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
     else:
         params = load_params(args.file)
+        check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
+        load_takedowns()
         _check_locations(args.file, params)
         if only_the_order_changed(params.classes):
             print(
@@ -41,13 +51,24 @@ def main() -> None:
                 "class_index changes; DVC does not notice that: run dvc repro --force",
                 file=sys.stderr,
             )
-        if changed := changed_files(params.sources, params.classes):
+        if changed := changed_files(params):
             others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             print(
-                f"warning: {changed[0]}{others} changed since it was listed; DVC does not notice "
-                f"that: run {relist_command(params)}",
+                f"warning: {printable(changed[0])}{others} changed since it was listed; DVC does "
+                f"not notice that: run {relist_command(params)}",
                 file=sys.stderr,
             )
+
+
+def _must_relist(params: Params) -> bool:
+    """Whether local files are to be listed and read again, which DVC cannot know.
+
+    Also after other sources: DVC may have an older list of these, from before a change.
+    """
+    watched = local_states(params.sources, class_parts(params.classes))
+    if not watched or any(source.is_remote for source in params.sources):
+        return False
+    return not built_from("download", params) or bool(changed_files(params))
 
 
 def _check_locations(path: Path, params: Params) -> None:

@@ -8,7 +8,8 @@ import gc
 import sys
 
 from allrounder.clean.cleaning import check_classes, check_decoders, clean
-from allrounder.core.errors import run
+from allrounder.core.corrections import load_corrections, unmatched_warnings
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
 from allrounder.core.paths import CLEAN, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
@@ -20,6 +21,7 @@ def main() -> None:
     """Parse, clean, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
+    corrections = load_corrections(params.classes)
     for warning in check_decoders():
         print(warning, file=sys.stderr)
     CLEAN.mkdir(parents=True, exist_ok=True)
@@ -29,15 +31,17 @@ def main() -> None:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         try:
-            rows = clean(params, URLS, RAW, CLEAN, work)
+            rows, unmatched = clean(params, URLS, RAW, CLEAN, work, corrections)
         finally:
             remove_tree(work)
     remove_other_classes(CLEAN, params.classes)
-    for warning in check_classes(rows, params, URLS, RAW):
+    for warning in unmatched_warnings(unmatched):
         print(warning, file=sys.stderr)
+    if short := check_classes(rows, params):
+        print(short, file=sys.stderr)
 
 
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

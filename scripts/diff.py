@@ -5,12 +5,16 @@ by their bytes. Manifests come from DVC's cache or remote, and nothing is checke
 """
 
 import argparse
+import csv
+import io
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from allrounder.core import paths
-from allrounder.core.errors import run
-from allrounder.core.paths import DATASET
+from allrounder.core.errors import DataError, run
+from allrounder.core.paths import CLEAN, DATASET
+from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions import comparison
@@ -37,7 +41,10 @@ def main() -> None:
     args = parser.parse_args()
     with repository() as repo:
         before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
-    names, found = (args.v1, args.v2 or WORK_TREE), comparison.differences(before, after)
+        found = comparison.differences(before, after)
+        keys = {photo.wnid for one in found for photo in (one.before, one.after) if photo}
+        corrected = [_corrected(repo, rev, keys) for rev in (args.v1, args.v2)]
+    names, found = (args.v1, args.v2 or WORK_TREE), comparison.with_corrections(found, *corrected)
     compared = comparison.Comparison(names, before, after, found)
     if args.json:
         print_json(comparison.comparison_json(compared))
@@ -48,6 +55,22 @@ def main() -> None:
 def _photos(repo: Any, rev: str | None) -> list[comparison.Photo]:
     manifest = VersionFiles(repo, rev).read(MANIFEST)
     return comparison.parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+
+
+def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:
+    """The photos of these classes that a version corrects, as far as its tables can be had."""
+    files, found = VersionFiles(repo, rev), dict[str, tuple[str, str]]()
+    for key in sorted(keys):
+        try:
+            table = files.read(f"{CLEAN.as_posix()}/{key}.csv").decode("utf-8")
+        except (DataError, UnicodeDecodeError):
+            continue  # another version may lack the class
+        for row in csv.DictReader(io.StringIO(table, newline="")):
+            excluded, moved_from = row.get("status") == Status.EXCLUDED, row.get("moved_from")
+            if excluded or moved_from:
+                what = "excluded" if excluded else f"moved from {moved_from} by hand"
+                found[row.get("sha256", "")] = what, row.get("detail") or ""
+    return found
 
 
 if __name__ == "__main__":

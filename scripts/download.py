@@ -1,19 +1,20 @@
 """Stage download: takes each class's first good photos, in rank order, into data/raw.
 
-What dvc.lock pins and what a killed run left is not requested again.
+Classes that clean would leave short get more, as far as there are candidates. What dvc.lock pins
+and what a killed run left is not requested again.
 """
 
 import gc
 import sys
-from collections.abc import Sequence
-from functools import partial
 
-from allrounder.core.errors import run
+from allrounder.clean.preview import Preview
+from allrounder.core.corrections import load_corrections, load_takedowns
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import RAW, URLS
-from allrounder.download import summary
-from allrounder.download.crawl import Crawl, Folders, Share
-from allrounder.download.processes import crawl
+from allrounder.download.crawl import Folders
+from allrounder.download.rounds import Rounds
+from allrounder.download.summary import rules_key
 from allrounder.history.journal import Journal, discard_committed
 from allrounder.history.lock import locked_output, output_is_cached, pins_ignored
 from allrounder.params.loading import load_params
@@ -23,38 +24,20 @@ from allrounder.web.policy import parse_stage_args
 def main() -> None:
     """Parse, download, write."""
     parse_stage_args(__doc__)
-    params = load_params()
+    params, taken_down = load_params(), load_takedowns()
+    corrections = load_corrections(params.classes)
     RAW.mkdir(parents=True, exist_ok=True)
     with stage_lock("download") as work:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
-        journal = Journal(work, summary.rules_key(params), pins_ignored(), pinned)
-
-        def make(number: int, keys: Sequence[str], share: Share, retry: bool = True) -> Crawl:
-            own = journal.of_process(number) if number else journal
-            return Crawl(params, keys, share, Folders(URLS, RAW, work), own, retry)
-
-        killed = False
-        try:
-            results, traffic = crawl(params, make)
-            if summary.is_unreached(traffic) and not any(
-                result.first_requests for result in results
-            ):
-                print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
-                results, traffic = crawl(params, partial(make, retry=False))
-            remove_other_classes(RAW, params.classes)
-            summary.print_table(results, traffic)
-            summary.print_incomplete(results, params.quota)
-            summary.check_results(results, params, traffic)
-            journal.complete()
-        except KeyboardInterrupt:
-            killed = True
-            raise
-        finally:
-            journal.close(killed)
+        remove_other_classes(RAW, params.classes)
+        journal = Journal(work, rules_key(params, taken_down), pins_ignored(), pinned)
+        preview = Preview(params, corrections, URLS, RAW, work / "preview")
+        rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
+        rounds.run(preview.larger_quotas)
 
 
 if __name__ == "__main__":
     gc.freeze()  # imported modules are never garbage, so the collector can skip them
     gc.set_threshold(50_000)
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

@@ -6,12 +6,14 @@ Classes that dvc.lock pins with the same sources keep their list; see docs/repro
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
+from allrounder.history.confirm import confirm_output
 from allrounder.history.local_files import local_states, remember_states
 from allrounder.history.lock import keep_lists, pinned_lists
+from allrounder.params.classes import class_parts
 from allrounder.params.loading import load_params
 from allrounder.web.lists import ListClient
 from allrounder.web.policy import parse_stage_args
@@ -23,17 +25,17 @@ def main() -> None:
     params = load_params()
     with stage_lock("fetch_urls") as work:  # this protects the cache too
         pinned = pinned_lists(params)
-        new = [key for key in params.classes if key not in pinned]
+        new = {key: value for key, value in params.classes.items() if key not in pinned}
         lists: dict[str, listing.Listed | Path] = {**pinned}
-        files = local_states(params.sources, params.classes)
+        files = local_states(params.sources, class_parts(new))
         if new:
             web = ListClient(params.network, params.sources)
             lists |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
         listing.write_classes(URLS, {key: lists[key] for key in params.classes})
+        confirm_output("fetch_urls", URLS)
         keep_lists(URLS, work)
-        if not pinned:
-            remember_states(files)
+        remember_states(files)
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

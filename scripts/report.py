@@ -6,7 +6,7 @@ The data and pictures of DVC's plots are written beside it. See docs/architectur
 import argparse
 import sys
 
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET, REPORTS, Stages
 from allrounder.params.loading import load_params
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

@@ -6,12 +6,13 @@ Also writes the dataset's tables and descriptions, and the counts of all steps: 
 import argparse
 import sys
 
-from allrounder.core.errors import run
+from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.funnel import funnels
 from allrounder.core.paths import DATASET, METRICS, Stages
 from allrounder.params.dataset import split_names
 from allrounder.params.loading import load_params
+from allrounder.split import recipe
 from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset, summary_line, write_metrics
 
@@ -26,10 +27,12 @@ def main() -> None:
         manifest = build_dataset(params, stages, DATASET, folder / "work")
         splits = split_names(params.split)
         by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits)
-        describe(params, by_class, DATASET, manifest)
+        described = recipe.original_funnels(by_class, stages.urls)
+        recipe.write(DATASET, stages, described, manifest)
+        describe(params, described, DATASET, manifest)
         write_metrics(METRICS, by_class)
     print(summary_line(manifest), file=sys.stderr)
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run_stage(main))

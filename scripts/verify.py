@@ -6,6 +6,7 @@ nothing, and prints how to fix each bad, missing or extra file.
 
 import argparse
 import sys
+import time
 
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import stage_lock
@@ -26,7 +27,7 @@ def main() -> None:
     if args.web:
         _web(args.sample, args.json)
     else:
-        _files(args.remote, args.json)
+        _files(args)
 
 
 def _arguments() -> argparse.Namespace:
@@ -48,8 +49,22 @@ def _arguments() -> argparse.Namespace:
         metavar="N",
         help="with --web: request only N photos, spread over the classes, the same in every run",
     )
+    parser.add_argument(
+        "--subset",
+        type=_subset,
+        metavar="K/N",
+        help="with --remote: read the Kth of N parts of the objects, e.g. another one every day",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        metavar="S",
+        help="with --remote: begin to read no further object after this time",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
+    if not args.remote and (args.subset or args.max_seconds is not None):
+        parser.error("--subset and --max-seconds are for --remote")
     if args.sample is not None and not args.web:
         parser.error("--sample is for --web")
     if args.sample is not None and args.sample < 1:
@@ -57,15 +72,32 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _files(remote: bool, json: bool) -> None:
-    where, unit = ("remote", "objects") if remote else ("local", "files")
-    check = verifyremote.check if remote else verifylocal.check
+def _subset(text: str) -> verifyremote.Subset:
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, e.g. 1/7")
+    return verifyremote.Subset(int(number), int(parts))
+
+
+def _files(args: argparse.Namespace) -> None:
+    where, unit = ("remote", "objects") if args.remote else ("local", "files")
+    end = None if args.max_seconds is None else time.monotonic() + args.max_seconds
     with (
         repository() as repo,
         progress(unit="B", unit_scale=True, desc=f"verify {where}") as bar,
     ):
-        reports = check(repo, outputs(repo), bar.update)
-    if json:
+        if args.remote:
+            subset = args.subset or verifyremote.Subset()
+            reports = verifyremote.check(
+                repo,
+                outputs(repo),
+                bar.update,
+                subset,
+                lambda: end is not None and time.monotonic() >= end,
+            )
+        else:
+            reports = verifylocal.check(repo, outputs(repo), bar.update)
+    if args.json:
         print_json(findings_json(where, reports, unit))
     else:
         print_lines(findings_lines(reports, unit))

@@ -28,6 +28,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers share one process that has imported libraries; it starts while they do."""
+    if getattr(config.option, "dist", "no") != "no" and config.option.tx:
+        warm.share()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it, or this worker's own."""
+    warm.end()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that build in a clone come first: with a long one last, one worker runs alone."""
     items.sort(key=lambda item: "origin" not in getattr(item, "fixturenames", ()))
@@ -54,12 +65,6 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out the files of WHOLE undivided, and other tests one by one."""
     return _ByFile(config, log)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _warm_ends() -> Iterator[None]:
-    yield
-    warm.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -134,9 +134,9 @@ def damaged_outside_pixels() -> Iterator[tuple[str, bytes]]:
     at = body.index(b"\xff\xda")
     yield "scan's header.jpg", body[: at + 11] + b"\0\0\0" + body[at + 14 :]
     yield "bad sum.png", with_chunk(png, chunk(b"tEXt", b"a\0b")[:-1] + b"\0")
+    bomb = zlib.compress(bytes(2**26))
     for kind, head in {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}.items():
-        bomb = head + zlib.compress(bytes(2**26))
-        yield f"{kind.decode()} bomb.png", with_chunk(png, chunk(kind, bomb))
+        yield f"{kind.decode()} bomb.png", with_chunk(png, chunk(kind, head + bomb))
         yield f"{kind.decode()} garbage.png", with_chunk(png, chunk(kind, b"\xff\0\3ab"))
     for kind in (b"pHYs", b"tIME", b"sRGB", b"gAMA", b"cHRM", b"acTL", b"fcTL"):
         yield f"{kind.decode()} cut.png", with_chunk(png, chunk(kind, b"\1"))

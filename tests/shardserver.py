@@ -22,6 +22,8 @@ class ShardServer(Loopback):
         self.cut: dict[str, list[int]] = defaultdict(list)  # bytes after which it hangs up
         self.moved: dict[str, str] = {}
         self.headers: dict[str, str] = {}  # more of them
+        self.token = ""  # without which it answers 401
+        self.tokens: list[tuple[str, str]] = []  # (path, value of Authorization or '')
         self.log: list[tuple[str, str]] = []
         super().__init__(_handler(self))
 
@@ -62,7 +64,11 @@ def _handler(server: ShardServer) -> type[Handler]:
         def get(self) -> None:
             part = self.headers.get("Range", "")
             server.log.append((self.path, part))
+            given = self.headers.get("Authorization", "")
+            server.tokens.append((self.path, given))
             code, headers, body = server.answer(self.path, part)
+            if server.token and given != f"Bearer {server.token}":
+                code, headers, body = 401, [], b"<html>who"
             self._head(code, [*headers, *server.headers.items()], len(body))
             if server.cut[self.path] and (cut := server.cut[self.path].pop(0)) < len(body):
                 self.wfile.write(body[:cut])

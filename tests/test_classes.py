@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -462,7 +463,7 @@ def test_inside_a_listed_subtree_nothing_is_added(here: Path) -> None:
 # What dvc repro will do
 
 
-def locked(classes: dict[str, str | None], **changes: Any) -> None:
+def locked(classes: Mapping[str, object], **changes: Any) -> None:
     """Write a dvc.lock as DVC does, of these classes and the params as they are but for changes."""
     params = yaml.safe_load(Path("params.yaml").read_text()) | changes | {"classes": classes}
     watched = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

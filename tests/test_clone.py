@@ -1,6 +1,7 @@
 """The embedded default in fresh clones: pull, repro, the store; offline."""
 
 import json
+import re
 
 import yaml
 
@@ -57,6 +58,19 @@ def test_removing_and_adding_a_class_leaves_the_others_alone(pulled: Project) ->
     clone.repro()
     assert clone.files(*folders) == before
     assert clone.git("status", "--porcelain", "dvc.lock", "data") == ""
+
+
+def test_the_way_back_that_a_failed_build_prints_works(clone: Project) -> None:
+    """In a clone without data, where only the remote has the committed version."""
+    sources = [{"kind": "url-list", "location": "list.txt"}]
+    (clone.folder / "list.txt").write_text("n02109961_1\t/nowhere/1.jpg\n")
+    clone.edit(sources=sources, classes={"n02109961": "dog"})
+    output = clone.repro(expect=255)
+    (command,) = re.findall("to go back to the committed version: (.+)", output)
+    (clone.folder / "list.txt").unlink()
+    clone.run("bash", "-ec", command)
+    assert clone.changes == ""
+    assert len(list((clone.folder / "data/dataset/train").glob("*/*.jpg"))) == 160
 
 
 def test_bad_params_leave_the_last_build_untouched(pulled: Project) -> None:

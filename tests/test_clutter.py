@@ -7,8 +7,7 @@ import pytest
 
 from allrounder.core.files import remove_other_classes
 from allrounder.core.paths import CLUTTER, is_clutter
-from allrounder.fetch_urls.sources.folder import files
-from allrounder.fetch_urls.tally import Tally
+from allrounder.history.local_files import photo_files
 from allrounder.report.build import dvc_hash
 from allrounder.verify.local import _files
 
@@ -47,7 +46,7 @@ def test_dvc_ignores_the_same_names() -> None:
     [
         dvc_hash,
         lambda folder: _files(str(folder)),
-        lambda folder: [*files(str(folder), Tally("a folder"))],
+        lambda folder: [*photo_files(str(folder), recursive=True)],
     ],
 )
 def test_nothing_that_the_project_lists_changes(

@@ -76,7 +76,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], wnids, ListClient(Network(tries=2, total_timeout=30))
+            [source], dict.fromkeys(wnids), ListClient(Network(tries=2, total_timeout=30))
         ).items()
     }
 

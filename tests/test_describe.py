@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mlcroissant
 import pytest
 import yaml
 from hypothesis import given
@@ -26,9 +26,10 @@ from allrounder.core.licences import normal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.dataset import folder_name
-from allrounder.params.schema import Params
+from allrounder.params.schema import Clean, Dataset, Params
 from allrounder.split.card import LONGEST, escaped, size_category, write
-from allrounder.split.facts import REASONS, DatasetFacts
+from allrounder.split.facts import REASONS, DatasetFacts, Origin
+from allrounder.split.rai import properties
 from project import Project
 from webfaults.project import make_params
 
@@ -174,10 +175,38 @@ def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
     evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
     rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
     total = total_funnel([class_funnel(rows, [], {"train": 0})])
-    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0)
+    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, {}, Dataset())
     write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
     _, body = card(tmp_path)
     assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
+
+
+def test_croissant_states_what_was_counted() -> None:
+    total = total_funnel(
+        [
+            class_funnel(
+                [RawRow("1", "u", Status.OK), RawRow("2", "v", Status.HTTP_ERROR)],
+                [CleanRow("1", Status.KEPT), CleanRow("3", Status.EXCLUDED)],
+                {"train": 1},
+            )
+        ]
+    )
+    origins = [Origin("csv", "a\u202e.example", 1)]
+    facts = DatasetFacts(
+        [], {"n1": total}, total, Counter(), origins, {}, 1, 1, {("n1", "n2"): 4}, Dataset()
+    )
+    clean = Clean(max_side=64, licenses=["cc0-1.0"])
+    found = {name: json.dumps(words) for name, words in properties(clean, facts).items()}
+    assert "a .example: 1" in found["rai:dataCollection"]
+    assert "web archive" in found["rai:dataCollection"]
+    assert found["rai:dataCollectionType"] == '["Web Scraping", "Manual Human Curator"]'
+    assert "1 of 2 candidates" in found["rai:dataCollectionMissingData"]
+    assert "1 http_error (the server answered" in found["rai:dataCollectionMissingData"]
+    assert "64 pixels" in found["rai:dataPreprocessingProtocol"]
+    assert "CC0 1.0" in found["rai:dataPreprocessingProtocol"]
+    assert "4 photos were moved to another class and 1 taken" in found["rai:dataAnnotationProtocol"]
+    assert "1 of 1 photos are from a .example" in found["rai:dataBiases"]
+    assert "1 photos are listed with the name" in found["rai:personalSensitiveInformation"]
 
 
 def status(folder: Path, kind: type[RawRow] | type[CleanRow]) -> Iterator[Status]:
@@ -233,18 +262,34 @@ def test_the_attribution_names_title_author_source_and_licence(dataset: Path) ->
             assert (credit["license"], credit["license_url"]) == (row.license, stated)
 
 
-def test_mlcroissant_finds_no_fault_but_the_missing_date(dataset: Path) -> None:
+@pytest.fixture(scope="module")
+def mlcroissant() -> Any:
+    """The library; it takes a second to import, so not while tests are collected."""
+    return import_module("mlcroissant")
+
+
+def test_mlcroissant_finds_no_fault_but_the_missing_date(mlcroissant: Any, dataset: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
     issues = found.metadata.ctx.issues
     assert not issues.errors
     assert [words for words in issues.warnings if "datePublished" not in words] == []
     assert found.metadata.ctx.is_v1_1()
+    assert "Web" not in str(found.metadata.data_collection_type)  # local files
+    facts = found.metadata
+    assert "local files" in str(facts.data_collection)
+    for stated in (
+        facts.data_collection_missing_data, facts.data_collection_raw_data, facts.data_biases,
+        facts.data_preprocessing_protocol, facts.data_annotation_protocol, facts.data_limitations,
+        facts.data_use_cases, facts.data_social_impact, facts.personal_sensitive_information,
+        facts.data_release_maintenance_plan, facts.annotations_per_item,
+    ):  # fmt: skip
+        assert stated
     licence = json.loads((dataset / "croissant.json").read_text(encoding="utf-8"))["license"]
     assert {BY, "https://h.example/terms"} < {*licence}
     assert not [one for one in licence if one.startswith("//")]
 
 
-def test_mlcroissant_reads_every_photo_with_its_row(dataset: Path) -> None:
+def test_mlcroissant_reads_every_photo_with_its_row(mlcroissant: Any, dataset: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
     rows = {row.file: row for row in manifest(dataset)}
     records = list(found.records("photos"))
@@ -268,7 +313,9 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def test_mlcroissant_notices_another_manifest(dataset: Path, tmp_path: Path) -> None:
+def test_mlcroissant_notices_another_manifest(
+    mlcroissant: Any, dataset: Path, tmp_path: Path
+) -> None:
     for name in ("croissant.json", "manifest.csv", "classes.csv"):
         (tmp_path / name).write_bytes((dataset / name).read_bytes())
     with (tmp_path / "manifest.csv").open("a") as file:
@@ -317,7 +364,7 @@ def test_the_front_matter_of_folds_needs_no_aliases(folds: Path) -> None:
     assert len({str(info["features"]) for info in yaml.safe_load(front)["dataset_info"]}) == 1
 
 
-def test_croissant_has_each_photo_of_folds_once(folds: Path) -> None:
+def test_croissant_has_each_photo_of_folds_once(mlcroissant: Any, folds: Path) -> None:
     found = mlcroissant.Dataset(jsonld=str(folds / "croissant.json"))
     files = Counter(text(record["photos/file"]) for record in found.records("photos"))
     assert files == Counter(row.file for row in manifest(folds))

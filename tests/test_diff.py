@@ -88,6 +88,11 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     )
     assert clone.changes == ""
 
+    comment = clone.script("comment", "v1").splitlines()
+    assert comment[0] == "### 144 photos; v1 has 200"
+    assert "| airliner (n02690373) | 0 |  | 20 |  |  |  |  |" in comment
+    assert "| kept | 200 | 144 | -56 |" in comment
+
     few = clone.script("diff", "v1", "v2").splitlines()
     assert sum(line.startswith("  removed    train") and PLANE in line for line in few) == 5
     assert few.count("  removed    and 15 more; --all lists them") == 1

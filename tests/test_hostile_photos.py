@@ -254,7 +254,7 @@ def cleaned(folder: Path, **classes: list[bytes]) -> dict[str, list[CleanRow]]:
             "min_per_class": 1,
         }
     )
-    return clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")
+    return clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")[0]
 
 
 def photos(*seeds: int) -> list[bytes]:

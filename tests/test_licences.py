@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean.cleaning import check_classes
 from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.fingerprints import fingerprint
+from allrounder.clean.preview import has_more
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import UsageError
@@ -260,7 +260,7 @@ _GOOD = {Status.KEPT, Status.SURPLUS, Status.NEAR_DUPLICATE, Status.EXACT_DUPLIC
 def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project) -> None:
     licensed.edit(clean={"licenses": ["cc0-1.0"]})
     said = licensed.stage("clean", expect=1)
-    words = r"n02109961 keeps 0 of \d+ \(\d+ license.*, 0 unused under your licences.*widen clean\."
+    words = r"n02109961 keeps 0 of \d+ \(\d+ license.*widen clean\."
     assert re.search(words, said)
     assert (
         Counter(status for _, status in licences_and_statuses(licensed).values())[Status.KEPT] == 0
@@ -268,17 +268,18 @@ def test_a_class_without_enough_of_them_fails_with_the_reason(licensed: Project)
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "quota", "more"),
     [
-        (["cc-by-2.0"], "14 candidates under your licences are unused: .*reserve to about 1$"),
-        (["mit"], None),  # none of those left would help
-        (None, "28 candidates are unused: .*reserve to about 1$"),
+        (["cc-by-2.0"], 12, True),
+        (["mit"], 12, False),  # none of those left would help
+        (None, 12, True),
+        (None, 13, False),  # those left cannot be requested: the class is not full
     ],
 )
-def test_how_to_fill_a_class_is_reported_if_it_can_be_filled(
-    tmp_path: Path, names: list[str] | None, words: str | None
+def test_a_class_has_more_if_candidates_with_a_good_licence_are_left(
+    tmp_path: Path, names: list[str] | None, quota: int, more: bool
 ) -> None:
-    """Of 40 candidates 12 were taken and 6 kept, where 10 are wanted; every other one is BY."""
+    """Of 40 candidates 12 were taken; every other one is BY."""
     photos = [Candidate(f"{n}", f"http://h/{n}", "CC BY 2.0" * (n % 2)) for n in range(40)]
     results = [Status.OK] * 12 + [Status.UNUSED] * 28
     raw = [
@@ -287,10 +288,7 @@ def test_how_to_fill_a_class_is_reported_if_it_can_be_filled(
     write_csv(tmp_path / "n1.csv", Candidate, photos)
     (tmp_path / "raw").mkdir()
     write_csv(tmp_path / "raw/n1.csv", RawRow, raw)
-    rows = [CleanRow(f"{n}", Status.KEPT if n % 2 else Status.CORRUPT) for n in range(12)]
     params = load_params(ROOT / "params.yaml")
     clean = params.clean.model_copy(update={"licenses": names})
-    wanted = params.model_copy(update={"per_class": 10, "min_per_class": 3, "clean": clean})
-    found = check_classes({"n1": rows}, wanted, tmp_path, tmp_path / "raw")
-    assert len(found) == (words is not None)
-    assert all(re.search(words or "", warning) for warning in found)
+    wanted = params.model_copy(update={"clean": clean})
+    assert has_more("n1", quota, wanted, tmp_path, tmp_path / "raw") is more

@@ -110,7 +110,9 @@ def listed(
     )
     return {
         key: list(found)
-        for key, found in listing.list_classes([source], wnids, ListClient(NETWORK)).items()
+        for key, found in listing.list_classes(
+            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+        ).items()
     }
 
 
@@ -227,7 +229,7 @@ def test_what_changed_meanwhile_is_read_from_its_start(bucket: Bucket) -> None:
     with pytest.raises(DataError, match="run it again to go on"):
         listing.list_classes(
             [OpenImagesSource(kind="open-images", location=bucket.base, parts=["validation"])],
-            (DOG,),
+            {DOG: None},
             ListClient(NETWORK.model_copy(update={"tries": 1})),
         )
     bucket.files[path] = f"{LABEL_HEADER}\n{label(4, DOG_MID)}\n{label(2, CAT_MID)}\n".encode()

@@ -16,13 +16,15 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from allrounder.catalogue.labels import ClassPart
 from allrounder.core.errors import UsageError
 from allrounder.history.local_files import changed_files, local_states, remember_states
 from allrounder.history.lock import pinned_params
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
-from allrounder.params.sources import CsvSource, Source
+from allrounder.params.sources import Source
 from project import Project
+from webfaults.project import make_params
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -35,9 +37,28 @@ FAULTS = {
     "wrong type": ("per_class: 20", "per_class: lots", "per_class: must be .*integer.*'lots'"),
     "class twice": ("n02123394", "n02109961", "n02109961 is given twice .*line 9.*remove one"),
     "unknown wnid": ("n02109961", "n02109962", "n02109962.*Did you mean n0"),
-    "name for wnid": ("n02109961", "husky", r"Did you mean n02109961 \(Eskimo dog\)"),
-    "two words for wnid": ("n02109961", "eskimo dog", r": classes\.eskimo dog: ImageNet has no"),
+    "capital wnid": ("n02109961", "N02109961", r"N02109961: is no wnid.*mean n02109961 \(Eskimo"),
     "number for wnid": ("n02109961", "2109961", "classes.2109961: is no wnid; write"),
+    "name twice": ("n02109961: dog", "airliner: null", "'airliner' means n02690373 too"),
+    "no letter": ("n02109961", '"+"', "must have a letter or a digit"),
+    "class key": (": dog", ": {vov: dog}", r"line 9: classes.n02109961.vov: .*Did you mean voc"),
+    "synset of another": (": dog", ": {synset: n02123394}", "synset: is n02109961 itself"),
+    "synset twice": (
+        "n02109961: dog",
+        "x: {synset: n02123394}",
+        "n02123394 is class n02123394 too",
+    ),
+    "wrong voc of synset": (
+        "n02109961: dog",
+        "x: {voc: cat, synset: n02109961}",
+        "is no 'cat'",
+    ),
+    "class of a source": (
+        "data/sample",
+        "data/sample, labels: {husk: x}",
+        "labels.husk: .husk. is",
+    ),
+    "licence": ("name: imagenet", "licence: imagenet", "dataset.licence: .*mean license"),
     "unknown label": (": dog", ": dgo", "classes.n02109961: 'dgo'.*Did you mean dog"),
     "everyday label": (": aeroplane", ": airplane", "Did you mean aeroplane"),
     "wrong label": (": dog", ": cat", "Eskimo dog is no 'cat'. Did you mean dog"),
@@ -90,7 +111,7 @@ FAULTS = {
     "no wnid of a source": (
         "{kind: folder, location: data/sample}",
         "{kind: csv, location: l.csv, labels: {dog: dog}}",
-        r"sources.0.labels.dog: is no wnid; write e.g. n02109961",
+        "sources.0.labels.dog: 'dog' is no class of the params and no wnid",
     ),
     "no name of a column": (
         "{kind: folder, location: data/sample}",
@@ -318,7 +339,7 @@ def test_dvc_yaml_watches_every_section_but_network() -> None:
         ("n02075296+: dog", r"n02075296\+: tabby is no 'dog'\. Did you mean cat"),
         ("n00006024+: null", r"n00006024\+: none of ILSVRC's classes is a heterotroph"),
         ("n02084072+: dog", r"n02084072\+: ImageNet has no such synset\. Did you mean n"),
-        ("n02084071++: dog", r"n02084071\+\+: ImageNet has no such synset"),
+        ("n02084071++: dog", r"n02084071\+\+: is no wnid"),
     ],
 )
 def test_a_faulty_subtree_is_reported_in_one_line(tmp_path: Path, line: str, words: str) -> None:
@@ -382,11 +403,11 @@ def test_a_local_file_that_changes_while_it_is_read_has_changed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("l.csv").write_text("url,label\n")
-    sources = [CsvSource(kind="csv", location="l.csv")]
-    files = local_states(sources, [])
+    params = Params.model_validate(make_params(sources=[{"kind": "csv", "location": "l.csv"}]))
+    files = local_states(params.sources, [])
     Path("l.csv").write_text("url,label\nhttp://h/1.jpg,248\n")
     remember_states(files)
-    assert changed_files(sources, []) == [Path("l.csv")]
+    assert changed_files(params) == ["l.csv"]
 
 
 WNID = "n02109961"
@@ -395,14 +416,14 @@ WNID = "n02109961"
 @pytest.mark.parametrize(
     ("source", "roots", "watched"),
     [
-        ({"kind": "folder", "location": "p"}, ["p"], [f"p/{WNID}"]),
-        ({"kind": "folder", "location": "/"}, ["/"], [f"/{WNID}"]),
+        ({"kind": "folder", "location": "p"}, ["p"], ["p"]),
+        ({"kind": "folder", "location": "/"}, ["/"], ["/"]),
         ({"kind": "synset-tar", "location": "p/x-{wnid}.tar"}, ["p"], [f"p/x-{WNID}.tar"]),
         ({"kind": "synset-tar", "location": "{wnid}/{wnid}.tar"}, ["."], [f"{WNID}/{WNID}.tar"]),
         ({"kind": "synset-tar", "location": "https://h/{wnid}.tar"}, [], []),
         ({"kind": "webdataset", "location": "{a,b}.tar"}, ["a.tar", "b.tar"], ["a.tar", "b.tar"]),
         ({"kind": "ilsvrc", "location": "train"}, ["train"], ["train"]),
-        ({"kind": "csv", "location": "l.csv"}, ["l.csv"], ["l.csv"]),
+        ({"kind": "csv", "location": "t/l.csv"}, ["t/l.csv", "t"], ["t/l.csv"]),
         ({"kind": "csv", "location": "https://h/l.csv"}, [], []),
         ({"kind": "huggingface", "dataset": "a/b"}, [], []),
     ],
@@ -411,7 +432,7 @@ def test_a_source_says_which_local_files_it_lists_and_watches(
     source: dict[str, str], roots: list[str], watched: list[str]
 ) -> None:
     model = TypeAdapter[Source](Source).validate_python(source)
-    assert (model.local_roots(), model.watched_paths([WNID])) == (roots, watched)
+    assert (model.local_roots(), model.watched_paths([ClassPart(WNID, WNID)])) == (roots, watched)
 
 
 def test_a_local_file_that_changed_is_reported_since_dvc_does_not_notice_it(clone: Project) -> None:
@@ -426,7 +447,7 @@ def test_a_local_file_that_changed_is_reported_since_dvc_does_not_notice_it(clon
     assert clone.script("check_params") == ""
     (photos / "1.jpg").write_bytes(b"")
     output = clone.script("check_params")
-    assert output.startswith("warning: photos/n02109961 changed since it was listed")
+    assert output.startswith("warning: photos: n02109961 changed since it was listed")
     assert output.endswith("run dvc repro --force\n")
     table.write_text("url,label\n")
     assert "warning: l.csv and 1 more changed" in clone.script("check_params")

@@ -1,6 +1,7 @@
 """What dvc.lock pins is reused, only the difference is fetched; against a real web server."""
 
 import io
+import json
 import random
 import re
 import tarfile
@@ -132,7 +133,42 @@ def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None
     assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", output)
 
 
-def test_the_switch_takes_two_values_only(clone: Project, server: PhotoServer) -> None:
+def test_drift_under_a_lock_stops_the_build_and_names_the_photos(
+    clone: Project, server: PhotoServer
+) -> None:
+    use(clone, server, "imagenet-api")
+    clone.repro("download")
+    lock = clone.read("dvc.lock")
+    (tar,) = [md5 for path, md5 in raw_hashes(clone).items() if path == f"{HUSKY}.tar"]
+    for store in (clone.folder / "store", clone.folder / ".dvc/cache"):
+        (store / "files/md5" / tar[:2] / tar[2:]).unlink(missing_ok=True)
+    remove_tree(clone.folder / ".allrounder")
+    output = clone.repro("--force", "download", expect=255)
+    assert "ALLROUNDER_PINS=confirm dvc repro --force, which stops if it gives other" in output
+    clone.repro("--force", "download", ALLROUNDER_PINS="confirm")
+    assert clone.read("dvc.lock") == lock
+
+    changed, gone = server.paths(HUSKY)[1], server.paths(HUSKY)[3]
+    other = server.photos[server.paths(PLANE)[0]]
+    server.instead = {changed: [(200, other, {})], gone: [(404, b"", {})]}
+    output = clone.repro("--force", "download", expect=255, ALLROUNDER_PINS="confirm")
+    assert re.search(rf"{HUSKY}.csv: {server.base}{changed}: ok \w+, now ok \w+", output)
+    assert re.search(rf"{HUSKY}.csv: {server.base}{gone}: ok \w+, now http_error 404", output)
+    assert "error: the web no longer gives what dvc.lock pins in data/raw (" in output
+    assert clone.read("dvc.lock") == lock
+    server.asked.clear()
+    clone.repro("--force", "download", ALLROUNDER_PINS="ignore")
+    assert not server.photos_asked  # the run before has them
+    assert clone.read("dvc.lock") != lock
+
+
+def raw_hashes(clone: Project) -> dict[str, str]:
+    md5 = str(clone.locked("download")["outs"][0]["md5"])
+    listing = clone.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
+
+
+def test_the_switch_takes_three_values_only(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
     assert "neither use nor ignore" in clone.dvc(
         "repro", "download", expect=255, ALLROUNDER_PINS="1"

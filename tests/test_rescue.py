@@ -307,7 +307,8 @@ def test_a_rescue_takes_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "cores", lambda: 4)
     for rescue, count in ((None, 2), ("wayback", 1)):
         raw = make_params([WNID, OTHER], per_class=5000, download={"rescue": rescue})
-        assert len(processes.shares(Params.model_validate(raw))) == count
+        params = Params.model_validate(raw)
+        assert len(processes.shares(params, params.quotas)) == count
 
 
 def test_a_failure_of_the_archive_may_pass(

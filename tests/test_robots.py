@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import json
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from allrounder.download.processes import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
+from allrounder.web import tdmrep
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
 from allrounder.web.robots import (
@@ -113,7 +116,7 @@ def test_each_scheme_host_and_port_has_its_own_file() -> None:
 
 def test_the_table_of_agents_is_sorted_and_dated() -> None:
     head, *lines = AGENTS.read_text(encoding="utf-8").splitlines()
-    assert head == "agent,operator,as_of"
+    assert head == "agent,operator,source,as_of"
     assert lines == sorted(lines, key=str.lower)
 
 
@@ -131,8 +134,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Body], None]:
-    """Sets the answer for /robots.txt."""
+    """Sets the answer for /robots.txt. There is no tdmrep.json."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(BEHAVIOURS, ".well-known", gone)
 
     def serve(body: Body) -> None:
         data = body.encode() if isinstance(body, str) else body
@@ -294,7 +298,94 @@ def test_a_redirect_obeys_the_rules_of_where_it_leads(
         found = rows(tmp_path, [url, server.url("good/1")])
     assert statuses(found) == ["robots.txt: CCBot", "ok"]
     assert found[0].final_url == other.url("good/2")
-    assert other.requests == {"/robots.txt": 1}
+    assert other.requests == {"/robots.txt": 1, tdmrep.PATH: 1}
+
+
+RESERVED = [{"location": "/good/2", "tdm-reservation": 1}]
+
+
+def test_tdmrep_json_is_asked_once_after_robots_txt(
+    tmp_path: Path, server: Server, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve("")
+    body = json.dumps(RESERVED).encode()
+    monkeypatch.setitem(BEHAVIOURS, ".well-known", lambda exchange: exchange.reply(body))
+    found = rows(tmp_path, [server.url(f"good/{n}") for n in range(4)])
+    assert statuses(found) == ["ok", "ok", "tdmrep.json: tdm-reservation=1", "ok"]
+    assert found[2].status is Status.OPTED_OUT
+    assert [one.path for one in server.log[:2]] == ["/robots.txt", tdmrep.PATH]
+    assert (server.requests[tdmrep.PATH], server.asked("good/2")) == (1, 0)
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    assert statuses(rows(tmp_path / "b", [server.url("good/2")], "ignore")) == ["ok"]
+    assert server.requests[tdmrep.PATH] == 1
+
+
+@pytest.mark.parametrize("answer", [gone, failing, broken, silent_end, endless, circular])
+def test_a_tdmrep_json_that_cannot_be_read_reserves_nothing(
+    tmp_path: Path,
+    server: Server,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[Exchange], None],
+) -> None:
+    serve("User-agent: GPTBot\nDisallow: /good/2")
+    monkeypatch.setitem(BEHAVIOURS, ".well-known", answer)
+    found = rows(tmp_path, [server.url("good/1"), server.url("good/2")])
+    assert statuses(found) == ["ok", "robots.txt: GPTBot"]
+
+
+@pytest.mark.parametrize(
+    ("location", "path", "is_match"),
+    [
+        ("/", "/a.jpg", True),
+        ("*", "/a.jpg", True),
+        ("/a", "/a/b.jpg", True),
+        ("/a", "/A/b.jpg", False),
+        ("a/", "/a/b.jpg", True),
+        ("/a$", "/a/b.jpg", False),
+        ("/a/b.jpg$", "/a/b.jpg", True),
+        ("/*.jpg$", "/a/b.jpg", True),
+        ("/*.jpg$", "/a/b.jpg?x", False),
+        ("/a*a$", "/a", False),
+        ("/a*b*c", "/a-c-b", False),
+        ("/%7Ea", "/~a/b.jpg", True),
+        ("/a%2Fb", "/a/b", False),
+        ("", "/a", True),
+        (7, "/a", False),
+    ],
+)
+def test_the_paths_of_a_tdmrep_json(location: object, path: str, is_match: bool) -> None:
+    rules = [{"location": location, "tdm-reservation": 1}]
+    result = tdmrep.tdm_result(json.dumps(rules).encode())(f"{SITE}{path}")
+    assert bool(result) is is_match
+
+
+def test_the_first_rule_that_matches_holds() -> None:
+    rules = [
+        {"location": "/a/b", "tdm-reservation": 0},
+        {"location": "/a", "tdm-reservation": 1, "tdm-policy": "https://h.example/policy"},
+        {"location": "/", "tdm-reservation": 0},
+    ]
+    result = tdmrep.tdm_result(json.dumps(rules).encode())
+    assert [bool(result(f"{SITE}{path}")) for path in ("/a/b", "/a/c", "/c")] == [
+        False,
+        True,
+        False,
+    ]
+
+
+@given(st.binary() | st.recursive(st.text() | st.integers(), st.lists).map(repr).map(str.encode))
+def test_no_tdmrep_json_raises(body: bytes) -> None:
+    assert tdmrep.tdm_result(body)(f"{SITE}/a.jpg") is None
+
+
+@given(st.text("ab*$/", max_size=8), st.text("ab/", max_size=8))
+def test_patterns_match_as_regular_expressions_do(pattern: str, path: str) -> None:
+    pattern = f"/{pattern}"
+    parts = pattern.removesuffix("$").split("*")
+    form = ".*".join(map(re.escape, parts)) + ("$" if pattern.endswith("$") else "")
+    assert tdmrep.matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
 
 
 def test_another_class_of_the_host_does_not_ask_again(
@@ -317,7 +408,8 @@ def test_the_processes_of_a_run_ask_once_together(
     network = {"processes": 2, "per_host": 8}
     download = {"robots": "named"}
     project = Project(tmp_path, lists, per_class=1000, download=download, network=network)
-    assert len(shares(Params.model_validate(project.params))) == 2
+    params = Params.model_validate(project.params)
+    assert len(shares(params, params.quotas)) == 2
     project.crawl()
     for wnid in lists:
         assert statuses(project.rows(wnid)) == ["ok", "robots.txt: GPTBot"]

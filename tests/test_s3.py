@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
-from moto.server import ThreadedMotoServer
 
 from project import Project
+from tiny import commands
 
 KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
@@ -15,6 +14,9 @@ KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "t
 @pytest.fixture
 def s3() -> Iterator[str]:
     """An S3 endpoint with one bucket, `datasets`."""
+    import boto3  # type: ignore[import-untyped]  # takes a second: not while tests are collected
+    from moto.server import ThreadedMotoServer
+
     running = ThreadedMotoServer("127.0.0.1", 0)
     running.start()
     host, port = running.get_host_and_port()
@@ -32,10 +34,10 @@ def test_push_to_s3_and_pull_from_it(clone: Project, s3: str) -> None:
     clone.edit(classes={"n02109961": "dog", "n02123394": "cat"}, per_class=8, min_per_class=5)
     clone.repro()
     built = clone.files("data/dataset")
-    clone.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
-    clone.dvc("remote", "modify", "s3", "endpointurl", s3)
-    clone.dvc("remote", "modify", "s3", "verify", "true")
-    clone.dvc("push", **KEYS)
+    for command in commands("s3://bucket/path", "s3://datasets/all-rounder"):
+        if command == ["push"]:
+            clone.dvc("remote", "modify", "mine", "endpointurl", s3)
+        clone.dvc(*command, **KEYS)
     clone.commit("on S3")
 
     other = Project.cloned(clone.folder, clone.folder.parent / "other")

@@ -100,5 +100,5 @@ def test_an_address_stands_once_and_other_addresses_of_its_photo_stay(tmp_path: 
         lines = [f"{PLANE}_{number}{n}\t{url}\n" for n, url in enumerate(urls)]
         (tmp_path / f"{number}.txt").write_text("".join(lines))
         asked.append(UrlListSource(kind="url-list", location=str(tmp_path / f"{number}.txt")))
-    found = list(list_classes(asked, [PLANE], ListClient(Network()))[PLANE])
+    found = list(list_classes(asked, {PLANE: None}, ListClient(Network()))[PLANE])
     assert [one.url for one in found] == [*lists[0], *lists[1][:2]]

@@ -38,7 +38,7 @@ def test_a_short_class_says_its_codes_and_whether_a_contact_is_wanted(
 ) -> None:
     short = result({Status.HTTP_ERROR: 6}, codes)
     with pytest.raises(DataError) as caught:
-        check_results([short], params(contact=contact), ANSWERED)
+        check_results([short], asked := params(contact=contact), asked.quotas, ANSWERED)
     for code, count in codes.items():
         assert f"{count} x {code}" in str(caught.value)
     assert ("network.contact" in str(caught.value)) is said
@@ -46,12 +46,12 @@ def test_a_short_class_says_its_codes_and_whether_a_contact_is_wanted(
 
 def test_a_short_class_without_failures_gives_no_reasons() -> None:
     with pytest.raises(DataError, match=r"n02109961 has 0 of 0 listed\. Add"):
-        check_results([result({})], params(), ANSWERED)
+        check_results([result({})], params(), params().quotas, ANSWERED)
 
 
 def test_a_run_that_reached_nothing_fails_also_when_pins_fill_the_classes() -> None:
     with pytest.raises(DataError, match="nothing could be reached"):
-        check_results([result({Status.OK: 10})], params(), Traffic(requests=3))
+        check_results([result({Status.OK: 10})], params(), params().quotas, Traffic(requests=3))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_run_that_reached_nothing_fails_also_when_pins_fill_the_classes() -> N
 def test_a_class_that_may_get_more_photos_says_so(
     counts: dict[Status, int], warned: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print_incomplete([result(counts)], 10)
+    print_incomplete([result(counts)], {WNID: 10})
     assert ("make repro" in capsys.readouterr().err) is warned
 
 

@@ -327,6 +327,17 @@ def test_a_whole_remote_is_whole_without_a_pull(clone: Project) -> None:
     assert not (clone.folder / ".dvc/cache").exists()
 
 
+def test_a_part_of_the_remote_is_read(clone: Project) -> None:
+    parts = [verify(clone, "--remote", "--subset", f"{k}/3", expect=0)["outs"] for k in (1, 2, 3)]
+    for path, out in parts[0].items():
+        read = sum(part[path]["objects"] - part[path]["unread"] for part in parts)
+        assert read == out["objects"] + 2  # its list is read each time
+    output = clone.script("verify", "--remote", "--max-seconds", "0")
+    assert output.splitlines()[-1] == "5 of 281 objects read; they match dvc.lock"
+    for options in (("--subset", "4/3", "--remote"), ("--subset", "1/3"), ("--max-seconds", "1")):
+        assert "verify.py: error: " in clone.script("verify", *options, expect=2)
+
+
 def test_damaged_and_missing_objects_are_named_with_a_fix_that_works(pulled: Project) -> None:
     flip(stored(pulled, PHOTO))
     stored(pulled, "data/raw/n02109961.tar").unlink()
@@ -479,7 +490,9 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
 
     built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
     output = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
-    assert output.splitlines()[-1].startswith("error: the remote at s3://datasets/")
+    assert output.splitlines()[-1].startswith(
+        "error: remote s3 (s3://datasets/all-rounder): cannot be"
+    )
 
 
 def test_every_drift_of_the_web_is_distinguished(built: Project, server: PhotoServer) -> None:

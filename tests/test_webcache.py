@@ -143,7 +143,9 @@ def test_another_file_than_pinned_is_refused_before_it_is_used(
 
     def listed(pin: str) -> int:
         source = UrlListSource(kind="url-list", location=location, sha256=pin)
-        return len(list(listing.list_classes([source], [HUSKY], ListClient(NETWORK))[HUSKY]))
+        return len(
+            list(listing.list_classes([source], dict.fromkeys([HUSKY]), ListClient(NETWORK))[HUSKY])
+        )
 
     assert listed(sha256(BODY)) == 1
     bucket.files["/list.txt"] = b"no list at all"

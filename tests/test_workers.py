@@ -16,7 +16,7 @@ from allrounder.core.errors import DataError
 from allrounder.download import processes as workers
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
-from allrounder.download.processes import crawl, shares
+from allrounder.download.processes import Quotas, crawl, shares
 from allrounder.history import journal
 from allrounder.history.journal import _write_all
 from allrounder.params.schema import Params
@@ -92,14 +92,15 @@ def test_what_one_process_has_fetched_no_process_requests_again(
 )
 def test_classes_and_connections_are_shared_out(changes: dict[str, int], count: int) -> None:
     params = Params.model_validate(make_params([WNID, OTHER, THIRD, FOURTH], network=changes))
-    parts = shares(params)
+    parts = shares(params, params.quotas)
     assert len(parts) == count
     assert sorted(wnid for part in parts for wnid in part) == sorted(params.classes)
 
 
 def test_a_small_job_is_done_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "MIN_SHARE", 500)
-    assert len(shares(Params.model_validate(make_params([WNID, OTHER])))) == 1
+    params = Params.model_validate(make_params([WNID, OTHER]))
+    assert len(shares(params, params.quotas)) == 1
 
 
 def test_an_error_of_another_process_is_raised(
@@ -192,9 +193,9 @@ class Writer:
 
 
 def test_the_processes_of_a_run_share_one_board() -> None:
-    def make(number: int, wnids: Sequence[str], share: Share) -> Any:
-        return Writer(number, wnids, share.waits)
+    def make(number: int, quotas: Quotas, share: Share) -> Any:
+        return Writer(number, [*quotas], share.waits)
 
     params = Params.model_validate(make_params([WNID, OTHER], network={"processes": 2}))
-    results, _ = crawl(params, make)
+    results, _ = crawl(params, params.quotas, make)
     assert [result.key for result in results] == [WNID, OTHER]

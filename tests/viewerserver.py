@@ -49,7 +49,8 @@ class ViewerServer(Loopback):
 
     def source(self, **more: Any) -> dict[str, Any]:
         """The source of params.yaml that means this dataset."""
-        return {"kind": "huggingface", "dataset": DATASET, "location": self.base} | more
+        source = {"kind": "huggingface", "dataset": DATASET, "location": self.base}
+        return source | {"via": "viewer"} | more
 
     def answer(self, server: str, path: str, headers: dict[str, str]) -> Reply:
         """The answer to a request."""

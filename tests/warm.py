@@ -9,6 +9,7 @@ the command on. Project.run starts commands the usual way.
 import atexit
 import contextlib
 import gc
+import inspect
 import json
 import os
 import runpy
@@ -20,6 +21,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -28,27 +30,35 @@ from typing import Any
 
 _POSSIBLE = sys.platform == "linux"  # it passes descriptors over abstract sockets
 _DVC = (
-    "dvc.cachemgr", "dvc.cli.parser", "dvc.data_cloud", "dvc.dirs", "dvc.lock",
-    "dvc.repo.open_repo", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.rwlock", "dvc.scm",
-    "dvc.utils.strictyaml", "dvc_data.fs", "dvc_data.hashfile.db.local", "dvc_render",
-    "configobj", "dulwich.client", "dulwich.worktree", "networkx", "pygit2", "ruamel.yaml",
+    "dvc.cachemgr", "dvc.cli.parser", "dvc.data_cloud", "dvc.dirs", "dvc.lock", "dvc.render.match",
+    "dvc.repo.brancher", "dvc.repo.datasets", "dvc.repo.experiments.utils", "dvc.repo.graph",
+    "dvc.repo.index", "dvc.repo.metrics.show", "dvc.repo.open_repo", "dvc.repo.plots",
+    "dvc.repo.reproduce", "dvc.repo.stage", "dvc.repo.trie", "dvc.repo.worktree", "dvc.rwlock",
+    "dvc.scm", "dvc.utils.strictyaml", "dvc_data.fs", "dvc_data.hashfile.db.local",
+    "dvc_data.index.checkout", "dvc_data.index.push", "dvc_render", "configobj", "dulwich.client",
+    "dulwich.ignore", "dulwich.index", "dulwich.worktree", "fsspec.implementations.memory",
+    "networkx", "pygit2", "ruamel.yaml",
 )  # fmt: skip
 _SCRIPTS = (
     "certifi", "concurrent.futures.process", "filelock", "idna", "jinja2", "multiprocessing.pool",
-    "numpy", "PIL.Image", "PIL.ImageOps", "PIL.JpegImagePlugin", "pycurl", "pydantic", "requests",
-    "simplejpeg", "splitfolders", "tarfile", "tqdm", "urllib3.util.retry", "yaml", "zipfile",
+    "multiprocessing.popen_fork", "multiprocessing.synchronize", "numpy.ma", "numpy.typing",
+    "PIL.ImageCms", "PIL.ImageOps", "protego", "pycurl", "pydantic.fields",
+    "pydantic.functional_validators", "pydantic.type_adapter", "pydantic.types", "requests",
+    "rich.table", "simplejpeg", "splitfolders", "sysconfig", "tarfile", "tqdm",
+    "urllib3.util.retry", "yaml", "zipfile", "zoneinfo",
 )  # fmt: skip
-_PYTHON = f"""#!{sys.executable} -IS
+_PROGRAM = """#!{python} -IS
 import os, socket, sys
 import json
 connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-connection.connect("\\0" + os.environ["WARM_SERVER"])
-command = {{"command": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+connection.connect("\\0{server}")
+command = {{"command": {command}, "folder": os.getcwd(), "environment": dict(os.environ)}}
 socket.send_fds(connection, [json.dumps(command).encode()], [0, 1, 2])
 os._exit(int(connection.recv(100) or b"137"))
 """
-"""The `python` on DVC's PATH: passes its command line, folder, environment and streams on."""
+"""A `python` or `dvc` on a PATH: passes its command line, folder, environment and streams on."""
 _MAX = 2**18  # bytes of a request
+_SHARED = "ALLROUNDER_WARM"
 
 
 def run(
@@ -64,6 +74,24 @@ def run(
         )
         both.seek(0)
         return code, both.read().decode()
+
+
+def install(folder: Path) -> None:
+    """Replace the `python` and `dvc` of a virtual environment's folder by ones that start sooner.
+
+    `python` runs scripts only.
+    """
+    if _POSSIBLE:
+        _write_programs(folder, folder / "python3", _programs().name)
+
+
+def _write_programs(folder: Path, python: Path, server: str) -> None:
+    for name, command in {"python": "sys.argv[1:]", "dvc": "['dvc', *sys.argv[1:]]"}.items():
+        program = folder / name
+        program.unlink(missing_ok=True)
+        text = _PROGRAM.format(python=python, server=server, command=command)
+        program.write_text(text, encoding="utf-8")
+        program.chmod(0o755)
 
 
 def _started(
@@ -83,13 +111,12 @@ def _started(
 def _forked(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], out: int, error: int
 ) -> int:
-    server = _server()
+    server = _programs()
     path = os.pathsep.join([server.bin, environment["PATH"]])
-    more = {"PATH": path, "WARM_SERVER": server.name}
     request = {
         "command": command,
         "folder": str(folder),
-        "environment": dict(environment) | more,
+        "environment": dict(environment) | {"PATH": path},
     }
     with (
         open(os.devnull, "rb") as nothing,
@@ -101,6 +128,14 @@ def _forked(
         return int(connection.recv(100) or b"137")  # no answer from a process that was killed
 
 
+@dataclass(frozen=True)
+class _Programs:
+    """The name of the process that forks, and the folder of the `python` that asks it."""
+
+    name: str
+    bin: str
+
+
 class _Server:
     """The process that forks, and the folder of the `python` that asks it."""
 
@@ -108,9 +143,7 @@ class _Server:
         self.name = f"warm-{os.getpid()}"
         self._folder = TemporaryDirectory(prefix="warm-")
         self.bin = self._folder.name
-        python = Path(self.bin) / "python"
-        python.write_text(_PYTHON, encoding="utf-8")
-        python.chmod(0o755)
+        _write_programs(Path(self.bin), Path(sys.executable), self.name)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind("\0" + self.name)
             listening.listen(16)
@@ -132,16 +165,37 @@ def _server() -> _Server:
     return _Server()
 
 
+def _programs() -> _Programs:
+    """Of the process that pytest's workers share, else of one of this process."""
+    if shared := os.environ.get(_SHARED):
+        return _Programs(*json.loads(shared))
+    return _Programs(_server().name, _server().bin)
+
+
+def share() -> None:
+    """Start the process for this process and all that it starts from now on."""
+    if _POSSIBLE:
+        os.environ[_SHARED] = json.dumps([_server().name, _server().bin])
+
+
 def end() -> None:
-    """End the process, if there is one."""
+    """End the process, if this one started it."""
     if _server.cache_info().currsize:
         _server().end()
         _server.cache_clear()
 
 
-def _serve(listening: socket.socket, ends: int) -> None:
-    for name in _DVC + _SCRIPTS:
+def _import_libraries() -> None:
+    for name in (*_DVC, *_SCRIPTS):
         import_module(name)
+    for name in import_module("PIL")._plugins:
+        with contextlib.suppress(ImportError):  # two need packages that nobody has
+            import_module(f"PIL.{name}")
+    inspect.getmodule(sys._getframe())  # keeps where each module is; pydantic asks for each class
+
+
+def _serve(listening: socket.socket, ends: int) -> None:
+    _import_libraries()
     gc.freeze()  # or each fork would look through, and so copy, what was imported
     while True:
         ready, _, _ = select.select([listening.fileno(), ends], [], [])

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.corrections import HEADER
 from allrounder.core.files import stage_lock
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.download.crawl import Crawl, Folders, Share
-from allrounder.download.processes import crawl
+from allrounder.download.processes import Quotas, crawl
 from allrounder.download.summary import rules_key
 from allrounder.history.journal import Journal
 from allrounder.params.schema import Params
@@ -48,6 +49,7 @@ def make_params(classes: Sequence[str] = (WNID,), **sections: Any) -> dict[str, 
         "min_per_class": 1,
         "clean": {},
         "split": {},
+        "dataset": {},
         "download": DOWNLOAD | sections.get("download", {}),
         "network": NETWORK | sections.get("network", {}),
     }
@@ -65,6 +67,7 @@ class Project:
             listed = [Candidate(f"{wnid}_{n}", url) for n, url in enumerate(asked)]
             write_csv(urls / f"{wnid}.csv", Candidate, listed, ("image_id", "url"))
         (folder / "params.yaml").write_text(json.dumps(self.params), encoding="utf-8")
+        (folder / "corrections.csv").write_text(",".join(HEADER) + "\n", encoding="utf-8")
 
     def crawl(self) -> list[RawRow]:
         """Download in this process, which stands in the folder; returns the first class's rows."""
@@ -74,12 +77,12 @@ class Project:
             journal = Journal(work, rules_key(params), fresh=False)
             folders = Folders(Path("data/urls"), Path("data/raw"), work)
 
-            def make(number: int, wnids: Sequence[str], share: Share) -> Crawl:
+            def make(number: int, quotas: Quotas, share: Share) -> Crawl:
                 own = journal.of_process(number) if number else journal
-                return Crawl(params, wnids, share, folders, own)
+                return Crawl(params, quotas, share, folders, own)
 
             try:
-                crawl(params, make)
+                crawl(params, params.quotas, make)
                 journal.complete()
             finally:
                 journal.close()

@@ -14,6 +14,7 @@ from allrounder.catalogue.synsets import Synset, all_synsets, find_synset
 
 _TABLES = Path(__file__).parent / "tables"
 COCO_TABLE, OPEN_IMAGES_TABLE = _TABLES / "coco.csv", _TABLES / "openimages.csv"
+COMMON_TABLE = _TABLES / "common.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +76,72 @@ def open_images_mids() -> dict[str, str]:
         return {row["wnid"]: row["mid"] for row in csv.DictReader(file)}
 
 
-def label_matcher(wnids: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The wnid of each normalized label that a source may use for these classes.
+@dataclass(frozen=True, slots=True)
+class ClassPart:
+    """What a source lists as one: a class, or one synset of a class that is a subtree."""
+
+    key: str  # the class key, or the wnid of a subtree's synset
+    wnid: str  # the synset that it is, or ''
+    labels: tuple[str, ...] = ()  # its own names, beside those of the synset
+
+
+def label_matcher(
+    parts: Sequence[ClassPart], given: Mapping[str, str], indices: bool = True
+) -> dict[str, str]:
+    """The key of the part that each normalized label of a source means.
 
     A match depends on the class and the source only, never on the other classes of the params. If
     it did, a list would depend on the order in which classes were added.
 
-    `given` maps a wnid to the source's label: that class is matched by this label only, and no
-    other class is. The other classes are matched by their usual labels, as far as these are
-    unique. A name of several synsets means the only one of them in ILSVRC, or else none.
+    `given` maps a key or wnid to the source's label: that class is matched by this label only, and
+    no other class is. The other classes are matched by their own names, and by the usual labels of
+    their synset as far as these are unique: see `meaning`. Without `indices`, ILSVRC's count not.
     """
+    keys = {part.wnid: part.key for part in parts} | {part.key: part.key for part in parts}
     meant: dict[str, str] = {}
-    for wnid, label in given.items():
+    for key, label in given.items():
         plain = normalized_label(label)
-        meant[plain] = "" if plain in meant else wnid  # given for two classes: means neither
-    found = {label: wnid for label, wnid in meant.items() if wnid in wnids}
-    for wnid in wnids:
-        if wnid not in given:
-            for label in usual_labels(wnid) - meant.keys():
-                if _named().get(label, wnid) == wnid:
-                    found[label] = wnid
+        meant[plain] = "" if plain in meant else key  # given for two classes: means neither
+    found = {label: keys[key] for label, key in meant.items() if key in keys}
+    for part in parts:
+        if part.key not in given and (not part.wnid or part.wnid not in given):
+            for label in part_labels(part, indices) - meant.keys():
+                found[label] = part.key
     return found
+
+
+def part_labels(part: ClassPart, indices: bool = True) -> set[str]:
+    """The normalized labels that mean a part: its own names, and those that mean its synset."""
+    own = {normalized_label(label) for label in (part.key, *part.labels)}
+    usual = usual_labels(part.wnid) if part.wnid else set()
+    others = {label for label, wnid in common_labels().items() if part.wnid and wnid == part.wnid}
+    usual = {label for label in usual | others if meaning(label) in (part.wnid, None)}
+    return own | {label for label in usual if indices or not label.isdecimal()}
+
+
+def meaning(label: str) -> str | None:
+    """The wnid that a normalized label means; '' for an ambiguous one, None for an unknown one.
+
+    VOC's, COCO's and CIFAR-10's names mean what these datasets show. Another name of several
+    synsets means the only one of them in ILSVRC, or else none.
+    """
+    return common_labels().get(label) or _named().get(label)
+
+
+def bearers(label: str) -> list[str]:
+    """The wnids of all synsets that have a normalized label among their names."""
+    return [
+        synset.wnid
+        for synset in all_synsets().values()
+        if label in map(normalized_label, synset.names)
+    ]
+
+
+@cache
+def common_labels() -> dict[str, str]:
+    """The wnid of names that WordNet gives to several synsets, or not at all."""
+    with COMMON_TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["label"]: row["wnid"] for row in csv.DictReader(file)}
 
 
 def normalized_label(label: str) -> str:

@@ -81,12 +81,15 @@ def _synset(row: list[str]) -> Synset:
 
 
 def class_labels(keys: Iterable[str]) -> dict[str, str]:
-    """A unique label for each class key; where two share a name, their wnids are appended."""
+    """A unique label for each class key; where two share a name, their wnids are appended.
+
+    The key of a class of one's own is its label as it is.
+    """
     found = {key: (wnid, find_synset(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
     plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
     counts = Counter(plain.values())
     return {
-        key: label if counts[label] == 1 else f"{label}_{found[key][0]}"
+        key: f"{label}_{found[key][0]}" if counts[label] > 1 and found[key][1] else label
         for key, label in plain.items()
     }
 

@@ -5,7 +5,7 @@ text, since YAML libraries rewrite what they read.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,14 @@ from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import part_of
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
+from allrounder.params.classes import (
+    Classes,
+    class_key,
+    name_of,
+    read_classes,
+    title_of,
+    voc_of,
+)
 from allrounder.params.loading import load_params, read_yaml
 from allrounder.params.schema import Params
 
@@ -76,7 +84,7 @@ def removed(text: str, key: str) -> str:
     return "\n".join(kept)
 
 
-def replace_checked(path: Path, text: str, classes: Mapping[str, str | None]) -> None:
+def replace_checked(path: Path, text: str, classes: Classes) -> None:
     """Replace a params file by a text, if the text is valid and has exactly these classes.
 
     Raises UsageError that says what would be wrong; the file is then left as it is.
@@ -168,7 +176,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     label = synset.voc if not voc else None if voc == NO_LABEL else voc
     count = len(synsets_of(key))
     inside = f" ({count} ILSVRC class{'es' * (count != 1)})" if is_subtree(key) else ""
-    built = pinned_params("split").get("classes") or {}
+    built = read_classes(pinned_params("split").get("classes"))
     text = _edited(path, added, key, label, name + inside)
     replace_checked(path, text, {**before.classes, key: label})
     after = load_params(path)
@@ -195,16 +203,18 @@ def remove(path: Path, query: str) -> Change:
     before = load_params(path)
     key = _listed(path, before.classes, query)
     if len(before.classes) == 1:
-        raise UsageError(f"{path}: {key} ({class_name(key)}) is the only class; add another first")
+        name = title_of(key, before.classes[key])
+        raise UsageError(f"{path}: {key} ({name}) is the only class; add another first")
     index = list(before.classes).index(key)
-    built = pinned_params("split").get("classes") or {}
-    classes = {one: voc for one, voc in before.classes.items() if one != key}
-    replace_checked(path, _edited(path, removed, key), classes)
+    built = read_classes(pinned_params("split").get("classes"))
+    value = before.classes[key]
+    classes = {one: other for one, other in before.classes.items() if one != key}
+    replace_checked(path, _edited(path, removed, name_of(key, value)), classes)
     own = "dvc repro drops its photos" if key in built else "dvc.lock has no photos of it"
     follows = _consequences(path, own, before, load_params(path))
     if later := len(classes) - index:
         follows.append(f"{later} class{'es' * (later != 1)} after it: index one lower")
-    return Change("removed", key, class_name(key), before.classes[key], index, tuple(follows))
+    return Change("removed", key, title_of(key, value), voc_of(value), index, tuple(follows))
 
 
 def _edited(path: Path, edit: Callable[..., str], *arguments: Any) -> str:
@@ -215,8 +225,10 @@ def _edited(path: Path, edit: Callable[..., str], *arguments: Any) -> str:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
+def _listed(path: Path, classes: Classes, query: str) -> str:
     """The class key in the params that a query means."""
+    if (own := class_key(query.strip())) in classes:
+        return own
     name = wnid_of(query.strip())
     found = [
         key
@@ -227,8 +239,9 @@ def _listed(path: Path, classes: Mapping[str, str | None], query: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        near = [key for key, voc in classes.items() if _is_like(key, voc, name)]
-        hint = f". Did you mean {near[0]} ({class_name(near[0])})?" if near else ""
+        near = [key for key, value in classes.items() if _is_like(key, voc_of(value), name)]
+        titles = [title_of(key, classes[key]) for key in near]
+        hint = f". Did you mean {near[0]} ({titles[0]})?" if near else ""
         raise UsageError(f"{path}: no class {query!r}{hint or '; classes.py voc lists them'}")
     raise UsageError(f"{path}: {query!r} means {' and '.join(found)}; give the wnid of one")
 
@@ -248,7 +261,7 @@ def _consequences(path: Path, own: str, before: Params, after: Params) -> list[s
     if path.resolve() != PARAMS.resolve():
         return [f"dvc repro reads {PARAMS}: copy {path} there to build it"]
     pinned = pinned_params("download") | pinned_params("clean") | pinned_params("split")
-    built = pinned.pop("classes", None) or {}
+    built = read_classes(pinned.pop("classes", None))
     written = read_yaml(path.read_text(encoding="utf-8"))
     changed = ", ".join(sorted(key for key, value in pinned.items() if written.get(key) != value))
     if not built:

@@ -26,6 +26,7 @@ from allrounder.catalogue.synsets import (
 )
 from allrounder.classes.search import Match
 from allrounder.core.errors import UsageError
+from allrounder.params.classes import Classes, parts_of, title_of, voc_of
 
 _NO_LIMIT = 100_000
 """Characters of a line that no terminal cuts."""
@@ -212,9 +213,13 @@ def of_voc(label: str) -> list[Synset]:
     return sorted(found, key=lambda s: (s.ilsvrc_index is None, -s.listed_urls, s.wnid))
 
 
-def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list[str]:
+def voc_table(label: str, classes: Classes, on: Screen) -> list[str]:
     """The synsets of a VOC label; `class` is the index of the class in the params."""
-    places = {wnid: index for index, key in enumerate(classes) for wnid in synsets_of(key)}
+    places = {
+        part.wnid: index
+        for index, (key, value) in enumerate(classes.items())
+        for part in parts_of(key, value)
+    }
     rows = [_row(synset) | {"class": places.get(synset.wnid)} for synset in of_voc(label)]
     tree = _whole(label)
     count = len(synsets_of(tree))
@@ -222,13 +227,15 @@ def voc_table(label: str, classes: Mapping[str, str | None], on: Screen) -> list
     return table(["wnid", "ILSVRC", "COCO", "URLs", "names", "class"], rows, on, last)
 
 
-def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
+def coverage(classes: Classes) -> list[dict[str, Any]]:
     """For each VOC label its classes in the params, or the best synset to add."""
     coco = {label.voc: label.label for label in coco_labels()}
     rows = []
     for index, label in enumerate(VOC_LABELS):
         own = [
-            {"key": key, "name": class_name(key)} for key, voc in classes.items() if voc == label
+            {"key": key, "name": title_of(key, value)}
+            for key, value in classes.items()
+            if voc_of(value) == label
         ]
         best = of_voc(label)[0]
         hint = None if own else {"wnid": best.wnid, "name": best.names[0]}
@@ -237,7 +244,7 @@ def coverage(classes: Mapping[str, str | None]) -> list[dict[str, Any]]:
     return rows
 
 
-def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
+def coverage_table(classes: Classes, on: Screen) -> list[str]:
     """VOC's 20 labels and the classes of the params for each."""
     rows, missing = [], 0
     for row in coverage(classes):
@@ -246,7 +253,7 @@ def coverage_table(classes: Mapping[str, str | None], on: Screen) -> list[str]:
         if best:
             missing, which = missing + 1, f"none: add {best['wnid']} ({best['name']})"
         rows.append({"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which})
-    nameless = sum(voc is None for voc in classes.values())
+    nameless = sum(voc_of(value) is None for value in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
     last += f"; {nameless} classes stand for none" if nameless else ""
     return table(["VOC", "COCO", "classes", "which"], rows, on, last)

@@ -2,37 +2,46 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
-from math import ceil
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.alone import decode, decode_alone
 from allrounder.clean.curate import Item, Origin, curate
 from allrounder.clean.decode import Photo
+from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.core import licences
-from allrounder.core.candidates import candidate_lookup, photo_origins
+from allrounder.core.candidates import photo_origins
+from allrounder.core.corrections import (
+    Correction,
+    Matches,
+    PhotoId,
+    PhotoNames,
+    by_photo,
+    match_photos,
+    unmatched,
+)
 from allrounder.core.errors import DataError
+from allrounder.core.expected import confirmed
+from allrounder.core.funnel import short_sentence
 from allrounder.core.progress import progress
-from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
+from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
 from allrounder.core.urls import flickr_photo_id
 from allrounder.core.workers import killed, worker_pool
-from allrounder.params.schema import MAX_RESERVE, Clean, Params
+from allrounder.params.schema import Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
-
-PhotoId = tuple[str, str]
-"""A class key and an image id, which is unique in its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,12 @@ class DecodedPhoto:
     image_id: str
     photo: Photo  # without its body
     sha256: str
+    raw_sha256: str
     origins: Sequence[Origin]
     upload: str
     stored: StoredBytes
+    match: Match
+    flags: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +73,66 @@ class KeptPhoto:
 
 
 def clean(
-    params: Params, urls: Path, raw: Path, out: Path, work: Path
-) -> dict[str, list[CleanRow]]:
-    """Clean all classes into `out`, with `work` for temporary files; returns their rows.
+    params: Params,
+    urls: Path,
+    raw: Path,
+    out: Path,
+    work: Path,
+    corrections: Sequence[Correction] = (),
+) -> tuple[dict[str, list[CleanRow]], list[Correction]]:
+    """Clean all classes into `out`, with `work` for temporary files.
 
-    Raises DataError when a raw archive and its table do not agree.
+    Returns their rows, and the corrections that match nothing. Raises DataError when a raw archive
+    and its table do not agree, UsageError when lines of one photo do not.
     """
+    if suspects := params.clean.suspects:
+        check_model(suspects)
     keys = list(params.classes)
-    accepted = licences.accepted(params.clean.licenses)
-    candidates = _candidates(params, accepted, urls, raw)
-    photos = _decode(keys, raw, work, params.clean)
-    items = curate(_items(photos, candidates, accepted), params.per_class, params.clean)
-    decisions = {(item.key, item.image_id): item for item in items}
-    rows = {key: _rows(key, photos[key], decisions) for key in keys}
-    kept = [(key, _kept(photos[key], rows[key]), out) for key in keys]
+    photos = decode_classes(keys, raw, work, params.clean)
+    decisions, matches = decide(params, photos, urls, raw, corrections)
+    cleaned = _by_class(keys, photos, decisions)
+    rows = {key: flag_sizes([row for row, _ in cleaned[key]]) for key in keys}
+    kept = [(key, _kept(cleaned[key]), out) for key in keys]
     with worker_pool(len(keys)) as pool:
         list(pool.map(_write_photos, kept))
+    if suspects:
+        rows = add_suspects(rows, out, suspects)
     for key in keys:
         write_csv(out / f"{key}.csv", CleanRow, rows[key])
-    return rows
+    return rows, unmatched(matches, lambda: _listed(keys, raw))
+
+
+def decide(
+    params: Params,
+    photos: Mapping[str, Sequence[DecodedPhoto]],
+    urls: Path,
+    raw: Path,
+    corrections: Sequence[Correction],
+) -> tuple[dict[PhotoId, Item], Matches]:
+    """The decision on each valid photo, and the photos that each correction matches.
+
+    Raises as `clean` does.
+    """
+    accepted = licences.accepted(params.clean.licenses)
+    candidates = _candidates(params, accepted, urls, raw)
+    matches = match_photos(corrections, _names(photos))
+    items = _items(photos, candidates, accepted)
+    lines, keys = by_photo(matches), list(params.classes)
+    decided = curate(items, params.per_class, params.clean, lines, keys)
+    return {item.photo_id: item for item in decided}, matches
+
+
+def _names(photos: Mapping[str, Sequence[DecodedPhoto]]) -> Iterator[PhotoNames]:
+    for key, part in photos.items():
+        for one in part:
+            urls = {url for origin in one.origins for url in origin}
+            yield PhotoNames(key, one.image_id, {one.raw_sha256, one.sha256} - {""}, urls)
+
+
+def _listed(keys: Sequence[str], raw: Path) -> Iterator[str]:
+    for key in keys:
+        for row in read_csv(raw / f"{key}.csv", RawRow):
+            yield row.url
 
 
 def _candidates(
@@ -94,7 +147,7 @@ def _candidates(
     }
 
 
-def _decode(
+def decode_classes(
     keys: Sequence[str], raw: Path, work: Path, rules: Clean
 ) -> dict[str, list[DecodedPhoto]]:
     """The photos of all classes, decoded.
@@ -155,17 +208,33 @@ def _decode_class(
         if photo is None:
             note.write_bytes(b"%d" % index)
             photo = decode(body, rules)
+        photo, match = _compared(photo, row, rules)
         sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
         if not photo.kept:
             stored = writer.add(image_id, photo.body)
+        print_ = photo.fingerprint
+        flags = look_flags(print_.thumb, photo.body) if print_ else frozenset[str]()
         photo.body = b""  # it is stored, and may be large
         upload, found = flickr_photo_id(row.url), origins[row.sha256]
-        decoded.append(DecodedPhoto(image_id, photo, sha256, found, upload, stored))
+        decoded.append(
+            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, match, flags)
+        )
     writer.close()
     note.unlink(missing_ok=True)
     if len(decoded) != len(listed):
         raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
     return decoded
+
+
+def _compared(photo: Photo, row: RawRow, rules: Clean) -> tuple[Photo, Match]:
+    """A photo, refused if it is another picture than expected; and how it compares."""
+    if not (row.expected_hash and photo.fingerprint):
+        return photo, row.match
+    same, bits = confirmed(row.expected_hash, photo.fingerprint.hash, rules.near_radius)
+    if same:
+        return photo, Match.SAME_PICTURE
+    detail = f"{bits} of 64 bits differ from the expected picture"
+    return Photo(Status.CHANGED, detail, photo.width, photo.height), Match.CHANGED
 
 
 def _sha256(body: bytes) -> str:
@@ -193,29 +262,38 @@ def _items(
     return items
 
 
-def _rows(
-    key: str, photos: Sequence[DecodedPhoto], decisions: Mapping[PhotoId, Item]
-) -> list[CleanRow]:
-    """The rows of a class's photos, in the raw archive's order."""
-    rows = []
-    for one in photos:
-        photo, item = one.photo, decisions.get((key, one.image_id))
-        decision, size = item or photo, (photo.width or None, photo.height or None)
-        phash = f"{photo.fingerprint.hash:016x}" if photo.fingerprint else ""
-        row = CleanRow(one.image_id, decision.status, decision.detail, *size, one.sha256, phash)
-        if item:
-            file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
-            row = replace(row, group=item.group, file=file, duplicate_of=item.duplicate_of)
-        rows.append(row)
-    return rows
+def _by_class(
+    keys: Sequence[str],
+    photos: Mapping[str, Sequence[DecodedPhoto]],
+    decisions: Mapping[PhotoId, Item],
+) -> dict[str, list[tuple[CleanRow, DecodedPhoto]]]:
+    """The rows of each class: of the photos moved here, then of its raw archive, in its order."""
+    moved: dict[str, list[tuple[CleanRow, DecodedPhoto]]] = {key: [] for key in keys}
+    own: dict[str, list[tuple[CleanRow, DecodedPhoto]]] = {key: [] for key in keys}
+    for key in keys:
+        for one in photos[key]:
+            item = decisions.get((key, one.image_id))
+            to = moved[item.key] if item and item.moved_from else own[key]
+            to.append((_row(one, item), one))
+    return {key: moved[key] + own[key] for key in keys}
 
 
-def _kept(photos: Sequence[DecodedPhoto], rows: Sequence[CleanRow]) -> list[KeptPhoto]:
-    return [
-        KeptPhoto(row.file, one.stored, one.photo.kept)
-        for one, row in zip(photos, rows, strict=True)
-        if row.file
-    ]
+def _row(one: DecodedPhoto, item: Item | None) -> CleanRow:
+    photo = one.photo
+    decision, size = item or photo, (photo.width or None, photo.height or None)
+    phash = f"{photo.fingerprint.hash:016x}" if photo.fingerprint else ""
+    row = CleanRow(one.image_id, decision.status, decision.detail, *size, one.sha256, phash)
+    row = replace(row, match=one.match)
+    if not item:
+        return row
+    file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
+    copy, moved = item.duplicate_of, item.moved_from
+    row = replace(row, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
+    return with_flags(row, one.flags)
+
+
+def _kept(photos: Sequence[tuple[CleanRow, DecodedPhoto]]) -> list[KeptPhoto]:
+    return [KeptPhoto(row.file, one.stored, one.photo.kept) for row, one in photos if row.file]
 
 
 def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
@@ -243,56 +321,21 @@ def check_decoders() -> list[str]:
     ]
 
 
-def check_classes(
-    rows: Mapping[str, Sequence[CleanRow]], params: Params, urls: Path, raw: Path
-) -> list[str]:
-    """Warnings for classes below per_class that have unused candidates left.
+def check_classes(rows: Mapping[str, Sequence[CleanRow]], params: Params) -> str:
+    """The sentence on classes below per_class, or ''.
 
     Raises DataError when a class is below min_per_class.
     """
     kept = {key: sum(row.status is Status.KEPT for row in part) for key, part in rows.items()}
-    below = [key for key, count in kept.items() if count < params.per_class]
-    unused = {key: _unused(key, params, urls, raw) for key in below}
-    under = " under your licences" if params.clean.licenses else ""
-    short = [key for key, count in kept.items() if count < params.min_per_class]
-    if short:
-        losses = "; ".join(
-            f"{_loss(key, rows[key])}, {unused[key]} unused{under}" for key in short[:5]
-        )
+    sentence = short_sentence([*kept.values()], params.per_class)
+    if short := [key for key, count in kept.items() if count < params.min_per_class]:
+        licenses = "widen clean.licenses, " if params.clean.licenses else ""
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
-            f"({params.min_per_class}): {losses}. Raise download.reserve where candidates are "
-            f"unused, add a source, {'widen clean.licenses, ' if params.clean.licenses else ''}"
-            "lower min_per_class, or remove the class"
+            f"({params.min_per_class}): {'; '.join(_loss(key, rows[key]) for key in short[:5])}. "
+            f"Add a source, {licenses}lower min_per_class, or remove the class. {sentence}"
         )
-    return [
-        f"warning: {_loss(key, rows[key])}, below per_class ({params.per_class}), but "
-        f"{unused[key]} candidates{under} are unused: raise download.reserve to about "
-        f"{_reserve(kept[key], len(rows[key])):g}"
-        for key in below
-        if unused[key]
-    ]
-
-
-def _unused(key: str, params: Params, urls: Path, raw: Path) -> int:
-    """The number of a class's candidates that were not needed and have an accepted licence."""
-    accepted = licences.accepted(params.clean.licenses)
-    unused = (row for row in read_csv(raw / f"{key}.csv", RawRow) if _is_unused(row))
-    if accepted is None:
-        return sum(1 for _ in unused)
-    origin = candidate_lookup(urls / f"{key}.csv")
-    return sum(not licences.refused(origin(row.url).license, accepted) for row in unused)
-
-
-def _is_unused(row: RawRow) -> bool:
-    """Whether a row stands for photos that were not needed; so does an archive's unread rest."""
-    rest = row.status is Status.ARCHIVE and row.resume_at is not None
-    return rest or row.status is Status.UNUSED
-
-
-def _reserve(kept: int, taken: int) -> float:
-    """The reserve that gives per_class photos, if the same share of photos is kept."""
-    return min(ceil(10 * (taken / kept - 1)) / 10, MAX_RESERVE) if kept else MAX_RESERVE
+    return sentence
 
 
 def _loss(key: str, rows: Sequence[CleanRow]) -> str:

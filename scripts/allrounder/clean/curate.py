@@ -4,7 +4,7 @@ Pure functions: nothing is read or written.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import Components, near_pairs
+from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
 from allrounder.core.urls import host_of, is_url, parse_slice, photo_key
@@ -49,6 +50,12 @@ class Item:
     detail: str = ""
     duplicate_of: str = ""  # as in CleanRow
     group: str = ""
+    moved_from: str = ""
+
+    @property
+    def photo_id(self) -> PhotoId:
+        """The photo's id in raw."""
+        return self.moved_from or self.key, self.image_id
 
     @property
     def name(self) -> str:
@@ -56,22 +63,92 @@ class Item:
         return f"{wnid_of(self.key)}_{self.sha256[:16]}"
 
 
-def curate(items: Sequence[Item], per_class: int, rules: Clean) -> list[Item]:
-    """The same photos with their decisions. `items` are in class order, then in rank order."""
+def curate(
+    items: Sequence[Item],
+    per_class: int,
+    rules: Clean,
+    corrections: Mapping[PhotoId, Correction] | None = None,
+    keys: Sequence[str] = (),
+) -> list[Item]:
+    """The same photos with their decisions. `items` are in class order, then in rank order.
+
+    Photos that `corrections` move stand first in their class; `keys` are all classes in order.
+    """
     decided = list(items)
     pairs = _near(items, range(len(items)), rules.near_radius)
+    if corrections:
+        parts = _corrected_parts(items, pairs, corrections)
+        _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
+    if corrections:
+        decided, pairs = _moved(decided, pairs, parts, corrections, keys)
     _drop_duplicates(decided, pairs, rules)
     _drop_surplus(decided, per_class)
     _group(decided, rules)
     return decided
 
 
+def _corrected_parts(
+    items: Sequence[Item],
+    pairs: Sequence[tuple[int, int]],
+    corrections: Mapping[PhotoId, Correction],
+) -> list[list[int]]:
+    """The copies of each picture that a line names: by picture, and those of one upload."""
+    linked = chain(pairs, same_text([item.upload for item in items]))
+    parts = components(len(items), linked)
+    return [part for part in parts if any(items[at].photo_id in corrections for at in part)]
+
+
+def _exclude(
+    items: list[Item], parts: Sequence[list[int]], corrections: Mapping[PhotoId, Correction]
+) -> None:
+    """Drop the pictures that a line excludes, all copies. An exclusion is stronger than a move."""
+    for part in parts:
+        lines = {at: corrections[i] for at in part if (i := items[at].photo_id) in corrections}
+        named = [at for at, line in lines.items() if line.action is Action.EXCLUDE]
+        for at in part if named else ():
+            first = at if at in named else named[0]
+            detail = one_line(lines[first].reason, 200) or "by hand"
+            dropped = replace(items[at], status=Status.EXCLUDED, detail=detail)
+            items[at] = dropped if first == at else _duplicate(
+                dropped, items[first], Status.EXCLUDED, detail
+            )  # fmt: skip
+
+
+def _moved(
+    items: Sequence[Item],
+    pairs: Sequence[tuple[int, int]],
+    parts: Sequence[list[int]],
+    corrections: Mapping[PhotoId, Correction],
+    keys: Sequence[str],
+) -> tuple[list[Item], list[tuple[int, int]]]:
+    """The photos with their classes corrected, in the order of these, and the pairs among them.
+
+    A copy without a line of its own follows the first one that is moved.
+    """
+    found = list(items)
+    for part in parts:
+        lines = {at: corrections[i] for at in part if (i := items[at].photo_id) in corrections}
+        for at in part:
+            line = lines.get(at) or lines[min(lines)]
+            item = items[at]
+            if item.status is Status.KEPT and line.action is Action.MOVE and line.to != item.key:
+                detail = one_line(line.reason, 200)
+                found[at] = replace(
+                    item, key=line.to, moved_from=item.key, synset="", detail=detail
+                )
+    places = {key: place for place, key in enumerate(keys)}
+    ranked = [(places[one.key], not one.moved_from, at) for at, one in enumerate(found)]
+    order = [at for *_, at in sorted(ranked)]
+    new = {old: place for place, old in enumerate(order)}
+    return [found[at] for at in order], [(new[one], new[two]) for one, two in pairs]
+
+
 def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
     """Drop pictures that are a site's notice, judged by their URLs."""
     for members in components(len(items), pairs):
         if detail := _notice([items[index] for index in members]):
-            for index in members:
+            for index in (at for at in members if items[at].status is Status.KEPT):
                 items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
 
 
@@ -182,7 +259,7 @@ def _keep_best(items: list[Item], members: list[int]) -> None:
 
 
 def _duplicate(item: Item, of: Item, status: Status, detail: str) -> Item:
-    return replace(item, status=status, detail=detail, duplicate_of=f"{of.key}/{of.image_id}")
+    return replace(item, status=status, detail=detail, duplicate_of="/".join(of.photo_id))
 
 
 def _drop_surplus(items: list[Item], per_class: int) -> None:
@@ -194,8 +271,9 @@ def _drop_surplus(items: list[Item], per_class: int) -> None:
     counts: Counter[tuple[str, str]] = Counter()
     for index in _kept(items):
         item = items[index]
-        counts[item.key, item.synset] += 1
-        turns[item.key].append((counts[item.key, item.synset], index))
+        counts[item.key, item.synset] += not item.moved_from
+        turn = 0 if item.moved_from else counts[item.key, item.synset]
+        turns[item.key].append((turn, index))
     for ranked in turns.values():
         for _, index in sorted(ranked)[per_class:]:
             items[index] = replace(items[index], status=Status.SURPLUS)

@@ -58,6 +58,21 @@ def run(main: Callable[[], None]) -> int:
     return DONE
 
 
+_WAY_BACK = (
+    "git checkout HEAD -- params.yaml dvc.lock data/metrics.json "
+    "&& (dvc checkout --force || dvc pull --force)"
+)
+"""Back to the committed version: from DVC's cache, else from its remote (no build was here yet)."""
+
+
+def run_stage(main: Callable[[], None]) -> int:
+    """As `run`; if `dvc repro` runs the stage and it fails, also print the way back."""
+    code = run(main)
+    if code in (NOT_GOOD_ENOUGH, BAD_USAGE) and "DVC_ROOT" in os.environ:
+        print(f"to go back to the committed version: {_WAY_BACK}", file=sys.stderr)
+    return code
+
+
 def _say(message: object, code: int) -> int:
     print(f"error: {printable(str(message), ' ').rstrip()}", file=sys.stderr)
     return code

@@ -174,14 +174,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_md5(files: Mapping[str, str]) -> str:
-    """DVC's hash of a folder with these files (relative path to MD5).
+def folder_object(files: Mapping[str, str]) -> bytes:
+    """DVC's list of a folder with these files (relative path to MD5), by path.
 
-    The MD5 of its list as JSON, by path: dvc_data.hashfile.tree.Tree.as_bytes.
+    As dvc_data.hashfile.tree.Tree.as_bytes.
     """
     entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())]
-    text = json.dumps(entries, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return json.dumps(entries, sort_keys=True).encode()
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """DVC's hash of a folder with these files: the MD5 of its list."""
+    return hashlib.md5(folder_object(files), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def part_of(path: Path) -> Path:

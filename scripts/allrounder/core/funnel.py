@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.opt_outs import signal_of
-from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
+from allrounder.core.rows import CleanRow, ManifestRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; requested; downloaded; valid photos; without duplicates and refused licences;
-in the dataset. The splits, which divide the kept photos, follow.
+"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences and
+exclusions by hand; in the dataset. The splits, which divide the kept photos, follow.
 """
-_UNIQUE = {Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE}
+_UNIQUE = {
+    Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE,
+    Status.EXCLUDED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Funnel:
     clean: Counter[Status]
     splits: dict[str, int]
     opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
+    matches: Counter[Match] = field(default_factory=Counter)  # of the photos that are expected
+    rebuilt: int = 0  # of them in the dataset, and confirmed
+    moved_in: int = 0  # photos that corrections.csv moved here from other classes; and away
+    moved_out: int = 0
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -39,7 +46,7 @@ class Funnel:
 
     @cached_property
     def steps(self) -> dict[str, int]:
-        """The photos that reached each step and split."""
+        """The photos that reached each step and split; moves count between taken and valid."""
         steps, count = {}, self.raw.total()
         for step in STEPS:
             count = self.clean.total() if step == "valid" else count
@@ -49,7 +56,14 @@ class Funnel:
 
     def as_metrics(self) -> dict[str, Any]:
         """The counts as data/metrics.json has them."""
-        return {**self.steps, "lost": self.lost}
+        metrics: dict[str, Any] = {**self.steps, "lost": self.lost}
+        moves = {"moved_in": self.moved_in, "moved_out": self.moved_out}
+        metrics |= {name: count for name, count in moves.items() if count}
+        if self.matches:
+            counts = {str(match): self.matches[match] for match in Match if match}
+            counts = {"listed": self.matches.total(), **counts, "rebuilt": self.rebuilt}
+            metrics["expected"] = counts
+        return metrics
 
 
 def raw_step(status: Status) -> str:
@@ -77,28 +91,46 @@ def stage_of(step: str) -> str:
 
 
 def class_funnel(
-    raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
+    raw: Iterable[RawRow],
+    clean: Iterable[CleanRow],
+    by_split: Mapping[str, int],
+    moved_out: int = 0,
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts, opt_outs = Counter[Status](), Counter[str]()
+    raw_counts, opt_outs, matches = Counter[Status](), Counter[str](), Counter[Match]()
     for row in raw:
         raw_counts[row.status] += 1
         if row.opt_out:
             opt_outs[signal_of(row.opt_out)] += 1
+        if row.match:
+            matches[row.match] += 1
     del raw_counts[Status.ARCHIVE]
-    return Funnel(raw_counts, Counter(row.status for row in clean), dict(by_split), opt_outs)
+    clean_counts, rebuilt, moved_in = Counter[Status](), 0, 0
+    for photo in clean:
+        clean_counts[photo.status] += 1
+        moved_in += bool(photo.moved_from)
+        confirmed = photo.match is Match.SAME_PICTURE
+        if confirmed:
+            matches.subtract([Match.CHANGED])
+            matches.update([Match.SAME_PICTURE])
+        rebuilt += photo.status is Status.KEPT and (confirmed or photo.match is Match.IDENTICAL)
+    counts = raw_counts, clean_counts, dict(by_split), opt_outs
+    return Funnel(*counts, +matches, rebuilt, moved_in, moved_out)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
     """The funnel of all classes together."""
     raw, clean = Counter[Status](), Counter[Status]()
-    splits, opt_outs = Counter[str](), Counter[str]()
+    splits, opt_outs, matches = Counter[str](), Counter[str](), Counter[Match]()
     for part in parts:
         raw.update(part.raw)
         clean.update(part.clean)
         splits.update(part.splits)
         opt_outs.update(part.opt_outs)
-    return Funnel(raw, clean, dict(splits), opt_outs)
+        matches.update(part.matches)
+    numbers = ((part.rebuilt, part.moved_in, part.moved_out) for part in parts)
+    rebuilt, moved_in, moved_out = map(sum, zip((0, 0, 0), *numbers, strict=True))
+    return Funnel(raw, clean, dict(splits), opt_outs, matches, rebuilt, moved_in, moved_out)
 
 
 def funnels(
@@ -109,12 +141,15 @@ def funnels(
     splits: Sequence[str],
 ) -> dict[str, Funnel]:
     """The funnel of each class by key. Raises DataError for a damaged table."""
-    counts = Counter((row.wnid, row.split) for row in manifest)
+    keys, counts = list(keys), Counter((row.wnid, row.split) for row in manifest)
+    cleaned = {key: list(read_csv(clean / f"{key}.csv", CleanRow)) for key in keys}
+    away = Counter(row.moved_from for rows in cleaned.values() for row in rows)
     return {
         key: class_funnel(
             read_csv(raw / f"{key}.csv", RawRow),
-            read_csv(clean / f"{key}.csv", CleanRow),
+            cleaned[key],
             {split: counts[key, split] for split in splits},
+            away[key],
         )
         for key in keys
     }
@@ -124,3 +159,17 @@ def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]],
     """The `most` frequent, by falling count, then by name; and the sum of the others."""
     everything = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return everything[:most], sum(count for _, count in everything[most:])
+
+
+def short_sentence(kept: Collection[int], per_class: int) -> str:
+    """How many of the photos asked for there are, and which share of the classes is short.
+
+    `kept` has the photos of each class. '' if every class has `per_class`.
+    """
+    short = sum(count < per_class for count in kept)
+    if not short:
+        return ""
+    classes = "all" if short == len(kept) else f"{short:,} of"
+    are = "is" if short == 1 else "are"
+    which = f"{classes} {len(kept):,} classes {are}" if len(kept) > 1 else f"the class {are}"
+    return f"{sum(kept):,} of {per_class * len(kept):,} photos asked for; {which} short"

@@ -13,6 +13,7 @@ class Signal(StrEnum):
     ROBOTS_TXT = "robots.txt"
     X_ROBOTS_TAG = "X-Robots-Tag"
     TDM = "tdm-reservation"
+    TDM_FILE = "tdmrep.json"
     CONTENT_USAGE = "Content-Usage"
     DATA_MINING = "plus:DataMining"
     C2PA = "c2pa.training-mining"

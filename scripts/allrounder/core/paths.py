@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
+CORRECTIONS, TAKEDOWNS = Path("corrections.csv"), Path("takedowns.csv")
 URLS, RAW, CLEAN = Path("data/urls"), Path("data/raw"), Path("data/clean")
 DATASET, METRICS, REPORTS = Path("data/dataset"), Path("data/metrics.json"), Path("reports")
 MANIFEST = "manifest.csv"

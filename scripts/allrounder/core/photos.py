@@ -60,12 +60,13 @@ PLACEHOLDER_MAX = 64 * 2**10
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all; and whether its
-    metadata and headers may keep it out."""
+    metadata and headers may keep it out. `taken_down` has SHA-256s and names of URLs."""
 
     max_bytes: int
     min_side: int
     max_pixels: int
     honour_opt_out: bool = False
+    taken_down: frozenset[str] = frozenset()
 
 
 def judge(body: bytes, bounds: Bounds) -> Result:
@@ -79,6 +80,8 @@ def judge(body: bytes, bounds: Bounds) -> Result:
     if fault:
         return replace(fault, bytes=len(body))
     sha256 = hashlib.sha256(body).hexdigest()
+    if sha256 in bounds.taken_down:
+        return Result(Status.TAKEN_DOWN, bytes=len(body), sha256=sha256)
     detail = "has a C2PA manifest" if has_c2pa(body) else ""
     return Result(Status.OK, detail, bytes=len(body), sha256=sha256, suffix=suffix)
 

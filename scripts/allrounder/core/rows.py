@@ -1,6 +1,6 @@
 """What travels between the stages: the one list of statuses, `Result`, and the tables' rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from allrounder.core.tars import StoredBytes
@@ -25,12 +25,14 @@ class Status(StrEnum):
     EMPTY = "empty"
     NOT_IMAGE = "not_image"
     OPTED_OUT = "opted_out"
+    TAKEN_DOWN = "taken_down"
     # Raw: an archive's own row, beside the rows of its members. It is no candidate.
     ARCHIVE = "archive"
     # Raw and clean.
     TOO_SMALL = "too_small"
     TOO_MANY_PIXELS = "too_many_pixels"
     PLACEHOLDER = "placeholder"
+    CHANGED = "changed"
     # Clean: one for every photo that is `ok` in raw.
     KEPT = "kept"
     SURPLUS = "surplus"
@@ -39,8 +41,22 @@ class Status(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
+    EXCLUDED = "excluded"
 
 
+class Match(StrEnum):
+    """How a photo compares with the one that its source expects, e.g. a recipe."""
+
+    NONE = ""  # the source expects no certain photo
+    IDENTICAL = "identical"  # the same bytes
+    SAME_PICTURE = "same_picture"  # other bytes, and clean has confirmed the picture
+    CHANGED = "changed"  # other bytes, and the picture is another one or was not compared
+    GONE = "gone"  # no photo
+    NOT_TRIED = "not_tried"  # the class was full
+
+
+FLAGS = ("blurred", "nearly_black", "nearly_white", "extreme_aspect", "tiny_for_class")
+"""The columns that flag a photo for a look. No photo is dropped for them."""
 TRANSIENT_CODES = frozenset({408, 425, 429, *range(500, 600)})
 """HTTP codes of transient failures (RFC 9110, 15.5.9 and 15.6; RFC 6585; RFC 8470)."""
 _TRANSIENT = {
@@ -66,7 +82,7 @@ class Result:
     resume_at: int | None = None  # byte of an archive: the next member's first header
     final_url: str = ""
     bytes: int | None = None
-    sha256: str = ""  # this and the next two: of a good photo only
+    sha256: str = ""  # this and the next two: of a good photo only (or one that is taken down)
     suffix: str = ""
     stored: StoredBytes | None = None
     opt_out: str = ""  # of `opted_out`: `<signal>: <directive>`
@@ -92,11 +108,19 @@ class Candidate:
     source: str = ""  # the kind of the source that listed it
     synset: str = ""  # of the photo itself, where the class is a whole subtree
     title: str = ""
+    expected_sha256: str = ""  # of the photo's bytes as served
+    expected_hash: str = ""  # the perceptual hash of its picture
+    split: str = ""  # the split that a recipe puts it into
+    moved_from: str = ""  # of a recipe: as in ManifestRow
+    results: str = ""  # of a recipe: see split/recipe.py
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """The one result of a candidate in the download. Fields as in `Result`."""
+    """The one result of a candidate in the download. Fields as in `Result`, but for the last two.
+
+    `expected_hash` is set if clean must confirm the picture.
+    """
 
     image_id: str
     url: str
@@ -109,6 +133,13 @@ class RawRow:
     resume_at: int | None = None
     opt_out: str = ""
     rescued_from: str = ""
+    match: Match = Match.NONE
+    expected_hash: str = ""
+
+
+_OF_ROW = {one.name for one in fields(RawRow)}
+RESULT_COLUMNS = tuple(one.name for one in fields(Result) if one.name in _OF_ROW)
+"""What a `RawRow` takes from a `Result`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +155,16 @@ class CleanRow:
     perceptual_hash: str = ""
     group: str = ""
     file: str = ""
-    duplicate_of: str = ""  # `<class key>/<image id>` of the photo that this one repeats
+    duplicate_of: str = ""  # `<class key>/<image id>` in raw of the photo that this one repeats
+    moved_from: str = ""  # the class whose raw archive has it, if corrections.csv moved it here
+    blurred: int = 0  # this and the next four: 1 for a photo to look at; none is dropped for it
+    nearly_black: int = 0
+    nearly_white: int = 0
+    extreme_aspect: int = 0
+    tiny_for_class: int = 0
+    suspect: int | None = None  # thousandths of similarity to another class above its own's
+    looks_like: str = ""  # that class's key, for the share of each class with the highest scores
+    match: Match = Match.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +189,32 @@ class ManifestRow:
     landing_url: str
     title: str = ""
     rescued_from: str = ""  # the capture that the photo is from, if its host lost it
+    moved_from: str = ""  # the class key that its source lists it for, if corrections.csv moved it
+    blurred: int = 0  # this and the following as in CleanRow
+    nearly_black: int = 0
+    nearly_white: int = 0
+    extreme_aspect: int = 0
+    tiny_for_class: int = 0
+    suspect: int | None = None
+    looks_like: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRow:
+    """A photo of the dataset, for those who build it from the web again."""
+
+    wnid: str  # the class key
+    split: str
+    url: str
+    sha256: str  # of the bytes as served
+    perceptual_hash: str = ""
+    license: str = ""
+    image_id: str = ""
+    synset: str = ""
+    source: str = ""
+    author: str = ""
+    landing_url: str = ""
+    title: str = ""
+    rescued_from: str = ""
+    moved_from: str = ""
+    results: str = ""  # on a class's first row: see split/recipe.py

@@ -37,6 +37,12 @@ def one_line(text: str, most: int = MAX_TEXT) -> str:
     return " ".join(printable(text, " ").split())[:most]
 
 
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first few names, quoted on one line, and how many more there are."""
+    shown = ", ".join(repr(name)[:60] for name in names[:most]) or "none"
+    return shown + f" and {len(names) - most} more" * (len(names) > most)
+
+
 def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Lines of aligned columns: the first to the left, the others, which are numbers, right."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]

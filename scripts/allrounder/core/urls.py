@@ -74,10 +74,10 @@ def photo_key(url: str) -> str:
     """A key that is equal for URLs that name the same photo.
 
     It ignores the scheme, the host's case, a default port and a fragment (RFC 3986, section 6.2);
-    for Flickr also the host's alias and the photo's size. A dataset's row keeps its column. Slices
-    and paths are their own key.
+    for Flickr also the host's alias and the photo's size. A dataset's row keeps its column. Parts
+    of files and paths are their own key.
     """
-    if not is_url(url) or parse_slice(url):
+    if not is_url(url) or is_part(url):
         return url
     if photo := flickr_photo_id(url):
         return photo
@@ -90,7 +90,7 @@ def address_key(url: str) -> str:
     It ignores the host's case, a default port and a fragment. Other addresses of one photo have
     other keys: http and https, Flickr's hosts and sizes.
     """
-    if not is_url(url) or parse_slice(url):
+    if not is_url(url) or is_part(url):
         return url
     row = _ROW.match(url)
     scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
@@ -296,3 +296,47 @@ def container_of(url: str) -> str:
     """The file that contains a slice; for other URLs and paths the URL itself."""
     part = parse_slice(url)
     return part.file if part else url
+
+
+_CELL_FORM = re.compile(
+    rf"([^#]+)#([A-Za-z0-9._~%-]+),row={_NUMBER}\.{_NUMBER},"
+    rf"footer={_NUMBER}-{_NUMBER},bytes={_NUMBER}-{_NUMBER}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A photo in a Parquet file: a row of a row group, and which bytes of the file to read for it.
+
+    Of `footer` and `chunk`, the end of the file and the row group's column, these are the first
+    and the last byte.
+    """
+
+    file: str
+    column: str
+    group: int
+    row: int
+    footer: tuple[int, int]
+    chunk: tuple[int, int]
+
+    @property
+    def url(self) -> str:
+        """The cell as a URL."""
+        ends = "footer={}-{},bytes={}-{}".format(*self.footer, *self.chunk)
+        return f"{self.file}#{quote(self.column, safe='')},row={self.group}.{self.row},{ends}"
+
+
+def parse_cell(url: str) -> Cell | None:
+    """The cell that a URL names, or None if it does not have that form."""
+    if ",footer=" not in url or not (found := _CELL_FORM.fullmatch(url)):
+        return None
+    group, row, *ends = map(int, found.groups()[2:])
+    footer, chunk = (ends[0], ends[1]), (ends[2], ends[3])
+    if footer[1] < footer[0] or chunk[1] < chunk[0]:
+        return None
+    return Cell(found[1], unquote(found[2]), group, row, footer, chunk)
+
+
+def is_part(url: str) -> bool:
+    """Whether a URL or path names a part of a file: a slice, or a cell of a table."""
+    return bool(parse_slice(url) or parse_cell(url))

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, wnid_of
 from allrounder.core.candidates import IdMaker
+from allrounder.core.expected import Expect, as_expected, match_of
 from allrounder.core.files import part_of
-from allrounder.core.rows import Candidate, RawRow, Result, Status
+from allrounder.core.rows import RESULT_COLUMNS, Candidate, Match, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
-from allrounder.core.urls import container_of, host_of, is_archive, is_url, parse_slice, photo_key
+from allrounder.core.urls import container_of, host_of, is_archive, is_part, is_url, photo_key
 from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
 from allrounder.web.wayback import NO_ANSWER, is_gone
@@ -101,8 +102,9 @@ class ClassQuota:
         window: int,
         doubtful: Set[str] = frozenset(),
         rescue: bool = False,
+        expect: Expect = Expect.NOTHING,
     ):
-        self._rescue, self._lost = rescue, list[Slot]()
+        self._rescue, self._lost, self._expect = rescue, list[Slot](), expect
         self._rest = iter(candidates)
         self._next: Candidate | None = next(self._rest, None)
         self._slots: deque[Slot] = deque()  # opened and not settled, in rank order
@@ -178,7 +180,7 @@ class ClassQuota:
 
     def may_rescue(self, slot: Slot, result: Result) -> bool:
         """Whether a result is not final, because the photo is then searched in a web archive."""
-        is_photo = bool(slot.host) and not slot.archive and not parse_slice(slot.candidate.url)
+        is_photo = bool(slot.host) and not slot.archive and not is_part(slot.candidate.url)
         return self._rescue and is_photo and not slot.prior and is_gone(result)
 
     def rescues(self) -> Iterator[Slot]:
@@ -198,7 +200,7 @@ class ClassQuota:
         self._lost.append(slot)
 
     def _decide(self, slot: Slot, result: Result) -> None:
-        slot.result = result
+        slot.result = result = as_expected(slot.candidate, result, self._expect)
         self._good_ahead += result.status is Status.OK
         if result.status is not Status.OK:
             self._next_address(slot)
@@ -456,10 +458,11 @@ class ClassRun:
         window: int,
         doubtful: Set[str] = frozenset(),
         rescue: bool = False,
+        expect: Expect = Expect.NOTHING,
     ):
-        self.key = key
+        self.key, self._expect = key, expect
         listed = read_csv(urls / f"{key}.csv", Candidate)
-        self.quota = ClassQuota(listed, quota, window, doubtful, rescue)
+        self.quota = ClassQuota(listed, quota, window, doubtful, rescue, expect)
         self.counts: Counter[Status] = Counter()
         self.codes: Counter[int] = Counter()
         self.transient = self.first_requests = 0
@@ -536,5 +539,9 @@ class ClassRun:
         self.transient += result.transient
         if result.http_status and not result.rescued_from:
             self.codes[result.http_status] += 1
-        shared = {name: getattr(result, name) for name in columns(RawRow)[2:]}
-        self._rows.write(RawRow(image_id, candidate.url, **shared))
+        shared = {name: getattr(result, name) for name in RESULT_COLUMNS}
+        match = match_of(candidate, result)
+        compare = match is Match.CHANGED and self._expect is Expect.PICTURE
+        expected = candidate.expected_hash if compare else ""
+        row = RawRow(image_id, candidate.url, **shared, match=match, expected_hash=expected)
+        self._rows.write(row)

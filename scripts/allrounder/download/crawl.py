@@ -8,12 +8,14 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.corrections import match_name
+from allrounder.core.expected import Expect, is_outdated
 from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge, judge_length
@@ -21,9 +23,10 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.urls import is_local_file, is_url, parse_slice
+from allrounder.core.urls import is_url, parse_slice
 from allrounder.download.class_quota import ClassResult, ClassRun, Slot
 from allrounder.history.journal import Journal
+from allrounder.history.local_files import LocalPlaces
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import Source
@@ -65,18 +68,19 @@ class Counts(NamedTuple):
 
 
 class Crawl:
-    """One run over some classes."""
+    """One run over some classes, by their quotas."""
 
     def __init__(
         self,
         params: Params,
-        keys: Sequence[str],
+        quotas: Mapping[str, int],
         share: Share,
         folders: Folders,
         journal: Journal,
         retry: bool = True,
+        taken_down: frozenset[str] = frozenset(),
     ):
-        self._params, self._keys, self._folders = params, keys, folders
+        self._params, self._quotas, self._folders = params, quotas, folders
         self._window, self._active_most = share.network.connections, share.active
         self._journal, self._offline = journal, is_offline()
         self._retry = retry and not self._offline  # transient failures among the pins
@@ -87,9 +91,10 @@ class Crawl:
             waits=share.waits,
             robots=share.robots,
             sources=params.sources,
+            taken_down=taken_down,
         )
         self._wayback = Wayback(self._fetcher, params.download)
-        self._bounds = self._fetcher.bounds
+        self._bounds, self._expect = self._fetcher.bounds, Expect(params.download.expect)
         self._local = LocalPhotos(params.sources, self._bounds)
         self._active: dict[ClassRun, PriorResults] = {}
         self._done: list[ClassResult] = []
@@ -113,7 +118,7 @@ class Crawl:
         Calls `show` with the progress a few times a second. Raises DataError when nothing at all
         can be reached, KeyboardInterrupt when interrupted.
         """
-        waiting, shown = deque(self._keys), 0.0
+        waiting, shown = deque(self._quotas), 0.0
         try:
             while waiting or self._active:
                 if self._may_open(waiting):
@@ -145,15 +150,18 @@ class Crawl:
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
-        folders, quota = self._folders, self._params.quota
+        folders, quota = self._folders, self._quotas[key]
         uncommitted = self._journal.uncommitted
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
         retry = self._retry and not pins.fills(candidates, quota)
         doubtful = self._fetcher.doubtful
         rescue = self._params.download.rescue is not None and not self._offline
-        run = ClassRun(key, folders.urls, folders.raw, quota, self._window, doubtful, rescue)
-        self._active[run] = PriorResults(pins, self._journal, self._bounds, retry)
+        run = ClassRun(
+            key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
+        )
+        places = self._local.places
+        self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)
         return run
 
     def _finish_classes(self) -> None:
@@ -167,9 +175,11 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
-            if slot.archive:
+            if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
+                run.quota.record(slot, Result(Status.TAKEN_DOWN))
+            elif slot.archive:
                 self._start_archive(run, slot)
-            elif (result := prior.get(url) or self._slice_fault(url)) is not None:
+            elif (result := self._known(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)
             elif is_url(url):
                 self._request(run, slot)
@@ -179,6 +189,13 @@ class Crawl:
             assert slot.lost
             wanted = partial(_is_open, run, slot)
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
+
+    def _known(self, prior: PriorResults, candidate: Candidate) -> Result | None:
+        """The result of a candidate that needs no request, or None."""
+        result = prior.get(candidate.url)
+        if result and not is_outdated(candidate, result, self._expect):
+            return result
+        return self._slice_fault(candidate.url)
 
     def _slice_fault(self, url: str) -> Result | None:
         """The result of a slice that is refused for its size alone, else None."""
@@ -232,10 +249,11 @@ class Crawl:
         url = slot.candidate.url
         archive = ArchiveRun(run, slot.candidate, self._active[run], self._journal, self._bounds)
         offset, result = 0, None
-        if not is_local_file(url):
+        if not self._local.places.has(url):
             offset, result = archive.replay()
         if result is None and not is_url(url):
-            result = self._local.refused(url) or archive.read_local()
+            path = self._local.places.path(url)
+            result = self._local.refused(path) or archive.read_local(Path(path))
         if result is not None:
             run.end_archive(slot, result)
         else:
@@ -284,9 +302,8 @@ class ArchiveRun:
         stored = self._journal.add(candidate.url, result, member.body)
         return self._run.add_member(candidate, stored)
 
-    def read_local(self) -> Result:
+    def read_local(self, path: Path) -> Result:
         """Take the members of a local archive; returns the archive's own result."""
-        path = Path(self._archive.url)
 
         def take(member: Member) -> bool:
             result = self._judged(member)
@@ -317,13 +334,14 @@ class LocalPhotos:
     """
 
     def __init__(self, sources: Sequence[Source], bounds: Bounds):
+        self.places = LocalPlaces(sources)
         self._roots = [os.path.abspath(root) for source in sources for root in source.local_roots()]
         self._bounds = bounds
 
     def result(self, url: str) -> Result:
         """The result of a photo, by its path or slice."""
         part = parse_slice(url)
-        path = part.file if part else url
+        path = self.places.path(part.file if part else url)
         if refused := self.refused(path):
             return refused
         try:

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from traceback import format_exception
@@ -23,6 +23,7 @@ from allrounder.core.workers import cores
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
+from allrounder.params.sources import reads_parquet
 from allrounder.web.fetcher import Traffic
 from allrounder.web.hosts import WAITS
 
@@ -36,8 +37,10 @@ _OTHER_FILES = 40  # of Python, libcurl, the journal and the pipes
 _WAIT = 0.2  # seconds
 _ROBOTS = WORK / "robots"
 
-MakeCrawl = Callable[[int, Sequence[str], Share], Crawl]
-"""Makes the crawl of a process: its number, its classes, its share of the network."""
+Quotas = Mapping[str, int]
+"""The photos to take for each class, in the params' order."""
+MakeCrawl = Callable[[int, Quotas, Share], Crawl]
+"""Makes the crawl of a process: its number, its classes' quotas, its share of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +52,29 @@ class _Ended:
     error: Exception | None = None
 
 
-def shares(params: Params) -> list[list[str]]:
+def shares(params: Params, quotas: Quotas) -> list[Quotas]:
     """The classes of each process; one share where more cost too much or cannot be started."""
-    classes, network = list(params.classes), params.network
+    classes, network = list(quotas.items()), params.network
     most = (
-        1 if params.download.rescue else network.processes,  # one queue for the web archive
+        # One queue for the web archive; a row group that several classes need is fetched once.
+        1 if params.download.rescue or reads_parquet(params.sources) else network.processes,
         cores(),
         len(classes),
         network.per_host,
         network.connections // _MIN_CONNECTIONS,
-        params.quota * len(classes) // MIN_SHARE,
+        sum(quotas.values()) // MIN_SHARE,
     )
     can_fork = "fork" in multiprocessing.get_all_start_methods() and os.name != "nt"
     count = max(1, min(most)) if can_fork else 1
-    return [classes[number::count] for number in range(count)]
+    return [dict(classes[number::count]) for number in range(count)]
 
 
-def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
-    """Download all classes; returns the results in the params' order, and the traffic.
+def crawl(params: Params, quotas: Quotas, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
+    """Download these classes; returns the results in their order, and the traffic.
 
     Raises what `Crawl.run` raises, in whichever process; the others are then ended.
     """
-    parts = shares(params)
+    parts = shares(params, quotas)
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
     network, active = fit_open_files(_network(params.network, len(parts)))
@@ -83,8 +87,7 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
     ]
-    wanted = params.quota * len(params.classes)
-    with Interrupts() as interrupts, progress(total=wanted, unit=" photos") as bar:
+    with Interrupts() as interrupts, progress(total=sum(quotas.values()), unit=" photos") as bar:
         try:
 
             def show(counts: Counts) -> None:
@@ -102,7 +105,7 @@ def crawl(params: Params, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
                 other.stop()
             remove_tree(_ROBOTS)
     results = {result.key: result for part in ended for result in part.results}
-    return [results[key] for key in params.classes], _sum([part.traffic for part in ended])
+    return [results[key] for key in quotas], _sum([part.traffic for part in ended])
 
 
 def fit_open_files(network: Network) -> tuple[Network, int]:
@@ -145,9 +148,7 @@ def _show(bar: "tqdm[Any]", processes: Sequence[Counts]) -> None:
 class _Process:
     """Another process of the run."""
 
-    def __init__(
-        self, context: Any, make: MakeCrawl, number: int, part: Sequence[str], share: Share
-    ):
+    def __init__(self, context: Any, make: MakeCrawl, number: int, part: Quotas, share: Share):
         self._shared = context.RawArray("q", 3)
         self._pipe, far_end = context.Pipe(duplex=False)
         arguments = (make, number, part, share, self._shared, far_end, os.getpid())
@@ -185,7 +186,7 @@ class _Process:
 def _main(
     make: MakeCrawl,
     number: int,
-    part: Sequence[str],
+    part: Quotas,
     share: Share,
     shared: Any,
     pipe: Connection,

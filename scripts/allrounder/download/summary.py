@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from allrounder.catalogue.synsets import class_name
 from allrounder.core.errors import DataError
@@ -14,31 +14,38 @@ from allrounder.web.fetcher import Traffic, nothing_reached
 from allrounder.web.policy import OFFLINE_SWITCH
 
 
-def rules_key(params: Params) -> str:
-    """A key for the params that decide whether a photo is good."""
+def rules_key(params: Params, taken_down: Collection[str] = ()) -> str:
+    """A key for the params that decide whether a photo is good, and for what is taken down."""
     rules = params.download.model_dump(exclude={"reserve"})
+    if taken_down:
+        rules["taken_down"] = sorted(taken_down)
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
 def print_table(runs: Sequence[ClassResult], traffic: Traffic) -> None:
     """Print on stderr how many URLs of each class have which status."""
     seen = [status for status in Status if any(run.counts[status] for run in runs)]
-    print(f"{'class':<10}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr)
+    widest = max([10, *(len(run.key) for run in runs)])
+    print(
+        f"{'class':<{widest}}", *(f"{status:>{_width(status)}}" for status in seen), file=sys.stderr
+    )
     for run in runs:
         cells = (f"{run.counts[status]:>{_width(status)}}" for status in seen)
-        print(f"{run.key:<10}", *cells, f" {class_name(run.key)}", file=sys.stderr)
+        print(f"{run.key:<{widest}}", *cells, f" {class_name(run.key)}", file=sys.stderr)
     print(f"{traffic.requests} requests, {traffic.bytes / 1e6:.1f} MB", file=sys.stderr)
 
 
-def check_results(runs: Sequence[ClassResult], params: Params, traffic: Traffic) -> None:
+def check_results(
+    runs: Sequence[ClassResult], params: Params, quotas: Mapping[str, int], traffic: Traffic
+) -> None:
     """Raise DataError when nothing was reached, or a class is short or (offline) incomplete."""
     if absent := [run for run in runs if run.unrequested]:
-        raise _incomplete_offline(absent, len(runs), params.quota)
+        raise _incomplete_offline(absent, len(params.classes), quotas)
     if is_unreached(traffic):
         raise nothing_reached(traffic)
     if short := [run for run in runs if run.taken < params.min_per_class]:
         raise DataError(
-            f"{len(short)} of {len(runs)} classes have fewer photos than min_per_class "
+            f"{len(short)} of {len(params.classes)} classes have fewer photos than min_per_class "
             f"({params.min_per_class}): {'; '.join(map(_short, short[:5]))}"
             f"{'; ...' if len(short) > 5 else ''}. {_contact_advice(short, params)}Add a source, "
             "lower min_per_class, or remove the class"
@@ -50,9 +57,10 @@ def is_unreached(traffic: Traffic) -> bool:
     return traffic.requests > 0 and not traffic.answers
 
 
-def print_incomplete(runs: Sequence[ClassResult], quota: int) -> None:
+def print_incomplete(runs: Iterable[ClassResult], quotas: Mapping[str, int]) -> None:
     """Warn on stderr of classes that may get more photos from a later run."""
     for run in runs:
+        quota = quotas[run.key]
         if run.taken < quota and run.transient:
             print(
                 f"warning: {run.key} has {run.taken} of {quota} photos; {run.transient} URLs "
@@ -70,11 +78,13 @@ def _contact_advice(short: Sequence[ClassResult], params: Params) -> str:
     return "Many hosts answer 403 unless network.contact names somebody: set it. "
 
 
-def _incomplete_offline(absent: Sequence[ClassResult], classes: int, quota: int) -> DataError:
+def _incomplete_offline(
+    absent: Sequence[ClassResult], classes: int, quotas: Mapping[str, int]
+) -> DataError:
     lacking = (
-        f"{run.key} lacks {max(0, quota - run.taken)} of {quota} photos, {len(run.unrequested)} "
-        f"URLs would have to be requested ({', '.join(run.unrequested[:2])}"
-        f"{', ...' * (len(run.unrequested) > 2)})"
+        f"{run.key} lacks {max(0, (quota := quotas[run.key]) - run.taken)} of {quota} photos, "
+        f"{len(run.unrequested)} URLs would have to be requested "
+        f"({', '.join(run.unrequested[:2])}{', ...' * (len(run.unrequested) > 2)})"
         for run in absent[:5]
     )
     return DataError(

@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from allrounder.catalogue.synsets import is_subtree, synsets_of, wnid_of
+from allrounder.catalogue.labels import ClassPart
+from allrounder.catalogue.synsets import is_subtree, wnid_of
 from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
 from allrounder.core.files import part_of, remove_other_classes
@@ -20,22 +21,30 @@ from allrounder.core.tables import write_csv
 from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_slice
 from allrounder.fetch_urls import sources
 from allrounder.fetch_urls.tally import Tally
+from allrounder.history.local_files import LocalPlaces
+from allrounder.params.classes import Classes, class_parts, name_of, parts_of
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
 REQUIRED = ("image_id", "url")
-OPTIONAL = ("license", "author", "landing_url", "source", "synset", "title")
+OPTIONAL = (
+    "license", "author", "landing_url", "source", "synset", "title", "expected_sha256",
+    "expected_hash", "split", "moved_from", "results",
+)  # fmt: skip
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
 _MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
-_TEXTS = ("image_id", "url", "license", "author", "landing_url", "title")
+_TEXTS = (*REQUIRED, *(name for name in OPTIONAL if name != "synset"))
 
 
 class Listed:
     """The candidates of one class. They can be read any number of times."""
 
-    def __init__(self, key: str, kinds: Sequence[str], database: sqlite3.Connection):
-        self._key, self._kinds, self._database = key, kinds, database
+    def __init__(
+        self, key: str, parts: Sequence[ClassPart], sources: int, database: sqlite3.Connection
+    ):
+        self._key, self._sources, self._database = key, sources, database
+        self._parts = [part.key for part in parts]
 
     def __iter__(self) -> Iterator[Candidate]:
         return unique(wnid_of(self._key), self._ranked())
@@ -43,31 +52,29 @@ class Listed:
     @property
     def columns(self) -> list[str]:
         """The columns that a source filled."""
-        filled = {"source"} | ({"synset"} if is_subtree(self._key) else set())
+        filled = {"synset"} if is_subtree(self._key) else set()
         for name in set(OPTIONAL) & set(_TEXTS):
-            any_of = f"SELECT 1 FROM listed WHERE wnid = ? AND {name} != '' LIMIT 1"
-            if any(self._database.execute(any_of, (w,)).fetchone() for w in synsets_of(self._key)):
+            any_of = f"SELECT 1 FROM listed WHERE part = ? AND {name} != '' LIMIT 1"
+            if any(self._database.execute(any_of, (part,)).fetchone() for part in self._parts):
                 filled.add(name)
         return [*REQUIRED, *(name for name in OPTIONAL if name in filled)]
 
     def _ranked(self) -> Iterator[Candidate]:
         """A class's candidates, source by source; a subtree's synsets take turns."""
-        for number, kind in enumerate(self._kinds):
-            parts = [self._of_synset(wnid, number, kind) for wnid in synsets_of(self._key)]
+        for number in range(self._sources):
+            parts = [self._of_part(part, number) for part in self._parts]
             for turn in zip_longest(*parts):
                 yield from filter(None, turn)
 
-    def _of_synset(self, wnid: str, number: int, kind: str) -> Iterator[Candidate]:
-        synset = wnid if is_subtree(self._key) else ""
-        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE wnid = ? AND source = ?"
-        for image_id, url, license, author, landing, title in self._database.execute(
-            f"{query} ORDER BY rowid", (wnid, number)
-        ):
-            yield Candidate(image_id, url, license, author, landing, kind, synset, title)
+    def _of_part(self, part: str, number: int) -> Iterator[Candidate]:
+        synset = part if is_subtree(self._key) else ""
+        query = f"SELECT {', '.join(_TEXTS)} FROM listed WHERE part = ? AND place = ?"
+        for texts in self._database.execute(f"{query} ORDER BY rowid", (part, number)):
+            yield Candidate(synset=synset, **dict(zip(_TEXTS, texts, strict=True)))
 
 
 def list_classes(
-    selected: Sequence[Source], keys: Sequence[str], web: ListClient, pinned: int = 0
+    selected: Sequence[Source], classes: Classes, web: ListClient, pinned: int = 0
 ) -> dict[str, Listed]:
     """Read the sources one after the other; a class's candidates follow the sources' order.
 
@@ -75,38 +82,47 @@ def list_classes(
     cannot be read or lists none of the classes, and when a class has no candidate.
     """
     database = _temporary(
-        f"CREATE TABLE listed (wnid, source, {', '.join(_TEXTS)})",
-        "CREATE INDEX place ON listed (wnid, source)",
+        f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
+        "CREATE INDEX of_class ON listed (part, place)",
     )
-    wnids = list(dict.fromkeys(wnid for key in keys for wnid in synsets_of(key)))
+    places, doubts, parts = LocalPlaces(selected), list[str](), class_parts(classes)
     for number, source in enumerate(selected):
         tally = Tally(source.name)
-        rows = _rows(source, number, sources.candidates(source, wnids, web, tally), tally)
+        found = sources.candidates(source, parts, web, tally)
+        rows = _rows(source, number, found, tally, places)
         marks = ", ".join("?" * (2 + len(_TEXTS)))
         database.executemany(f"INSERT INTO listed VALUES ({marks})", rows)
         tally.say()
-        if not tally.used and not pinned:
+        doubts += tally.doubts()
+        can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
+        if not tally.used and not pinned and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
-                f"({', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}); "
-                "correct its location or remove it"
+                f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
+                f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
             )
-    kinds = [source.kind for source in selected]
-    found = {key: Listed(key, kinds, database) for key in keys}
-    if missing := [key for key, listed in found.items() if next(iter(listed), None) is None]:
+    lists = {
+        key: Listed(key, parts_of(key, value), len(selected), database)
+        for key, value in classes.items()
+    }
+    if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
-        raise DataError(
-            f"class {missing[0]}: no candidate from {names}; add a source or remove the class"
-        )
-    return found
+        advice = "; ".join([*doubts, "add a source or remove the class"])
+        name = name_of(missing[0], classes[missing[0]])
+        raise DataError(f"class {name}: no candidate from {names}; {advice}")
+    return lists
 
 
 def _rows(
-    source: Source, number: int, candidates: Iterable[tuple[str, Candidate]], tally: Tally
+    source: Source,
+    number: int,
+    candidates: Iterable[tuple[str, Candidate]],
+    tally: Tally,
+    places: LocalPlaces,
 ) -> Iterator[tuple[object, ...]]:
     """The rows of a source's candidates for the database, each counted."""
-    for wnid, candidate in candidates:
-        url = candidate.url
+    for part, candidate in candidates:
+        url = places.shown(candidate.url)
         if is_archive(url) and not source.reads_archives:
             tally.pass_over("names a tar, and the source does not say archives: true", url)
             continue
@@ -116,16 +132,16 @@ def _rows(
         tally.used += 1
         if tally.used > MAX_LISTED:
             raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
-        texts = (getattr(candidate, name) for name in _TEXTS[2:])
-        yield wnid, number, candidate.image_id, url, *texts
+        candidate = replace(candidate, url=url, source=candidate.source or source.kind)
+        yield part, number, *(getattr(candidate, name) for name in _TEXTS)
 
 
-def unique(wnid: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+def unique(prefix: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     """Yield each address once, at its best rank, with ids that are safe and unique in the class.
 
     Other addresses of a listed photo stay: the download requests them when the first one fails.
     """
-    ids, photos = IdMaker(wnid, _DiskSet().add), _DiskSet()
+    ids, photos = IdMaker(prefix, _DiskSet().add), _DiskSet()
     for candidate in candidates:
         if photos.add(address_key(candidate.url)):
             yield replace(candidate, image_id=ids.make(candidate.image_id, candidate.url))

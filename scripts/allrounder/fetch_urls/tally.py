@@ -1,11 +1,15 @@
 """Counts what became of each line of a source, so that none is passed over in silence."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from allrounder.catalogue.labels import ClassPart, bearers
+from allrounder.catalogue.synsets import class_name
 from allrounder.core.text import one_line
 
 _SHOWN = 160  # characters
+_MOST = 10_000  # labels that are looked up
 
 
 @dataclass(slots=True)
@@ -16,6 +20,8 @@ class Tally:
     read: int = 0
     used: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
+    doubtful: dict[str, list[str]] = field(default_factory=dict)
+    """Labels of no class that are names of several synsets: these synsets."""
     _first: dict[str, str] = field(default_factory=dict)
 
     def pass_over(self, reason: str, line: object = "") -> None:
@@ -34,7 +40,32 @@ class Tally:
         for reason, count in self.passed_over.items():
             first = f" (the first: {self._first[reason]})" if self._first[reason] else ""
             self.warn(f"{count:,} passed over: {reason}{first}")
+        for words in self.doubts():
+            self.warn(words)
+
+    def doubt(self, label: str, parts: Sequence[ClassPart]) -> None:
+        """Remember a normalized label of no class, if it may mean one of these."""
+        if label not in self.doubtful and len(self.doubtful) < _MOST:
+            several = bearers(label)
+            self.doubtful[label] = several if {p.wnid for p in parts} & {*several} else []
+
+    def doubts(self) -> list[str]:
+        """A sentence for each label that may mean a class of the params, and another synset."""
+        return [
+            f"its label {label!r} is ambiguous: {' or '.join(map(_described, wnids))}; say which "
+            f"in labels, e.g. labels: {{{wnids[0]}: {label}}}"
+            for label, wnids in self.doubtful.items()
+            if wnids
+        ]
+
+    def note(self, words: str) -> None:
+        """Print what is worth to know about the source."""
+        print(f"note: {self.what}: {words}", file=sys.stderr)
 
     def warn(self, words: str) -> None:
         """Print a warning about the source."""
         print(f"warning: {self.what}: {words}", file=sys.stderr)
+
+
+def _described(wnid: str) -> str:
+    return f"{wnid} ({class_name(wnid)})"

@@ -112,6 +112,14 @@ class Journal:
         self._state = {"key": key, "fresh": fresh, "pinned": pinned} | _RUNNING
         self._write_state()
 
+    def next_round(self) -> "Journal":
+        """The journal for the next round of this run, which knows the results of this round too."""
+        self.close(killed=True)
+        state = self._state
+        other = Journal(self._folder, str(state["key"]), bool(state["fresh"]), str(state["pinned"]))
+        other.uncommitted = self.uncommitted
+        return other
+
     def of_process(self, number: int) -> "Journal":
         """The journal for another process, forked from this one, with files of its own."""
         other = copy.copy(self)

@@ -1,55 +1,275 @@
-"""Records the state of local files that sources read, so that a change can be reported."""
+"""Local files that sources list: their names in tables, the folders of classes, their states.
 
+Tables name a file without what stands above an absolute location, `.../photos/dog/1.jpg`, so they
+say nothing of the machine. States are recorded, so that a change is noticed before the next build.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from allrounder.catalogue.synsets import synsets_of
-from allrounder.core.files import atomic_write
-from allrounder.core.paths import WORK
-from allrounder.params.sources import Source
+from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
+from allrounder.core.files import atomic_write, hash_file
+from allrounder.core.paths import RAW, URLS, WORK, is_clutter
+from allrounder.core.rows import Candidate, RawRow
+from allrounder.core.tables import read_csv
+from allrounder.core.urls import container_of, is_archive, is_url, parse_slice
+from allrounder.history.lock import built_from
+from allrounder.params.classes import class_key, class_parts, parts_of
+from allrounder.params.schema import Params
+from allrounder.params.sources import FolderSource, Source, shown_location
 
 RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
+_ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
+"""What reads as percent-encoded already, and what stands before the member of a tar."""
 
-States = dict[str, list[int]]
-"""Each file's or folder's state, by its path."""
+
+def quoted_path(path: str) -> str:
+    """A path as tables have it: on one line and in UTF-8. `LocalPlaces.path` turns it back."""
+    plain = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", path)
+    return "".join(
+        quote_from_bytes(os.fsencode(c), safe="") if _breaks_text(c) else c for c in plain
+    )
 
 
-def local_states(sources: Iterable[Source], keys: Iterable[str]) -> States:
-    """The state of the files that these sources read. Call it before reading them."""
-    return {str(path): _state(path) for path in _paths(sources, list(keys))}
+def _breaks_text(letter: str) -> bool:
+    """Whether a letter is a control character, a line break or a byte that is not UTF-8.
+
+    Spaces of any kind are fine: macOS puts one before "PM" in the names of screenshots.
+    """
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+
+
+class LocalPlaces:
+    """The names that tables give to the files below the sources' local folders, and back."""
+
+    def __init__(self, sources: Iterable[Source] = ()):
+        listed = (root for source in sources for root in source.local_roots())
+        roots = {
+            str(Path(root).parent) if is_archive(root) else root.rstrip("/") for root in listed
+        }
+        self._shown: dict[str, str] = {}  # by root, the longest first
+        for root in sorted(roots, key=lambda root: (-len(root), root)):
+            shown = shown_location(root or "/").rstrip("/")
+            while shown in self._shown.values():
+                shown += "_"  # two folders of one name
+            self._shown[root] = shown
+
+    def shown(self, url: str) -> str:
+        """A listed URL without the folders above an absolute location."""
+        for root, shown in self._shown.items():
+            if shown != root and _is_in(url, root):
+                return shown + url[len(root) :]
+        return url
+
+    def path(self, url: str) -> str:
+        """The path of a local file that a table names."""
+        for root, shown in self._shown.items():
+            if _is_in(url, shown):
+                return root + _unquoted(url[len(shown) :])
+        return _unquoted(url)
+
+    def has(self, url: str) -> bool:
+        """Whether this names an existing local file, or a slice of one."""
+        try:
+            return not is_url(url) and Path(self.path(container_of(url))).is_file()
+        except (OSError, ValueError):
+            return False
+
+
+def _is_in(url: str, root: str) -> bool:
+    return url.startswith(root) and (len(url) == len(root) or url[len(root)] in "/#")
+
+
+def _unquoted(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text)) if "%" in text else text
+
+
+@dataclass(slots=True)
+class ClassFolders:
+    """The folders in a source's location, by the key of the class that each name means."""
+
+    of: dict[str, list[str]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)  # that mean no class
+
+
+def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFolders:
+    """Find the folder of each class, by wnid, name, id or label. Raises OSError."""
+    found = ClassFolders()
+    with os.scandir(source.location) as entries:
+        names = sorted(e.name for e in entries if e.is_dir() and not _is_hidden(e.name))
+    given = source.given_labels
+    ungiven = [part for part in parts if not {part.wnid, part.key} & given.keys()]
+    direct = {name: part.key for part in ungiven for name in (part.wnid, part.key)}
+    meant: dict[str, str] | None = None
+    for name in names:
+        key = direct.get(name)
+        if key is None and not re.fullmatch("n[0-9]{8}", name):
+            if meant is None:  # costs a look at all synsets
+                meant = label_matcher(parts, given, indices=False)
+            key = meant.get(normalized_label(name)) or direct.get(_key(name))
+        if key:
+            found.of.setdefault(key, []).append(name)
+        else:
+            found.others.append(name)
+    return found
+
+
+def _key(name: str) -> str:
+    return class_key(name) if not any(map(_breaks_text, name)) else ""
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or is_clutter(name)
+
+
+def photo_files(folder: str, recursive: bool) -> Iterator[tuple[str, str]]:
+    """The files of a class's folder: (path in it, '' or why it is passed over), by name.
+
+    What file managers and editors leave is not there. Links to folders are not followed.
+    """
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if is_clutter(entry.name):
+            continue
+        if entry.name.startswith("."):
+            yield entry.name, "hidden: its name starts with a dot"
+        elif not entry.is_dir():  # a broken link is listed: the download reports it in its row
+            yield entry.name, ""
+        elif not recursive:
+            yield entry.name, "a folder in a class's folder; recursive: true reads it"
+        elif entry.is_symlink():
+            yield entry.name, "a link to a folder in a class's folder"
+        else:
+            for below, reason in photo_files(entry.path, recursive):
+                yield f"{entry.name}/{below}", reason
+
+
+def part_files(source: FolderSource, folders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The files of a class: (path, '' or why it is passed over), folder by folder."""
+    for name in folders:
+        folder = f"{source.location.rstrip('/')}/{name}"
+        for below, reason in photo_files(folder, source.recursive):
+            yield f"{folder}/{below}", reason
+
+
+def folder_url(source: FolderSource, path: str) -> str:
+    """The URL of a file of a folder source: its path, with odd characters encoded."""
+    start = len(source.location.rstrip("/")) + 1
+    return path[:start] + quoted_path(path[start:])
+
+
+States = dict[str, str]
+"""The state of each watched file, and of each class's photos in a folder source."""
+
+
+def local_states(sources: Iterable[Source], parts: Sequence[ClassPart]) -> States:
+    """The states of the files that these sources read. Call it before reading them."""
+    found: States = {}
+    for source in sources:
+        if isinstance(source, FolderSource):
+            if not Path(source.location).is_relative_to(_WATCHED_BY_DVC):
+                found |= _folder_states(source, parts)
+            continue
+        for path in source.watched_paths(parts):
+            if not Path(path).is_relative_to(_WATCHED_BY_DVC):
+                found[path] = _state(path)
+    return found
 
 
 def remember_states(found: States) -> None:
-    """Record the state of the files that have been read."""
+    """Add the states of the files that have been read to the record."""
     RECORD.parent.mkdir(exist_ok=True)
     with atomic_write(RECORD) as file:
-        json.dump(found, file)
+        json.dump(_recorded() | found, file, indent=0)
 
 
-def changed_files(sources: Iterable[Source], keys: Iterable[str]) -> list[Path]:
-    """The files and folders whose state differs from the recorded one."""
+def _recorded() -> States:
     try:
-        recorded = dict(json.loads(RECORD.read_text(encoding="utf-8")))
+        return dict(json.loads(RECORD.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        return []
-    now = local_states(sources, keys)
-    return [Path(path) for path, state in now.items() if recorded.get(path, state) != state]
+        return {}
 
 
-def _paths(sources: Iterable[Source], keys: list[str]) -> Iterator[Path]:
-    wnids = [wnid for key in keys for wnid in synsets_of(key)]
-    for source in sources:
-        for path in map(Path, source.watched_paths(wnids)):
-            if not path.is_relative_to(_WATCHED_BY_DVC):
-                yield path
+def changed_files(params: Params) -> list[str]:
+    """The files, and the classes' folders, that differ from what was listed.
+
+    They are compared with the record. Where that has none, as in a fresh clone, the photos are
+    compared with the tables of the last build, if they are there: by names, sizes and hashes.
+    """
+    recorded = _recorded()
+    now = local_states(params.sources, class_parts(params.classes))
+    unknown = {name: state for name, state in now.items() if name not in recorded}
+    changed = [name for name, state in now.items() if recorded.get(name, state) != state]
+    if unknown and (URLS.is_dir() and RAW.is_dir() and built_from("download", params)):
+        changed += (different := _differs_from_tables(params))
+        if not different:
+            remember_states(unknown)
+    return changed
 
 
-def _state(path: Path) -> list[int]:
-    """Size in bytes and modification time in nanoseconds, as DVC compares; [] for no file."""
+def _differs_from_tables(params: Params) -> list[str]:
+    """The local files that are not as the tables of the last build say."""
+    places, found = LocalPlaces(params.sources), list[str]()
+    folders = [source for source in params.sources if isinstance(source, FolderSource)]
+    for key, value in params.classes.items():
+        urls, raw = URLS / f"{key}.csv", RAW / f"{key}.csv"
+        parts = parts_of(key, value)
+        there = {
+            places.shown(folder_url(source, path))
+            for source in folders
+            for names in _folders_of(source, parts).of.values()
+            for path, reason in part_files(source, names)
+            if not reason
+        }
+        listed = {row.url for row in read_csv(urls, Candidate) if row.source == "folder"}
+        found += sorted(there ^ listed)
+        for row in read_csv(raw, RawRow):
+            is_whole = places.has(row.url) and not parse_slice(row.url)
+            if row.sha256 and is_whole and not _is_same(Path(places.path(row.url)), row):
+                found.append(row.url)
+    return found
+
+
+def _is_same(path: Path, row: RawRow) -> bool:
     try:
-        found = path.stat()
+        same_size = row.bytes in (None, path.stat().st_size)
     except OSError:
-        return []
-    return [found.st_size, found.st_mtime_ns]
+        return False
+    return same_size and hash_file(path).sha256 == row.sha256
+
+
+def _folders_of(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFolders:
+    try:
+        return class_folders(source, parts)
+    except OSError:
+        return ClassFolders()
+
+
+def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
+    """The state of each class's photos in a folder: a hash of their names, sizes and times."""
+    found, folders = {}, _folders_of(source, parts)
+    for part in parts:
+        digest = hashlib.sha256()
+        for path, reason in part_files(source, folders.of.get(part.key, ())):
+            if not reason:
+                digest.update(f"{path}\0{_state(path)}\0".encode("utf-8", "surrogateescape"))
+        found[f"{source.location}: {part.key}"] = digest.hexdigest()
+    return found
+
+
+def _state(path: str) -> str:
+    """Size in bytes and modification time in nanoseconds, as DVC compares; '' for no file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -1,6 +1,6 @@
 """Reads what dvc.lock pins, through DVC's cache or remote.
 
-ALLROUNDER_PINS=ignore switches the pins off.
+ALLROUNDER_PINS=ignore switches the pins off, ALLROUNDER_PINS=confirm too; see confirm.py.
 """
 
 import os
@@ -19,6 +19,7 @@ from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
+from allrounder.params.classes import class_key, parts_of, read_classes
 from allrounder.params.loading import read_yaml
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -27,14 +28,26 @@ PINS_SWITCH = "ALLROUNDER_PINS"
 _KEPT, _BEFORE = "last", "pinned-before.txt"
 
 
+ASK_AGAIN = (
+    f"ask the web again with {PINS_SWITCH}=confirm dvc repro --force, which stops if it gives "
+    f"other photos ({PINS_SWITCH}=ignore takes those)"
+)
+
+
 def pins_ignored() -> bool:
-    """Whether ALLROUNDER_PINS=ignore. Raises UsageError for an unknown value."""
+    """Whether the web is asked for all. Raises UsageError for an unknown value."""
     value = os.environ.get(PINS_SWITCH, "")
-    if value not in ("", "use", "ignore"):
+    if value not in ("", "use", "ignore", "confirm"):
         raise UsageError(
-            f"environment: {PINS_SWITCH}: {value!r} is neither use nor ignore; correct it"
+            f"environment: {PINS_SWITCH}: {value!r} is neither use nor ignore nor confirm; "
+            "correct it"
         )
-    return value == "ignore"
+    return value in ("ignore", "confirm")
+
+
+def pins_confirmed() -> bool:
+    """Whether what the web gives must be what dvc.lock pins."""
+    return os.environ.get(PINS_SWITCH) == "confirm"
 
 
 def pinned_params(stage: str) -> dict[str, Any]:
@@ -44,7 +57,7 @@ def pinned_params(stage: str) -> dict[str, Any]:
     """
     if pins_ignored():
         return {}
-    found = _locked_params(stage)
+    found = locked_params(stage)
     if _locked(stage).outs and not found:
         raise DataError(
             f"{LOCK} has no params of {stage}, so that its pins cannot be used; git checkout "
@@ -55,11 +68,13 @@ def pinned_params(stage: str) -> dict[str, Any]:
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
     """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
-    built, now = list(_locked_params("split").get("classes") or {}), list(classes)
+    built = [class_key(name) for name in locked_params("split").get("classes") or {}]
+    now = list(classes)
     return built != now and sorted(built) == sorted(now)
 
 
-def _locked_params(stage: str) -> dict[str, Any]:
+def locked_params(stage: str) -> dict[str, Any]:
+    """The params in dvc.lock for a stage, also when pins are ignored."""
     return dict(_locked(stage).params.get("params.yaml") or {})
 
 
@@ -110,7 +125,7 @@ def built_from(stage: str, params: Params) -> bool:
     pinned = pinned_params(stage)
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     now = [source.model_dump() for source in params.sources]
-    return (sources, pinned.get("classes")) == (now, params.classes)
+    return (sources, read_classes(pinned.get("classes"))) == (now, params.classes)
 
 
 def pinned_lists(params: Params) -> dict[str, Path]:
@@ -126,8 +141,12 @@ def pinned_lists(params: Params) -> dict[str, Path]:
     if not _are_same(before, params.sources):
         print("sources differ from those in dvc.lock: their lists are read again", file=sys.stderr)
         return {}
-    folder, built = WORK / "fetch_urls", pinned.get("classes") or {}
-    keys = [key for key in params.classes if key in built]
+    folder, built = WORK / "fetch_urls", read_classes(pinned.get("classes"))
+    keys = [
+        key
+        for key, value in params.classes.items()
+        if key in built and parts_of(key, built[key]) == parts_of(key, value)
+    ]
     try:
         return {key: pinned_file(f"data/urls/{key}.csv", folder) for key in keys}
     except DataError:
@@ -201,7 +220,7 @@ def pinned_file(path: str, folder: Path) -> Path:
     try:
         _version().copy(path, copy)
     except (DataError, UsageError) as error:
-        raise DataError(f"{error}; or ask the web again with {PINS_SWITCH}=ignore") from None
+        raise DataError(f"{error}; or {ASK_AGAIN}") from None
     return copy
 
 

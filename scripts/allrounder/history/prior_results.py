@@ -16,12 +16,14 @@ from allrounder.core.errors import DataError
 from allrounder.core.opt_outs import Signal
 from allrounder.core.paths import LOCK, RAW
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import Candidate, RawRow, Result, Status
-from allrounder.core.tables import columns, read_csv
+from allrounder.core.rows import RESULT_COLUMNS, Candidate, RawRow, Result, Status
+from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice, photo_key
+from allrounder.core.urls import is_archive, is_url, parse_slice, photo_key
 from allrounder.history.journal import Journal
-from allrounder.history.lock import PINS_SWITCH, built_from, pinned_file, pinned_params
+from allrounder.history.local_files import LocalPlaces
+from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import with_defaults
 
@@ -37,7 +39,7 @@ class PinnedResults:
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
-        self._pinned = key in (pinned.get("classes") or {}) and _have_urls(pinned)
+        self._pinned = key in read_classes(pinned.get("classes")) and _have_urls(pinned)
         then, now = _rules(pinned.get("download")), _rules(params.download.model_dump())
         self._same_rules, self._same_rescue = then == now, _of_rescue(then) == _of_rescue(now)
         self._key, self._folder, self._uncommitted = key, folder, uncommitted
@@ -96,8 +98,7 @@ class PinnedResults:
             ):
                 raise DataError(
                     f"dvc.lock pins {name}.csv and {name}.tar, which do not belong together: no "
-                    f"photo for {row.url}; git checkout {LOCK}, or ask the web again with "
-                    f"{PINS_SWITCH}=ignore"
+                    f"photo for {row.url}; git checkout {LOCK}, or {ASK_AGAIN}"
                 )
             if row.status is Status.OK:
                 first[row.sha256] = result = _result(row, *photos[row.image_id])
@@ -141,14 +142,25 @@ class PriorResults:
     `retry`: pinned transient failures do not count, because more photos are needed.
     """
 
-    def __init__(self, pins: PinnedResults, journal: Journal, bounds: Bounds, retry: bool):
+    def __init__(
+        self,
+        pins: PinnedResults,
+        journal: Journal,
+        bounds: Bounds,
+        retry: bool,
+        local: LocalPlaces | None = None,
+    ):
         self._pins, self._journal, self._bounds, self._retry = pins, journal, bounds, retry
+        self._local = local or LocalPlaces()
 
     def get(self, url: str) -> Result | None:
         """The prior result of a URL, if it is still valid under today's bounds."""
-        if is_local_file(url):
+        if self._local.has(url):
             return None  # the file may have changed, and reading it is cheap
-        return self.checked(self._pinned(url) or self._journal.get(url))
+        found = self.checked(self._pinned(url) or self._journal.get(url))
+        if found and found.status is Status.TAKEN_DOWN:
+            return found if found.sha256 in self._bounds.taken_down else None
+        return found
 
     def is_new(self, url: str) -> bool:
         """Whether dvc.lock pins no result of a URL, not even a failure."""
@@ -186,7 +198,7 @@ class PriorResults:
 
 
 def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) -> Result:
-    shared = {name: getattr(row, name) for name in columns(RawRow)[2:]}
+    shared = {name: getattr(row, name) for name in RESULT_COLUMNS}
     return Result(**shared, suffix=member.rpartition(".")[2], stored=stored)
 
 
@@ -222,7 +234,7 @@ def _upgraded(row: RawRow) -> RawRow:
 def _have_urls(pinned: dict[str, Any]) -> bool:
     """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
-    tables = ("csv", "url-list")
+    tables = ("csv", "url-list", "recipe")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
 
 

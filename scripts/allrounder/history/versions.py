@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
+from allrounder.history.remotes import remote_fault, remote_of
 from allrounder.params.loading import read_yaml
 
 
@@ -131,13 +133,45 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
 
 
 def remote_store(repo: Any, out: Output) -> Any:
-    """The object store of an output's remote. Raises UsageError for an unknown remote."""
+    """The object store of an output's remote.
+
+    Raises UsageError for an unknown remote, and for one whose package is not installed.
+    """
     from dvc.exceptions import DvcException
 
     try:
-        return repo.cloud.get_remote_odb(out.remote, "push")
+        odb = repo.cloud.get_remote_odb(out.remote, "push")
+        _ = odb.fs  # imports the remote's package
+        return odb
     except DvcException as error:
         raise UsageError(first_line(error)) from None
+    except ImportError as error:
+        raise UsageError(str(remote_fault(error, *remote_of(repo, out.remote)))) from None
+
+
+def pinned_outputs(repo: Any, rev: str | None = None) -> dict[str, str]:
+    """The hash of each output by its path, in the dvc.lock of a revision or (None) the work tree.
+
+    Raises UsageError if the revision is unknown or no commit, or its dvc.lock broken.
+    """
+    try:
+        lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
+        return dict(_outputs_in(lock))
+    except FileNotFoundError:
+        return {}
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
+        raise UsageError(f"{_where(rev)}: its {LOCK} is not as DVC writes it") from None
+
+
+@lru_cache(1_000)
+def _outputs_in(lock: bytes) -> Mapping[str, str]:
+    """The same of a lock file, which many revisions share. Parsing one takes 50 ms."""
+    stages = read_yaml(lock.decode("utf-8"))["stages"].values()
+    return {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
+
+
+def _where(rev: str | None) -> str:
+    return "dvc.lock" if rev is None else f"revision {rev}"
 
 
 class VersionFiles:
@@ -151,20 +185,19 @@ class VersionFiles:
         """Raises UsageError if the revision is unknown or no commit."""
         self._repo, self._rev = repo, rev
 
-        self._where = "dvc.lock" if rev is None else f"revision {rev}"
-        try:
-            lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
-            stages = read_yaml(lock.decode("utf-8"))["stages"].values()
-            pinned = {out["path"]: out["md5"] for one in stages for out in one.get("outs", ())}
-        except FileNotFoundError:
-            pinned = {}
-        except (YAMLError, ValueError, LookupError, TypeError, AttributeError):
-            raise UsageError(f"{self._where}: its {LOCK} is not as DVC writes it") from None
+        self._where, pinned = _where(rev), pinned_outputs(repo, rev)
         self._lists: dict[str, dict[str, str]] = {}  # the files of each folder that was read
         remotes = {out.path: out.remote for out in _outputs(repo)}
         self._outs = {
             path: Output(path, md5, 0, True, remotes.get(path)) for path, md5 in pinned.items()
         }
+
+    def listed(self, folder: str) -> dict[str, str]:
+        """The files of an output, path to MD5; none if it was not built. Raises DataError."""
+        if folder not in self._lists:
+            out = self._outs.get(folder)
+            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
+        return self._lists[folder]
 
     def read(self, path: str) -> bytes:
         """The content of a file, from the work tree, DVC's cache or its remote.
@@ -175,6 +208,14 @@ class VersionFiles:
             body = bytes(file.read())
         if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
+        return body
+
+    def stored(self, path: str) -> bytes:
+        """The content of a file, from DVC's cache or its remote. Raises DataError as `read`."""
+        with self._opened(path) as (file, md5):
+            body = bytes(file.read())
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+            raise DataError(f"{path}: DVC's copy ({md5}) is damaged")
         return body
 
     def copy(self, path: str, target: Path) -> None:
@@ -191,10 +232,7 @@ class VersionFiles:
     def _opened(self, path: str, in_work_tree: bool = False) -> Iterator[tuple[Any, str]]:
         """Open a file; yields it and the hash that it should have. Raises DataError."""
         folder = PurePosixPath(path).parent.as_posix()
-        if folder not in self._lists:
-            out = self._outs.get(folder)
-            self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
-        if (md5 := self._lists[folder].get(path)) is None:
+        if (md5 := self.listed(folder).get(path)) is None:
             raise DataError(f"{self._where} names no {path}: it was not built")
         places = [Path(path)] * in_work_tree + [cached_object(self._repo, md5)]
         if place := next(filter(Path.is_file, places), None):

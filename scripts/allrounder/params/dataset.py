@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from allrounder.catalogue.synsets import class_labels, wnid_of
+from allrounder.catalogue.synsets import Synset, class_labels, find_synset, is_subtree, wnid_of
+from allrounder.params.classes import NamedClass, is_wnid, name_of, voc_of
 from allrounder.params.schema import Params, Split
 
 SPLITS = ("train", "val", "test")
@@ -49,14 +50,39 @@ class DatasetClass:
     label: str
     folder: str
     voc: str
+    name: str  # as the params write it: a wnid, or the name of a class of one's own
+    wnid: str  # the synset that it is, without +, or ''
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is named by its maker and not by ImageNet."""
+        return not is_wnid(self.key)
+
+    @property
+    def synset(self) -> Synset | None:
+        """The one synset that it is; None for a subtree."""
+        return None if is_subtree(self.key) else find_synset(self.wnid)
 
 
 def dataset_classes(params: Params) -> list[DatasetClass]:
-    """The classes in the params' order, with folders named as `split.folders` says."""
+    """The classes in the params' order, with folders named as `split.folders` says.
+
+    Raises ValueError when two classes would share a folder by accident.
+    """
     labels = class_labels(params.classes)
-    found = []
-    for index, (key, voc) in enumerate(params.classes.items()):
-        names = {"wnid": wnid_of(key), "voc": voc or "", "label": labels[key]}
+    found: list[DatasetClass] = []
+    owners: dict[str, str] = {}
+    for index, (key, value) in enumerate(params.classes.items()):
+        name, voc = name_of(key, value), voc_of(value) or ""
+        own = isinstance(value, NamedClass) and value.is_own
+        wnid = (value.synset or "") if isinstance(value, NamedClass) and own else wnid_of(key)
+        names = {"wnid": wnid_of(key), "voc": voc, "label": labels[key]}
         folder = folder_name(names[params.split.folders])
-        found.append(DatasetClass(index, key, labels[key], folder, voc or ""))
+        other = owners.setdefault(folder, name)
+        if other != name and params.split.folders != "voc":
+            raise ValueError(
+                f"classes.{name}: its folder would be {folder}, as that of {other}; "
+                "rename one of them"
+            )
+        found.append(DatasetClass(index, key, labels[key], folder, voc, name, wnid))
     return found

@@ -16,10 +16,13 @@ from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import did_you_mean
+from allrounder.params.classes import TAGS, ClassValue
+from allrounder.params.dataset import dataset_classes
 from allrounder.params.schema import Params
-from allrounder.params.sources import KINDS, PATTERNS, WNID
+from allrounder.params.section import WNID
+from allrounder.params.sources import KINDS, PATTERNS
 
-WATCHED = ("download", "clean", "split")
+WATCHED = ("download", "clean", "split", "dataset")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
 
@@ -52,6 +55,10 @@ def load_params(path: Path = PARAMS) -> Params:
     except ValidationError as error:
         root = YAML(typ="safe").compose(text)
         raise UsageError(_first_fault(path, root, error)) from None
+    try:
+        dataset_classes(params)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
     if missing := [key for key in WATCHED if key not in params.model_fields_set]:
         raise UsageError(
             f"{path}: {missing[0]}: missing, and dvc.yaml watches it; "
@@ -97,10 +104,14 @@ def _first_fault(path: Path, root: Node, error: ValidationError) -> str:
     # A misspelt key is also a missing one: the misspelt one has a line to show.
     fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     loc = [part for part in fault["loc"] if part not in (*KINDS, "[key]")]
+    if loc and loc[0] == "classes":  # the kinds of values that a class may have are no keys
+        loc = [part for n, part in enumerate(loc) if n != 2 or part not in TAGS]
     message = _message(fault)
     named = re.fullmatch(r"([a-z_]+(?:\.[^:]+)?): (.*)", message)
     if fault["type"] == "value_error" and named:  # the schema's own messages start with the key
-        loc, message = [*loc, *named[1].split(".", 1)], named[2]
+        above = [] if loc == ["classes"] else loc
+        loc = [*above, *named[1].split(".", 3 if named[1].startswith("sources.") else 1)]
+        message = named[2]
     key = ".".join(str(part) for part in loc)
     # A key missing at the top level has no line.
     place = "" if fault["type"] == "missing" and len(loc) == 1 else f", line {_line(root, loc)}"
@@ -162,7 +173,7 @@ def _message(fault: Any) -> str:
     """Word an error of pydantic without its terms."""
     kind, loc, context = fault["type"], fault["loc"], fault.get("ctx", {})
     if kind == "string_type" and loc[-1] == "[key]":
-        return PATTERNS[WNID]
+        return f"{PATTERNS[WNID]}, or the name of a class of your own in quotes"
     if kind == "string_pattern_mismatch":
         return PATTERNS.get(context["pattern"], "must be one line of 1 to 200 characters")
     if message := _MESSAGES.get(kind):
@@ -181,6 +192,8 @@ def _message(fault: Any) -> str:
 def _keys(loc: Sequence[str | int]) -> list[str]:
     """The valid keys where `loc` ends: of the file or one of its sections."""
     fields = Params.model_fields
+    if loc[0] == "classes":
+        return list(ClassValue.model_fields)
     if len(loc) == 2 and loc[0] in fields:
         return list(getattr(fields[str(loc[0])].annotation, "model_fields", ()))
     if len(loc) == 4 and loc[0] == "sources":

@@ -2,20 +2,22 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from allrounder.catalogue.synsets import (
-    VOC_LABELS,
-    did_you_mean_voc,
-    did_you_mean_wnid,
-    find_synset,
-    overlapping_classes,
-    synsets_of,
-    wnid_of,
-)
 from allrounder.core.licences import listed
-from allrounder.params.sources import CONTACT, Section, Source
+from allrounder.core.text import PROJECT, did_you_mean
+from allrounder.params.classes import (
+    ClassesByKey,
+    check_classes,
+    check_overlaps,
+    is_wnid,
+    name_of,
+    voc_of,
+)
+from allrounder.params.section import Section
+from allrounder.params.sources import CONTACT, SHA256, Source, check_path
 
+ONE_LINE = r"^[^\x00-\x1f\x7f]{1,200}$"
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
 """Upper bounds of sizes: what JPEG can hold, and what a decoder can keep in memory."""
 MAX_PHOTOS = 10_000_000
@@ -41,6 +43,11 @@ class Download(Section):
         description="of a host's robots.txt obey the rules that name this project or collectors of "
         "training sets; all: also those for every robot; ignore: none",
     )
+    expect: Literal["bytes", "picture", "nothing"] = Field(
+        "picture",
+        description="what must be as a recipe or a table expects: the bytes; the bytes or, as far "
+        "as the source has its perceptual hash, the picture; nothing: only counted",
+    )
     rescue: Literal["wayback"] | None = None
     """ask the Wayback Machine for photos that are gone; null: never"""
     rescue_date: int = Field(2011, ge=1996, le=99991231235959)
@@ -49,6 +56,24 @@ class Download(Section):
         "https://archive.org/wayback/available", pattern="^https?://[^/?#]+(/[^?#]*)?$"
     )
     """the Wayback Machine's availability API"""
+
+
+Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class Suspects(Section):
+    """Which model finds photos that look like another class. It decides nothing."""
+
+    model: Annotated[str, AfterValidator(check_path)]
+    """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
+    sha256: str = Field(pattern=SHA256)
+    """SHA-256 of the model; a file with another one is refused"""
+    share: float = Field(0.05, gt=0, le=1)
+    """share of each class's photos to name as suspects"""
+    mean: Levels = Field([0.485, 0.456, 0.406])
+    """what the model expects subtracted from red, green and blue, 0 to 1"""
+    std: Levels = Field([0.229, 0.224, 0.225])
+    """and what it expects them divided by"""
 
 
 class Clean(Section):
@@ -68,6 +93,8 @@ class Clean(Section):
     """shrink larger photos to this longer side in pixels; null: never"""
     quality: int = Field(90, ge=1, le=95)
     """JPEG quality of photos that must be converted"""
+    suspects: Suspects | None = None
+    """look for wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,
@@ -142,7 +169,19 @@ class Network(Section):
     """hosts that may have private or loopback addresses"""
 
 
-VocLabel = Annotated[str, Field(json_schema_extra={"enum": list(VOC_LABELS)})]
+class Dataset(Section):
+    """How the dataset describes itself: its card, Croissant metadata and report."""
+
+    name: str = Field(PROJECT, pattern=ONE_LINE)
+    """the title"""
+    description: str = Field("", max_length=10_000)
+    """what it is, as Markdown; '': only the counts"""
+    homepage: str = Field("", pattern="^(https?://[^ ]+)?$")
+    """its web page"""
+    citation: str = Field("", max_length=10_000)
+    """BibTeX of the dataset; '': made from its name and version"""
+    license: str = Field("", pattern=f"{ONE_LINE}|^$")
+    """of the dataset as a whole, e.g. cc-by-4.0; '': the licences of its photos"""
 
 
 class Params(Section):
@@ -150,11 +189,11 @@ class Params(Section):
 
     sources: list[Source] = Field(min_length=1)
     """read in this order"""
-    classes: dict[str, VocLabel | None] = Field(
+    classes: ClassesByKey = Field(
         min_length=1,
-        description="ImageNet synset (wnid; with +, all ILSVRC classes below it): the Pascal VOC "
-        "label that it maps to, or null. The order gives the class index.",
-        json_schema_extra={"propertyNames": {"pattern": r"^n[0-9]{8}\+?$"}},
+        description="ImageNet synset (wnid; with +, all ILSVRC classes below it), or any other "
+        "name for a class of your own: the Pascal VOC label that it maps to, or null, or "
+        "`{voc, synset, labels}`. The order gives the class index.",
     )
     per_class: int = Field(ge=1, le=MAX_PHOTOS)
     """most photos of a class"""
@@ -163,6 +202,7 @@ class Params(Section):
     download: Download = Field(default_factory=lambda: Download())
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
+    dataset: Dataset = Field(default_factory=lambda: Dataset())
     network: Network = Field(default_factory=lambda: Network())
 
     @model_validator(mode="after")
@@ -185,46 +225,36 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def _classes_exist(self) -> Self:
-        for key, voc in self.classes.items():
-            synset = find_synset(wnid_of(key))
-            if synset is None:
-                hint = did_you_mean_wnid(wnid_of(key))
-                raise ValueError(f"classes.{key}: ImageNet has no such synset.{hint}")
-            if voc is not None and voc not in VOC_LABELS:
-                none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
-                hint = " Write null for none." if none else did_you_mean_voc(voc)
-                raise ValueError(f"classes.{key}: {voc!r} is not a VOC label.{hint}")
-            if not synsets_of(key):
-                raise ValueError(
-                    f"classes.{key}: none of ILSVRC's classes is a {synset.names[0]}; write "
-                    f"{synset.wnid} without +, or another class"
-                )
-            for member in filter(None, map(find_synset, synsets_of(key))):
-                if voc is not None and member.voc is not None and voc != member.voc:
-                    raise ValueError(
-                        f"classes.{key}: {member.names[0]} is no {voc!r}. Did you mean "
-                        f"{member.voc}? (null: no VOC label)"
-                    )
+    def _classes_fit(self) -> Self:
+        check_classes(self.classes)
+        check_overlaps(self.classes)
+        nameless = [k for k, value in self.classes.items() if voc_of(value) is None]
+        if self.split.folders == "voc" and nameless:
+            name = name_of(nameless[0], self.classes[nameless[0]])
+            raise ValueError(
+                f"split.folders: voc needs a VOC label for every class, and {name} has "
+                "none; give it one or choose label"
+            )
         return self
 
     @model_validator(mode="after")
-    def _classes_fit_together(self) -> Self:
-        if both := overlapping_classes(self.classes):
-            tree, key = both
-            raise ValueError(
-                f"classes.{key}: shares photos with {tree}, which contains all below "
-                f"{wnid_of(tree)}; remove one of them"
-            )
-        nameless = [key for key, voc in self.classes.items() if voc is None]
-        if self.split.folders == "voc" and nameless:
-            raise ValueError(
-                f"split.folders: voc needs a VOC label for every class, and {nameless[0]} has "
-                "none; give it one or choose label"
-            )
+    def _sources_name_classes(self) -> Self:
+        names = {name_of(key, value) for key, value in self.classes.items()}
+        for number, source in enumerate(self.sources):
+            for place, name in source.named_classes():
+                if name not in names and not is_wnid(name):
+                    raise ValueError(
+                        f"sources.{number}.{place}: {name!r} is no class of the params and no wnid."
+                        f"{did_you_mean(name, names)}"
+                    )
         return self
 
     @property
     def quota(self) -> int:
         """Photos to take for a class: per_class and the reserve."""
         return int(self.per_class * (1 + self.download.reserve) + 0.5)
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """The quota of each class."""
+        return dict.fromkeys(self.classes, self.quota)

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -19,8 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from allrounder.catalogue.synsets import did_you_mean_wnid, find_synset
+from allrounder.catalogue.labels import ClassPart
 from allrounder.core.urls import is_archive, is_url
+from allrounder.params.classes import class_key
+from allrounder.params.section import WNID, Section, check_wnid
 
 MAX_FILES = 100_000
 """Largest number of files that braces may expand to."""
@@ -82,13 +82,6 @@ def check_web_location(text: str) -> str:
     return check_location(text)
 
 
-def check_wnid(text: str) -> str:
-    """Check a wnid against the catalogue."""
-    if not find_synset(text):
-        raise ValueError(f"ImageNet has no such synset.{did_you_mean_wnid(text)}")
-    return text
-
-
 def check_tar_location(text: str) -> str:
     """Check the location of one tar a class."""
     if "{wnid}" not in text or not text.endswith(".tar"):
@@ -130,7 +123,7 @@ def check_encoding(text: str) -> str:
     return text
 
 
-WNID, SHA256, MID = r"^n[0-9]{8}$", r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
+SHA256, MID = r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
 CONTACT = r"^[ -~]*$"
 CHARACTER = r'^[^\r\n"\x00]$'
@@ -145,26 +138,35 @@ PATTERNS = {
 """What to write where a text does not match a pattern."""
 
 
-class Section(BaseModel):
-    """A section of params.yaml: unknown keys are refused, values are immutable."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
-
-
 Sha256 = Annotated[
     str,
     Field(pattern=SHA256, description="SHA-256 of the list; a file with another one is refused"),
 ]
-Wnid = Annotated[str, Field(pattern=WNID), AfterValidator(check_wnid)]
+
+
+def check_class_name(text: str) -> str:
+    """Check the name of a class as far as the catalogue can: `Params` knows the names."""
+    return check_wnid(text) if re.fullmatch(WNID, text) else text
+
+
+ClassName = Annotated[str, AfterValidator(check_class_name)]
 Archives = Annotated[
     bool, Field(description="whether URLs that end in .tar are archives of photos; else unused")
 ]
-Labels = dict[Wnid, str]
-_LABELS = "the source's own label of a wnid; others match by wnid, ILSVRC index or WordNet name"
+Labels = dict[ClassName, str]
+_LABELS = (
+    "the source's own label of a class, by its wnid or name; other classes match by wnid, ILSVRC "
+    "index, WordNet name or their own names"
+)
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
 Character = Annotated[str, Field(pattern=CHARACTER)]
+
+
+def shown_location(location: str) -> str:
+    """A path or URL for tables and pages: an absolute path without the folders above it."""
+    if is_url(location) or not Path(location).is_absolute():
+        return location
+    return f".../{Path(location).name}"
 
 
 class BaseSource(Section):
@@ -177,6 +179,11 @@ class BaseSource(Section):
     def name(self) -> str:
         """The source's name in messages."""
         return f"source {self.kind} {self.location}"
+
+    @property
+    def shown(self) -> str:
+        """The location for pages: an absolute path without the folders above it."""
+        return shown_location(self.location)
 
     @property
     def module(self) -> str:
@@ -197,9 +204,23 @@ class BaseSource(Section):
         """The local files and folders in which every local candidate must lie."""
         return [place for place in self.places if not is_url(place)]
 
-    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
-        """The local files and folders whose change makes the lists of these synsets outdated."""
+    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
+        """The local files and folders whose change makes the lists of these classes outdated."""
         return self.local_roots()
+
+    @property
+    def knows_wnids_only(self) -> bool:
+        """Whether it cannot have a class that is no synset."""
+        return False
+
+    def named_classes(self) -> list[tuple[str, str]]:
+        """The classes that its keys name: (place in the source, name)."""
+        return [(f"labels.{name}", name) for name in getattr(self, "labels", {})]
+
+    @property
+    def given_labels(self) -> dict[str, str]:
+        """Its `labels`, by class key."""
+        return {class_key(name): label for name, label in getattr(self, "labels", {}).items()}
 
     @property
     def reads_archives(self) -> bool:
@@ -213,17 +234,25 @@ class BaseSource(Section):
 
 
 class FolderSource(BaseSource):
-    """Local files, `<location>/<wnid>/*`, sorted by name."""
+    """Local files, `<location>/<wnid or name of a class>/*`, sorted by name."""
 
     kind: Literal["folder"]
     location: Annotated[str, AfterValidator(check_path)]
+    recursive: bool = False
+    """whether folders in a class's folder are read too"""
+    labels: Labels = Field({}, description="the name of a class's folder, by its wnid or name")
 
-    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
-        """The folder of each synset."""
-        return [str(Path(self.location, wnid)) for wnid in wnids]
+
+class _WnidSource(BaseSource):
+    """A source that has ImageNet's synsets only."""
+
+    @property
+    def knows_wnids_only(self) -> bool:
+        """ImageNet has no other classes."""
+        return True
 
 
-class ImagenetApiSource(BaseSource):
+class ImagenetApiSource(_WnidSource):
     """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
 
     kind: Literal["imagenet-api"]
@@ -232,8 +261,11 @@ class ImagenetApiSource(BaseSource):
     """urls: one URL a line; mapping: `<image id> <url>` a line (getmapping)"""
 
 
-class UrlListSource(BaseSource):
-    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip."""
+class UrlListSource(_WnidSource):
+    """A list as of Fall 2011: `<wnid>_<n><tab><url>` a line; plain, .gz, .tgz or .zip.
+
+    After another tab, a line may have the SHA-256 that its photo must have.
+    """
 
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
@@ -241,7 +273,26 @@ class UrlListSource(BaseSource):
     archives: Archives = False
 
 
-class SynsetTarSource(BaseSource):
+class RecipeSource(BaseSource):
+    """A dataset's `recipe.csv`: where its photos are, what they must be, and their split."""
+
+    kind: Literal["recipe"]
+    location: Annotated[str, AfterValidator(check_location)]
+    """path or URL"""
+    files: Annotated[str, AfterValidator(check_path)] = "data/sample"
+    """the folder whose photos a recipe may name by path, not by URL"""
+    sha256: Sha256 = ""
+
+    def local_roots(self) -> list[str]:
+        """The recipe, and the folder of local photos."""
+        return [*super().local_roots(), self.files]
+
+    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
+        """The recipe itself."""
+        return [] if self.is_remote else [self.location]
+
+
+class SynsetTarSource(_WnidSource):
     """One tar of photos a class; `{wnid}` in the location is replaced by the wnid."""
 
     kind: Literal["synset-tar"]
@@ -262,12 +313,14 @@ class SynsetTarSource(BaseSource):
             return []
         return [str(Path(self.location.partition("{wnid}")[0] + "x").parent)]
 
-    def watched_paths(self, wnids: Iterable[str]) -> list[str]:
+    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
         """The tar of each synset."""
-        return [] if self.is_remote else [self.archive(wnid) for wnid in wnids]
+        if self.is_remote:
+            return []
+        return [self.archive(part.wnid) for part in parts if part.wnid]
 
 
-class IlsvrcSource(BaseSource):
+class IlsvrcSource(_WnidSource):
     """A copy of ILSVRC2012's training photos: its tar of tars, unpacked once or twice, Kaggle's."""
 
     kind: Literal["ilsvrc"]
@@ -290,7 +343,7 @@ class WebdatasetSource(BaseSource):
 
 
 class HuggingfaceSource(BaseSource):
-    """An image dataset on the Hugging Face Hub, by way of its dataset viewer's API."""
+    """An image dataset on the Hugging Face Hub: its Parquet files, or its dataset viewer's API."""
 
     kind: Literal["huggingface"]
     dataset: str = Field(pattern=DATASET)
@@ -305,11 +358,13 @@ class HuggingfaceSource(BaseSource):
     """the column of photos"""
     labels: Labels = Field({}, description=_LABELS)
     limit: int = Field(5000, ge=1, le=1_000_000)
-    """most rows listed for a class; each request lists 100"""
+    """most rows listed for a class"""
+    via: Literal["parquet", "viewer"] = "parquet"
+    """parquet: original bytes, by row groups; viewer: re-encoded photos, one by one"""
     location: Annotated[str, AfterValidator(check_web_location)] = (
         "https://datasets-server.huggingface.co"
     )
-    """the API's address"""
+    """the viewer's API"""
 
     @property
     def name(self) -> str:
@@ -328,19 +383,23 @@ class HuggingfaceSource(BaseSource):
 
 
 class CsvSource(BaseSource):
-    """A table with a column of URLs and one of labels: CSV, TSV, JSON Lines or Parquet."""
+    """A table of URLs or local files, and labels: CSV, TSV, JSON Lines or Parquet."""
 
     kind: Literal["csv"]
     location: Annotated[str, AfterValidator(check_parts)]
     """path or URL; `part-{000..127}.tsv` is many files"""
+    base: Annotated[str, AfterValidator(check_path)] | None = None
+    """the folder of the local files; null: the folder of a local table"""
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     """null: by the ending of the location"""
     url: Name = "url"
-    """the column of URLs; in jsonl and parquet `a.b` is the key b within a"""
+    """the column of URLs or paths; in jsonl and parquet `a.b` is the key b within a"""
     label: Name = "label"
     """the column of labels: texts, numbers or lists"""
-    wnid: Wnid | None = None
-    """all rows are of this class; `label` is not read"""
+    wnid: ClassName | None = None
+    """all rows are of this class, given by wnid or name; `label` is not read"""
+    ilsvrc_indices: bool | None = None
+    """whether numbers are ILSVRC's class indices; null: if the numbers look so"""
     label_separator: Character | None = None
     """what stands between the labels of a cell; null: a cell is one label"""
     id: Name | None = None
@@ -353,6 +412,10 @@ class CsvSource(BaseSource):
     """column of the photos' pages; null: `landing_url`, if it is there"""
     title: Name | None = None
     """column; null: `title`, if it is there"""
+    expected_sha256: Name | None = None
+    """column of the SHA-256 of photos as served; null: `expected_sha256`, if it is there"""
+    expected_hash: Name | None = None
+    """column of their perceptual hashes; null: `expected_hash`, if it is there"""
     labels: Labels = Field({}, description=_LABELS)
     sha256: Sha256 = ""
     archives: Archives = False
@@ -376,6 +439,20 @@ class CsvSource(BaseSource):
     def places(self) -> list[str]:
         """The files' paths or URLs, in order."""
         return expand_braces(self.location)
+
+    def local_roots(self) -> list[str]:
+        """The local tables, and the folder of the local files."""
+        tables = [place for place in self.places if not is_url(place)]
+        folders = dict.fromkeys(str(Path(table).parent) for table in tables)
+        return [*tables, *([self.base] if self.base else folders)]
+
+    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
+        """The local tables."""
+        return [place for place in self.places if not is_url(place)]
+
+    def named_classes(self) -> list[tuple[str, str]]:
+        """Those of `labels`, and the one of all rows."""
+        return [*super().named_classes(), *([("wnid", self.wnid)] if self.wnid else [])]
 
     @property
     def form(self) -> str:
@@ -421,8 +498,12 @@ class OpenImagesSource(BaseSource):
         ["validation", "test", "train"], min_length=1
     )
     """parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB"""
-    classes: dict[Wnid, Annotated[str, Field(pattern=MID)]] = {}
-    """wnid: mid:/m/...; overrides the table openimages.csv"""
+    classes: dict[ClassName, Annotated[str, Field(pattern=MID)]] = Field({})
+    """wnid or name of a class: mid:/m/...; overrides the table openimages.csv"""
+
+    def named_classes(self) -> list[tuple[str, str]]:
+        """Those of `classes`."""
+        return [(f"classes.{name}", name) for name in self.classes]
 
     @field_validator("parts")
     @classmethod
@@ -434,7 +515,7 @@ class OpenImagesSource(BaseSource):
 
 Source = Annotated[
     FolderSource | ImagenetApiSource | UrlListSource | SynsetTarSource | OpenImagesSource
-    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource,
+    | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource | RecipeSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
 KINDS: dict[str, type[Section]] = {
@@ -443,6 +524,11 @@ KINDS: dict[str, type[Section]] = {
 }
 """The model of each kind."""
 _ANY_SOURCE = TypeAdapter[Source](Source)
+
+
+def reads_parquet(sources: Iterable[Source]) -> bool:
+    """Whether photos come out of row groups of Parquet files, which classes may share."""
+    return any(isinstance(one, HuggingfaceSource) and one.via == "parquet" for one in sources)
 
 
 def with_defaults(source: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Builds the whole report from the stages' folders: pages, and the data of DVC's plots."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from allrounder.report.render import Overview, Version
 
 MAX_PAGE = 4_900_000
 """About the most bytes of a page."""
+_STRIPS, _IN_STRIP = 40, 8
+"""Classes with a strip of photos at the top, and the most photos of each."""
 _SHELL = 100_000
 """About the bytes of a further page without its photos; those of the first page are measured."""
 
@@ -36,16 +39,20 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     names = {one["key"]: one["name"] for one in classes}
     counted = funnels(names, stages.raw, stages.clean, manifest, splits)
     gathered = entries.read_all(names, stages, manifest, entries.rows_each(counted.values()))
+    version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
     overview = Overview(
         params,
-        dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset]),
+        version,
         classes,
         splits,
         counted,
         sum(entry.bytes for entry in gathered.entries if entry.reason == KEPT),
         stats.distributions(gathered.entries, names, splits, gathered.failures),
+        _strips(gathered.entries, [*names]),
     )
-    data = partial(pages.payload, classes=classes, splits=splits, gathered=gathered)
+    data = partial(
+        pages.payload, classes=classes, splits=splits, gathered=gathered, version=version.lock
+    )
     room = MAX_PAGE - len(render.index(overview, (), data(Page((), ()))).encode())
     _add_thumbs(gathered.entries, room)
     further = pages.paginate(gathered.entries, room)
@@ -55,7 +62,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
         further = pages.paginate(gathered.entries, MAX_PAGE - _SHELL)
         _write(out / "index.html", render.index(overview, further, None))
         for number, page in enumerate(further, start=1):
-            text = render.further(number, further, classes, data(page))
+            text = render.further(number, further, classes, data(page), params.dataset.name)
             _write(out / render.page_name(number), text)
     plots = out / "plots"
     (plots / "charts").mkdir(parents=True)
@@ -65,6 +72,21 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     for bars in overview.distributions:
         if not bars.empty:
             _write(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
+
+
+def _strips(found: Sequence[Entry], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Small thumbnails of some photos of the first classes, evenly spread over each class."""
+    photos: dict[str, list[Entry]] = {key: [] for key in keys[:_STRIPS]}
+    for one in found:
+        if one.reason == KEPT and one.key in photos:
+            photos[one.key].append(one)
+    strips = {}
+    for key, own in photos.items():
+        count = min(_IN_STRIP, len(own))
+        chosen = [own[len(own) * at // count] for at in range(count)]
+        bodies = [thumbs.thumbnail(one.stored.read(), thumbs.STRIP) for one in chosen if one.stored]
+        strips[key] = [base64.b64encode(body).decode("ascii") for body in bodies if body]
+    return strips
 
 
 def _add_thumbs(found: list[Entry], room: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from allrounder.core.candidates import candidate_lookup
+from allrounder.core.corrections import PhotoId, clean_rows
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, raw_step, stage_of
 from allrounder.core.paths import Stages
@@ -23,9 +24,6 @@ The others are only counted, so that a page has room for the photos however many
 """
 _HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
 LOCAL, MALFORMED = "local files", "malformed"
-
-PhotoId = tuple[str, str]
-"""A photo in raw: its class key and its image id, which is unique in the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Entry:
     @property
     def photo_id(self) -> PhotoId | None:
         """The photo's id; None for a candidate without a photo."""
-        return (self.key, self.raw.image_id) if self.clean else None
+        return (self.clean.moved_from or self.key, self.raw.image_id) if self.clean else None
 
     @property
     def bytes(self) -> int:
@@ -99,14 +97,15 @@ def read_all(
     """
     kept: dict[str, dict[str, ManifestRow]] = defaultdict(dict)
     for row in manifest:
-        kept[row.wnid][row.image_id] = row
-    found = Gathered()
+        kept[row.moved_from or row.wnid][row.image_id] = row
+    found, places = Gathered(), {key: place for place, key in enumerate(keys)}
     try:
+        cleaned = Cleaned(keys, stages)
         for key in keys:
-            own = list(_read_class(key, stages, kept.pop(key, {}), shown, found))
-            found.entries += sorted(own, key=lambda entry: (entry.reason != KEPT, entry.file))
+            found.entries += _read_class(key, stages, cleaned, kept.pop(key, {}), shown, found)
         if kept:
             raise KeyError(next(iter(kept)))
+        found.entries.sort(key=lambda one: (places[one.key], one.reason != KEPT, one.file))
     except KeyError as error:
         raise DataError(
             f"data/: {error} is not in the tables of every stage; run dvc repro"
@@ -114,16 +113,27 @@ def read_all(
     return found
 
 
+class Cleaned:
+    """The rows of clean by a photo's id in raw, and where the kept photos' bytes are."""
+
+    def __init__(self, keys: Collection[str], stages: Stages):
+        self.rows = clean_rows(keys, stages.clean)
+        self.stored = {key: dict(tar_members(stages.clean / f"{key}.tar")) for key in keys}
+
+
 def _read_class(
-    key: str, stages: Stages, kept: dict[str, ManifestRow], shown: int, counted: Gathered
+    key: str,
+    stages: Stages,
+    cleaned: Cleaned,
+    kept: dict[str, ManifestRow],
+    shown: int,
+    counted: Gathered,
 ) -> Iterator[Entry]:
     """Yield a class's entries, and count those that are left out, and the failures."""
     candidate_of = candidate_lookup(stages.urls / f"{key}.csv")
-    clean = {row.image_id: row for row in read_csv(stages.clean / f"{key}.csv", CleanRow)}
     raw_bytes = {
         name.rpartition(".")[0]: stored for name, stored in tar_members(stages.raw / f"{key}.tar")
     }
-    clean_bytes = dict(tar_members(stages.clean / f"{key}.tar"))
     first: dict[str, str] = {}  # sha256: image id of the first photo with these bytes
     seen = Counter[str]()
     for row in read_csv(stages.raw / f"{key}.csv", RawRow):
@@ -142,12 +152,12 @@ def _read_class(
             entry = Entry(key, reason, row, None, candidate_of(row.url), duplicate_of=original)
         else:
             first.setdefault(row.sha256, row.image_id)
-            photo, listed = clean[row.image_id], kept.get(row.image_id)
+            (to, photo), listed = cleaned.rows[key, row.image_id], kept.get(row.image_id)
             if listed and listed.url != row.url:  # a later URL of its bytes has an accepted licence
                 row = replace(row, url=listed.url, final_url="", rescued_from=listed.rescued_from)
-            entry = Entry(key, f"clean.{photo.status}", row, photo, candidate_of(row.url))
+            entry = Entry(to, f"clean.{photo.status}", row, photo, candidate_of(row.url))
             if listed:
-                stored, split, file = clean_bytes[photo.file], listed.split, listed.file
+                stored, split, file = cleaned.stored[to][photo.file], listed.split, listed.file
                 entry = replace(entry, reason=KEPT, stored=stored, split=split, file=file)
             else:
                 stored, original = raw_bytes[row.image_id], original_of(photo)

@@ -9,21 +9,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.core.rows import CleanRow, Status
-from allrounder.report.entries import Entry, Gathered, PhotoId
+from allrounder.core.corrections import PhotoId
+from allrounder.core.rows import FLAGS, CleanRow, Status
+from allrounder.report.entries import Entry, Gathered
+from allrounder.report.words import words
 
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
     "license", "author", "landing", "synset", "file", "hash", "detail", "group", "final_url",
-    "rescued_from", "duplicate_of", "guest", "thumb",
+    "rescued_from", "moved_from", "duplicate_of", "flags", "suspect", "looks_like", "guest",
+    "thumb",
 )  # fmt: skip
 """The cells of a row, in order. Empty cells at its end are left out.
 
-`class`, `reason` and `split` are indexes into the page's lists of those names; `source`, `license`,
-`author`, `synset`, `detail` and `group` into its list of strings; `duplicate_of` into its rows,
-from 1. A guest belongs to another page, and a row of this page repeats it.
+`class`, `reason` and `split` are indexes into the page's lists of those names; the columns in
+_SHARED into its list of strings; `duplicate_of` into its rows, from 1. A guest belongs to another
+page, and a row of this page repeats it.
 """
-_SHARED = ("source", "license", "author", "synset", "detail", "group")
+_SHARED = (
+    "source", "license", "author", "synset", "detail", "group", "flags", "looks_like",
+)  # fmt: skip
 _CELLS = 40  # bytes, about, of a row's numbers and commas
 
 
@@ -80,9 +85,13 @@ def _page(rows: list[Entry], guests: Mapping[PhotoId | None, Entry]) -> Page:
 
 
 def payload(
-    page: Page, classes: Sequence[Mapping[str, str]], splits: Sequence[str], gathered: Gathered
+    page: Page,
+    classes: Sequence[Mapping[str, str]],
+    splits: Sequence[str],
+    gathered: Gathered,
+    version: str,
 ) -> dict[str, Any]:
-    """The data that the page's script reads."""
+    """The data that the page's script reads. Marks of the review are kept by `version`."""
     shown = [*page.rows, *page.guests]
     places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
@@ -103,8 +112,11 @@ def payload(
             row.pop()
         rows.append(row)
     return {
+        "version": version,
         "classes": classes,
         "splits": splits,
+        "words": {reason: words(reason.rpartition(".")[2]) for reason in reasons},
+        "flags": {flag: flag.replace("_", " ") for flag in FLAGS},
         "reasons": reasons,
         "columns": COLUMNS,
         "shared": _SHARED,
@@ -136,5 +148,9 @@ def _cells(one: Entry) -> dict[str, Any]:
         "group": clean.group,
         "final_url": raw.final_url if raw.final_url != raw.url else "",
         "rescued_from": raw.rescued_from,
+        "moved_from": clean.moved_from,
+        "flags": " ".join(name for name in FLAGS if getattr(clean, name)),
+        "suspect": (clean.suspect or 0) if clean.looks_like else 0,
+        "looks_like": clean.looks_like,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

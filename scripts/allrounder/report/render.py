@@ -14,12 +14,14 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from allrounder.core.funnel import STEPS, Funnel, stage_of, total_funnel
+from allrounder.core.funnel import STEPS, Funnel, short_sentence, stage_of, total_funnel
+from allrounder.core.rows import Match
 from allrounder.core.text import PROJECT
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
 from allrounder.report.pages import Page
 from allrounder.report.stats import Bars, nice_ticks
+from allrounder.report.words import words
 
 TEMPLATES = Path(__file__).parent / "templates"
 _COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6});")
@@ -46,11 +48,15 @@ class Overview:
     funnels: Mapping[str, Funnel]
     bytes: int
     distributions: Sequence[Bars]
+    strips: Mapping[str, Sequence[str]]  # by class key: small thumbnails, base64
 
 
 def class_names(classes: Sequence[DatasetClass]) -> list[dict[str, str]]:
     """The classes as the pages show them."""
-    names = [(one.label[:1].upper() + one.label[1:]).replace("_", " ") for one in classes]
+    names = [
+        one.name if one.is_own else (one.label[:1].upper() + one.label[1:]).replace("_", " ")
+        for one in classes
+    ]
     return [
         {"key": one.key, "label": one.label, "name": name, "voc": one.voc}
         for one, name in zip(classes, names, strict=True)
@@ -69,15 +75,21 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
     return _render(
         "index.html",
         data,
+        name=overview.params.dataset.name,
         overview=overview,
         classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
         steps=STEPS,
         total=whole,
+        matches=[match for match in Match if match],
         losses={key: _losses(key, funnel, pages) for key, funnel in by_class.items()},
         charts=[
-            {"bars": bars, "svg": "" if bars.empty else Markup(chart(bars, standalone=False))}
+            {"bars": bars, "svg": Markup(chart(bars, standalone=False))}
             for bars in overview.distributions
+            if len(bars.labels) > 1 and not bars.empty
         ],
+        short=short_sentence(
+            [one.steps["kept"] for one in overview.funnels.values()], overview.params.per_class
+        ),
         pages=_listed(pages, overview.classes),
     )
 
@@ -87,9 +99,10 @@ def further(
     pages: Sequence[Page],
     classes: Sequence[Mapping[str, str]],
     data: Mapping[str, Any],
+    name: str = PROJECT,
 ) -> str:
     """A further page, which contains photos only. Pages are numbered from 1."""
-    return _render("page.html", data, number=number, pages=_listed(pages, classes))
+    return _render("page.html", data, name=name, number=number, pages=_listed(pages, classes))
 
 
 def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -107,7 +120,7 @@ def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, A
     for step, reasons in funnel.lost.items():
         for status, count in reasons.items():
             reason = f"{stage_of(step)}.{status}"
-            own = {"step": step, "status": str(status), "reason": reason, "count": count}
+            own = {"step": step, "words": words(status), "reason": reason, "count": count}
             found.append(own | {"href": _href(key, reason, pages)})
     return found
 
@@ -176,7 +189,6 @@ def _render(template: str, data: Mapping[str, Any] | None, **context: Any) -> st
     script = _text("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _environment().get_template(template).render(
-        name=PROJECT,
         css=Markup(_text("style.css")),
         script=Markup(script),
         script_hash=f"sha256-{digest}",

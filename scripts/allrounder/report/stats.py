@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from allrounder.core.funnel import ranked
 from allrounder.core.rows import Status
 from allrounder.report.entries import KEPT, Entry, host
+from allrounder.report.words import words
 
 _ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
 _KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
@@ -73,8 +74,8 @@ def distributions(
             "failures",
             "Failures by host",
             "candidates requested but not taken, by reason",
-            failures,
-            [*Status],
+            Counter({(at, words(status)): n for (at, status), n in failures.items()}),
+            [words(status) for status in Status],
         ),
     ]
 

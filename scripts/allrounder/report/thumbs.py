@@ -32,6 +32,8 @@ LEVELS = (
 """For one page: the first level whose thumbnails of the whole dataset fit is used."""
 PAGED = Level(128, 45)
 """For a dataset that needs several pages."""
+STRIP = Level(96, 40)
+"""For the strips at the top of the page."""
 _SAMPLE, _CHUNK = 160, 100  # photos
 _SPARE = 0.98  # of the budget: a sample is not exact
 _COLUMNS, _ROWS, _TILE = 8, 4, 96  # of a contact sheet; pixels

@@ -13,9 +13,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from allrounder.core import licences
 from allrounder.core.files import atomic_write
-from allrounder.core.text import PROJECT, one_line
+from allrounder.core.rows import Match
+from allrounder.core.text import one_line
 from allrounder.params.schema import Params
-from allrounder.split.facts import LIMITS, REASONS, TEMPLATES, DatasetFacts, citations, summary
+from allrounder.split.facts import REASONS, TEMPLATES, DatasetFacts, citations, limits, summary
 
 FILE = "README.md"
 LONGEST = 80
@@ -42,7 +43,9 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
     )
     environment.filters |= {"md": escaped, "n": "{:,}".format}
     text = environment.get_template("card.md.j2").render(
-        name=PROJECT,
+        dataset=params.dataset,
+        id="id" if any(one.is_own for one in facts.classes) else "wnid",
+        own_licence=_own_licence(params),
         front=yaml.safe_dump(front_matter(params, facts), sort_keys=False, allow_unicode=True),
         facts=facts,
         clean=params.clean,
@@ -52,7 +55,8 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
         attribution=attribution,
         reasons=REASONS,
-        limits=LIMITS,
+        matches=[match for match in Match if match],
+        limits=limits(facts),
         citations=citations(facts, version),
     )
     with atomic_write(out / FILE) as file:
@@ -88,13 +92,13 @@ def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
         ]
         infos.append({"config_name": config, "features": _features(facts), "splits": counts})
     return {
-        "pretty_name": PROJECT,
-        **_hub_licence(facts),
+        "pretty_name": params.dataset.name,
+        **_hub_licence(params, facts),
         "task_categories": ["image-classification"],
         "task_ids": ["multi-class-image-classification"],
         "size_categories": [size_category(facts.photos)],
         "annotations_creators": ["found"],
-        "tags": ["imagenet", "pascal-voc"],
+        "tags": ["imagenet"] * facts.has_imagenet + ["pascal-voc"] * facts.has_voc,
         "configs": configs,
         "dataset_info": infos,
     }
@@ -128,9 +132,18 @@ def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tupl
     }
 
 
-def _hub_licence(facts: DatasetFacts) -> dict[str, Any]:
+def _own_licence(params: Params) -> tuple[str, str]:
+    """Title and address of the licence that the params give to the dataset, or ''."""
+    form = licences.normal(params.dataset.license)
+    title = licences.title(form) if licences.address(form) else params.dataset.license
+    return title, licences.address(form)
+
+
+def _hub_licence(params: Params, facts: DatasetFacts) -> dict[str, Any]:
     """All licences by the hub's names; `other` for those without one."""
     named = {*_HUB_CC, *licences.OTHERS, licences.UNKNOWN}
-    found = list(dict.fromkeys(form if form in named else "other" for form in facts.licences))
-    other = {"license_name": "by-photo"} if "other" in found else {}
+    own = params.dataset.license
+    forms = [licences.normal(own)] if own else list(facts.licences)
+    found = list(dict.fromkeys(form if form in named else "other" for form in forms))
+    other = {"license_name": own or "by-photo"} if "other" in found else {}
     return {"license": found[0] if len(found) == 1 else found} | other

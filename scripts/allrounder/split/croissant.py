@@ -2,7 +2,7 @@
 
 templates/croissant.json is the document, with gaps for what differs between datasets. Its
 `@context` is the recommended one. The transform of `photos/file` turns a path into text, which
-mlcroissant can join. Whoever publishes the dataset adds url, creator and datePublished.
+mlcroissant can join. Whoever publishes the dataset adds creator and datePublished.
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
 
@@ -13,25 +13,38 @@ from typing import Any
 
 from allrounder.core import licences
 from allrounder.core.files import atomic_write
-from allrounder.core.text import PROJECT
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Params
-from allrounder.split.facts import LIMITS, TEMPLATES, DatasetFacts, citations, summary
+from allrounder.split import rai
+from allrounder.split.facts import TEMPLATES, DatasetFacts, citations, summary
 
 FILE = "croissant.json"
+_ID = "a slug of its name, or its wnid, with + for a whole subtree"
 
 
 def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     """Write croissant.json into `out`, which must contain manifest.csv and classes.csv."""
-    document: dict[str, Any] = json.loads((TEMPLATES / FILE).read_text(encoding="utf-8"))
+    about = params.dataset
+    own = [licences.normal(about.license)] if about.license else []
+    template = (TEMPLATES / FILE).read_text(encoding="utf-8")
+    if any(one.is_own for one in facts.classes):
+        template = template.replace("an ImageNet synset, with + for its whole subtree", _ID)
+        template = template.replace("first name of the synset in WordNet", "as in its id or folder")
+    document: dict[str, Any] = json.loads(template)
     document |= {
-        "name": PROJECT,
-        "description": summary(facts),
-        "license": [_licence(form) for form in facts.licences],
+        "name": about.name,
+        "description": "\n\n".join(filter(None, [about.description, summary(facts)])),
+        "license": [_licence(form) for form in [*own, *facts.licences]],
         "version": f"0.0.0+{version}",
         "citeAs": citations(facts, version),
-        "rai:dataLimitations": LIMITS,
-    }
+        "keywords": [
+            "image classification",
+            *["ImageNet"] * facts.has_imagenet,
+            *["Pascal VOC"] * facts.has_voc,
+        ],
+    } | rai.properties(params.clean, facts)
+    if about.homepage:
+        document["url"] = about.homepage
     *tables, photos = document["distribution"]
     for table in tables:
         body = (out / table["name"]).read_bytes()

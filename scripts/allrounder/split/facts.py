@@ -1,5 +1,6 @@
 """Counts and texts that the dataset card and croissant.json share."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,9 @@ from pathlib import Path
 from allrounder.core.funnel import Funnel, ranked, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import ManifestRow, Status
-from allrounder.core.text import PROJECT
 from allrounder.core.urls import host_of, is_url
 from allrounder.params.dataset import DatasetClass, dataset_classes
-from allrounder.params.schema import Params
+from allrounder.params.schema import Dataset, Params
 
 HOSTS, LICENCES = 10, 30
 """Hosts of each kind of source, and licences, named at most; the others are counted together."""
@@ -40,11 +40,38 @@ class DatasetFacts:
     licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
     credited: int  # photos with an author
     rescued: int  # photos from a web archive
+    moved: Mapping[tuple[str, str], int]  # photos by class keys before and after a correction
+    dataset: Dataset  # how it describes itself
 
     @property
     def photos(self) -> int:
         """The number of photos in the dataset."""
         return sum(self.total.splits.values())
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a person has moved photos or taken some out."""
+        return bool(self.moved or self.total.clean[Status.EXCLUDED])
+
+    @property
+    def has_imagenet(self) -> bool:
+        """Whether a class or a photo is ImageNet's."""
+        kinds = {one.source for one in self.origins}
+        return any(one.wnid for one in self.classes) or bool(kinds & {*_IMAGENETS})
+
+    @property
+    def has_voc(self) -> bool:
+        """Whether a class has a VOC label, or all are ImageNet's, which may have one."""
+        return any(one.voc for one in self.classes) or not any(one.is_own for one in self.classes)
+
+    @property
+    def kinds(self) -> str:
+        """The number of classes, and how many of them are ImageNet's."""
+        own, all_of_them = sum(not one.wnid for one in self.classes), len(self.classes)
+        if not own:
+            return f"{all_of_them} ImageNet classes"
+        of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
+        return f"{all_of_them} classes{of_them}"
 
 
 def count_facts(
@@ -67,6 +94,8 @@ def count_facts(
         licences,
         sum(bool(row.author) for row in manifest),
         sum(bool(row.rescued_from) for row in manifest),
+        Counter((row.moved_from, row.wnid) for row in manifest if row.moved_from),
+        params.dataset,
     )
 
 
@@ -101,9 +130,11 @@ REASONS = {
     Status.EMPTY: "the file is empty",
     Status.NOT_IMAGE: "the file is not an image",
     Status.OPTED_OUT: "the host or the photo itself is against use for training",
+    Status.TAKEN_DOWN: "taken down: it must not be kept",
     Status.TOO_SMALL: "too few pixels",
     Status.TOO_MANY_PIXELS: "too many pixels",
     Status.PLACEHOLDER: "a picture that says the photo is gone",
+    Status.CHANGED: "another photo than the source expects",
     Status.KEPT: "in this dataset",
     Status.SURPLUS: "valid, but the class was full",
     Status.CORRUPT: "cannot be decoded completely",
@@ -111,27 +142,44 @@ REASONS = {
     Status.NEAR_DUPLICATE: "nearly the same picture as another photo of its class",
     Status.CROSS_CLASS: "appears in two classes, so its label is ambiguous",
     Status.LICENSE: "its licence is not among the accepted ones",
+    Status.EXCLUDED: "taken out by hand",
 }
 """The meaning of each status."""
 
 TEMPLATES = Path(__file__).parent / "templates"
-LIMITS = (TEMPLATES / "limits.txt").read_text(encoding="utf-8").splitlines()
-_CITATIONS = (TEMPLATES / "citations.bib").read_text(encoding="utf-8").rstrip()
+_IMAGENETS = ("imagenet-api", "url-list", "synset-tar", "ilsvrc")
+"""Kinds of sources whose photos ImageNet listed or served."""
+
+
+def limits(facts: DatasetFacts) -> list[str]:
+    """What the dataset cannot promise. What is said of ImageNet is left out if it has no part."""
+    lines = (TEMPLATES / "limits.txt").read_text(encoding="utf-8").splitlines()
+    if facts.has_imagenet:
+        return lines
+    return [line.partition(": ImageNet's")[0] + "." * (": ImageNet's" in line) for line in lines]
 
 
 def summary(facts: DatasetFacts) -> str:
     """The dataset in a sentence."""
     splits = ", ".join(f"{count:,} {split}" for split, count in facts.total.splits.items())
-    return (
-        f"{facts.photos:,} photos of {len(facts.classes)} ImageNet classes "
-        f"({splits}). A class may also have a Pascal VOC label."
-    )
+    labelled = " A class may also have a Pascal VOC label." if facts.has_voc else ""
+    return f"{facts.photos:,} photos of {facts.kinds} ({splits}).{labelled}"
 
 
 def citations(facts: DatasetFacts, version: str) -> str:
     """BibTeX for this version, named by its manifest's SHA-256, and for its origins."""
-    return f"""@misc{{imagenet_all_rounder_{version},
-  title = {{{PROJECT}: {facts.photos} photos of {len(facts.classes)} ImageNet classes}},
-  note = {{Version {version} (SHA-256 of manifest.csv)}}
-}}
-{_CITATIONS}"""
+    origins = (TEMPLATES / "citations.bib").read_text(encoding="utf-8").rstrip()
+    of_origins = [
+        entry
+        for entry in re.split(r"\n(?=@)", origins)
+        if (facts.has_imagenet if "ImageNet" in entry else facts.has_voc)
+    ]
+    about = facts.dataset
+    key = re.sub("[^a-z0-9]+", "_", about.name.lower()).strip("_") or "dataset"
+    name = re.sub(r"[{}\\]", "", about.name)
+    own = about.citation.rstrip() or (
+        f"@misc{{{key}_{version},\n"
+        f"  title = {{{name}: {facts.photos} photos of {facts.kinds}}},\n"
+        f"  note = {{Version {version} (SHA-256 of manifest.csv)}}\n}}"
+    )
+    return "\n".join([own, *of_origins])

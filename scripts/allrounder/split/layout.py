@@ -1,14 +1,16 @@
 """Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import coco_of
-from allrounder.catalogue.synsets import VOC_LABELS, find_synset, wnid_of
+from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.files import atomic_write
@@ -30,22 +32,28 @@ def build_dataset(params: Params, stages: Stages, out: Path, work: Path) -> list
     that is too small.
     """
     manifest: list[ManifestRow] = []
+    licences = accepted(params.clean.licenses)
+    origins = cache(lambda key: photo_origins(stages.urls, stages.raw, key, licences))
     classes = dataset_classes(params)
     for one in classes:
         rows = read_csv(stages.clean / f"{one.key}.csv", CleanRow)
         kept = {row.file: row for row in rows if row.status is Status.KEPT}
         stored = _stored(stages.clean / f"{one.key}.tar", kept)
         groups = {file: row.group for file, row in kept.items()}
-        divided = split_class(one.key, groups, params.split, work)
-        origins = photo_origins(stages.urls, stages.raw, one.key, accepted(params.clean.licenses))
+        given = {
+            file: origins(row.moved_from or one.key)[row.image_id][1].split
+            for file, row in kept.items()
+        }
+        divided = split_class(one.key, groups, params.split, work, given)
         for place, split in split_folders(params.split).items():
             folder = f"{place}/{one.folder}"
             (out / folder).mkdir(parents=True, exist_ok=True)
             for name in divided[place]:
                 (out / folder / name).write_bytes(stored[name].read())
                 if split:  # else it is repeated, in a fold's train
-                    origin = origins[kept[name].image_id]
-                    manifest.append(_row(f"{folder}/{name}", split, one, kept[name], *origin))
+                    row = kept[name]
+                    origin = origins(row.moved_from or one.key)[row.image_id]
+                    manifest.append(_row(f"{folder}/{name}", split, one, row, *origin))
     write_csv(out / "manifest.csv", ManifestRow, map(_without_formulas, manifest))
     _write_classes(out / "classes.csv", classes, split_names(params.split), manifest)
     return manifest
@@ -67,11 +75,14 @@ def _row(
     candidate: Candidate,
     rescued_from: str,
 ) -> ManifestRow:
+    synset = "" if row.moved_from else candidate.synset
+    synset = synset or (one.wnid if one.is_own else one.key)
     return ManifestRow(
-        path, split, one.index, one.key, one.label, one.voc, candidate.synset or one.key,
+        path, split, one.index, one.key, one.label, one.voc, synset,
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
-        rescued_from,
+        rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
+        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
     )  # fmt: skip
 
 
@@ -94,20 +105,26 @@ def _write_classes(
     splits: Sequence[str],
     manifest: Sequence[ManifestRow],
 ) -> None:
-    """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO."""
+    """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO.
+
+    Where a class is one's own, two more columns have the names as the params write them, and the
+    synsets.
+    """
     counts = Counter((row.wnid, row.split) for row in manifest)
+    names = ["class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index"]
+    own = ["name", "synset"] if any(one.is_own for one in classes) else []
     with atomic_write(path) as file:
-        names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
-        print(*names, "coco", "coco_index", *splits, sep=",", file=file)
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*names, "coco", "coco_index", *splits, *own])
         for one in classes:
-            synset = find_synset(one.key)
-            ilsvrc = synset.ilsvrc_index if synset else None
+            ilsvrc = one.synset.ilsvrc_index if one.synset else None
             cells: list[object] = [one.index, one.folder, one.key, one.label, one.voc]
             cells += ["" if ilsvrc is None else ilsvrc]
             cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
-            coco = coco_of(wnid_of(one.key))
+            coco = coco_of(one.wnid)
             cells += [coco.label, coco.index] if coco else ["", ""]
-            print(*cells, *(counts[one.key, split] for split in splits), sep=",", file=file)
+            cells += [counts[one.key, split] for split in splits]
+            table.writerow([*cells, *([no_formula(one.name), one.wnid] if own else [])])
 
 
 def summary_line(manifest: Sequence[ManifestRow]) -> str:

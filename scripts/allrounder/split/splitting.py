@@ -1,5 +1,6 @@
 """Divides a class's photos with split-folders into train, val (and test), or into folds.
 
+Photos of a recipe get the recipe's split, and those that form a group with them get it too.
 split-folders counts groups, not photos, so the ratio of photos is converted to one of groups.
 """
 
@@ -15,20 +16,78 @@ import splitfolders
 
 from allrounder.core.errors import DataError
 from allrounder.core.files import remove_tree
-from allrounder.params.dataset import split_folders
+from allrounder.params.dataset import split_folders, split_names
 from allrounder.params.schema import Split
 
 
 def split_class(
-    key: str, groups: Mapping[str, str], rules: Split, work: Path
+    key: str,
+    groups: Mapping[str, str],
+    rules: Split,
+    work: Path,
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """The names of a class's files in each of `split_folders`.
 
     `groups` maps the names to group ids; a file with '' is its own group. Without a seed the groups
     are ordered by file name, which is a content hash, so that adding a photo moves hardly any other
-    to another split. split-folders divides empty files in `work`. Raises DataError if a place would
-    be empty.
+    to another split. split-folders divides empty files in `work`. `given` are the splits that a
+    recipe names, '' for other photos. Raises DataError if a place would be empty, and for a split
+    that the rules do not have.
     """
+    fixed = _fixed(key, groups, rules, given or {})
+    divided = {
+        place: [n for n, one in fixed.items() if _lies_in(place, split, one)]
+        for place, split in split_folders(rules).items()
+    }
+    rest = {name: group for name, group in groups.items() if name not in fixed}
+    parts = _divide(key, rest, rules, work) if rest or not fixed else {}
+    for place, names in parts.items():
+        divided[place] += names
+    too_few = rest and not any(parts.values())
+    if empty := [place for place, files in divided.items() if too_few or not files]:
+        what = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
+        left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
+        sets = len({group or name for name, group in groups.items()})
+        raise DataError(
+            f"class {key}: too small to divide into {what}: "
+            f"{len(groups)} photos in {sets} groups; {left}, "
+            "raise per_class or remove the class"
+        )
+    return {place: sorted(files) for place, files in divided.items()}
+
+
+def _fixed(
+    key: str, groups: Mapping[str, str], rules: Split, given: Mapping[str, str]
+) -> dict[str, str]:
+    """The splits of the photos of a recipe, and of those in one group with them.
+
+    A group stays on one side, that of its first photo.
+    """
+    names = split_names(rules)
+    if other := sorted(set(given.values()) - {"", *names}):
+        raise DataError(
+            f"class {key}: the recipe has a split {other[0]}, and params.split has "
+            f"{', '.join(names)}; give split.ratio or split.kfold as the recipe's dataset has it"
+        )
+    of_group: dict[str, str] = {}
+    for name in sorted(groups):
+        if given.get(name):
+            of_group.setdefault(groups[name] or name, given[name])
+    return {
+        name: of_group[group or name]
+        for name, group in sorted(groups.items())
+        if (group or name) in of_group
+    }
+
+
+def _lies_in(place: str, split: str, given: str) -> bool:
+    """Whether a photo of a given split is in a folder: in a fold's train are all others."""
+    return given == split if split else given != place.partition("/")[0]
+
+
+def _divide(key: str, groups: Mapping[str, str], rules: Split, work: Path) -> dict[str, list[str]]:
+    """Divide the photos without a given split."""
     folder, out = work / "in" / key, work / "out"
     remove_tree(work)
     folder.mkdir(parents=True)
@@ -54,14 +113,6 @@ def split_class(
         for place in split_folders(rules)
     }
     remove_tree(work)
-    if empty := [place for place, files in divided.items() if not files]:
-        parts = f"{rules.kfold} folds" if rules.kfold else f"{rules.ratio}"
-        left = "lower kfold" if rules.kfold else f"{empty[0]} would be empty"
-        raise DataError(
-            f"class {key}: too small to divide into {parts}: "
-            f"{sum(map(len, grouped))} photos in {len(grouped)} groups; {left}, "
-            "raise per_class or remove the class"
-        )
     return divided
 
 

@@ -36,6 +36,7 @@ class OutReport:
     files: int  # in the version; for a remote, its objects
     size: int  # bytes read
     problems: tuple[Problem, ...]
+    unread: int = 0  # of the files: not in the subset, or left out when the time was over
 
 
 def findings_lines(reports: Sequence[OutReport], unit: str) -> Iterator[str]:
@@ -46,7 +47,9 @@ def findings_lines(reports: Sequence[OutReport], unit: str) -> Iterator[str]:
     header = ("", unit, *Kind, "MB read")
     yield from text_table([header, *(_cells(report) for report in reports)])
     if not any(report.problems for report in reports):
-        yield f"all {sum(report.files for report in reports)} {unit} match dvc.lock"
+        files, unread = (sum(getattr(one, name) for one in reports) for name in ("files", "unread"))
+        some = f"{files - unread} of {files} {unit} read; they" if unread else f"all {files} {unit}"
+        yield f"{some} match dvc.lock"
 
 
 def _cells(report: OutReport) -> list[object]:
@@ -61,7 +64,12 @@ def findings_json(check: str, reports: Sequence[OutReport], unit: str) -> dict[s
         "check": check,
         "ok": not problems,
         "outs": {
-            one.path: {unit: one.files, "bytes_read": one.size, "problems": len(one.problems)}
+            one.path: {
+                unit: one.files,
+                "unread": one.unread,
+                "bytes_read": one.size,
+                "problems": len(one.problems),
+            }
             for one in reports
         },
         "problems": problems,

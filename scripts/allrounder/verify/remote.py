@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.core.errors import DataError, first_line
+from allrounder.core.errors import DataError
 from allrounder.core.files import disguise, in_threads
 from allrounder.history import versions
+from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
 from allrounder.verify.findings import Kind, OutReport, Problem
 
 _CHUNK = 2**20
@@ -29,41 +30,72 @@ class _Answer:
     words: str = ""
 
 
-def check(
-    repo: Any, outs: list[versions.Output], show: Callable[[int], object] = lambda size: None
-) -> list[OutReport]:
-    """Compare all objects of the outputs with dvc.lock. `show` gets the bytes read.
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A part of the objects, always the same one: the `number`th of `parts`, from 1 on."""
 
+    number: int = 1
+    parts: int = 1
+
+    def has(self, md5: str) -> bool:
+        """Whether an object is in it. It goes by the hash, so parts are of about one size."""
+        return int(md5[:8], 16) % self.parts == self.number - 1
+
+
+def check(
+    repo: Any,
+    outs: list[versions.Output],
+    show: Callable[[int], object] = lambda size: None,
+    subset: Subset = Subset(),
+    is_over: Callable[[], bool] = lambda: False,
+) -> list[OutReport]:
+    """Compare objects of the outputs with dvc.lock. `show` gets the bytes read.
+
+    Lists of files are always read; of the other objects those of the subset, until `is_over`.
     Raises UsageError when there is no such remote, DataError when it cannot be reached.
     """
-    return [_check_out(repo, out, show) for out in outs if out.cached]
+    return [_check_out(repo, out, show, subset, is_over) for out in outs if out.cached]
 
 
-def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -> OutReport:
+def _check_out(
+    repo: Any,
+    out: versions.Output,
+    show: Callable[[int], object],
+    subset: Subset,
+    is_over: Callable[[], bool],
+) -> OutReport:
     if not out.md5:
         problem = Problem(Kind.MISSING, out.path, "not in dvc.lock", "dvc repro")
         return OutReport(out.path, out.files, 0, (problem,))
-    odb = versions.remote_store(repo, out)
-    first = _read(odb, out.md5)
-    if first.failed is Kind.UNREADABLE:
-        raise DataError(
-            f"the remote at {_place(odb, out.md5)} cannot be read: {first.words}; check its "
-            "settings (dvc remote list) and your access to it"
-        )
+    odb, remote = versions.remote_store(repo, out), remote_of(repo, out.remote)
+    first = _read(odb, out.md5, remote)
+    if isinstance(first, RemoteFault):
+        raise DataError(str(first))
     names = {out.md5: out.path}
     for path, md5 in _files(repo, odb, out, first).items():
         names.setdefault(md5, path)
+
+    def read(md5: str) -> _Answer | None:
+        if md5 == out.md5 or is_over():
+            return first if md5 == out.md5 else None
+        answer = _read(odb, md5, remote)
+        if isinstance(answer, RemoteFault):
+            return _Answer(failed=Kind.UNREADABLE, words=answer.words)
+        return answer
+
+    chosen = [md5 for md5 in names if md5 == out.md5 or subset.has(md5)]
     answers = {}
-    read = in_threads(lambda md5: first if md5 == out.md5 else _read(odb, md5), names, odb.fs.jobs)
-    for md5, answer in zip(names, read, strict=True):
-        answers[md5] = answer
-        show(answer.size)
+    for md5, answer in zip(chosen, in_threads(read, chosen, odb.fs.jobs), strict=True):
+        if answer:
+            answers[md5] = answer
+            show(answer.size)
     size = sum(answer.size for answer in answers.values())
-    problems = tuple(_problems(odb, out, names, answers))
-    if len(problems) == len(names) and all(one.kind is Kind.MISSING for one in problems):
+    problems = tuple(_problems(odb, out, {md5: names[md5] for md5 in answers}, answers))
+    if len(problems) == len(answers) and all(one.kind is Kind.MISSING for one in problems):
         words = f"none of its {len(names)} objects is on the remote"
+        words = words if len(answers) == len(names) else f"not one of {len(answers)} on the remote"
         problems = (Problem(Kind.MISSING, out.path, words, f"dvc push {out.path}"),)
-    return OutReport(out.path, len(names), size, problems)
+    return OutReport(out.path, len(names), size, problems, len(names) - len(answers))
 
 
 def _files(repo: Any, odb: Any, out: versions.Output, first: _Answer) -> dict[str, str]:
@@ -77,8 +109,8 @@ def _files(repo: Any, odb: Any, out: versions.Output, first: _Answer) -> dict[st
     return on_remote or versions.cached_list(repo, out) or {}
 
 
-def _read(odb: Any, md5: str) -> _Answer:
-    """Hash an object while it streams."""
+def _read(odb: Any, md5: str, remote: tuple[str, str]) -> _Answer | RemoteFault:
+    """Hash an object while it streams. `remote`: its name and URL."""
     found, size, words = hashlib.md5(usedforsecurity=False), 0, ""
     try:
         with odb.fs.open(odb.oid_to_path(md5), "rb", block_size=_READ_AHEAD) as file:
@@ -86,10 +118,9 @@ def _read(odb: Any, md5: str) -> _Answer:
                 found.update(chunk)
                 words = words if size else disguise(chunk)
                 size += len(chunk)
-    except FileNotFoundError:
-        return _Answer(failed=Kind.MISSING, words="not on the remote")
     except Exception as error:  # remotes raise nearly anything
-        return _Answer(failed=Kind.UNREADABLE, words=f"{type(error).__name__}: {first_line(error)}")
+        missing = _Answer(failed=Kind.MISSING, words="not on the remote")
+        return remote_fault(error, *remote) or missing
     return _Answer(found.hexdigest() + ".dir" * md5.endswith(".dir"), size, words=words)
 
 

@@ -25,6 +25,7 @@ from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.text import printable, text_table
 from allrounder.core.urls import BadUrlError, host_of, is_url, parse_slice, request_url
+from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import (
     Drift,
@@ -134,10 +135,10 @@ class TarCheck:
         self._wanted.clear()
         return self.answers
 
-    def read_local(self) -> list[DriftResult]:
+    def read_local(self, path: Path) -> list[DriftResult]:
         """Compare a local tar."""
         try:
-            self.download.read(Path(self.url))
+            self.download.read(path)
         except OSError as error:
             return self.end(_unread(error.errno, error.strerror))
         return self.end(self.download.result())
@@ -171,11 +172,12 @@ def check(
     forms: dict[Form, list[TakenPhoto]] = {form: [] for form in Form}
     rows = DatasetRows(params.sources, params.network.allow_private)
     for photo in chosen:
-        is_row = photo.form is Form.UNKNOWN and rows.job(photo.url)
+        is_row = photo.form is Form.UNKNOWN and rows.lists(photo.url)
         forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
-    answers += _files(forms[Form.FILE])
-    answers += map(_slice, forms[Form.SLICE])
+    places = LocalPlaces(params.sources)
+    answers += _files(forms[Form.FILE], places)
+    answers += (_slice(photo, places) for photo in forms[Form.SLICE])
     show(len(answers))
     download = _unbounded(params.download, chosen)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
@@ -188,7 +190,7 @@ def check(
         if is_url(tar.url):
             jobs.append(tar)
         else:
-            answers += tar.read_local()
+            answers += tar.read_local(Path(places.path(tar.url)))
             show(len(tar.answers))
     try:
         answers += _request(fetcher, jobs, validators, download.honour_opt_out, show)
@@ -206,9 +208,9 @@ def _unbounded(download: Download, chosen: Sequence[TakenPhoto]) -> Download:
     return download.model_copy(update={"max_bytes": largest, "min_side": 1, "max_pixels": 2**62})
 
 
-def _files(photos: Sequence[TakenPhoto]) -> Iterator[DriftResult]:
+def _files(photos: Sequence[TakenPhoto], places: LocalPlaces) -> Iterator[DriftResult]:
     """The answers for local files."""
-    hashed = hash_files([Path(photo.url) for photo in photos])
+    hashed = hash_files([Path(places.path(photo.url)) for photo in photos])
     for photo, one in zip(photos, hashed, strict=True):
         if one.error:
             code = ENOENT if one.error == os.strerror(ENOENT) else None
@@ -217,12 +219,12 @@ def _files(photos: Sequence[TakenPhoto]) -> Iterator[DriftResult]:
             yield drift_of_bytes(photo, one.sha256)
 
 
-def _slice(photo: TakenPhoto) -> DriftResult:
+def _slice(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
     """The answer for a part of a local file."""
     part = parse_slice(photo.url)
     assert part
     try:
-        body = StoredBytes(Path(part.file), part.offset, part.size).read()
+        body = StoredBytes(Path(places.path(part.file)), part.offset, part.size).read()
     except OSError as error:
         return drift_of_failure(photo, _unread(error.errno, error.strerror))
     return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())

@@ -3,8 +3,8 @@
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from enum import StrEnum
 from itertools import groupby, zip_longest
 from typing import Any
@@ -44,6 +44,7 @@ class Difference:
     change: Change
     before: Photo | None
     after: Photo | None
+    correction: str = ""  # what corrections.csv has to do with it
 
     @property
     def photo(self) -> Photo:
@@ -123,6 +124,27 @@ def _compared(before: Photo | None, after: Photo | None) -> Iterator[Difference]
         yield Difference(Change.RENAMED, before, after)
 
 
+Corrected = Mapping[str, tuple[str, str]]
+"""Of each photo that a version's corrections.csv changed, by SHA-256: the status, the reason."""
+
+
+def with_corrections(
+    found: Iterable[Difference], before: Corrected, after: Corrected
+) -> list[Difference]:
+    """The differences, and what the corrections of the two versions have to do with them."""
+    return [replace(one, correction=_correction(one, before, after)) for one in found]
+
+
+def _correction(one: Difference, before: Corrected, after: Corrected) -> str:
+    if one.change not in (Change.ADDED, Change.REMOVED, Change.RELABELLED):
+        return ""
+    for version, then in ((after, ""), (before, "no longer ")):
+        if made := version.get(one.photo.sha256):
+            what, reason = made
+            return f"{then}{what}{f': {reason}' if reason else ''}"
+    return ""
+
+
 _COLUMNS = ("added", "removed", "moved", "relabelled here", "relabelled away", "renamed")
 
 
@@ -187,6 +209,10 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
 
 
 def _words(one: Difference) -> str:
+    return _change_words(one) + (f"  ({one.correction})" if one.correction else "")
+
+
+def _change_words(one: Difference) -> str:
     if one.before is None or one.after is None:
         return f"{one.photo.file}  {one.photo.url}"
     if one.change is Change.MOVED:
@@ -211,6 +237,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
             {
                 "change": str(one.change),
                 "sha256": one.photo.sha256,
+                "correction": one.correction,
                 "before": asdict(one.before) if one.before else None,
                 "after": asdict(one.after) if one.after else None,
             }

@@ -11,7 +11,7 @@ import pycurl
 
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import decode_url
+from allrounder.core.urls import Cell, decode_url, parse_cell
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web.decisions import (
     Decision,
@@ -32,6 +32,8 @@ Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
 """
 _GONE = (403, 404, 410)
 _ROW = re.compile(r"([0-9]{1,15})&length=1#([^@]+)(?:@(.+))?")
+_FILE = re.compile(r"[0-9a-f]{40}(/(?!\.{1,2}(/|$))((?!%2e)[^/?#\\])+)+", re.IGNORECASE)
+"""A file of a revision."""
 _REVISION = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
@@ -43,6 +45,11 @@ def api_url(source: HuggingfaceSource, call: str, **more: object) -> str:
     query = {"dataset": source.dataset, "config": source.config, "split": source.split} | more
     given = {name: value for name, value in query.items() if value is not None}
     return f"{source.location}/{call}?{urlencode(given, quote_via=quote, safe='/')}"
+
+
+def repository(source: HuggingfaceSource) -> str:
+    """The address of a dataset's repository on the Hub."""
+    return f"{hub_address()}/datasets/{source.dataset}"
 
 
 def row_url(source: HuggingfaceSource, row: int, revision: str) -> str:
@@ -74,6 +81,27 @@ class DatasetRows:
                 return DatasetRowDownload(self, source, row, column, revision)
         return None
 
+    def cell(self, url: str) -> Cell | None:
+        """The cell that a URL names in a Parquet file of the sources' datasets, or None."""
+        place, _, path = url.partition("#")[0].partition("/resolve/")
+        is_listed = any(place == repository(source) for source in self._sources)
+        # The URL has the user's token: no dot segment may lead to another dataset.
+        return parse_cell(url) if is_listed and _FILE.fullmatch(path) else None
+
+    def lists(self, url: str) -> bool:
+        """Whether a URL is a row or a cell of the sources."""
+        return bool(self.job(url) or self.cell(url))
+
+    def hub_headers(self, url: str) -> tuple[str, ...]:
+        """The header lines of a request for a file of the Hub, which may lie elsewhere."""
+        return self.headers(hub_address(), url)
+
+    def refused(self, name: str, code: int) -> Decision:
+        """The result of what the Hub or its viewer refuses; the reason is printed once."""
+        self.warn(f"dataset {name} answered {code}: {access_advice(name)}")
+        detail = f"{code}; the dataset asks for a token"
+        return Decision(Result(Status.NO_ACCESS, detail, http_status=code))
+
     def headers(self, location: str, url: str) -> tuple[str, ...]:
         """The header lines that a request may carry whose URL should lie at `location`."""
         if self._token and may_send_token(url, location, self._allow):
@@ -101,7 +129,7 @@ class DatasetRowDownload:
         """The request to make now. The photo's has the token only if it is a file on the Hub."""
         if self._at_page:
             return Request(url, MAX_PAGE, headers=self._pages.headers(self._source.location, url))
-        return Request(url, bounds.max_bytes, headers=self._pages.headers(hub_address(), url))
+        return Request(url, bounds.max_bytes, headers=self._pages.hub_headers(url))
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on a reply, as `decisions.decide` does."""
@@ -124,10 +152,7 @@ class DatasetRowDownload:
         if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
             return decide_redirect(decode_url(targets[-1]), requested)
         if self._is_refusal(reply):
-            name = self._source.dataset
-            self._pages.warn(f"dataset {name} answered {reply.code}: {access_advice(name)}")
-            detail = f"{reply.code}; the dataset asks for a token"
-            return Decision(Result(Status.NO_ACCESS, detail, http_status=reply.code))
+            return self._pages.refused(self._source.dataset, reply.code)
         if reply.code != 200:
             return http_error(reply.code)
         if self._revision and self._revision != _header(reply, b"x-revision"):

@@ -11,7 +11,7 @@ from typing import Any
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import BadUrlError, Slice, host_of, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, Cell, Slice, host_of, parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
@@ -28,6 +28,7 @@ from allrounder.web.hosts import Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
 from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate, robots_url
+from allrounder.web.row_groups import GroupDownload, RowGroups
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
@@ -41,6 +42,7 @@ class _Job:
     part: Slice | None = None
     row: DatasetRowDownload | None = None
     robots: RobotsFile | None = None
+    group: GroupDownload | None = None
     failures: int = 0
     timeouts: int = 0
     started: float = 0.0
@@ -79,16 +81,19 @@ class Fetcher:
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
         robots: Path | None = None,
+        taken_down: frozenset[str] = frozenset(),
     ):
         self.bounds = Bounds(
-            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out
-        )
+            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
+            taken_down,
+        )  # fmt: skip
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
         self._network, self._robots = network, RobotsGate[_Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = NetworkPolicy.of(network, sources)
-        self._transfers, self._rows = Transfers(self._policy), rows
+        self._transfers, self._rows = Transfers(self._policy), rows or DatasetRows()
+        self._groups = RowGroups[Any](self._rows, self._clock)
         self._hosts: Hosts[_Job] = Hosts(
             network.connections,
             network.per_host,
@@ -110,7 +115,7 @@ class Fetcher:
     def wants_more(self) -> bool:
         """Whether more URLs would keep the connections busier; a slow host's queue does not."""
         total = self._network.connections
-        return self.load < 2 * total or 2 * self._transfers.in_flight < total
+        return self.load - self._groups.waiting < 2 * total or 2 * self._transfers.in_flight < total
 
     def submit(
         self,
@@ -126,13 +131,16 @@ class Fetcher:
         limits of one host, whichever hosts they are requested from.
         """
         self.load += 1
+        if cell := self._rows.cell(url):
+            self._groups.add(token, cell)
+            return
         part = parse_slice(url)
         try:
             requested = [request_url(part.file if part else url)]
         except BadUrlError as error:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
-        row = self._rows.job(url) if self._rows else None
+        row = self._rows.job(url)
         self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
@@ -143,6 +151,7 @@ class Fetcher:
                 self._end_robots(file, answer)
             else:
                 self._request_robots(file)
+        self._start_groups()
         if not self._outage.suspected:
             for job in self._hosts.start(now):
                 self._start(job, now)
@@ -173,6 +182,7 @@ class Fetcher:
         """Close all connections."""
         self._transfers.close()
         self._robots.close()
+        self._groups.close()
 
     def _admit(self, job: _Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
@@ -181,7 +191,7 @@ class Fetcher:
         robots.txt is asked there.
         """
         url = job.requested[-1]
-        named = job.archive or job.part or job.row or job.lane
+        named = job.archive or job.part or job.row or job.group or job.lane
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
                 if self._robots.wait(url, job):
@@ -212,7 +222,7 @@ class Fetcher:
         A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
         gets more where all answers are late: then this machine's own connection is full.
         """
-        if silences is None or job.archive:
+        if silences is None or job.archive or job.group:
             return 0.0
         patience = SECOND_PATIENCE if job.timeouts else FIRST_PATIENCE
         patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
@@ -222,6 +232,8 @@ class Fetcher:
         url = job.requested[-1]
         if job.row:
             return job.row.request(url, self.bounds)
+        if job.group:
+            return job.group.request(url)
         headers = job.headers.get(url, ())
         if login := self._policy.login(url, job.requested[0]):
             headers = (*headers, f"Authorization: {login}")
@@ -245,7 +257,8 @@ class Fetcher:
         asked_wait = self._policy.asked_wait(reply.code, values, whole)
         self._hosts.end(host, now, reply.code, asked_wait, job.started, is_photo=not job.robots)
         self.traffic.answers += reply.code != 0
-        self.traffic.bytes += job.archive.received if job.archive else reply.size
+        streamed = job.archive or job.group
+        self.traffic.bytes += streamed.received if streamed else reply.size
         if reply.code:
             self._slowest = max(reply.first_byte, _FADING * self._slowest)
             reference = "" if job.archive else job.requested[-1]
@@ -312,6 +325,8 @@ class Fetcher:
             return decision
         if job.robots:
             return job.robots.decide(reply, job.requested, self.bounds)
+        if job.group:
+            return job.group.decide(reply, job.requested, self.bounds)
         if job.part:
             return decide_slice(reply, job.requested, self.bounds, job.part)
         if job.row:
@@ -324,16 +339,31 @@ class Fetcher:
 
     def _end(self, job: _Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            self._end_robots(job.requested[0], job.robots.answer(reply.code, job.timeouts))
+            answer = job.robots.answer(reply.code, job.timeouts)
+            self._end_robots(robots_url(job.requested[0]), answer)
             return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
+        if job.group:
+            for cell in self._groups.end(job.group, result, reply, self.bounds):
+                self._end_cell(*cell)
+            return
         codes = (206,) if job.part else WHOLE
         whole = reply.code in codes and not reply.error and not job.archive
         size = reply.size if whole else None
         self._ended.append(
             (job.token, replace(result, final_url=_final_url(job), bytes=size), reply)
         )
+
+    def _start_groups(self) -> None:
+        for found in self._groups.start(self.bounds):
+            if isinstance(found, GroupDownload):
+                self._admit(_Job(None, [request_url(found.cell.file)], group=found))
+            else:
+                self._end_cell(*found)
+
+    def _end_cell(self, token: Any, cell: Cell, result: Result, reply: Reply) -> None:
+        self._ended.append((token, replace(result, final_url=cell.file), reply))
 
     def _request_robots(self, url: str) -> None:
         self._admit(_Job(None, [url], robots=RobotsFile(self._robots.everyone, self._clock)))

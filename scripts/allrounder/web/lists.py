@@ -133,8 +133,10 @@ class ListClient:
                 raise DataError(f"{what}: {url} answered {words}{_advice(code, url)}")
             yield ListStream(code, exchange.headers, self._chunks(exchange, f"{what}: {url}"))
 
-    def api_reply(self, url: str, what: str, token: str = "") -> ApiReply:
-        """An API's reply of any code.
+    def api_reply(
+        self, url: str, what: str, token: str = "", headers: Mapping[str, str] | None = None
+    ) -> ApiReply:
+        """An API's reply of any code, or a part of a file if `headers` name a Range.
 
         `token` is sent to the place of `url` alone (see `may_send_token`). Raises DataError when
         the API cannot be reached or its reply has more than MAX_PAGE bytes, or when offline.
@@ -144,8 +146,8 @@ class ListClient:
             may = token and may_send_token(hop, url, self.policy.allow_private)
             return f"Bearer {token}" if may else ""
 
-        with self._exchange(url, what, bearer, {}) as exchange:
-            body, good = bytearray(), exchange.reply.code == 200
+        with self._exchange(url, what, bearer, headers or {}) as exchange:
+            body, good = bytearray(), exchange.reply.code == (206 if headers else 200)
             ends = self.clock() + self.policy.network.total_timeout
             for chunk in self._chunks(exchange, f"{what}: {url}"):
                 body += chunk

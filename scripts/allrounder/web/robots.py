@@ -1,4 +1,4 @@
-"""Decides by the robots.txt of its host whether a URL may be requested (RFC 9309).
+"""Decides by the robots.txt (RFC 9309) and tdmrep.json of its host whether a URL may be requested.
 
 Rules that name this project or a collector of training sets are obeyed, those for every robot only
 where the params say so; preferences about training always. What follows for a URL depends on
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pycurl
 from protego import Protego
@@ -26,6 +26,7 @@ from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import decode_url
 from allrounder.params.schema import Download
+from allrounder.web import tdmrep
 from allrounder.web.decisions import (
     Decision,
     decide_redirect,
@@ -123,11 +124,16 @@ def _agents() -> tuple[str, ...]:
 
 
 class RobotsFile:
-    """A robots.txt that is being fetched; `everyone` as in `RobotsRules`."""
+    """A robots.txt that is being fetched, and then its host's tdmrep.json.
+
+    The second file is requested if the host has answered for the first one. `everyone` as in
+    `RobotsRules`.
+    """
 
     def __init__(self, everyone: bool, clock: Callable[[], float] = time.monotonic):
         self._everyone, self._clock = everyone, clock
         self._is_second = False  # the second try at a host that gave no answer
+        self._robots: tuple[int, bytes] | None = None  # code and body, once it has come
         self.begin()
 
     def begin(self) -> None:
@@ -142,7 +148,18 @@ class RobotsFile:
         return len(self._body) < MAX_ROBOTS and self._clock() < self._started + _LONGEST
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
-        """Decide on how a request for the file ended.
+        """Decide on how a request for one of the files ended."""
+        decision = self._decide(reply, requested, bounds)
+        is_answer = reply.code and not decision.retry and not decision.redirect
+        if self._robots or not is_answer or reply.code in TRANSIENT_CODES:
+            return decision
+        self._robots = self._content(reply.code)
+        url = urljoin(requested[0], tdmrep.PATH)
+        requested.clear()
+        return Decision(Result(Status.OK), redirect=url)
+
+    def _decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
+        """Decide on a request as for a photo.
 
         Many hosts are dead: only where all rules are obeyed, one without an answer gets the tries
         of a photo. Else it gets a second one, and none after a timeout or a proper end.
@@ -159,16 +176,26 @@ class RobotsFile:
 
     def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
         """What has come of it; `code` is that of the last reply."""
-        return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
+        last, body = self._content(code)
+        if self._robots is None:
+            return RobotsAnswer(last, timeouts, body)
+        return RobotsAnswer(self._robots[0], timeouts, self._robots[1], tdm=body)
+
+    def _content(self, code: int) -> tuple[int, bytes]:
+        return code, bytes(self._body) if 200 <= code < 300 else b""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsAnswer:
-    """How the request for a robots.txt ended: the last code (0: without any answer), the body."""
+    """How the request for a robots.txt ended: the last code (0: without any answer), the body.
+
+    `tdm` is the body of the host's tdmrep.json.
+    """
 
     code: int
     timeouts: int = 0
     body: bytes = b""
+    tdm: bytes = b""
 
     def verdict(self, everyone: bool) -> Verdict:
         """The verdict on the host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
@@ -177,10 +204,12 @@ class RobotsAnswer:
         dead host has its own failure. A transient failure forbids all URLs if rules for every
         robot are obeyed, else none.
         """
-        if 200 <= self.code < 300:
-            return RobotsRules(self.body.decode("utf-8-sig", "replace"), everyone).result
-        failure = Result(Status.HTTP_ERROR, f"robots.txt: {self.code}", http_status=self.code)
-        return lambda url: failure if everyone and self.code in TRANSIENT_CODES else None
+        if self.code in TRANSIENT_CODES:
+            failure = Result(Status.HTTP_ERROR, f"robots.txt: {self.code}", http_status=self.code)
+            return lambda url: failure if everyone else None
+        of_robots = RobotsRules(self.body.decode("utf-8-sig", "replace"), everyone).result
+        of_tdm = tdmrep.tdm_result(self.tdm)
+        return lambda url: of_robots(url) or of_tdm(url)
 
 
 class SharedAnswers:
@@ -207,20 +236,21 @@ class SharedAnswers:
         """Record the answer for the other processes."""
         if self._folder and (path := self._path(url)) in self._claims:
             part = part_of(path)
-            part.write_bytes(b"%d %d\n" % (answer.code, answer.timeouts) + answer.body)
+            head = b"%d %d %d\n" % (answer.code, answer.timeouts, len(answer.body))
+            part.write_bytes(head + answer.body + answer.tdm)
             part.replace(path)
             self._claims.discard(path)
 
     def get(self, url: str) -> RobotsAnswer | None:
         """The answer that another process got, if there is one yet."""
         try:
-            head, _, body = self._path(url).read_bytes().partition(b"\n")
+            head, _, rest = self._path(url).read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         if not head:
             return None
-        code, timeouts = map(int, head.split())
-        return RobotsAnswer(code, timeouts, body)
+        code, timeouts, size = map(int, head.split())
+        return RobotsAnswer(code, timeouts, rest[:size], rest[size:])
 
     def close(self) -> None:
         """Leave to others what has no answer yet."""

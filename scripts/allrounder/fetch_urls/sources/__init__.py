@@ -1,14 +1,17 @@
 """The sources of candidates: one module a kind, each with one function `candidates`.
 
-It yields `(wnid, candidate)` in the source's own order within each class and raises DataError when
-the source cannot be read. What a source does not say stays empty. Ids need not be safe or unique.
+A module yields `(key, candidate)` in the source's own order within each class and raises DataError
+when the source cannot be read. What a source does not say stays empty. Ids need not be safe or
+unique. Sources that know only wnids get these in place of the classes, and yield them.
 """
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import cast
 
+from allrounder.catalogue.labels import ClassPart
 from allrounder.core.rows import Candidate
+from allrounder.core.text import some
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
@@ -16,10 +19,18 @@ from allrounder.web.lists import ListClient
 Listing = Iterator[tuple[str, Candidate]]
 
 
-def candidates(source: Source, wnids: Sequence[str], web: ListClient, tally: Tally) -> Listing:
+def candidates(
+    source: Source, parts: Sequence[ClassPart], web: ListClient, tally: Tally
+) -> Listing:
     """Yield what a source lists for the classes. Raises DataError when it cannot be read.
 
     It counts in `tally` what it reads, and what it passes over and why.
     """
     module = import_module(f"{__name__}.{source.module}")  # only the kinds that are used
-    return cast(Listing, module.candidates(source, wnids, web, tally))
+    if not source.knows_wnids_only:
+        return cast(Listing, module.candidates(source, parts, web, tally))
+    keys = {part.wnid: part.key for part in parts if part.wnid}
+    if others := [part.key for part in parts if not part.wnid]:
+        tally.note(f"knows ImageNet's synsets only, so it has no photo of {some(others)}")
+    listed = cast(Listing, module.candidates(source, list(keys), web, tally)) if keys else iter(())
+    return ((keys[wnid], candidate) for wnid, candidate in listed)

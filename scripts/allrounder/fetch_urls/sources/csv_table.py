@@ -1,4 +1,4 @@
-"""Source `csv`: any table with a column of URLs and one of classes.
+"""Source `csv`: any table with a column of URLs or paths, and one of classes.
 
 CSV, TSV, JSON Lines or Parquet; read once for all classes, never whole in memory.
 """
@@ -7,22 +7,28 @@ import contextlib
 import csv
 import io
 import json
+import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin
 
-from allrounder.catalogue.labels import label_matcher, normalized_label
+from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
+from allrounder.core.expected import HASH, SHA256
 from allrounder.core.rows import Candidate
-from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line
+from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line, some
 from allrounder.core.urls import is_url, percent_encode_unprintable
 from allrounder.fetch_urls.sources.packed import MAX_LINE, UTF8, detected_encoding, open_list
 from allrounder.fetch_urls.tally import Tally
-from allrounder.params.sources import CsvSource
+from allrounder.history.local_files import quoted_path
+from allrounder.params.classes import class_key
+from allrounder.params.sources import CsvSource, shown_location
 from allrounder.web.lists import ListClient
 
 _CHUNK = 2**20
@@ -200,27 +206,31 @@ def _cell_text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else ""
 
 
-_OPTIONAL = ("id", "license", "author", "landing_url", "title")
+_EXPECTED = {"expected_sha256": SHA256, "expected_hash": HASH}
+_OPTIONAL = ("id", "license", "author", "landing_url", "title", *_EXPECTED)
 _SHOWN = 8
 
 
 def candidates(
-    source: CsvSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: CsvSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows whose label means one of the classes, in the table's order.
 
     Raises DataError when the table cannot be opened or a row cannot be read, UsageError for a
     column that is not there.
     """
-    meant = {source.wnid: source.wnid} if source.wnid else label_matcher(wnids, source.labels)
+    own = class_key(source.wnid) if source.wnid else None
+    only = [part for part in parts if own in (part.key, part.wnid)]
+    meant = _Meant(source, parts, web, tally)
     others: dict[str, None] = {}  # labels of no class, for a hint
     matched = False
-    for part in source.places if source.wnid in (None, *wnids) else ():
-        for row in _rows(source, part, web):
+    for place in source.places if only or not source.wnid else ():
+        for row in _rows(source, place, web):
             tally.read += 1
-            labels = [source.wnid] if source.wnid else _labels(row["label"], source.label_separator)
+            labels = [] if only else _labels(row["label"], source.label_separator)
             # A class once, however many of the labels mean it.
-            found = {wnid: None for label in labels if (wnid := meant.get(normalized_label(label)))}
+            found = {part.key: None for part in only}
+            found |= {key: None for label in labels if (key := meant.key(label))}
             if not found:
                 if len(others) <= _SHOWN:
                     others |= dict.fromkeys(labels)
@@ -228,14 +238,70 @@ def candidates(
                     tally.pass_over("no label", _cell_text(row["url"]))
                 continue
             matched = True
-            if not (url := _url(source, part, _cell_text(row["url"]))):
-                tally.pass_over("no URL", f"row {tally.read:,}")
+            url, reason = _url(source, place, _cell_text(row["url"]))
+            if not url:
+                tally.pass_over(reason, f"row {tally.read:,}")
                 continue
-            for wnid in found:
-                yield wnid, _candidate(wnid, url, row)
+            if fault := _expected_fault(row):
+                tally.pass_over(fault, url)
+                continue
+            for key in found:
+                yield key, _candidate(key, url, row)
     if others and not matched:
-        shown = ", ".join(repr(label)[:60] for label in list(others)[:_SHOWN])
-        tally.warn(f"its labels match no class; it has {shown}; map them in labels")
+        tally.warn(f"its labels match no class; it has {some(list(others))}; map them in labels")
+
+
+class _Meant:
+    """The class that each label of a table means; whether numbers are ILSVRC's indices."""
+
+    def __init__(
+        self, source: CsvSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
+    ):
+        self._source, self._parts, self._web, self._tally = source, parts, web, tally
+        given = source.given_labels
+        self._named = label_matcher(parts, given, indices=False)
+        both = label_matcher(parts, given)
+        self._indices = {label: key for label, key in both.items() if label not in self._named}
+        self._has_indices = source.ilsvrc_indices
+
+    def key(self, label: str) -> str:
+        """The key of a class, or ''."""
+        plain = normalized_label(label)
+        if key := self._named.get(plain):
+            return key
+        if key := self._indices.get(plain):
+            if self._has_indices is None:
+                self._has_indices = self._look()
+            return key if self._has_indices else ""
+        self._tally.doubt(plain, self._parts)
+        return ""
+
+    def _look(self) -> bool:
+        """Read the labels once more, to see whether the numbers among them look like indices."""
+        numbers = {
+            int(label)
+            for place in self._source.places
+            for row in _rows(self._source, place, self._web)
+            for label in _labels(row["label"], self._source.label_separator)
+            if re.fullmatch("[0-9]{1,9}", label.strip())
+        }
+        if looks_like_indices(numbers):
+            return True
+        self._tally.warn(
+            f"its labels are {len(numbers)} numbers from {min(numbers)} to {max(numbers)}, which "
+            "do not look like ILSVRC's class indices; map them in labels, or say "
+            "ilsvrc_indices: true"
+        )
+        return False
+
+
+def looks_like_indices(numbers: Collection[int]) -> bool:
+    """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
+
+    Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
+    """
+    last = max(numbers, default=-1)
+    return 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
 
 
 def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, Any]]:
@@ -279,15 +345,52 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
     return keys
 
 
-def _candidate(wnid: str, url: str, row: dict[str, Any]) -> Candidate:
-    texts = {key: one_line(_cell_text(row.get(key))) for key in _OPTIONAL}
-    return Candidate(texts.pop("id") or url_id(wnid, url), url, **texts)
+def _expected_fault(row: dict[str, Any]) -> str:
+    """Normalize what a row expects of its photo; what is wrong with that, or ''."""
+    for key, form in _EXPECTED.items():
+        row[key] = _cell_text(row.get(key)).strip().lower()
+        if row[key] and not form.fullmatch(row[key]):
+            return f"{key}: no {64 if form is SHA256 else 16} hex digits"
+    return ""
 
 
-def _url(source: CsvSource, part: str, text: str) -> str:
-    """A URL of the table; a relative one is resolved if the table is from the web."""
+def _candidate(key: str, url: str, row: dict[str, Any]) -> Candidate:
+    texts = {name: one_line(_cell_text(row.get(name))) for name in _OPTIONAL}
+    return Candidate(texts.pop("id") or url_id(key, url), url, **texts)
+
+
+def _url(source: CsvSource, table: str, text: str) -> tuple[str, str]:
+    """The URL of a row, or '' and why it has none.
+
+    What is no URL is the path of a file, if it is below the source's base; or else relative to the
+    table's URL.
+    """
     text = text.strip()
-    if text and source.is_remote and not is_url(text):
+    if not text:
+        return "", "no URL"
+    if is_url(text) or "://" in text:
+        return percent_encode_unprintable(text), ""
+    if path := _local_file(source, table, text):
+        return path, ""
+    if is_url(table):
         with contextlib.suppress(ValueError):  # the download reports what is wrong with it
-            text = urljoin(part, text)
-    return percent_encode_unprintable(text)
+            text = urljoin(table, text)
+    elif Path(text).is_absolute():  # which no table of ours may hold
+        base = shown_location(source.base or str(Path(table).parent))
+        return "", f"a path of no file below {base}"
+    return percent_encode_unprintable(text), ""
+
+
+def _local_file(source: CsvSource, table: str, text: str) -> str:
+    """The path of a regular file below the base, as tables have it, or ''."""
+    base = source.base or ("" if is_url(table) else str(Path(table).parent))
+    try:
+        if not base or not Path(base, text).is_file():
+            return ""
+    except (OSError, ValueError):  # too long, or a NUL
+        return ""
+    below = os.path.relpath(Path(base, text), base)
+    if below.startswith(".."):
+        return ""
+    below = quoted_path(below.replace(os.sep, "/"))
+    return below if base == "." else f"{base.rstrip('/')}/{below}"

@@ -1,59 +1,51 @@
-"""Source `folder`: local files, `<location>/<wnid>/*`, ranked by name.
+"""Source `folder`: local files, `<location>/<class>/*`, ranked by name.
 
-The embedded default; also an unpacked ILSVRC train folder. Deeper folders are not read.
+A class's folder has its wnid, name, id or one of its labels as name. The embedded default; also an
+unpacked ILSVRC train folder.
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from allrounder.catalogue.labels import ClassPart, normalized_label
 from allrounder.core.errors import DataError
-from allrounder.core.paths import is_clutter
 from allrounder.core.rows import Candidate
-from allrounder.core.urls import parse_slice
+from allrounder.core.text import some
 from allrounder.fetch_urls.tally import Tally
+from allrounder.history.local_files import class_folders, folder_url, part_files
 from allrounder.params.sources import FolderSource
 from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: FolderSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: FolderSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
-    """Yield the files of each class's folder; the URL is `<location>/<wnid>/<file>`.
+    """Yield the files of each class's folders; the URL is `<location>/<folder>/<file>`.
 
-    Files whose names start with a dot, and what file managers and editors leave, are skipped;
-    folders are passed over.
-    Raises DataError when the location is no folder or a name is not UTF-8.
+    Hidden files, folders in a class's folder (unless `recursive`) and links to folders are passed
+    over. Raises DataError when the location is no folder that can be read.
     """
     if not Path(source.location).is_dir():
         raise DataError(f"{source.name}: no such folder; correct its location")
-    for wnid in wnids:
-        if Path(source.location, wnid).is_dir():
-            for candidate in files(f"{source.location.rstrip('/')}/{wnid}", tally):
-                yield wnid, candidate
+    try:
+        folders = class_folders(source, parts)
+        for part in parts:
+            for candidate in files(source, folders.of.get(part.key, ()), tally):
+                yield part.key, candidate
+    except OSError as error:
+        raise DataError(f"{source.name}: {error.filename}: {error.strerror}; correct it") from None
+    if others := [name for name in folders.others if not name[1:].isdecimal()]:
+        for name in others:
+            tally.doubt(normalized_label(name), parts)
+        tally.note(f"{len(others)} folders mean no class: {some(others)}")
 
 
-def files(folder: str, tally: Tally) -> Iterator[Candidate]:
-    """Yield the files of one folder by name.
-
-    Raises DataError for a name that is not UTF-8 or that reads like a slice of a file.
-    """
-    for entry in sorted(Path(folder).iterdir(), key=lambda entry: entry.name):
-        if entry.name.startswith(".") or is_clutter(entry.name):
-            continue
-        name, url = entry.name, f"{folder}/{entry.name}"
+def files(source: FolderSource, folders: Sequence[str], tally: Tally) -> Iterator[Candidate]:
+    """Yield the files of some folders in the location, by name. Raises OSError."""
+    for path, reason in part_files(source, folders):
         tally.read += 1
-        if entry.is_dir():  # a broken link is listed: the download reports it in its row
-            tally.pass_over("a folder in a class's folder", url)
-        elif any(map(_breaks_text, name)) or parse_slice(url):
-            raise DataError(f"{tally.what}: rename {name!r} in {folder}, which is not usable")
+        url = folder_url(source, path)
+        if reason:
+            tally.pass_over(reason, url)
         else:
-            yield Candidate(Path(name).stem, url)
-
-
-def _breaks_text(letter: str) -> bool:
-    """Whether a letter is a control character, a line break or a byte that is not UTF-8.
-
-    Spaces of any kind are fine: macOS puts one before "PM" in the names of screenshots.
-    """
-    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
+            yield Candidate(PurePosixPath(url).stem, url)

@@ -1,23 +1,26 @@
 """Source `huggingface`: the rows of the params' classes in an image dataset on the Hub.
 
-The dataset viewer's /filter lists them, a hundred a request. The URL of a row is its stable page
-address, not the photo's signed URL.
+They are cells of its Parquet files (see hub_parquet.py), or else rows of the dataset viewer, whose
+/filter lists them, a hundred a request. The URL of such a row is its stable page address, not the
+photo's signed URL.
 """
 
 import json
 import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from allrounder.catalogue.labels import label_matcher, normalized_label, usual_labels
+from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label, usual_labels
 from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line
+from allrounder.core.urls import Cell
+from allrounder.fetch_urls.sources.hub_parquet import HubParquet, NoParquetError, Value
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.dataset_rows import NO_ACCESS_CODE, api_url, checked_revision, row_url
@@ -145,12 +148,11 @@ class DatasetViewer:
         return one_line(text)[:200]
 
 
-Value = int | str
 _HUB = "https://datasets-server.huggingface.co"
 
 
 def candidates(
-    source: HuggingfaceSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: HuggingfaceSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of each class, in the dataset's order.
 
@@ -161,15 +163,52 @@ def candidates(
     _check_split(source, viewer)
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
-    values = _values(source, wnids, features[source.label_column], tally)
-    short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
-    split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
-    for wnid, wanted in values.items():
-        for row in _rows(source, viewer, wnid, wanted, tally):
+    values = _values(source, parts, features[source.label_column], tally)
+    if source.via == "parquet" and values:
+        try:
+            for key, row, cell in _cells(source, HubParquet(source, web), values, tally):
+                page = _landing_url(source, row)
+                yield key, Candidate(_image_id(source, row), cell.url, licence, landing_url=page)
+            return
+        except NoParquetError as error:
+            tally.warn(f"{error}; the viewer's photos are taken, which are re-encoded")
+    for key, wanted in values.items():
+        for row in _rows(source, viewer, key, wanted, tally):
             url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
-            yield wnid, Candidate(f"{short}_{split}_{row}", url, licence, landing_url=page)
+            yield key, Candidate(_image_id(source, row), url, licence, landing_url=page)
     if viewer.partial:
         tally.warn("the viewer has indexed only its first 5 GB; later rows are not listed")
+
+
+def _image_id(source: HuggingfaceSource, row: int) -> str:
+    short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
+    split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
+    return f"{short}_{split}_{row}"
+
+
+def _cells(
+    source: HuggingfaceSource,
+    files: HubParquet,
+    values: Mapping[str, list[Value]],
+    tally: Tally,
+) -> Iterator[tuple[str, int, Cell]]:
+    """The class, number and cell of each row, at most `limit` a class, in the dataset's order."""
+    classes: dict[Value, list[str]] = defaultdict(list)
+    for wnid, wanted in values.items():
+        for value in wanted:
+            classes[value].append(wnid)
+    listed = Counter[str]()
+    for row, label, cell in files.rows(classes):
+        if all(listed[wnid] >= source.limit for wnid in values):
+            break
+        tally.read += 1
+        for wnid in classes.get(label, ()) if label is not None else ():
+            if listed[wnid] < source.limit:
+                listed[wnid] += 1
+                yield wnid, row, cell
+    for wnid in values:
+        if listed[wnid] >= source.limit:
+            tally.warn(f"class {wnid}: its first {source.limit:,} rows listed; raise its limit")
 
 
 def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
@@ -195,17 +234,17 @@ def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: st
 
 
 def _values(
-    source: HuggingfaceSource, wnids: Sequence[str], feature: dict[str, Any], tally: Tally
+    source: HuggingfaceSource, parts: Sequence[ClassPart], feature: dict[str, Any], tally: Tally
 ) -> dict[str, list[Value]]:
     """The values of the label column that mean each class; classes without one are left out."""
-    meant = label_matcher(wnids, source.labels)
+    meant = label_matcher(parts, source.given_labels)
     names, dtype = feature.get("names"), str(feature.get("dtype"))
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
-        found = _class_label_values(source, wnids, names, meant)
+        found = _class_label_values(source, parts, names, meant, tally)
     elif dtype.startswith(("int", "uint")):
         found = _integer_values(meant)
     elif dtype in ("string", "large_string"):
-        found = _string_values(source, wnids, meant)
+        found = _string_values(source, parts, meant)
     else:
         raise UsageError(
             f"{tally.what}: label_column: {source.label_column!r} holds neither class labels nor "
@@ -214,44 +253,51 @@ def _values(
     if not found:
         has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
         tally.warn(f"its labels match no class{has}; map them in labels")
-    return {wnid: found[wnid] for wnid in wnids if wnid in found}
+    return {part.key: found[part.key] for part in parts if part.key in found}
 
 
 def _class_label_values(
-    source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object], meant: dict[str, str]
+    source: HuggingfaceSource,
+    parts: Sequence[ClassPart],
+    names: Sequence[object],
+    meant: dict[str, str],
+    tally: Tally,
 ) -> dict[str, list[Value]]:
     """The indices of the label names that mean each class."""
     found: dict[str, list[Value]] = defaultdict(list)
-    indices = _ilsvrc_indices(source, wnids, names)
+    indices = _ilsvrc_indices(source, parts, names)
     for index, name in enumerate(names):
-        if (wnid := meant.get(normalized_label(str(name)))) and wnid not in indices:
-            found[wnid].append(index)
-    return found | {wnid: [index] for wnid, index in indices.items()}
+        key = meant.get(normalized_label(str(name)))
+        if key and key not in indices:
+            found[key].append(index)
+        elif not key and not indices:
+            tally.doubt(normalized_label(str(name)), parts)
+    return found | {key: [index] for key, index in indices.items()}
 
 
 def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
     """The labels that are numbers."""
     found: dict[str, list[Value]] = defaultdict(list)
-    for label, wnid in meant.items():
+    for label, key in meant.items():
         if label.isascii() and label.isdigit():
-            found[wnid].append(int(label))
+            found[key].append(int(label))
     return found
 
 
 def _string_values(
-    source: HuggingfaceSource, wnids: Sequence[str], meant: dict[str, str]
+    source: HuggingfaceSource, parts: Sequence[ClassPart], meant: dict[str, str]
 ) -> dict[str, list[Value]]:
     """The spellings of each class that mean no other class."""
     found: dict[str, list[Value]] = defaultdict(list)
-    for wnid in wnids:
-        for text in _spellings(source, wnid):
-            if meant.get(normalized_label(text)) == wnid:
-                found[wnid].append(text)
+    for part in parts:
+        for text in _spellings(source, part):
+            if meant.get(normalized_label(text)) == part.key:
+                found[part.key].append(text)
     return found
 
 
 def _ilsvrc_indices(
-    source: HuggingfaceSource, wnids: Sequence[str], names: Sequence[object]
+    source: HuggingfaceSource, parts: Sequence[ClassPart], names: Sequence[object]
 ) -> dict[str, int]:
     """The classes' ILSVRC indices, if the labels are ILSVRC's 1,000 in ILSVRC's order.
 
@@ -265,16 +311,21 @@ def _ilsvrc_indices(
     )
     if 2 * sum(same) < len(thousand):
         return {}
-    own = {wnid: synset.ilsvrc_index for wnid in wnids if (synset := find_synset(wnid))}
-    return {w: index for w, index in own.items() if index is not None and w not in source.labels}
+    given = source.given_labels
+    own = {p.key: synset.ilsvrc_index for p in parts if (synset := find_synset(p.wnid))}
+    return {key: index for key, index in own.items() if index is not None and key not in given}
 
 
-def _spellings(source: HuggingfaceSource, wnid: str) -> list[str]:
+def _spellings(source: HuggingfaceSource, part: ClassPart) -> list[str]:
     """How a column of strings may spell a class: /filter compares for equality only."""
-    if wnid in source.labels:
-        return [source.labels[wnid]]
-    synset = find_synset(wnid)
-    texts = [wnid, *([*synset.names, ", ".join(synset.names)] if synset else [])]
+    if label := source.given_labels.get(part.key):
+        return [label]
+    synset = find_synset(part.wnid)
+    texts = [
+        part.wnid or part.key,
+        *part.labels,
+        *([*synset.names, ", ".join(synset.names)] if synset else []),
+    ]
     texts += [str(synset.ilsvrc_index)] if synset and synset.ilsvrc_index is not None else []
     texts += [text.lower() for text in texts]
     return list(dict.fromkeys([*texts, *(text.replace(" ", "_") for text in texts)]))

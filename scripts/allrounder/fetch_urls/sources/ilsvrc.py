@@ -14,7 +14,7 @@ from allrounder.core.tarreader import BrokenTarError, TarEntry, open_tar, tar_en
 from allrounder.core.urls import Slice
 from allrounder.fetch_urls.sources import folder
 from allrounder.fetch_urls.tally import Tally
-from allrounder.params.sources import IlsvrcSource
+from allrounder.params.sources import FolderSource, IlsvrcSource
 from allrounder.web.lists import ListClient
 
 OUTER = "ILSVRC2012_img_train.tar"
@@ -48,7 +48,8 @@ def candidates(
                 tally.read += 1
                 yield wnid, _candidate(inner, entry.name, entry)
         elif Path(place, wnid).is_dir():
-            for candidate in folder.files(f"{place}/{wnid}", tally):
+            inside = FolderSource(kind="folder", location=place)
+            for candidate in folder.files(inside, [wnid], tally):
                 yield wnid, candidate
 
 

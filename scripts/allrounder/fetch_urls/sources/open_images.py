@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from allrounder.catalogue.labels import open_images_mids
+from allrounder.catalogue.labels import ClassPart, open_images_mids
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line, printable
 from allrounder.core.urls import decode_url
 from allrounder.fetch_urls.tally import Tally
+from allrounder.params.classes import class_key
 from allrounder.params.sources import OpenImagesSource
 from allrounder.web.cache import cached_file
 from allrounder.web.lists import ListClient
@@ -48,7 +49,7 @@ _LONGEST = 2**16
 
 
 def candidates(
-    source: OpenImagesSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: OpenImagesSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
@@ -57,7 +58,7 @@ def candidates(
     Raises DataError when a CSV cannot be read or its form has changed.
     """
     what = source.name
-    classes = _classes(source, wnids, tally)
+    classes = _classes(source, parts, tally)
     for part in source.parts if classes else ():
         labels = _Table(f"{source.location}/{LABELS[part]}", web, what)
         shown = _shown(labels, classes, tally)
@@ -69,21 +70,21 @@ def candidates(
 
 
 def _classes(
-    source: OpenImagesSource, wnids: Sequence[str], tally: Tally
+    source: OpenImagesSource, parts: Sequence[ClassPart], tally: Tally
 ) -> dict[bytes, tuple[str, ...]]:
-    """Return the wnids of each MID, with a warning for classes without one."""
-    known = open_images_mids() | {
-        wnid: mid.removeprefix("mid:") for wnid, mid in source.classes.items()
-    }
+    """Return the class keys of each MID, with a warning for classes without one."""
+    given = {class_key(name): mid.removeprefix("mid:") for name, mid in source.classes.items()}
+    known = open_images_mids() | given
     classes: dict[bytes, tuple[str, ...]] = {}
-    for wnid in wnids:
-        if (mid := known.get(wnid)) is None:
+    for part in parts:
+        if (mid := given.get(part.key) or known.get(part.wnid)) is None:
+            name = part.labels[0] if part.labels else part.key
             tally.warn(
-                f"Open Images has no known class for {wnid}, which is skipped; "
-                f'if there is one, name it: classes: {{{wnid}: "mid:/m/..."}}'
+                f"Open Images has no known class for {name}, which is skipped; "
+                f'if there is one, name it: classes: {{{name}: "mid:/m/..."}}'
             )
         else:
-            classes[mid.encode()] = (*classes.get(mid.encode(), ()), wnid)
+            classes[mid.encode()] = (*classes.get(mid.encode(), ()), part.key)
     return classes
 
 

@@ -17,6 +17,7 @@ from allrounder.web.lists import ListClient
 
 _FORM = "'<wnid>_<n><tab><url>'"
 _LINE = re.compile(rb"n[0-9]{8}_[^\s]*[ \t]")
+_EXPECTED = re.compile(rb"\t([0-9a-fA-F]{64})\s*$")
 
 
 def candidates(
@@ -46,8 +47,12 @@ def candidates(
             # Nearly every line belongs to another class: compare its first bytes only.
             if (wnid := wanted.get(line[:9])) is not None:
                 image_id, url = (*line.split(None, 1), b"")[:2]
+                expected = ""
+                if found := _EXPECTED.search(url):
+                    url, expected = url[: found.start()], found[1].decode().lower()
                 if url.strip():
-                    yield wnid, Candidate(decode_url(image_id), decode_url_line(url))
+                    url_text = decode_url_line(url)
+                    yield wnid, Candidate(decode_url(image_id), url_text, expected_sha256=expected)
                 else:
                     tally.pass_over("no URL", line)
     if not is_list:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from allrounder.catalogue.labels import label_matcher, normalized_label
+from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
@@ -87,7 +87,7 @@ class Sample:
 
 
 def candidates(
-    source: WebdatasetSource, wnids: Sequence[str], web: ListClient, tally: Tally
+    source: WebdatasetSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos whose label means one of the classes, in the order of the shards.
 
@@ -95,20 +95,25 @@ def candidates(
     photo with a label, or whose server supports no ranges.
     """
     what = source.name
-    meant = label_matcher(wnids, source.labels)
+    meant = label_matcher(parts, source.given_labels)
     advice = "correct the location or leave the shard out of it"
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(progress(iterable=source.places, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, shard, tally)
+            yield from _listed(photos, source.label_key, meant, shard, tally, parts)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
 
 
 def _listed(
-    photos: Iterable[Photo], label_key: str, meant: dict[str, str], shard: str, tally: Tally
+    photos: Iterable[Photo],
+    label_key: str,
+    meant: dict[str, str],
+    shard: str,
+    tally: Tally,
+    parts: Sequence[ClassPart],
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
@@ -116,8 +121,10 @@ def _listed(
         tally.read += 1
         if label is None:
             tally.pass_over("no label", candidate.url)
-        elif wnid := meant.get(normalized_label(label)):
-            yield wnid, candidate
+        elif key := meant.get(normalized_label(label)):
+            yield key, candidate
+        else:
+            tally.doubt(normalized_label(label), parts)
     if not labelled:
         raise DataError(
             f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "

@@ -19,7 +19,7 @@
   const own = photos.filter((photo) => !photo.guest);
 
   const STAGES = { download: "not downloaded", clean: "removed by clean" };
-  const named = (reason) => reason.split(".").pop();
+  const named = (reason) => data.words[reason];
   const describe = (reason) => reason === "kept" ? "in the dataset"
     : `${named(reason)}, ${STAGES[reason.split(".")[0]]}`;
   const number = (value) => value.toLocaleString("en");
@@ -71,8 +71,86 @@
       if (photo.detail) button.append(make("span", { className: "detail", textContent: photo.detail }));
     }
     if (photo.group) button.append(make("span", { className: "mark", title: "has near-duplicates" }));
-    button.addEventListener("click", () => open(photo, list));
+    const notes = notesOf(photo);
+    if (notes.length) button.append(make("span", { className: "notes" }, ...notes.map((textContent) => make("span", { textContent }))));
+    button.dataset.at = photos.indexOf(photo);
+    showMark(button, photo);
+    button.addEventListener("click", () => { if (!brush(photo)) open(photo, list); });
     return make("li", {}, button);
+  }
+
+  // What the machine noticed about a photo, in words; nothing was dropped for it.
+  const notesOf = (photo) => [...photo.moved_from ? ["moved by hand"] : [], ...photo.looks_like ? [`like ${classOf(photo.looks_like)}`] : [],
+    ...photo.flags.split(" ").filter(Boolean).map((flag) => data.flags[flag])];
+  const classOf = (key) => data.classes.find((one) => one.key === key)?.name ?? key;
+
+  // ---- marks for corrections.csv; they are kept for this version of the dataset
+
+  const HEADER = "match,action,class,reason,by", STORE = `corrections of ${data.version}`, WHO = "corrections by";
+  const marks = new Map(); // by SHA-256: { action, class, reason }
+  let storing = true;
+
+  function stored(name, value) {
+    try {
+      if (value === undefined) return localStorage.getItem(name);
+      localStorage.setItem(name, value);
+    } catch { storing = false; } // refused by the browser's settings, or full
+    return null;
+  }
+
+  function restoreMarks() {
+    try {
+      for (const [match, mark] of JSON.parse(stored(STORE)) ?? []) {
+        if (/^[0-9a-f]{64}$/.test(match) && ["exclude", "move"].includes(mark.action)) marks.set(match, mark);
+      }
+    } catch { /* not ours */ }
+    byId("by").value = stored(WHO) ?? "";
+  }
+
+  const markable = (photo) => ["kept", "clean.surplus"].includes(photo.reason) && /^[0-9a-f]{64}$/.test(photo.sha256);
+  const verdict = (mark) => mark.action === "move" ? `move to ${classOf(mark.class)}` : `exclude: ${mark.reason}`;
+  const cell = (text) => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const asLine = ([match, mark]) => [match, mark.action, mark.class, mark.reason, byId("by").value.trim()].map(cell).join(",");
+
+  function showMark(button, photo) {
+    const mark = marks.get(photo.sha256), shown = button.querySelector(".verdict");
+    shown?.remove();
+    button.classList.toggle("marked", Boolean(mark));
+    if (mark && markable(photo)) button.append(make("span", { className: "verdict", textContent: verdict(mark) }));
+  }
+
+  function showMarks() {
+    const count = (action) => [...marks.values()].filter((mark) => mark.action === action).length;
+    byId("marked").textContent = marks.size ? `${number(count("exclude"))} to exclude, ${number(count("move"))} to move` : "no marks";
+    byId("lines").value = `${[HEADER, ...[...marks].map(asLine)].join("\n")}\n`;
+    byId("kept-where").textContent = storing ? "" : "This browser does not store the marks: copy or download them before you close the page.";
+    for (const button of document.querySelectorAll("[data-at]")) showMark(button, photos[button.dataset.at]);
+    if (current) byId("large-marked").textContent = marks.has(current.sha256) ? verdict(marks.get(current.sha256)) : "";
+  }
+
+  // Mark a photo, or remove its mark if it is marked so already. Returns what is wrong, or "".
+  function mark(photo, action) {
+    if (!markable(photo)) return "only photos of the dataset can be marked";
+    const target = action === "move" ? byId("target").value : "", reason = byId("why").value.trim();
+    if (target === photo.class.key) return "it is in this class already";
+    if (!reason) return "a reason is needed";
+    const old = marks.get(photo.sha256), next = { action, class: target, reason };
+    if (action === "none" || (old && verdict(old) === verdict(next))) marks.delete(photo.sha256);
+    else marks.set(photo.sha256, next);
+    stored(STORE, JSON.stringify([...marks]));
+    byId("review").open = true;
+    showMarks();
+    return "";
+  }
+
+  function tell(problem) { if (problem) byId(dialog.open ? "large-marked" : "copied").textContent = problem; }
+
+  // Apply what selecting a photo does in the review. Returns false if it opens the photo.
+  function brush(photo) {
+    const action = byId("marking").elements.brush.value;
+    if (!byId("review").open || dialog.open || action === "open" || !markable(photo)) return false;
+    tell(mark(photo, action));
+    return true;
   }
 
   // Return a list that shows its first items, and a button for more.
@@ -132,12 +210,15 @@
 
   function fill(photo) {
     current = photo;
+    byId("large-mark").hidden = !markable(photo);
     const at = around.indexOf(photo), place = at < 0 || around.length < 2 ? "" : `, ${number(at + 1)} of ${number(around.length)}`;
     byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}${place}`;
     byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
       : make("p", { className: "none", textContent: "No picture: it was not downloaded or could not be decoded." }));
     byId("large-facts").replaceChildren();
     fact("Status", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
+    if (photo.looks_like) fact("Similarity", `${(photo.suspect / 1000).toFixed(3)} higher to ${classOf(photo.looks_like)} than to its own class`);
+    if (notesOf(photo).length) fact("Noticed", notesOf(photo).join(", "));
     if (photo.original) {
       const original = photo.original;
       fact(photo.reason === "clean.cross_class" ? "Same picture as" : "Duplicate of", make("button", {
@@ -149,6 +230,7 @@
     fact("URL", link(photo.url));
     if (photo.final_url) fact("Redirected to", link(photo.final_url));
     if (photo.rescued_from) fact("Rescued from", link(photo.rescued_from));
+    if (photo.moved_from) fact("Moved by hand from", classOf(photo.moved_from));
     if (photo.landing) fact("Page", link(photo.landing));
     fact("Source", photo.source || "not stated");
     fact("Licence", photo.license ? link(photo.license) : "not stated");
@@ -166,6 +248,7 @@
     // Not `disabled`: the focused button would lose the focus, and the dialog its keys.
     byId("before").setAttribute("aria-disabled", at <= 0);
     byId("after").setAttribute("aria-disabled", at < 0 || at >= around.length - 1);
+    showMarks();
   }
 
   function open(photo, list) {
@@ -210,6 +293,7 @@
   }
 
   const KINDS = [
+    ["Excluded by hand", ["clean.excluded"], captioned, "corrections.csv excludes these photos and their copies."],
     ["Placeholders", ["clean.placeholder", "download.placeholder"], captioned,
       "“Photo unavailable” pictures: known ones, and nearly blank pictures that several URLs return."],
     ["Corrupt", ["clean.corrupt"], captioned, "Could not be decoded completely. The picture shows the decoded part."],
@@ -225,16 +309,17 @@
   if (others.length) KINDS.push(["Other reasons", others, captioned, others.map(named).join(", ")]);
   for (const [title, reasons, render, note] of KINDS) {
     const items = own.filter((photo) => reasons.includes(photo.reason));
+    if (!items.length) continue;
     const box = make("section", { className: "kind" },
       make("h3", {}, title, " ", make("span", { className: "n", textContent: number(items.length) })),
-      make("p", { textContent: items.length ? note : "None." }));
-    if (items.length) box.append(wall(items, render, 24));
+      make("p", { textContent: note }), wall(items, render, 24));
     byId("removed-list").append(box);
   }
+  byId("removed").hidden = document.querySelector(".jump a[href='#removed']").hidden = !byId("removed-list").children.length;
 
   // ---- search and filters; the URL's #fragment holds their state, so that losses are plain links
 
-  const FIELDS = ["class", "split", "source", "reason", "size"];
+  const FIELDS = ["class", "split", "source", "reason", "flag", "size"];
   const initial = (name) => name === "reason" ? "kept" : "";
   const search = byId("q");
   const option = (value, text) => make("option", { value, textContent: text });
@@ -245,6 +330,13 @@
   optionsFor("class", data.classes.filter((one) => own.some((photo) => photo.class === one)).map((one) => [one.key, one.name]));
   optionsFor("split", data.splits.map((one) => [one, one]));
   optionsFor("source", [...new Set(own.map((photo) => photo.source).filter(Boolean))].sort().map((one) => [one, one]));
+  const has = (photo, flag) => flag === "marked" ? markable(photo) && marks.has(photo.sha256) : flag === "suspect" ? photo.looks_like
+    : flag === "moved" ? photo.moved_from : photo.flags.split(" ").includes(flag);
+  const noted = (flag) => own.filter((photo) => has(photo, flag)).length;
+  optionsFor("flag", [["marked", "marked in the review"],
+    ...[["suspect", "looks like another class"], ["moved", "moved by hand"], ...Object.entries(data.flags)].filter(([flag]) => noted(flag)).map(([flag, text]) => [flag, `${text} (${number(noted(flag))})`])]);
+  optionsFor("target", data.classes.map((one) => [one.key, one.name]));
+  byId("large-target").append(...[...byId("target").options].map((one) => one.cloneNode(true)));
   const tally = new Map();
   for (const photo of own) tally.set(photo.reason, (tally.get(photo.reason) || 0) + 1);
   optionsFor("reason", [["kept", `in the dataset (${number(tally.get("kept") || 0)})`], ["any", "all candidates"], ["lost", "all not in the dataset"]]);
@@ -267,6 +359,7 @@
     if (wanted.class && photo.class.key !== wanted.class) return false;
     if (wanted.split && photo.split !== wanted.split) return false;
     if (wanted.source && photo.source !== wanted.source) return false;
+    if (wanted.flag && !has(photo, wanted.flag)) return false;
     if (wanted.reason === "lost" ? photo.reason === "kept"
       : wanted.reason !== "any" && photo.reason !== wanted.reason) return false;
     if (wanted.size) {
@@ -275,6 +368,8 @@
     }
     return words.every((word) => haystack(photo).includes(word));
   }
+
+  const rank = (photo) => photo.looks_like ? 2000 + Number(photo.suspect) : 0;
 
   function show() {
     const wanted = Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
@@ -293,6 +388,7 @@
         make("h3", {}, one.name, " ", make("small", { textContent: [one.key, one.voc && `VOC ${one.voc}`, counted(all, "photo")].filter(Boolean).join(" · ") })));
       box.dataset.class = one.key;
       for (const [part, items] of parts) {
+        items.sort((a, b) => rank(b) - rank(a)); // suspects stand first
         const group = make("div", { className: "part" }, make("h4", {}, data.splits.includes(part) ? part : describe(part), " ",
           make("span", { className: "n", textContent: number(items.length) })), wall(items, card));
         group.dataset.part = part;
@@ -352,10 +448,46 @@
     const chosen = event.target.closest?.("a[href^='#']");
     if (chosen && chosen.hash === location.hash) follow();
   });
-  document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input, select, textarea, dialog");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) { event.preventDefault(); search.focus(); }
+
+  // ---- the review's fields, buttons and keys
+
+  const review = byId("review");
+  for (const name of ["why", "target"]) { // the large view has the same two fields
+    const fields = [byId(name), byId(`large-${name}`)];
+    fields[1].value = fields[0].value;
+    for (const field of fields) field.addEventListener("input", () => { for (const one of fields) one.value = field.value; });
+  }
+  for (const [id, action] of [["exclude", "exclude"], ["move", "move"], ["unmark", "none"]]) {
+    byId(id).addEventListener("click", () => tell(mark(current, action)));
+  }
+  byId("by").addEventListener("input", () => { stored(WHO, byId("by").value); showMarks(); });
+  byId("marking").addEventListener("submit", (event) => event.preventDefault());
+  byId("copy").addEventListener("click", async () => {
+    const lines = byId("lines");
+    let done = true;
+    try { await navigator.clipboard.writeText(lines.value); } catch { // no permission, or not a secure context
+      lines.select();
+      done = document.execCommand("copy");
+    }
+    byId("copied").textContent = done ? "Copied." : "Copy the selected lines.";
   });
+  byId("download").addEventListener("click", () => {
+    make("a", { download: "corrections.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
+  });
+  byId("forget").addEventListener("click", () => { marks.clear(); stored(STORE, "[]"); showMarks(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea")) return;
+    if (event.key === "/" && !dialog.open) { event.preventDefault(); search.focus(); }
+    if (event.key === "r" && !dialog.open) {
+      review.open = !review.open;
+      if (review.open) review.querySelector("summary").focus();
+    }
+    const action = { x: "exclude", m: "move", u: "none" }[event.key];
+    const photo = dialog.open ? current : review.open && photos[event.target.closest?.("[data-at]")?.dataset.at];
+    if (action && photo) tell(mark(photo, action));
+  });
+  restoreMarks();
+  showMarks();
   show();
   follow();
 })();

@@ -1,0 +1,86 @@
+"""Tells the download which classes clean would leave short, so that it takes more for them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+
+from allrounder.clean.cleaning import DecodedPhoto, decide, decode_classes
+from allrounder.core import licences
+from allrounder.core.candidates import candidate_lookup
+from allrounder.core.corrections import Correction
+from allrounder.core.files import remove_tree
+from allrounder.core.rows import RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.params.schema import Params
+
+
+class Preview:
+    """What clean will keep of the photos in `raw`. `work` is a folder for temporary files."""
+
+    def __init__(
+        self,
+        params: Params,
+        corrections: Sequence[Correction],
+        urls: Path,
+        raw: Path,
+        work: Path,
+    ):
+        self._params, self._corrections = params, corrections
+        self._urls, self._raw, self._work = urls, raw, work
+        self._photos: dict[str, list[DecodedPhoto]] = {}
+        self._quotas: dict[str, int] = {}
+
+    def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
+        """The next quotas of the classes that clean leaves short while candidates are left.
+
+        `quotas` are those that the photos in `raw` were taken by. The result depends on nothing but
+        these photos. Raises as `clean` does.
+        """
+        folders = self._params, self._urls, self._raw
+        open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
+        if not open_classes:
+            return {}
+        changed = [key for key in quotas if quotas[key] != self._quotas.get(key)]
+        self._photos |= self._decoded(changed)
+        self._quotas = dict(quotas)
+        decisions, _ = decide(self._params, self._photos, self._urls, self._raw, self._corrections)
+        kept = Counter(item.key for item in decisions.values() if item.status is Status.KEPT)
+        wanted = {
+            key: next_quota(quotas[key], kept[key], len(self._photos[key]), self._params.per_class)
+            for key in open_classes
+        }
+        return {key: quota for key, quota in wanted.items() if quota > quotas[key]}
+
+    def _decoded(self, keys: Sequence[str]) -> dict[str, list[DecodedPhoto]]:
+        self._work.mkdir(exist_ok=True)
+        try:
+            return decode_classes(keys, self._raw, self._work, self._params.clean)
+        finally:
+            remove_tree(self._work)
+
+
+def next_quota(quota: int, kept: int, taken: int, per_class: int) -> int:
+    """The quota that fills a class if the same share of photos is kept; at most twice the last."""
+    missing = max(0, per_class - kept)
+    return quota + (min(ceil(missing * taken / kept), quota) if kept else quota)
+
+
+def has_more(key: str, quota: int, params: Params, urls: Path, raw: Path) -> bool:
+    """Whether a larger quota may give a class more photos that have an accepted licence.
+
+    Unused candidates of a class that is not full can never be requested. An archive's unread rest
+    can: archives share a class.
+    """
+    taken = sum(row.status is Status.OK for row in read_csv(raw / f"{key}.csv", RawRow))
+    unused = (
+        row
+        for row in read_csv(raw / f"{key}.csv", RawRow)
+        if (row.status is Status.UNUSED and taken >= quota)
+        or (row.status is Status.ARCHIVE and row.resume_at is not None)
+    )
+    accepted = licences.accepted(params.clean.licenses)
+    if accepted is None:
+        return any(True for _ in unused)
+    origin = candidate_lookup(urls / f"{key}.csv")
+    return any(not licences.refused(origin(row.url).license, accepted) for row in unused)

@@ -1,0 +1,81 @@
+"""Finds what was changed by hand in data/dataset, and words it as lines for corrections.csv."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from allrounder.core.corrections import Action, Correction, PhotoNames
+from allrounder.core.files import hash_file
+from allrounder.core.rows import ManifestRow
+from allrounder.history.versions import repository
+
+REASON = "removed by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The paths in a dataset that differ from the recorded build, from its folder."""
+
+    deleted: Sequence[str] = ()
+    modified: Sequence[str] = ()
+    added: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """The lines that say the same as changes by hand, and files that no line can stand for."""
+
+    lines: Sequence[Correction] = ()
+    others: Sequence[str] = ()
+
+
+def changes(dataset: Path) -> Changes:
+    """What differs from the build that dvc.lock records; nothing if that was not checked out."""
+    with repository() as repo:
+        status = repo.data_status(targets=[dataset.as_posix()], granular=True, untracked_files="no")
+    found: Mapping[str, Any] = status.get("uncommitted") or {}
+    renamed = found.get("renamed", ())
+    deleted = [*found.get("deleted", ()), *(one["old"] for one in renamed)]
+    added = [*found.get("added", ()), *(one["new"] for one in renamed)]
+    prefix = f"{dataset.as_posix()}/"
+    return Changes(
+        *(
+            sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
+            for paths in (deleted, found.get("modified", ()), added)
+        )
+    )
+
+
+def edits(
+    dataset: Path, manifest: Iterable[ManifestRow], found: Changes, known: Iterable[Correction] = ()
+) -> Edits:
+    """The edits by hand that the lines in `known` do not cover.
+
+    A photo in another class's folder was moved. A class folder that is missing altogether was not
+    pulled; nobody has removed it.
+    """
+    rows = {PurePosixPath(row.file).name: row for row in manifest}
+    classes = {PurePosixPath(row.file).parent.name: row.wnid for row in rows.values()}
+    to = {
+        hash_file(dataset / path).sha256: classes.get(PurePosixPath(path).parent.name, "")
+        for path in found.added
+    }
+    covered = {(one.name, one.effect) for one in known}
+    lines: dict[str, Correction] = {}
+    for path in found.deleted:
+        row = rows.get(PurePosixPath(path).name)
+        if row is None or not (dataset / path).parent.is_dir():
+            continue
+        key = to.get(row.sha256, "")
+        if key == row.wnid:
+            continue
+        action = Action.MOVE if key else Action.EXCLUDE
+        line = Correction(row.sha256, action, key, "moved by hand" if key else REASON)
+        photo = PhotoNames(row.moved_from or row.wnid, row.image_id, {row.sha256}, [row.url])
+        if not any((name, line.effect) in covered for name in photo.names()):
+            lines[row.sha256] = line
+    moved = {one.match for one in lines.values() if one.action is Action.MOVE}
+    moved |= {row.sha256 for row in rows.values() if row.sha256 in to}
+    strange = [path for path in found.added if hash_file(dataset / path).sha256 not in moved]
+    return Edits(sorted(lines.values()), [*found.modified, *strange])

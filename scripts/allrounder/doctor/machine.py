@@ -1,0 +1,153 @@
+"""Faults of the clone and its machine: git, .venv, Git LFS, disk, links, stages left running."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from allrounder.core.files import file_disguise
+from allrounder.core.paths import WORK
+
+_POINTER = 1024
+"""Bytes of a Git LFS pointer at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault in plain words, and the one command that mends it."""
+
+    words: str
+    command: str
+
+
+def git_findings() -> Iterator[Finding]:
+    """No git repository, a shallow one, files that are Git LFS pointers."""
+    if not _git("rev-parse", "--git-dir"):
+        yield Finding(
+            "no git repository here, as in an unpacked ZIP; DVC needs one. Better clone the "
+            "project, which keeps its history; or make a new repository",
+            "git init -q && git add -A && git commit -qm start",
+        )
+        return
+    if _git("rev-parse", "--is-shallow-repository") == "true":
+        yield Finding(
+            "a shallow clone: older versions are missing, for diff.py and git checkout",
+            "git fetch -q --unshallow --tags",
+        )
+    names = _git("ls-files", "-z").split("\0")
+    small = (Path(name) for name in names if name and _size(Path(name)) <= _POINTER)
+    pointers = [path for path in small if "Git LFS" in file_disguise(path)]
+    if pointers:
+        yield Finding(
+            f"{pointers[0]}{_more(pointers)} is a Git LFS pointer, not the file",
+            "git lfs install --local && git lfs pull",
+        )
+
+
+def venv_findings() -> Iterator[Finding]:
+    """A .venv that was made in another folder: its programs name that folder."""
+    program = Path(".venv/bin/dvc")
+    if program.is_file():
+        first = program.read_bytes().partition(b"\n")[0].decode(errors="replace")
+        if first.startswith("#!") and not _is_below(first[2:].split()[0], Path(".venv")):
+            words = (
+                f".venv was made in another folder ({first[2:]}): the project was moved or copied"
+            )
+            yield Finding(words, "rm -rf .venv && make .venv/ready")
+
+
+def _is_below(program: str, venv: Path) -> bool:
+    return Path(program).is_relative_to(venv.absolute()) or Path(program).is_relative_to(
+        venv.resolve()
+    )
+
+
+def disk_findings(needed: int) -> Iterator[Finding]:
+    """A disk without room to build a version again. `needed`: bytes of its outputs."""
+    free = shutil.disk_usage(".").free
+    if free < needed:
+        yield Finding(
+            f"the disk is nearly full: {free / 1e6:.0f} MB are free, and a build of this version "
+            f"writes {needed / 1e6:.0f} MB. Remove from DVC's cache what the work tree does not "
+            "need, and the cached lists",
+            "dvc gc --workspace --force && make clean-cache",
+        )
+
+
+def link_findings(repo: Any) -> Iterator[Finding]:
+    """A cache.type that does not work between the cache and the work tree."""
+    types = repo.config["cache"].get("type") or []
+    types = [types] if isinstance(types, str) else types
+    cache, makers = Path(repo.cache.local.path), {"hardlink": os.link, "symlink": os.symlink}
+    if not types or not {*types} <= {*makers}:
+        return  # it copies then, at the latest
+    failed = {kind: words for kind in types if (words := _link_fault(makers[kind], cache))}
+    if len(failed) == len(types):
+        said = "; ".join(f"{kind}: {words}" for kind, words in failed.items())
+        then = "symlink" if not _link_fault(os.symlink, cache) else "copy"
+        words = f"cache.type cannot be used between the cache {cache} and this folder ({said})"
+        yield Finding(f"{words}: they may be on two disks", f"dvc config --local cache.type {then}")
+
+
+def _link_fault(make: Any, cache: Path) -> str:
+    """What keeps links from the work tree to the cache from being made; '' if nothing does."""
+    cache.mkdir(parents=True, exist_ok=True)
+    source, link = cache / f"doctor-{os.getpid()}", Path(f".doctor-{os.getpid()}")
+    try:
+        source.touch()
+        make(source, link)
+    except (OSError, NotImplementedError) as error:
+        return getattr(error, "strerror", "") or type(error).__name__
+    finally:
+        source.unlink(missing_ok=True)
+        link.unlink(missing_ok=True)
+    return ""
+
+
+def process_findings() -> Iterator[Finding]:
+    """Stages that still run although the DVC that started them was killed."""
+    for holder in sorted(WORK.glob("*/holder")):
+        pid = holder.read_text(encoding="utf-8").strip()
+        try:
+            with FileLock(holder.with_name("lock"), timeout=0):
+                continue
+        except Timeout:
+            pass
+        if _parent(pid) == "1":
+            words = f"{holder.parent.name} still runs, though the dvc that started it was killed"
+            yield Finding(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
+
+
+def _parent(pid: str) -> str:
+    return _run("ps", "-o", "ppid=", "-p", pid) if pid.isdecimal() else ""
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return _POINTER + 1
+
+
+def _more(found: list[Path]) -> str:
+    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+
+
+def _git(*arguments: str) -> str:
+    return _run("git", *arguments)
+
+
+def _run(*command: str) -> str:
+    """What a program prints; '' if it fails or there is none."""
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError:
+        return ""
+    return ended.stdout.strip() if ended.returncode == 0 else ""

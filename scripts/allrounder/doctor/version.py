@@ -1,0 +1,188 @@
+"""Faults of this version: dvc.lock, the remote, objects, the download's journal."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.error import YAMLError
+
+from allrounder.core.errors import DataError, UsageError, first_line
+from allrounder.core.files import file_md5, hash_files
+from allrounder.core.paths import LOCK, WORK
+from allrounder.doctor.machine import Finding
+from allrounder.history import versions
+from allrounder.history.lock import PINS_SWITCH, locked_output
+from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
+from allrounder.params.loading import read_yaml
+
+
+def lock_findings() -> Iterator[Finding]:
+    """A dvc.lock that DVC cannot read, or that no build has written."""
+    if not LOCK.exists():
+        yield Finding("there is no dvc.lock: nothing was built here", "dvc repro")
+        return
+    text = LOCK.read_text(encoding="utf-8", errors="replace")
+    if "\n<<<<<<< " in f"\n{text}":
+        yield Finding("dvc.lock has conflict markers of a merge", "python scripts/merge.py")
+        return
+    try:
+        stages = dict(read_yaml(text)["stages"])
+        wanted = read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
+        read = [
+            (name, dep["path"], dep["md5"])
+            for name, one in stages.items()
+            for dep in one.get("deps", ())
+        ]
+        other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
+        yield Finding(words, "git checkout HEAD -- dvc.lock")
+        return
+    if orphans := sorted({*stages} - {*wanted}):
+        words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
+        yield Finding(words, "git checkout HEAD -- dvc.yaml dvc.lock")
+    if other:
+        stage, path = other[0]
+        yield Finding(
+            f"dvc.lock is of two builds: {stage} has read another {path} than the one it names. A "
+            "build stopped halfway, or someone edited the file",
+            "dvc repro",
+        )
+
+
+def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+    """A default remote that is not there, or cannot be read."""
+    if not remote_of(repo, None)[1]:
+        words = "no default remote is named in .dvc/config: what is built here is nowhere else"
+        yield Finding(words, "dvc remote add --default mine ../dataset-store")
+    elif outs and (fault := _fault(repo, outs[0])):
+        yield Finding(fault.words, fault.command)
+
+
+def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
+    try:
+        odb = repo.cloud.get_remote_odb(out.remote, "push")
+        with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
+            file.read(1)
+    except Exception as error:  # remotes raise nearly anything
+        return remote_fault(error, *remote_of(repo, out.remote))
+    return None
+
+
+def size_of(repo: Any) -> int:
+    """The bytes of all outputs, as dvc.lock has them."""
+    return sum(int(out.meta.size or 0) for out in repo.index.outs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """Objects of an output that DVC's cache lacks or has damaged, and where their bytes are."""
+
+    path: str
+    words: str
+    whole: bool  # nothing of it is in the cache
+    damaged: tuple[Path, ...]
+    remote: bool  # the remote has them
+    here: bool  # the files of the output are intact
+
+
+def object_findings(
+    repo: Any, outs: list[versions.Output], remote_works: bool
+) -> Iterator[Finding]:
+    """Objects that DVC's cache lacks or has damaged. Every object is hashed."""
+    lost = [loss for out in outs if (loss := _loss(repo, out, remote_works))]
+    never = [loss.path for loss in lost if loss.whole and loss.remote]
+    if never:
+        words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
+        yield Finding(words, f"dvc pull {' '.join(never)}")
+    for loss in lost:
+        remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
+        remove = f"rm -f {remove} && " if remove else ""
+        if loss.path in never:
+            continue
+        if loss.remote:
+            yield Finding(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
+        elif loss.here:
+            words = f"{loss.words}, and the remote lacks it; the files here are whole"
+            yield Finding(words, f"{remove}dvc commit --force {loss.path}")
+        elif not remote_works:
+            words = f"{loss.words}; the remote may have it: mend that first"
+            yield Finding(words, "python scripts/doctor.py")
+        else:
+            words = (
+                f"{loss.words}; no copy is left on the remote or here. The web may give it again"
+            )
+            yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
+
+
+_ASKED = 20
+"""Objects of an output that the remote is asked for."""
+
+
+def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
+    listing = versions.cached_object(repo, out.md5)
+    files = versions.cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    if files is None and remote_works:
+        with suppress(DataError, UsageError):
+            files = versions.folder_list(repo, out)
+    if files is None:
+        damaged = (listing,) * listing.exists()
+        here = out.is_folder and _hash_of(out) == out.md5
+        words = f"{out.path}: the list of its files is in DVC's cache no more"
+        return _Loss(out.path, words, not damaged, damaged, False, here)
+    names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
+    places = {md5: versions.cached_object(repo, md5) for md5 in names}
+    hashed = dict(zip(places, hash_files(list(places.values())), strict=True))
+    bad = [md5 for md5, one in hashed.items() if one.md5 != md5.removesuffix(".dir")]
+    if not bad:
+        return None
+    damaged = tuple(places[md5] for md5 in bad if not hashed[md5].error)
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    how = "damaged in" if bad[0] in hashed and not hashed[bad[0]].error else "missing from"
+    return _Loss(
+        out.path,
+        f"{names[bad[0]]}{more}: {how} DVC's cache",
+        len(bad) == len(names) and not damaged,
+        damaged,
+        remote_works and all(_has(repo, out, md5) for md5 in bad[:_ASKED]),
+        all(Path(path).is_file() and file_md5(Path(path)) == md5 for path, md5 in files.items()),
+    )
+
+
+def _hash_of(out: versions.Output) -> str:
+    paths = [path for path in sorted(Path(out.path).rglob("*")) if path.is_file()]
+    return versions.output_md5(out, {path.as_posix(): file_md5(path) for path in paths})
+
+
+def _has(repo: Any, out: versions.Output, md5: str) -> bool:
+    try:
+        odb = versions.remote_store(repo, out)
+        return bool(odb.fs.exists(odb.oid_to_path(md5)))
+    except Exception:  # remotes raise nearly anything; remote_findings says what
+        return False
+
+
+def journal_findings() -> Iterator[Finding]:
+    """A journal that a download left: of a killed run, or of one that DVC has not committed."""
+    folder = WORK / "download"
+    size = sum(path.stat().st_size for path in folder.glob("*.blob"))
+    try:
+        state = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        state = {}
+    if not size:
+        return
+    if state.get("complete") and state.get("pinned") == locked_output("download"):
+        words = f"a download wrote its output ({size / 1e6:.1f} MB), but DVC did not commit it"
+    elif not state.get("complete"):
+        words = f"an earlier download failed or was killed; its {size / 1e6:.1f} MB are kept"
+    else:
+        return
+    yield Finding(
+        f"{words} in {folder.as_posix()}; the next build takes them from there", "dvc repro"
+    )

@@ -1,0 +1,77 @@
+"""What is wrong with a DVC remote: a missing package, no connection, no access.
+
+Remotes raise nearly anything: the errors of boto, aiohttp and asyncssh, and those of fsspec, which
+hide the cause behind a FileNotFoundError.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from allrounder.core.errors import first_line
+
+_DENIED = re.compile(r"NoCredentials|PermissionError|PermissionDenied|HostKeyNotVerifiable")
+_DENIED_S3 = re.compile(
+    r"\((401|403|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|Expired\w+)\)"
+)
+_UNREACHABLE = re.compile(
+    r"Connect(or|ion|Timeout)|Disconnected|TimeoutError|ConnectionLost|gaierror"
+)
+_LOGIN = {
+    "s3": "access_key_id KEY (and secret_access_key)",
+    "gs": "credentialpath FILE.json",
+    "ssh": "user NAME (and keyfile)",
+    "http": "user NAME (and password, and auth basic)",
+    "https": "user NAME (and password, and auth basic)",
+}
+"""The setting of DVC that holds a login, by the scheme of the remote's URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFault:
+    """Why a remote cannot be used, and the command that mends it, or shows where to look."""
+
+    words: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}"
+
+
+def remote_fault(error: BaseException, name: str, url: str) -> RemoteFault | None:
+    """The fault of a remote that an error tells of; None if the remote only lacks the object."""
+    remote = f"remote {name} ({url})"
+    if needed := re.search(r"requires '([\w-]+)'", str(error)):
+        words = f"{remote}: DVC needs the package {needed[1]} for it; install it"
+        return RemoteFault(words, f"pip install {needed[1]}")
+    causes = list(_causes(error))
+    types = " ".join(type(one).__name__ for one in causes)
+    statuses = [status for one in causes if isinstance(status := getattr(one, "status", 0), int)]
+    said = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
+    if {401, 403} & {*statuses} or _DENIED.search(types) or _DENIED_S3.search(str(causes[-1])):
+        login = _LOGIN.get(url.partition("://")[0])
+        command = f"dvc remote modify --local {name} {login}" if login else f"ls -ld {url}"
+        return RemoteFault(f"{remote}: access is denied ({said}); give DVC your login", command)
+    if max(statuses) >= 500 or _UNREACHABLE.search(types) or any(map(_is_cut, causes)):
+        words = f"{remote}: cannot be reached ({said}); check the network and its address"
+        return RemoteFault(words, "dvc config --list --show-origin")
+    if isinstance(error, FileNotFoundError):
+        return None
+    return RemoteFault(f"{remote}: cannot be read ({said}); check it", "dvc doctor")
+
+
+def remote_of(repo: Any, remote: str | None) -> tuple[str, str]:
+    """The name and URL of a remote, None being the default one; '' for what is not configured."""
+    name = remote or str(repo.config["core"].get("remote") or "")
+    return name, str(repo.config["remote"].get(name, {}).get("url", ""))
+
+
+def _causes(error: BaseException | None) -> Iterator[Any]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_cut(error: BaseException) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError)

@@ -1,0 +1,1 @@
+"""Publishes a version of the dataset elsewhere."""

@@ -1,0 +1,1 @@
+"""Tool start: writes a params.yaml for photos that are there already."""

@@ -1,0 +1,138 @@
+"""Looks at a folder of class folders, or at a table, and finds its classes."""
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from allrounder.catalogue.labels import meaning, normalized_label
+from allrounder.catalogue.synsets import Synset, find_synset
+from allrounder.core.errors import UsageError
+from allrounder.core.text import some
+from allrounder.history.local_files import photo_files
+from allrounder.params.classes import class_key, is_wnid
+
+_PHOTOS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+    ".jp2",
+)  # fmt: skip
+"""Endings of photos, to count them: what they are decides the download."""
+_MOST_LABELS = 10_000
+_URL_COLUMNS = ("url", "path", "file", "filename", "file_name", "image", "image_path", "image_url")
+_LABEL_COLUMNS = ("label", "class", "category", "labels", "class_name", "target", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundClass:
+    """A class as the photos' folder or label names it, and the synset that its name may mean."""
+
+    name: str
+    photos: int
+    synset: Synset | None
+
+    @property
+    def voc(self) -> str | None:
+        """The VOC label to propose."""
+        return self.synset.voc if self.synset else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The classes of a place, and the source that lists them."""
+
+    source: dict[str, object]
+    classes: tuple[FoundClass, ...]
+    notes: tuple[str, ...] = ()
+
+
+def look(place: str) -> Found:
+    """Find the classes of a folder or table. Raises UsageError for anything else."""
+    path = Path(place)
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return _table(path)
+    raise UsageError(f"{place}: no such folder or table; name a folder of class folders, or a CSV")
+
+
+def _folder(path: Path) -> Found:
+    classes, notes, recursive = [], list[str](), False
+    names = sorted(one.name for one in path.iterdir() if one.is_dir() and one.name[:1] != ".")
+    for name in names:
+        flat = _count(path / name, recursive=False)
+        deep = _count(path / name, recursive=True)
+        recursive |= deep > flat
+        if not deep:
+            notes.append(f"{name!r} has no photo: left out")
+        elif not name.isprintable() or name != name.strip():
+            notes.append(f"{name!r} cannot be the name of a class: rename the folder")
+        else:
+            classes.append(_class(name, deep))
+    if not classes:
+        loose = _count(path, recursive=False)
+        hint = f"its {loose} photos are in no folder" if loose else "it has no folders of photos"
+        raise UsageError(f"{path}: {hint}; put each class into a folder of its own: {path}/CLASS/")
+    if loose := _count(path, recursive=False):
+        notes.append(f"{loose} photos are in no class's folder: left out")
+    source: dict[str, object] = {"kind": "folder", "location": str(path)}
+    return Found(source | ({"recursive": True} if recursive else {}), _unique(classes), (*notes,))
+
+
+def _count(folder: Path, recursive: bool) -> int:
+    files = photo_files(str(folder), recursive)
+    return sum(not reason and name.lower().endswith(_PHOTOS) for name, reason in files)
+
+
+def _table(path: Path) -> Found:
+    """The classes of a CSV or TSV with a line of names."""
+    tabs = path.suffix.lower() in (".tsv", ".tab")
+    if not tabs and path.suffix.lower() != ".csv":
+        raise UsageError(f"{path}: only .csv and .tsv can be looked at; see docs/sources.md")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
+        names = [name or "" for name in rows.fieldnames or ()]
+        url = next((name for name in _URL_COLUMNS if name in names), "")
+        label = next((name for name in _LABEL_COLUMNS if name in names and name != url), "")
+        if not (url and label):
+            raise UsageError(
+                f"{path}: no columns of URLs or paths and of labels among {some(names)}; rename "
+                "them url and label, or write params.yaml by hand: docs/sources.md"
+            )
+        try:
+            counts = Counter((row[label] or "").strip() for row in rows if row[url])
+        except csv.Error as error:
+            raise UsageError(f"{path}, line {rows.line_num}: {error}; correct it") from None
+    classes = [_class(name, count) for name, count in sorted(counts.items()) if _is_name(name)]
+    left_out = [name for name in counts if not _is_name(name)]
+    if not classes or len(counts) > _MOST_LABELS:
+        raise UsageError(f"{path}: {len(counts)} labels in column {label!r}: no classes")
+    notes = [f"labels that cannot be names: {some(left_out)}: left out"] if left_out else []
+    source: dict[str, object] = {"kind": "csv", "location": str(path)}
+    source |= {key: own for key, own in (("url", url), ("label", label)) if own != key}
+    return Found(source, _unique(classes), (*notes,))
+
+
+def _is_name(label: str) -> bool:
+    return label.isprintable() and 1 <= len(label) <= 100 and any(map(str.isalnum, label))
+
+
+def _class(name: str, photos: int) -> FoundClass:
+    wnid = name if is_wnid(name) else meaning(normalized_label(name))
+    return FoundClass(name, photos, find_synset(wnid) if wnid else None)
+
+
+def _unique(classes: list[FoundClass]) -> tuple[FoundClass, ...]:
+    """The classes, each id and each synset once: of `dog` and `Dog` one, with both's photos."""
+    by_key: dict[str, FoundClass] = {}
+    synsets = set[str]()
+    for one in classes:
+        key = class_key(one.name)
+        if key in by_key:
+            first = by_key[key]
+            by_key[key] = FoundClass(first.name, first.photos + one.photos, first.synset)
+            continue
+        synset = one.synset if one.synset and one.synset.wnid not in synsets else None
+        if synset:
+            synsets.add(synset.wnid)
+        by_key[key] = FoundClass(one.name, one.photos, synset)
+    return tuple(by_key.values())

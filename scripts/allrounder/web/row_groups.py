@@ -1,0 +1,218 @@
+"""Fetches photos of Parquet files: a row group's column at a time, for all its photos together.
+
+A photo is compressed with others and so is no byte range of the file.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Generic, TypeVar
+
+from allrounder.core.photos import Bounds
+from allrounder.core.rows import Result, Status
+from allrounder.core.urls import Cell, decode_url
+from allrounder.web.dataset_rows import DatasetRows
+from allrounder.web.decisions import (
+    WRONG_RANGE,
+    Decision,
+    decide_body,
+    decide_redirect,
+    http_error,
+    transport_failure,
+)
+from allrounder.web.parquet_reader import (
+    MAX_COLUMN,
+    MAX_FOOTER,
+    ParquetReader,
+    check_pyarrow,
+)
+from allrounder.web.policy import REDIRECTS, Pace
+from allrounder.web.transfer import Reply, Request
+
+Job = TypeVar("Job")
+Ended = tuple[Job, Cell, Result, Reply]
+"""A job, its cell, the result and the reply that has the photo."""
+AT_ONCE = 4
+"""Row groups under way at once: they are in memory."""
+_KEPT = 2**27
+"""Bytes of row groups that are kept for classes that ask later, and of footers."""
+_BROKEN = Result(Status.NOT_IMAGE, "its row group is broken")
+
+
+def size_fault(cell: Cell) -> Result | None:
+    """The result of a cell that is refused for the bytes to read alone, or None."""
+    sizes = [last + 1 - first for first, last in (cell.footer, cell.chunk)]
+    if sizes[0] > MAX_FOOTER or sizes[1] > MAX_COLUMN:
+        return Result(Status.TOO_LARGE, f"a row group of more than {MAX_COLUMN} bytes")
+    return None
+
+
+class GroupDownload:
+    """A row group's column, and before it its file's footer unless that is here."""
+
+    def __init__(self, cell: Cell, rows: DatasetRows, footer: bytes, clock: Callable[[], float]):
+        self.cell, self.footer, self.column = cell, footer, b""
+        self.received = 0  # bytes of this request
+        self.headers: dict[bytes, list[bytes]] = {}  # of the column's reply
+        self._rows, self._clock = rows, clock
+        self._body, self._pace = bytearray(), Pace(clock)
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        return self.cell.chunk if self.footer else self.cell.footer
+
+    def request(self, url: str) -> Request:
+        """The request to make now."""
+        self._body, self._pace, self.received = bytearray(), Pace(self._clock), 0
+        first, last = self._place
+        return Request(url, 0, self._sink, first, last + 1 - first, self._rows.hub_headers(url))
+
+    def _sink(self, reply: Reply, chunk: bytes) -> bool:
+        self.received += len(chunk)
+        first, last = self._place
+        too_slow = self._pace.is_too_slow(self.received)
+        if reply.code != 206 or too_slow or self.received > last + 1 - first:
+            return False
+        self._body += chunk
+        return True
+
+    def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
+        """Decide on how a request ended; a redirect to the file itself asks for the column."""
+        if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
+            return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
+        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
+            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.code in (401, 403) and len(requested) == 1:
+            return self._rows.refused(_dataset(self.cell.file), reply.code)
+        if reply.code and reply.code != 206:
+            return http_error(reply.code)
+        first, last = self._place
+        is_longer = self.received > last + 1 - first
+        if reply.code and (is_longer or not _is_range(reply, first, last)):
+            return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
+        if reply.stopped:
+            return Decision(Result(Status.TRUNCATED, "too slow"), retry=True)
+        if failed := transport_failure(reply, bounds):
+            return failed
+        if len(self._body) < last + 1 - first:
+            return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+        if self.footer:
+            self.column, self.headers = bytes(self._body), reply.headers
+            return Decision(Result(Status.OK))
+        self.footer, url = bytes(self._body), requested[0]
+        requested.clear()
+        return Decision(Result(Status.OK), redirect=url)
+
+
+def _dataset(file: str) -> str:
+    """The dataset of a file on the Hub: `<hub>/datasets/<dataset>/resolve/...`."""
+    return file.partition("/datasets/")[2].partition("/resolve/")[0]
+
+
+def _is_range(reply: Reply, first: int, last: int) -> bool:
+    """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
+    values = reply.headers.get(b"content-range", ())
+    return len(values) == 1 and values[0].lower().startswith(b"bytes %d-%d/" % (first, last))
+
+
+class RowGroups(Generic[Job]):
+    """The row groups that jobs wait for. Each is requested once for all that wait.
+
+    A row group's failure holds for the run, so that all its photos get the same result. Row groups
+    are told apart by one of their cells, with row 0.
+    """
+
+    def __init__(self, rows: DatasetRows, clock: Callable[[], float] = time.monotonic):
+        self.waiting = 0  # jobs
+        self._rows, self._clock, self._reader = rows, clock, ParquetReader()
+        self._jobs: dict[Cell, list[tuple[Job, Cell]]] = {}
+        self._queue: deque[Cell] = deque()
+        self._under_way = 0
+        self._footers: dict[tuple[str, tuple[int, int]], bytes] = {}
+        self._kept: dict[Cell, GroupDownload] = {}
+        self._failed: dict[Cell, tuple[Result, Reply]] = {}
+
+    def add(self, job: Job, cell: Cell) -> None:
+        """Let a job wait for its photo."""
+        jobs = self._jobs.setdefault(first := replace(cell, row=0), [])
+        jobs.append((job, cell))
+        self.waiting += 1
+        if len(jobs) == 1:
+            self._queue.append(first)
+
+    def start(self, bounds: Bounds) -> Iterator[GroupDownload | Ended[Job]]:
+        """Yield the row groups to request now, and the results of jobs that need no request."""
+        while self._queue and self._under_way < AT_ONCE:
+            first = self._queue.popleft()
+            if first in self._failed:
+                yield from self._fail(first, *self._failed[first])
+            elif kept := self._kept.get(first):
+                yield from self._read(first, kept, bounds)
+            elif fault := size_fault(first):
+                yield from self._fail(first, fault, Reply())
+            else:
+                check_pyarrow(f"download: {first.file}")
+                self._under_way += 1
+                footer = self._footers.get((first.file, first.footer), b"")
+                yield GroupDownload(first, self._rows, footer, self._clock)
+
+    def end(
+        self, group: GroupDownload, result: Result, reply: Reply, bounds: Bounds
+    ) -> Iterator[Ended[Job]]:
+        """Yield the results of the jobs that waited for a row group."""
+        first = group.cell
+        self._under_way -= 1
+        if group.footer:
+            self._footers[first.file, first.footer] = group.footer
+        if result.status is Status.OK:
+            self._kept[first] = group
+            yield from self._read(first, group, bounds)
+        else:
+            self._failed[first] = result, reply
+            yield from self._fail(first, result, reply)
+        while sum(len(one.column) for one in self._kept.values()) > _KEPT:
+            del self._kept[next(iter(self._kept))]
+        while sum(map(len, self._footers.values())) > _KEPT:
+            del self._footers[next(iter(self._footers))]
+
+    def close(self) -> None:
+        """End the process that reads."""
+        self._reader.close()
+
+    def _taken(self, first: Cell) -> list[tuple[Job, Cell]]:
+        jobs = self._jobs.pop(first)
+        self.waiting -= len(jobs)
+        return jobs
+
+    def _fail(self, first: Cell, result: Result, reply: Reply) -> Iterator[Ended[Job]]:
+        for job, cell in self._taken(first):
+            yield job, cell, result, reply
+
+    def _read(self, first: Cell, group: GroupDownload, bounds: Bounds) -> Iterator[Ended[Job]]:
+        """Yield the results of the jobs of a row group that is here.
+
+        What can be read before a fault does not depend on which rows are wanted beyond it.
+        """
+        jobs = sorted(self._taken(first), key=lambda one: one[1].row)
+        pieces = [(first.chunk[0], group.column), (first.footer[0], group.footer)]
+        rows = sorted({cell.row for _, cell in jobs})
+        photos = self._reader.photos(pieces, first.group, first.column, rows, bounds.max_bytes)
+        row = size = None
+        reply = Reply()
+        for job, cell in jobs:
+            if cell.row != row:
+                row, (size, body) = cell.row, next(photos, (-1, b""))
+                reply = Reply(code=206, headers=group.headers, chunks=[body], size=len(body))
+            yield job, cell, _judged(size, reply, bounds), reply
+
+
+def _judged(size: int | None, reply: Reply, bounds: Bounds) -> Result:
+    """The result of a photo by its size, None if its row has none and -1 if it cannot be read."""
+    if size == -1:
+        return _BROKEN
+    if not size:
+        return Result(Status.EMPTY, "no photo in its row")
+    if size > bounds.max_bytes:
+        return Result(Status.TOO_LARGE, f"more than {bounds.max_bytes} bytes", bytes=size)
+    return replace(decide_body(reply, bounds).result, bytes=size)

@@ -1,0 +1,45 @@
+"""Prints a comment for a pull request: what this version changes compared with a git revision.
+
+Markdown, from the manifests and data/metrics.json of both; see .github/workflows/dataset.yml.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from allrounder.core import paths
+from allrounder.core.errors import UsageError, run
+from allrounder.core.paths import DATASET, METRICS
+from allrounder.core.text import print_lines
+from allrounder.history.versions import VersionFiles, repository
+from allrounder.versions.comparison import Comparison, differences, parse_manifest
+from allrounder.versions.releasing import Metrics, comment
+
+MANIFEST = (DATASET / paths.MANIFEST).as_posix()
+
+
+def main() -> None:
+    """Parse, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("base", help="a git revision: the branch that is merged into")
+    base = parser.parse_args().base
+    with repository() as repo:
+        manifests = [VersionFiles(repo, rev).read(MANIFEST) for rev in (base, None)]
+    before, after = (parse_manifest(one, MANIFEST) for one in manifests)
+    compared = Comparison((base, "this"), before, after, differences(before, after))
+    now = json.loads(METRICS.read_text(encoding="utf-8"))
+    print_lines([comment(compared, _metrics(base), now)])
+
+
+def _metrics(rev: str) -> Metrics:
+    command = ["git", "show", f"{rev}:./{METRICS.as_posix()}"]
+    ended = subprocess.run(command, capture_output=True, check=False)
+    try:
+        return dict(json.loads(ended.stdout or b"{}"))
+    except ValueError:
+        raise UsageError(f"{rev}: its {METRICS.as_posix()} is no JSON; git show shows it") from None
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

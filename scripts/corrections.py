@@ -1,0 +1,102 @@
+"""Corrections by hand: add lines to corrections.csv, list what its lines did, find edits.
+
+add FILE     check the lines of a file (- for standard input) and append those that are new
+list         say what each line did in the present build
+edits        end with 1 if photos in data/dataset were removed or changed by hand, which a build
+             would undo; the lines for corrections.csv are written to a file
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from allrounder.core.corrections import (
+    append,
+    check_conflicts,
+    load_corrections,
+    new_lines,
+    read_lines,
+)
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
+from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import read_csv
+from allrounder.core.text import print_lines
+from allrounder.corrections import edits, lines
+from allrounder.params.loading import load_params
+
+FOUND = WORK / "edits.csv"
+
+
+def main() -> None:
+    """Parse and run a command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("add").add_argument("file", help="a CSV file, or - for standard input")
+    commands.add_parser("list")
+    commands.add_parser("edits")
+    args = parser.parse_args()
+    if args.command == "add":
+        _add(args.file)
+    elif args.command == "list":
+        _list()
+    else:
+        _edits()
+
+
+def _add(name: str) -> None:
+    classes = load_params().classes
+    present = load_corrections(classes)
+    try:
+        body = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}; name a file of lines, or -") from None
+    where = "standard input" if name == "-" else name
+    added = read_lines(text, classes, where, needs_header=False)
+    new = new_lines(present, added)
+    check_conflicts([*present, *new], classes, RAW, CLEAN)
+    if new:
+        append(CORRECTIONS, new)
+    then = "; dvc repro applies them" if new else ""
+    print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} were there{then}")
+
+
+def _list() -> None:
+    classes = load_params().classes
+    corrections = load_corrections(classes)
+    print_lines(lines.listed(corrections, classes, Stages()) if corrections else ["no lines"])
+
+
+def _edits() -> None:
+    manifest = DATASET / MANIFEST
+    if not (LOCK.exists() and manifest.is_file()):
+        return
+    found = edits.changes(DATASET)
+    if MANIFEST in found.modified:  # another version's, or a build that did not end
+        return
+    known = load_corrections(load_params().classes)
+    by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known)
+    if not by_hand.lines and not by_hand.others:
+        return
+    words, ways = [], []
+    if by_hand.lines:
+        lines.write_lines(FOUND, by_hand.lines)
+        words.append(f"removed or moved by hand: {len(by_hand.lines)} photos")
+        ways.append(f"keep it: python scripts/corrections.py add {FOUND}")
+    if by_hand.others:
+        rest = f" and {len(by_hand.others) - 1} more" * (len(by_hand.others) > 1)
+        words.append(f"changed or added by hand, which no line can keep: {by_hand.others[0]}{rest}")
+    ways.append(f"undo it: dvc checkout --force {DATASET}")
+    ways.append("build all the same: make repro edits=discard")
+    raise DataError(
+        f"{DATASET}: {'; '.join(words)}. A build would undo that. To {', to '.join(ways)}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,66 @@
+"""Finds what keeps this clone from working, in plain words, each with the command that mends it.
+
+It looks at git, .venv, the disk, dvc.lock, the DVC remote, every object in DVC's cache and what
+builds left. It changes nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+try:
+    from allrounder.core.errors import DataError, UsageError, run
+    from allrounder.core.text import print_json, print_lines, printable
+    from allrounder.doctor import machine, version
+    from allrounder.history.versions import outputs, repository
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: the package {missing.name} is not installed: make repro")
+
+
+def main() -> None:
+    """Parse, look, report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="exit codes: 0 nothing found; 1 something found; 2 bad usage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    found = list(_findings())
+    if args.json:
+        print_json({"ok": not found, "findings": [asdict(one) for one in found]})
+    else:
+        for number, one in enumerate(found, 1):
+            print_lines([f"{number}. {printable(one.words)}", f"   {one.command}"])
+        if not found:
+            print_lines(["nothing is wrong here"])
+    if found:
+        raise DataError(f"{len(found)} found; run the commands in their order, then this again")
+
+
+def _findings() -> Iterator[machine.Finding]:
+    in_git = list(machine.git_findings())
+    yield from in_git
+    yield from machine.venv_findings()
+    yield from machine.process_findings()
+    of_lock = list(version.lock_findings())
+    yield from of_lock
+    if of_lock or any("git init" in one.command for one in in_git):
+        return  # what DVC says then would be about that
+    try:
+        with repository() as repo:
+            yield from machine.link_findings(repo)
+            outs = [out for out in outputs(repo) if out.cached and out.md5]
+            yield from machine.disk_findings(version.size_of(repo))
+            faults = list(version.remote_findings(repo, outs))
+            yield from faults
+            yield from version.object_findings(repo, outs, remote_works=not faults)
+            yield from version.journal_findings()
+    except (DataError, UsageError) as error:
+        words, _, command = str(error).rpartition("; ")
+        yield machine.Finding(words, command)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

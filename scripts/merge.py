@@ -1,0 +1,124 @@
+"""Resolves a merge of two versions: with the pins of both, the build requests no photo again.
+
+Run it when `git merge`, `git rebase` or `git cherry-pick` stops at params.yaml, dvc.lock or
+data/metrics.json. Without one of these under way, it adds the pins of the named revision.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from allrounder.core.errors import UsageError, run
+from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock
+from allrounder.core.paths import LOCK, METRICS, PARAMS
+from allrounder.core.text import print_lines
+from allrounder.history.versions import VersionFiles, cached_object, repository
+from allrounder.params.loading import load_params, read_yaml
+from allrounder.versions.merging import OUTPUTS, Pins, merge_lines, merged_lock, merged_pins
+
+_HEADS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
+
+
+def main() -> None:
+    """Parse, merge params and pins, say what to do next."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("other", nargs="?", help="a git revision; default: the one being merged")
+    args = parser.parse_args()
+    under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")
+    if not (other := args.other or under_way):
+        raise UsageError("no merge is under way here; run git merge first, or name a revision")
+    if under_way:
+        _merge_params()
+    ours = _at("HEAD", LOCK)
+    _write(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
+    with repository() as repo:
+        revs = (_git("merge-base", "HEAD", other).strip(), "HEAD", other)
+        versions = [(VersionFiles(repo, rev), _stages(_at(rev, LOCK))) for rev in revs if rev]
+        merged = {stage: merged_pins(stage, *_pins(stage, versions)) for stage in OUTPUTS}
+        outs = {stage: _keep_list(repo, stage, one.pins.files) for stage, one in merged.items()}
+    lock = merged_lock(_stages(ours), {stage: one.pins for stage, one in merged.items()}, outs)
+    with atomic_write(LOCK) as file:
+        YAML().dump({"schema": "2.0", "stages": lock}, file)
+    then = ""
+    if under_way:
+        _write(METRICS, _at("HEAD", METRICS))
+        paths = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
+        _git("add", *paths)
+        then = f" && git add {' '.join(paths)} && git commit"
+    print_lines(merge_lines(merged, args.other or "the other branch"))
+    print_lines([f"now build the merged version: dvc repro{then}"])
+
+
+def _merge_params() -> None:
+    """Resolve conflicts of params.yaml where each side added lines, as two new classes are.
+
+    Raises UsageError, and leaves the file as it is, when both changed the same key.
+    """
+    if "\n<<<<<<< " not in PARAMS.read_text(encoding="utf-8"):
+        return
+    with stage_lock("merge") as folder:
+        sides = [folder / name for name in (PARAMS.name, "base", "theirs")]
+        for side, number in zip(sides, (2, 1, 3), strict=True):
+            _write(side, _git("show", f":{number}:./{PARAMS}"))
+        _git("merge-file", "--union", *map(str, sides))
+        try:
+            load_params(sides[0])
+        except UsageError as error:
+            raise UsageError(
+                f"both branches changed the same key ({error}); edit {PARAMS}, without conflict "
+                "markers, then run this again"
+            ) from None
+        _write(PARAMS, sides[0].read_text(encoding="utf-8"))
+
+
+def _pins(stage: str, versions: list[tuple[VersionFiles, dict[str, Any]]]) -> list[Pins]:
+    """What base, ours and theirs pin of a stage; a base that there is none of pins nothing."""
+    found = []
+    for files, stages in versions:
+        params = (stages.get(stage, {}).get("params") or {}).get(PARAMS.name) or {}
+        found.append(Pins(params, files.listed(OUTPUTS[stage])))
+    return [Pins({}, {})] * (3 - len(found)) + found
+
+
+def _keep_list(repo: Any, stage: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """Keep the list of a merged output in DVC's cache; returns the output for dvc.lock."""
+    named = {path.removeprefix(f"{OUTPUTS[stage]}/"): md5 for path, md5 in files.items()}
+    md5 = folder_md5(named)
+    place = cached_object(repo, md5)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        place.write_bytes(folder_object(named))
+    return {"path": OUTPUTS[stage], "hash": "md5", "md5": md5, "nfiles": len(named)}
+
+
+def _stages(lock: str) -> dict[str, Any]:
+    return dict((read_yaml(lock) or {}).get("stages") or {})
+
+
+def _at(rev: str, path: Path) -> str:
+    """A file of a revision, '' if it has none."""
+    return _git("show", f"{rev}:./{path.as_posix()}")
+
+
+def _git(*arguments: str) -> str:
+    """What git prints; '' if it fails."""
+    ended = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    return ended.stdout
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,104 @@
+"""Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
+
+Nothing is tagged unless all stages are up to date, git has no changes, every file here and every
+object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
+"""
+
+import argparse
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from allrounder.core import paths
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.files import atomic_write
+from allrounder.core.paths import DATASET
+from allrounder.core.text import print_lines
+from allrounder.history.versions import VersionFiles, repository
+from allrounder.versions.comparison import Comparison, Photo, differences, parse_manifest
+from allrounder.versions.releasing import (
+    changelog_section,
+    checked_version,
+    how_to_get,
+    with_section,
+    with_version,
+)
+
+CHANGELOG, CITATION = Path("CHANGELOG.md"), Path("CITATION.cff")
+MANIFEST = (DATASET / paths.MANIFEST).as_posix()
+CHECKS = (
+    ("every stage is built", ["-m", "dvc", "repro"]),
+    ("every file here is as dvc.lock says", ["scripts/verify.py"]),
+    ("the remote has the data", ["-m", "dvc", "push"]),
+    ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
+)
+
+
+def main() -> None:
+    """Check, push, write, commit, tag, say what is left to do."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
+    version = checked_version(parser.parse_args().version)
+    tags = (f"v{version}", f"dataset@v{version}")
+    if taken := [tag for tag in tags if _git("tag", "--list", tag)]:
+        raise UsageError(f"the tag {taken[0]} exists; a version is never changed: take another one")
+    _check_clean("commit or stash that first")
+    for words, command in CHECKS:
+        print(f"checking that {words}", file=sys.stderr)
+        if subprocess.run([sys.executable, *command], check=False).returncode:
+            raise DataError(f"not so: {words}; see above, nothing was released")
+    _check_clean("the build has changed it: look at it, commit it, then release")
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    section = changelog_section(version, date, *_changes())
+    _write(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+    _write(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+    _git("add", str(CHANGELOG), str(CITATION))
+    _git("commit", "-q", "-m", f"Release {version}")
+    for tag in tags:
+        _git("tag", "-a", tag, "-m", f"Version {version}")
+    url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
+    print_lines([section, *how_to_get(version, url)])
+
+
+def _check_clean(advice: str) -> None:
+    if changes := _git("status", "--porcelain"):
+        raise UsageError(f"git has changes: {changes.splitlines()[0].strip()}; {advice}")
+
+
+def _changes() -> tuple[Comparison | None, int]:
+    """The comparison with the release before, if there is one, and the number of photos."""
+    last = _git("describe", "--tags", "--match", "v[0-9]*", "--abbrev=0", fails=True)
+    with repository() as repo:
+        after = _photos(VersionFiles(repo), "HEAD")
+        if not last:
+            return None, len(after)
+        before = _photos(VersionFiles(repo, last), last)
+    found = differences(before, after)
+    return Comparison((last, "HEAD"), before, after, found), len(after)
+
+
+def _photos(version: VersionFiles, where: str) -> list[Photo]:
+    return parse_manifest(version.read(MANIFEST), where)
+
+
+def _git(*arguments: str, fails: bool = False) -> str:
+    """What git prints. Raises UsageError if it fails; `fails`: returns '' then."""
+    ended = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    if ended.returncode and not fails:
+        said = ended.stderr.strip().splitlines() or ["failed"]
+        raise UsageError(f"git {arguments[0]}: {said[-1]}; correct that, then release again")
+    return ended.stdout.strip() if not ended.returncode else ""
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

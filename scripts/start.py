@@ -1,0 +1,62 @@
+"""Writes a params.yaml for photos that you have: a folder of class folders, or a CSV."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from allrounder.core.errors import UsageError, run
+from allrounder.core.files import part_of
+from allrounder.core.paths import PARAMS
+from allrounder.core.text import print_lines
+from allrounder.params.loading import load_params
+from allrounder.start.found import look
+from allrounder.start.write import params_text, report
+
+
+def main() -> None:
+    """Parse arguments, look, write, say what to do next."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("place", help="a folder that holds CLASS/*.jpg, or a .csv or .tsv")
+    parser.add_argument("--output", type=Path, default=PARAMS, metavar="FILE")
+    parser.add_argument("--force", action="store_true", help="replace a file that was edited")
+    args = parser.parse_args()
+    if args.output.exists() and not args.force and _is_edited(args.output):
+        raise UsageError(
+            f"{args.output} has edits that are not in git; commit them, or write to another file "
+            "(--output FILE), or replace them (--force)"
+        )
+    found = look(args.place.rstrip("/") or "/")
+    try:
+        template = PARAMS.read_text(encoding="utf-8")
+    except OSError as error:
+        words = f"{PARAMS}: {error.strerror}; git checkout {PARAMS}"
+        raise UsageError(f"{words}, or run this from the project's folder") from None
+    text = params_text(template, found, Path(args.place).resolve().stem)
+    part = part_of(args.output)
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        load_params(part)
+        part.replace(args.output)
+    except UsageError as error:
+        words = str(error).replace(str(part), str(args.output))
+        raise UsageError(f"{args.output} is unchanged; it would be invalid: {words}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    print_lines(report(found, str(args.output), args.output == PARAMS))
+
+
+def _is_edited(path: Path) -> bool:
+    """Whether git does not have a file as it is: as committed now, or not at all."""
+    try:
+        ended = subprocess.run(
+            ["git", "status", "--porcelain", "--ignored", "--", str(path)],
+            capture_output=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return True
+    return ended.returncode != 0 or bool(ended.stdout.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

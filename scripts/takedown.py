@@ -1,0 +1,115 @@
+"""Finds every version and object that holds a photo or its copies; with --purge, removes them.
+
+The photo is named by its URL, its SHA-256 or a file with it. Copies are found by picture. All
+objects of DVC's cache and remotes are read, also those of no version, and the files of the work
+tree. --purge adds the photo to takedowns.csv and corrections.csv, builds again, deletes the objects
+that held it, and reads everything once more.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from allrounder.core.corrections import match_name
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.files import hash_file, stage_lock
+from allrounder.core.paths import TAKEDOWNS
+from allrounder.core.progress import progress
+from allrounder.core.text import print_lines
+from allrounder.core.urls import is_url
+from allrounder.history.versions import repository
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Params
+from allrounder.takedown import purge, survey
+from allrounder.takedown.content import Content, Reader
+from allrounder.takedown.report import Findings, lines
+from allrounder.takedown.survey import Target
+
+
+def main() -> None:
+    """Parse, search, and remove if asked to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="exit codes: 0 done; 1 a place cannot be read or still holds it; 2 bad usage",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photo", help="a URL, a SHA-256 or a file")
+    parser.add_argument("--purge", action="store_true", help="remove it from all places")
+    parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
+    parser.add_argument("--reason", default="takedown", help="for the lines of the exclusion")
+    args = parser.parse_args()
+    if args.purge and not args.yes and not sys.stdin.isatty():
+        raise UsageError("--purge deletes objects, and this is no terminal to ask on; add --yes")
+    params = load_params()
+    with stage_lock("takedown") as folder:
+        search = Search(params, args.photo, folder / "object")
+        found = search.run()
+        print_lines(lines(found))
+        if args.purge and found.places:
+            if not args.yes and input("Exclude it and delete all of these? yes/no: ") != "yes":
+                raise UsageError("nothing was changed; it takes the word yes")
+            _purge(search, found, params, args.reason)
+
+
+class Search:
+    """Surveys all places for one photo. What was read once is not read again."""
+
+    def __init__(self, params: Params, photo: str, temporary: Path):
+        self._radius, self._temporary = params.clean.near_radius, temporary
+        self._reader, self._known = Reader(params.clean), dict[str, Content]()
+        self._name = self._named(photo)
+        self._target = Target()
+
+    def _named(self, photo: str) -> str:
+        path, name = Path(photo), match_name(photo)
+        if is_url(photo) or (len(name) == 64 and not path.exists()):
+            return name
+        if not path.is_file():
+            raise UsageError(f"{photo}: no URL, no SHA-256 and no file; name one of these")
+        self._reader.read(path)
+        return hash_file(path).sha256
+
+    def run(self) -> Findings:
+        """Read all places. The first run finds the copies too."""
+        with repository() as repo, progress(unit=" objects", desc="takedown") as bar:
+            found = survey.survey(repo, self._reader, self._known, self._temporary, bar.update)
+            if not self._target.sha256s:
+                self._target = survey.find_target(found, self._reader, self._name, self._radius)
+            held = survey.holders(found, self._target)
+            lists = survey.naming_lists(self._target.urls)
+            versions = survey.versions(repo, found)
+        return Findings(self._name, self._target, found, held, versions, lists)
+
+
+def _purge(search: Search, before: Findings, params: Params, reason: str) -> None:
+    purge.exclude(before.target, params.classes, reason)
+    if subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode:
+        raise DataError(
+            f"the build failed, so nothing was deleted; mend it and run this again "
+            f"({TAKEDOWNS} has the photo already)"
+        )
+    after = search.run()
+    new = after.versions.get(survey.WORK_TREE, frozenset())
+    if kept := new & set(after.held):
+        raise DataError(
+            f"the new version still holds it ({min(kept)}), so nothing was deleted; see above"
+        )
+    with repository() as repo:
+        tracked = purge.in_git(repo, after.places)
+        purge.delete(repo, after.places)
+    last = search.run()
+    print_lines(lines(last))
+    if last.places:
+        raise DataError(f"{len(last.places)} places still hold it; see above")
+    print(f"deleted: {len(after.places)} objects and files")
+    print(f"versions that can no longer be had: {after.in_versions}")
+    if tracked:
+        print(
+            f"git tracks {tracked} of these objects: its history keeps them until it is rewritten"
+        )
+    print("next: commit the new version, then dvc push")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,221 @@
+"""Each fault is made for real; the doctor names it, and the command that it prints mends it."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dvc.cli import main as dvc
+
+import doctor
+import tiny
+from allrounder.core.errors import run as run_main
+from allrounder.core.files import folder_md5
+from tiny import DATASET, RAW, md5, place, write
+
+ONE = md5(DATASET["train/cat/1.jpg"])
+LIST = folder_md5({name: md5(body) for name, body in RAW.items()})
+
+
+Findings = list[tuple[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _project(own_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("project").mkdir()
+    monkeypatch.chdir("project")
+    tiny.environment(monkeypatch, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    tiny.make("store", ".dvc/cache")
+
+
+@pytest.fixture
+def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[], Findings]:
+    """Runs the doctor; returns the words and the command of each finding."""
+
+    def run() -> Findings:
+        capsys.readouterr()  # what DVC has printed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["doctor.py"])
+            code = run_main(doctor.main)
+        lines = capsys.readouterr().out.splitlines()
+        if lines == ["nothing is wrong here"]:
+            assert code == 0
+            return []
+        assert code == 1
+        pairs = zip(lines[::2], lines[1::2], strict=True)
+        return [(words.partition(". ")[2], command.strip()) for words, command in pairs]
+
+    return run
+
+
+def damage(path: Path) -> None:
+    write(path, b"damaged")
+
+
+def mend(command: str) -> None:
+    """Run a command as printed; DVC in this process, where it is imported already."""
+    for part in command.split(" && "):
+        if part.startswith("dvc "):
+            assert dvc(shlex.split(part)[1:]) == 0
+        else:
+            subprocess.run(["bash", "-ec", part], check=True, capture_output=True)
+
+
+def cut(old: str, new: str) -> None:
+    text = Path("dvc.lock").read_text()
+    assert old in text
+    Path("dvc.lock").write_text(text.replace(old, new, 1))
+
+
+def zip_without_git() -> None:
+    shutil.rmtree(".git")
+
+
+def moved_venv() -> None:
+    write(".venv/bin/dvc", b"#!/home/other/.venv/bin/python\n")
+
+
+def shallow() -> None:
+    tiny.git("commit", "-q", "--allow-empty", "-m", "more")
+    Path(".git").rename("../origin.git")
+    tiny.git("clone", "-q", "--depth=1", f"file://{Path('../origin.git').resolve()}", "../shallow")
+    Path("../shallow/.git").rename(".git")
+
+
+def conflict() -> None:
+    write("dvc.lock", b"<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
+
+
+def journal() -> None:
+    write(".allrounder/download/photos.blob", b"p" * 2000)
+    write(".allrounder/download/run.json", b'{"key": "k", "ended": false}')
+
+
+def pointer() -> None:
+    write("photo.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    tiny.commit("a pointer")
+
+
+def nowhere_but_here() -> None:
+    damage(place(ONE))
+    place(LIST).unlink()
+    shutil.rmtree("store")
+
+
+FAULTS = [
+    (zip_without_git, "no git repository here, as in an unpacked ZIP", "git init"),
+    (shallow, "a shallow clone: older versions are missing", "git fetch -q --unshallow"),
+    (pointer, "photo.jpg is a Git LFS pointer, not the file", "git lfs pull"),
+    (moved_venv, "the project was moved or copied", "rm -rf .venv"),
+    (conflict, "dvc.lock has conflict markers of a merge", "python scripts/merge.py"),
+    (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
+    (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
+    (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
+    (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
+    (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
+    (lambda: place(ONE).unlink(), "data/dataset/train/cat/1.jpg: missing from", "dvc pull data/d"),
+    (lambda: damage(place(LIST)), "data/raw: damaged in DVC's cache; the remote has", "rm -f"),
+    (journal, "an earlier download failed or was killed; its 0.0 MB are kept", "dvc repro"),
+    (lambda: write(".dvc/config", b""), "no default remote is named in .dvc/config", "remote add"),
+    (lambda: tiny.remote("gs://b/x"), "DVC needs the package dvc-gs for it", "pip install dvc-gs"),
+    (lambda: tiny.remote("http://127.0.0.1:1/x"), "cannot be reached", "dvc config --list"),
+    (lambda: tiny.remote("s3://b/x"), "access is denied (NoCredentials", "dvc remote modify --lo"),
+]  # fmt: skip
+MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -f", "git init")
+"""Commands that a test can run: the others build, or need a login or the internet."""
+
+
+@pytest.mark.parametrize(("fault", "words", "command"), FAULTS, ids=[f[1][:25] for f in FAULTS])
+def test_each_fault_is_named_with_the_command_that_mends_it(
+    examine: Callable[[], Findings], fault: Callable[[], None], words: str, command: str
+) -> None:
+    fault()
+    ((said, then),) = examine()
+    assert words in said
+    assert command in then
+    if then.startswith(MENDED_HERE):
+        mend(then)
+        assert examine() == []
+
+
+def test_a_whole_clone_has_no_finding_and_one_without_data_has_one(
+    examine: Callable[[], Findings],
+) -> None:
+    assert examine() == []
+    shutil.rmtree(".dvc/cache")
+    assert examine() == [
+        (
+            "data/raw, data/dataset: not in DVC's cache, but on the remote",
+            "dvc pull data/raw data/dataset",
+        )
+    ]
+
+
+def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Findings]) -> None:
+    nowhere_but_here()
+    found = examine()
+    assert [words.rpartition("; ")[2] for words, _ in found] == ["the files here are whole"] * 2
+    for _, command in found:
+        mend(command)
+    assert examine() == []
+    damage(place(ONE))
+    Path("data/dataset/train/cat/1.jpg").unlink()
+    ((words, command),) = examine()
+    assert "no copy is left on the remote or here" in words
+    assert command.endswith("ALLROUNDER_PINS=confirm dvc repro --force")
+    tiny.remote("gs://b/x")
+    assert examine()[1][1] == "python scripts/doctor.py"
+
+
+def test_links_that_the_disks_do_not_allow(
+    examine: Callable[[], Findings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere = next(
+        (Path(one) for one in ("/dev/shm", "/run", "/tmp") if _is_elsewhere(Path(one), tmp_path)),
+        None,
+    )
+    if elsewhere is None:  # one disk only: as a file system that has no links
+        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(OSError(1, "no")))
+        elsewhere = tmp_path
+    cache = elsewhere / f"cache-{os.getpid()}"
+    shutil.move(".dvc/cache", cache)
+    write(".dvc/config.local", f"[cache]\n    dir = {cache}\n    type = hardlink\n".encode())
+    try:
+        ((words, command),) = examine()
+        assert f"cache.type cannot be used between the cache {cache}" in words
+        assert command == "dvc config --local cache.type symlink"
+        mend(command)
+        assert examine() == []
+    finally:
+        shutil.rmtree(cache)
+
+
+def _is_elsewhere(folder: Path, here: Path) -> bool:
+    return os.access(folder, os.W_OK) and folder.stat().st_dev != here.stat().st_dev
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no orphans")
+def test_a_stage_that_outlived_its_dvc_is_named(examine: Callable[[], Findings]) -> None:
+    code = (
+        "from allrounder.core.files import stage_lock; import time, sys\n"
+        "with stage_lock('download'): print('held', flush=True); time.sleep(60)"
+    )
+    scripts = str(Path(doctor.__file__).parent)
+    command = f'PYTHONPATH={scripts} "{sys.executable}" -c "{code}" & sleep 60'
+    shell = subprocess.Popen(
+        ["bash", "-c", command], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert shell.stdout
+    assert shell.stdout.readline() == b"held\n"
+    assert examine() == []  # a stage that runs is no fault
+    shell.kill()
+    shell.wait()
+    ((words, then),) = examine()
+    assert "download still runs, though the dvc that started it was killed" in words
+    mend(then)
+    shell.stdout.close()
+    os.killpg(shell.pid, 9)

@@ -1,0 +1,100 @@
+"""Two branches that each add a class: one command merges them, and the web is asked for nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allrounder.versions.merging import Pins, merged_pins
+from photoserver import PhotoServer
+from project import GIT, Project, of_class
+from test_pins import CAT, HUSKY, PLANE, use
+
+ONE = {HUSKY: "dog"}
+
+
+def test_a_merge_of_two_branches_asks_the_web_for_nothing(
+    clone: Project, server: PhotoServer
+) -> None:
+    clone.git("branch", "planes")
+    for branch, key, voc in (("planes", PLANE, "aeroplane"), ("main", CAT, "cat")):
+        clone.git("checkout", "-q", branch)
+        use(clone, server, "imagenet-api", classes=ONE | {key: voc}, per_class=6)
+        clone.repro("download")
+        (clone.folder / "data/metrics.json").write_text(branch)  # as split would have written it
+        clone.commit(branch)
+        if branch == "planes":
+            planes = of_class(clone.files("data/urls", "data/raw"), PLANE)
+    wanted = clone.files("data/urls", "data/raw") | planes
+
+    clone.run(*GIT, "merge", "planes", expect=1)
+    assert "<<<<<<<" not in clone.read("dvc.lock")
+    server.asked.clear()
+    output = clone.script("merge")
+    assert "dvc.lock pins the photos of 3 classes, of HEAD and of the other branch" in output
+    assert clone.read("data/metrics.json") == "main"
+    clone.repro("download")
+    assert not server.asked
+    assert clone.files("data/urls", "data/raw") == wanted
+    clone.commit("both")
+    assert clone.git("log", "--merges", "--format=%s") == "both\n"
+    assert clone.locked("download")["params"]["params.yaml"]["classes"].keys() == {
+        HUSKY, CAT, PLANE,
+    }  # fmt: skip
+
+
+def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Project) -> None:
+    output = clone.script("merge", expect=2)
+    assert "no merge is under way here; run git merge first, or name a revision" in output
+    clone.git("checkout", "-qb", "more")
+    clone.edit(per_class=21)
+    clone.commit("more")
+    clone.git("checkout", "-q", "main")
+    clone.edit(per_class=22)
+    clone.commit("still more")
+    clone.run(*GIT, "merge", "more", expect=1)
+    before = clone.read("params.yaml")
+    output = clone.script("merge", expect=2)
+    assert output.startswith("error: both branches changed the same key")
+    assert "per_class is given twice" in output
+    assert clone.read("params.yaml") == before
+
+
+def pins(files: dict[str, str], **params: object) -> Pins:
+    classes = dict.fromkeys(sorted({name.partition(".")[0] for name in files}))
+    named = {f"data/raw/{name}": md5 for name, md5 in files.items()}
+    return Pins({"classes": classes, **params}, named)
+
+
+FILES = st.dictionaries(
+    st.sampled_from(["a.csv", "a.tar", "b.csv", "c.csv", "d+.csv"]), st.text("12")
+)
+
+
+@given(FILES, FILES, FILES)
+def test_every_class_comes_whole_from_one_side(
+    base: dict[str, str], ours: dict[str, str], theirs: dict[str, str]
+) -> None:
+    sides = [pins(files, download={}) for files in (base, ours, theirs)]
+    merged = merged_pins("download", *sides)
+    keys = set(sides[1].params["classes"]) | set(sides[2].params["classes"])
+    assert merged.dropped == ()
+    assert set(merged.pins.params["classes"]) == keys
+    for key in keys:
+        of_base, *both = (side.of_class(key) for side in sides)
+        found = merged.pins.of_class(key)
+        assert found in both
+        if both[0] and both[1]:
+            assert found == (both[1] if both[0] == of_base else both[0])
+
+
+@pytest.mark.parametrize(("base", "kept"), [(1, {"b"}), (2, {"a"}), (3, {"a"})])
+def test_pins_of_other_rules_are_of_no_use(base: int, kept: set[str]) -> None:
+    """Ours has rule 1, theirs rule 2; the merge has that which a side changed."""
+    sides = (
+        pins({}, download=base),
+        pins({"a.csv": "1"}, download=1),
+        pins({"b.csv": "2"}, download=2),
+    )
+    merged = merged_pins("download", *sides)
+    assert set(merged.pins.params["classes"]) == kept
+    assert set(merged.dropped) == {"a", "b"} - kept

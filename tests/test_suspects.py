@@ -1,0 +1,100 @@
+"""Wrong labels: photos more like another class. The model of these tests averages colours."""
+
+import base64
+import hashlib
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from allrounder.clean.suspects import add_suspects, check_model, likenesses
+from allrounder.core.errors import UsageError
+from allrounder.core.rows import CleanRow, Status
+from allrounder.core.tars import atomic_tar
+from allrounder.params.schema import Suspects
+
+MODEL = base64.b64decode(
+    "CAgSADpaChkKAXgSAXkiEUdsb2JhbEF2ZXJhZ2VQb29sEgFnWh0KAXgSGAoWCAESEgoCCAEKAggDCgMSAWgKAxIBd2Ib"
+    "CgF5EhYKFAgBEhAKAggBCgIIAwoCCAEKAggBQgQKABAN"
+)  # onnx.helper.make_node("GlobalAveragePool", ["x"], ["y"]), of 1 x 3 x h x w
+RED, BLUE = (200, 40, 40), (40, 40, 200)
+
+
+def model(folder: Path, body: bytes = MODEL, **rules: Any) -> Suspects:
+    path = folder / "model.onnx"
+    path.write_bytes(body)
+    return Suspects(
+        **{"model": str(path), "sha256": hashlib.sha256(body).hexdigest(), "share": 0.2, **rules}
+    )
+
+
+def photos(out: Path, key: str, colours: Sequence[tuple[int, int, int]]) -> list[CleanRow]:
+    """A class of photos of one colour each, a little apart, and a row without a photo."""
+    rows = [CleanRow("lost", Status.CORRUPT)]
+    with atomic_tar(out / f"{key}.tar") as tar:
+        for at, (red, green, blue) in enumerate(colours):
+            body = io.BytesIO()
+            Image.new("RGB", (20, 30), (red, green + at, blue)).save(body, "JPEG")
+            rows.append(CleanRow(f"{at}", Status.KEPT, file=f"{key}_{at}.jpg"))
+            tar.add(rows[-1].file, body.getvalue())
+    return rows
+
+
+def test_a_photo_like_another_class_comes_first_and_names_it(tmp_path: Path) -> None:
+    rows = {
+        "n1": photos(tmp_path, "n1", [RED, RED, BLUE, RED, RED]),
+        "n2": photos(tmp_path, "n2", [BLUE] * 5),
+    }
+    found = add_suspects(rows, tmp_path, model(tmp_path))
+    assert [row.looks_like for row in found["n1"]] == ["", "", "", "n2", "", ""]
+    assert found["n1"][0] == rows["n1"][0]
+    scores = [row.suspect for row in found["n1"][1:]]
+    assert max(range(5), key=lambda at: scores[at] or 0) == 2
+    assert sum(bool(row.looks_like) for row in found["n2"]) == 1  # the share, ceiled
+    assert found == add_suspects(rows, tmp_path, model(tmp_path))
+
+
+def test_one_class_has_no_suspects(tmp_path: Path) -> None:
+    rows = {"n1": photos(tmp_path, "n1", [RED, BLUE])}
+    assert add_suspects(rows, tmp_path, model(tmp_path)) == rows
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=30), st.integers(0, 9))
+def test_likenesses_do_not_depend_on_the_order_of_photos(classes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(len(classes), 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rounded = vectors.astype(np.float32)
+    found = likenesses(rounded, classes)
+    order = rng.permutation(len(classes))
+    moved = likenesses(rounded[order], [classes[at] for at in order])
+    assert bool(found) == (len({*classes}) > 1)
+    assert [found[at] for at in order if found] == moved
+    assert all(one.other != own for one, own in zip(found, classes, strict=bool(found)))
+
+
+def test_what_is_wrong_with_a_model_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = model(tmp_path)
+    for other, said in (
+        (rules.model_copy(update={"model": str(tmp_path / "no.onnx")}), "No such file"),
+        (rules.model_copy(update={"sha256": "0" * 64}), "has .*, not 0000"),
+        (model(tmp_path, b"no model"), "is no ONNX model"),
+    ):
+        with pytest.raises(UsageError, match=said) as error:
+            check_model(other)
+        assert "\n" not in str(error.value)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install onnxruntime"):
+        check_model(rules)
+    with pytest.raises(ValidationError, match="download it first"):
+        model(tmp_path, model="https://h.example/m.onnx")
