@@ -13,12 +13,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-<<<<<<< HEAD
 from allrounder.clean.curate import components, copies, same_text
-=======
-from allrounder.clean.curate import SAME, components, same_text
-from allrounder.clean.neighbours import near_pairs
->>>>>>> copies
 from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_files
