@@ -185,10 +185,12 @@ def _laid_over(
     places, there = _Places.of(boxes[0], _CELLS), _Places.of(boxes[1], _CELLS)
     target, shown = there.sampled(right, _CELLS)
     values, inside = places.sampled(left, _CELLS)
-    found = _score(values, target, inside & shown)
-    hopeful = np.flatnonzero(found >= _PROMISING)
+    hopeful = np.flatnonzero(_roughly(values, target, inside & shown) >= _PROMISING)
+    found = np.zeros(len(one))
     if len(hopeful):
         start = places.rows(hopeful)
+        both = inside[hopeful] & shown[hopeful]
+        found[hopeful] = _score(values[hopeful], target[hopeful], both)
         moved = _aligned(left[hopeful], target[hopeful], shown[hopeful], start)
         values, inside = moved.sampled(left[hopeful], _CELLS)
         score = _score(values, target[hopeful], inside & shown[hopeful])
@@ -291,6 +293,12 @@ def _exposed(dark: Floats, bright: Floats, shown: Bools, level: int) -> Floats:
     gain = (bright * usable).sum(axis=1) / np.maximum(total, 1)
     gain = np.where((gain > 1) & (gain < 1 / _GAIN), gain, 1.0)
     return np.minimum(np.rint(dark * gain[:, None]), 255 * level)
+
+
+def _roughly(one: Floats, two: Floats, shown: Bools) -> Floats:
+    """The correlation of what is shown."""
+    (left, left_size, _), (right, right_size, _) = _centred(one, shown), _centred(two, shown)
+    return np.asarray((left * right * shown).sum(axis=1) / left_size / right_size)
 
 
 def _correlation(one: Floats, two: Floats, shown: Bools, spared: float) -> Floats:

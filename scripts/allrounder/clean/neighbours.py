@@ -134,7 +134,7 @@ class Pictures:
         self._fingerprints = fingerprints
         count = len(fingerprints)
         views = [one.views for one in fingerprints]
-        self.views = np.array(views, np.uint64).reshape(count, -1)
+        self.views = np.array(views, np.uint64).reshape(count, MIRRORED.stop)
         thumbs = b"".join(one.thumb for one in fingerprints)
         shape = (count, 8, THUMB // 8, 8, THUMB // 8)
         cells = np.frombuffer(thumbs, np.uint8).reshape(shape).sum(axis=(2, 4), dtype=np.int64)
