@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, Pictures
+from allrounder.clean.neighbours import Components, Pictures, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -328,6 +328,11 @@ def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _kept(items: Sequence[Item]) -> list[int]:
     return [index for index, item in enumerate(items) if item.status is Status.KEPT]
+
+
+def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
+    return near_pairs(fingerprints, radius, SAME)
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
