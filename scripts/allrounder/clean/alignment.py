@@ -23,7 +23,7 @@ Boxes = Floats
 _CELLS, _FINE_CELLS = 20, 40
 _STEPS = 4
 _STEP_BITS = 6  # positions are rounded to 1/64 pixel
-_PROMISING = 0.65
+_PROMISING = 0.7
 """Below this correlation at the start no better place is searched for."""
 _LEVELS = 512
 _ROBUST = 0.9
@@ -185,12 +185,10 @@ def _laid_over(
     places, there = _Places.of(boxes[0], _CELLS), _Places.of(boxes[1], _CELLS)
     target, shown = there.sampled(right, _CELLS)
     values, inside = places.sampled(left, _CELLS)
-    hopeful = np.flatnonzero(_roughly(values, target, inside & shown) >= _PROMISING)
-    found = np.zeros(len(one))
+    found = _score(values, target, inside & shown)
+    hopeful = np.flatnonzero(found >= _PROMISING)
     if len(hopeful):
         start = places.rows(hopeful)
-        both = inside[hopeful] & shown[hopeful]
-        found[hopeful] = _score(values[hopeful], target[hopeful], both)
         moved = _aligned(left[hopeful], target[hopeful], shown[hopeful], start)
         values, inside = moved.sampled(left[hopeful], _CELLS)
         score = _score(values, target[hopeful], inside & shown[hopeful])
@@ -293,12 +291,6 @@ def _exposed(dark: Floats, bright: Floats, shown: Bools, level: int) -> Floats:
     gain = (bright * usable).sum(axis=1) / np.maximum(total, 1)
     gain = np.where((gain > 1) & (gain < 1 / _GAIN), gain, 1.0)
     return np.minimum(np.rint(dark * gain[:, None]), 255 * level)
-
-
-def _roughly(one: Floats, two: Floats, shown: Bools) -> Floats:
-    """The correlation of what is shown."""
-    (left, left_size, _), (right, right_size, _) = _centred(one, shown), _centred(two, shown)
-    return np.asarray((left * right * shown).sum(axis=1) / left_size / right_size)
 
 
 def _correlation(one: Floats, two: Floats, shown: Bools, spared: float) -> Floats:
