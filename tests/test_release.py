@@ -1,6 +1,7 @@
 """A release: refused unless all is built, committed and pushed; then it can be had by its tag."""
 
 import datetime
+import os
 import re
 import shlex
 import shutil
@@ -10,14 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dvc.cli import main as dvc
 from hypothesis import given
 from hypothesis import strategies as st
 
 import release
 import tiny
-import verify
-from allrounder.core.errors import UsageError, run
+import warm
+from allrounder.core.errors import UsageError
 from allrounder.versions.comparison import Comparison, Photo, differences
 from allrounder.versions.releasing import (
     changelog_section,
@@ -31,12 +31,13 @@ CAT = Photo("1", "train/cat/1.jpg", "train", "n02123394", "Persian cat", "cat", 
 
 
 def run_here(command: list[str]) -> int:
-    """As `release.run_python`, in this process, where DVC is imported already."""
+    """As `release.run_python`, sooner."""
     if command[0] == "-m":
-        return int(dvc(command[2:]) or 0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", command)
-        return run(verify.main)
+        return tiny.dvc(command[2:])
+    script = str(ROOT / "scripts" / Path(command[0]).name)
+    code, output = warm.run([script, *command[1:]], Path.cwd(), dict(os.environ))
+    print(output, file=sys.stderr)
+    return code
 
 
 @pytest.mark.usefixtures("own_folder")
@@ -68,7 +69,7 @@ def test_a_release_can_be_had_by_its_tag(
     tiny.call(release.main, "1.0.0", expect=2)
     assert "the tag v1.0.0 exists" in capsys.readouterr().err
     for command in re.findall(r"^  dvc ((?:get|artifacts get) .*)$", output, re.MULTILINE):
-        assert dvc([*shlex.split(command), "-o", command.partition(" ")[0]]) == 0
+        assert tiny.dvc([*shlex.split(command), "-o", command.partition(" ")[0]]) == 0
         assert Path(command.partition(" ")[0], "val/cat/2.jpg").read_bytes() == b"two"
 
 

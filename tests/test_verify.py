@@ -566,7 +566,8 @@ def test_what_has_an_etag_is_requested_in_a_few_bytes(built: Project, server: Ph
     again = web(built, expect=0)
     assert again["unmodified"] == again["photos"] == counts(again)["same"]
     assert again["bytes"] == 0
-    assert sum(server.unmodified.values()) + server.asked["/robots.txt"] == again["requests"]
+    rules = server.asked["/robots.txt"] + server.asked["/.well-known/tdmrep.json"]
+    assert sum(server.unmodified.values()) + rules == again["requests"]
 
     changed = taken(built, HUSKY)[0].removeprefix(server.base)
     if "#" in changed:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+import warm
 from allrounder.core.errors import run
 from allrounder.core.files import folder_md5, folder_object
 from allrounder.core.rows import ManifestRow
@@ -119,6 +121,13 @@ def call(main: Callable[[], None], *arguments: str, expect: int = 0) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["script", *arguments])
         assert run(main) == expect
+
+
+def dvc(command: list[str]) -> int:
+    """Run DVC here, in a process of its own that has imported it already; returns its exit code."""
+    code, output = warm.run(["dvc", *command], Path.cwd(), dict(os.environ))
+    print(output, file=sys.stderr)
+    return code
 
 
 def commands(address: str, instead: str) -> list[list[str]]:

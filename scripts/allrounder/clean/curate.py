@@ -78,22 +78,22 @@ def curate(
     Photos that `corrections` move stand first in their class; `keys` are all classes in order.
     """
     decided = list(items)
-    looks = _Looks(items)
-    pairs = looks.copies(items, rules.near_radius)
+    compared = _Comparisons(items)
+    pairs = compared.copies(items, rules.near_radius)
     if corrections:
         parts = _corrected_parts(items, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
     if corrections:
         decided, pairs = _moved(decided, pairs, parts, corrections, keys)
-    _drop_duplicates(decided, pairs, rules, looks)
+    _drop_duplicates(decided, pairs, rules, compared)
     _drop_surplus(decided, per_class)
-    _group(decided, rules, looks)
+    _group(decided, rules, compared)
     return decided
 
 
-class _Looks:
-    """What the photos look like. Pictures that were compared once are not compared again."""
+class _Comparisons:
+    """Compares the photos. Pictures that were compared once are not compared again."""
 
     def __init__(self, items: Sequence[Item]):
         self._pictures = Pictures([item.fingerprint for item in items])
@@ -246,7 +246,7 @@ def _same_file(url: str, final_url: str) -> bool:
 
 
 def _drop_duplicates(
-    items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean, looks: _Looks
+    items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean, compared: _Comparisons
 ) -> None:
     """Keep the best copy of each picture of a class; drop pictures that are in two classes.
 
@@ -263,7 +263,7 @@ def _drop_duplicates(
     _drop_refused(items)
     usable = [index for index, item in enumerate(items) if not item.refused]
     if len(usable) < len(items):
-        near = looks.copies([items[index] for index in usable], rules.near_radius)
+        near = compared.copies([items[index] for index in usable], rules.near_radius)
         pairs = [(usable[one], usable[two]) for one, two in near]
     for members in components(len(items), pairs):
         _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
@@ -321,11 +321,11 @@ def _drop_surplus(items: list[Item], per_class: int) -> None:
             items[index] = replace(items[index], status=Status.SURPLUS)
 
 
-def _group(items: list[Item], rules: Clean, looks: _Looks) -> None:
+def _group(items: list[Item], rules: Clean, compared: _Comparisons) -> None:
     """Give similar photos of a class, and photos of one upload, one group id."""
     kept = _kept(items)
     uploads = [items[at].upload and f"{items[at].key} {items[at].upload}" for at in kept]
-    similar = looks.alike_in_class([items[at] for at in kept], rules.group_radius)
+    similar = compared.alike_in_class([items[at] for at in kept], rules.group_radius)
     for part in components(len(kept), chain(similar, same_text(uploads))):
         if len(part) > 1:
             group = min(items[kept[place]].name for place in part)
