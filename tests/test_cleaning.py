@@ -440,7 +440,7 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
         patch.setattr(Pictures, "_laid", counted)
         assert len(list(near_pairs(copies, 8, SAME))) == 399
         assert compared == 399
-        patch.setattr(neighbours, "_SEARCHES", ((0, 0),))
+        patch.setattr(neighbours, "SEARCHES", ((0, 0),))
         twin = replace(others[0], thumb=bytes([others[0].thumb[0] ^ 1]) + others[0].thumb[1:])
         assert list(near_pairs([*others, twin], 8, SAME)) == [(0, 120)]
         assert compared < 399 + 121 * 50

@@ -47,6 +47,7 @@ class Item:
     origins: Sequence[Origin]  # in its class, of exactly these bytes
     fingerprint: Fingerprint
     upload: str = ""  # id of the upload that it is a copy of, if its URL names one
+    known: str = ""  # the test set that has it, and its name there
     synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, if clean.licenses does not list it
     status: Status = Status.KEPT
@@ -84,6 +85,7 @@ def curate(
         parts = _corrected_parts(items, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
+    _drop_known(decided, pairs)
     if corrections:
         decided, pairs = _moved(decided, pairs, parts, corrections, keys)
     _drop_duplicates(decided, pairs, rules, compared)
@@ -178,6 +180,18 @@ def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> N
         if detail := _notice([items[index] for index in members]):
             for index in (at for at in members if items[at].status is Status.KEPT):
                 items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
+
+
+def _drop_known(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
+    """Drop pictures of known test sets, all copies."""
+    if not any(item.known for item in items):
+        return
+    for part in components(len(items), pairs):
+        if named := next((items[at].known for at in part if items[at].known), ""):
+            for at in (at for at in part if items[at].status is Status.KEPT):
+                items[at] = replace(
+                    items[at], status=Status.IN_TEST_SET, detail=items[at].known or named
+                )
 
 
 def _notice(copies: Sequence[Item]) -> str:

@@ -115,7 +115,7 @@ class Components:
         return found
 
 
-_SEARCHES = (
+SEARCHES = (
     *((view, view) for view in (*FULL, *TRIMMED)),
     *((TRIMMED[0], view) for view in (FULL[0], *TRIMMED[1:])),
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
@@ -168,7 +168,7 @@ class Pictures:
         distinct = np.array(sorted(places), np.int64)
         of_class = np.array([classes[places[row]] for row in distinct.tolist()] if classes else [])
         parts = Components(len(self._fingerprints))
-        for search in _SEARCHES if len(distinct) > 1 else ():
+        for search in SEARCHES if len(distinct) > 1 else ():
             for ones, twos in _candidates(self.views[distinct], search, radius):
                 if classes:
                     same = of_class[ones] == of_class[twos]
