@@ -27,6 +27,7 @@ download: {}
 clean: {}
 split: {}
 dataset: {}
+report: {}
 """
 
 
