@@ -5,6 +5,7 @@ Also writes the dataset's tables and descriptions, and the counts of all steps: 
 
 import argparse
 import sys
+from collections import Counter
 
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
@@ -26,7 +27,8 @@ def main() -> None:
         DATASET.mkdir(parents=True)
         manifest = build_dataset(params, stages, DATASET, folder / "work")
         splits = split_names(params.split)
-        by_class = funnels(params.classes, stages.raw, stages.clean, manifest, splits)
+        counts = Counter((row.wnid, row.split) for row in manifest)
+        by_class = funnels(params.classes, stages.raw, stages.clean, counts, splits)
         described = recipe.original_funnels(by_class, stages.urls)
         recipe.write(DATASET, stages, described, manifest)
         describe(params, described, DATASET, manifest)

@@ -186,6 +186,13 @@ class Dataset(Section):
     """of the dataset as a whole, e.g. cc-by-4.0; '': the licences of its photos"""
 
 
+class Report(Section):
+    """How much the report shows. Its counts are of all photos."""
+
+    photos_per_class: int | None = Field(None, ge=1, le=MAX_PHOTOS)
+    """most photos of a class in the gallery; null: 5,000 divided by the number of classes"""
+
+
 class Params(Section):
     """params.yaml of imagenet-all-rounder: everything that defines a dataset version."""
 
@@ -205,6 +212,7 @@ class Params(Section):
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
     dataset: Dataset = Field(default_factory=lambda: Dataset())
+    report: Report = Field(default_factory=lambda: Report())
     network: Network = Field(default_factory=lambda: Network())
 
     @model_validator(mode="after")
