@@ -147,7 +147,7 @@ class Remote:
         """Open an object; yields its bytes, where in it they start, and how many (0: unknown)."""
         place, start = f"{self._base}/{md5[:2]}/{md5[2:]}", 0
         if not self._is_web:
-            if os.path.exists(place) and not os.path.isfile(place):  # a pipe would never end
+            if Path(place).exists() and not Path(place).is_file():  # a pipe would never end
                 raise OSError(f"{place} is no regular file")
             with open(place, "rb") as file:
                 yield file, 0, 0
