@@ -15,6 +15,11 @@ WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
 
 
+def in_pipeline(path: Path) -> bool:
+    """Whether DVC builds the folder that a file is in; else stages are run there by hand."""
+    return path.with_name("dvc.yaml").exists()
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The outputs of the first three stages, each with files by class."""
