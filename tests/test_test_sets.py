@@ -81,7 +81,7 @@ def test_all_copies_of_a_known_picture_are_dropped() -> None:
     one, other = (fingerprint(PICTURES[n].convert("L")) for n in (0, 4))
     items = [
         Item("a", "1", "x", 9, [Origin("p/1")], one),
-        Item("a", "2", "y", 99, [Origin("p/2")], one, known="voc: 7.jpg"),
+        Item("a", "2", "y", 99, [Origin("p/2")], one, in_test_set="voc: 7.jpg"),
         Item("b", "3", "z", 9, [Origin("p/3")], other),
     ]
     judged = curate(items, 10, Clean())
