@@ -19,6 +19,7 @@ repro: $(VENV)/ready
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
+	@python scripts/check_params.py --judge || dvc repro --force --single-item clean
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev
@@ -60,7 +61,7 @@ lock: $(VENV)/ready-dev
 	python scripts/check_params.py --schema > params.schema.json
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
-	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
+	grep -oE '^(numpy|pillow|pillow-heif|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra s3 --extra gs --extra ssh -c requirements.txt pyproject.toml -o requirements-remotes.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 

@@ -13,6 +13,7 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
 from allrounder.core.paths import CLEAN, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
+from allrounder.history.local_files import remember_states, test_set_states
 from allrounder.history.lock import locked_output, output_is_cached
 from allrounder.params.loading import load_params
 
@@ -31,7 +32,9 @@ def main() -> None:
         work = folder / "work"
         work.mkdir(exist_ok=True)
         try:
+            states = test_set_states(params)
             rows, unmatched = clean(params, URLS, RAW, CLEAN, work, corrections)
+            remember_states(states)
         finally:
             remove_tree(work)
     remove_other_classes(CLEAN, params.classes)

@@ -23,7 +23,7 @@ Boxes = Floats
 _CELLS, _FINE_CELLS = 20, 40
 _STEPS = 4
 _STEP_BITS = 6  # positions are rounded to 1/64 pixel
-_PROMISING = 0.75
+_PROMISING = 0.7
 """Below this correlation at the start no better place is searched for."""
 _LEVELS = 512
 _ROBUST = 0.9

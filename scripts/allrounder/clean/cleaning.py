@@ -13,10 +13,11 @@ from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.alone import decode, decode_alone
-from allrounder.clean.curate import Item, Origin, curate
+from allrounder.clean.curate import SAME, Item, Origin, curate
 from allrounder.clean.decode import Photo
 from allrounder.clean.flags import flag_sizes, look_flags, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.known import KnownPhotos, copies_of_known
 from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
@@ -116,10 +117,20 @@ def decide(
     accepted = licences.accepted(params.clean.licenses)
     candidates = _candidates(params, accepted, urls, raw)
     matches = match_photos(corrections, _names(photos))
-    items = _items(photos, candidates, accepted)
+    items = with_known(_items(photos, candidates, accepted), params.clean)
     lines, keys = by_photo(matches), list(params.classes)
     decided = curate(items, params.per_class, params.clean, lines, keys)
     return {item.photo_id: item for item in decided}, matches
+
+
+def with_known(items: Sequence[Item], rules: Clean) -> list[Item]:
+    """The photos, with the names of those of known test sets. Raises UsageError."""
+    if not rules.not_like:
+        return list(items)
+    known = [KnownPhotos(path) for path in rules.not_like]
+    looks = [item.fingerprint for item in items]
+    found = copies_of_known(looks, known, rules.near_radius, SAME)
+    return [replace(item, known=found.get(at, "")) for at, item in enumerate(items)]
 
 
 def _names(photos: Mapping[str, Sequence[DecodedPhoto]]) -> Iterator[PhotoNames]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
+
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, near_pairs
+from allrounder.clean.neighbours import Components, Pictures, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -20,6 +22,7 @@ from allrounder.params.schema import Clean
 
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, or a product."""
+_PLAIN, _TEXT_LEVELS = 0.85, 4
 FEW, MANY = 3, 5
 """Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
 SAME, SIMILAR = 0.985, 0.96
@@ -44,6 +47,7 @@ class Item:
     origins: Sequence[Origin]  # in its class, of exactly these bytes
     fingerprint: Fingerprint
     upload: str = ""  # id of the upload that it is a copy of, if its URL names one
+    known: str = ""  # the test set that has it, and its name there
     synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, if clean.licenses does not list it
     status: Status = Status.KEPT
@@ -75,17 +79,43 @@ def curate(
     Photos that `corrections` move stand first in their class; `keys` are all classes in order.
     """
     decided = list(items)
-    pairs = _near(items, range(len(items)), rules.near_radius)
+    compared = _Comparisons(items)
+    pairs = compared.copies(items, rules.near_radius)
     if corrections:
         parts = _corrected_parts(items, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
+    _drop_known(decided, pairs)
     if corrections:
         decided, pairs = _moved(decided, pairs, parts, corrections, keys)
-    _drop_duplicates(decided, pairs, rules)
+    _drop_duplicates(decided, pairs, rules, compared)
     _drop_surplus(decided, per_class)
-    _group(decided, rules)
+    _group(decided, rules, compared)
     return decided
+
+
+class _Comparisons:
+    """Compares the photos. Pictures that were compared once are not compared again."""
+
+    def __init__(self, items: Sequence[Item]):
+        self._pictures = Pictures([item.fingerprint for item in items])
+        self._rows = {item.photo_id: row for row, item in enumerate(items)}
+
+    def alike_in_class(self, items: Sequence[Item], radius: int) -> Iterator[tuple[int, int]]:
+        """Yield pairs of places in `items`, enough to connect similar photos of each class."""
+        rows, classes = self._rows_of(items), [item.key for item in items]
+        return self._pictures.near_pairs(rows, radius, SIMILAR, classes)
+
+    def copies(self, items: Sequence[Item], radius: int) -> list[tuple[int, int]]:
+        """The pairs of copies.
+
+        Flat pictures are not like each other, but may be the same bytes after conversion.
+        """
+        near = self._pictures.near_pairs(self._rows_of(items), radius, SAME)
+        return [*near, *same_text([item.sha256 for item in items])]
+
+    def _rows_of(self, items: Sequence[Item]) -> list[int]:
+        return [self._rows[item.photo_id] for item in items]
 
 
 def _corrected_parts(
@@ -152,12 +182,25 @@ def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> N
                 items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
 
 
+def _drop_known(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
+    """Drop pictures of known test sets, all copies."""
+    if not any(item.known for item in items):
+        return
+    for part in components(len(items), pairs):
+        if named := next((items[at].known for at in part if items[at].known), ""):
+            for at in (at for at in part if items[at].status is Status.KEPT):
+                items[at] = replace(
+                    items[at], status=Status.IN_TEST_SET, detail=items[at].known or named
+                )
+
+
 def _notice(copies: Sequence[Item]) -> str:
     """Why copies of one picture are a site's notice, or ''.
 
     MANY unrelated URLs of one site have the same bytes or lead to one address. If the picture is
-    flat, FEW that lead to one address are enough, or two of one site in different classes. The
-    same product on three pages of a shop is no notice. Rows of datasets and members of archives
+    flat, FEW that lead to one address are enough, or FEW of one site, each in another class; if it
+    is text-like, two in different classes. The same product on three pages of a shop, or in two of
+    its categories, is no notice. Rows of datasets and members of archives
     have no site of their own: there only flat pictures can be notices.
     """
     flat = any(item.fingerprint.flat >= FLAT for item in copies)
@@ -172,17 +215,28 @@ def _notice(copies: Sequence[Item]) -> str:
                 same[site, item.sha256].add(name)
             if final_url and not _same_file(url, final_url):
                 led[photo_key(final_url)].add(name)
+    wanted = 2 if any(_is_text_like(item.fingerprint) for item in copies) else FEW
     classes = len({item.key for item in copies})
     for target, leading in led.items():
         if len(leading) >= (FEW if flat else MANY):
             return f"{len(leading)} URLs in {classes} classes lead to {one_line(target, 80)}"
     crowded = {site for (site, _), found in same.items() if len(found) >= MANY}
     for site, found in sites.items():
-        spread = min(len({key for key, _ in found}), len({name for _, name in found})) > 1
+        spread = min(len({key for key, _ in found}), len({name for _, name in found})) >= wanted
         if site in crowded or (flat and spread):
             of = f" of {one_line(site, 80)}" if site else ""
             return f"behind {len(names)} URLs{of} in {classes} classes"
     return ""
+
+
+def _is_text_like(look: Fingerprint) -> bool:
+    """Whether a picture is plain but for letters: few of 16 grey levels have 1 % of its pixels.
+
+    Of 157 photos of products on plain backgrounds 1 is, of 300 drawn notices 233.
+    """
+    levels = np.bincount(np.frombuffer(look.thumb, np.uint8) >> 4, minlength=16)
+    used = int((levels * 100 > levels.sum()).sum())
+    return look.flat >= _PLAIN or (look.flat >= FLAT and used <= _TEXT_LEVELS)
 
 
 def _site_and_name(url: str) -> tuple[str, str]:
@@ -205,7 +259,9 @@ def _same_file(url: str, final_url: str) -> bool:
     return photo_key(url).rpartition("/")[2] == photo_key(final_url).rpartition("/")[2]
 
 
-def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean) -> None:
+def _drop_duplicates(
+    items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean, compared: _Comparisons
+) -> None:
     """Keep the best copy of each picture of a class; drop pictures that are in two classes.
 
     Photos of one Flickr upload count as one picture here, even if they are different crops of it:
@@ -221,7 +277,7 @@ def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules:
     _drop_refused(items)
     usable = [index for index, item in enumerate(items) if not item.refused]
     if len(usable) < len(items):
-        near = _near(items, usable, rules.near_radius)
+        near = compared.copies([items[index] for index in usable], rules.near_radius)
         pairs = [(usable[one], usable[two]) for one, two in near]
     for members in components(len(items), pairs):
         _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
@@ -279,21 +335,16 @@ def _drop_surplus(items: list[Item], per_class: int) -> None:
             items[index] = replace(items[index], status=Status.SURPLUS)
 
 
-def _group(items: list[Item], rules: Clean) -> None:
+def _group(items: list[Item], rules: Clean, compared: _Comparisons) -> None:
     """Give similar photos of a class, and photos of one upload, one group id."""
-    classes: dict[str, list[int]] = defaultdict(list)
-    for index in _kept(items):
-        classes[items[index].key].append(index)
-    for members in classes.values():
-        fingerprints = [items[index].fingerprint for index in members]
-        uploads = [items[index].upload for index in members]
-        similar = near_pairs(fingerprints, rules.group_radius, SIMILAR)
-        for part in components(len(members), chain(similar, same_text(uploads))):
-            if len(part) > 1:
-                group = min(items[members[position]].name for position in part)
-                for position in part:
-                    index = members[position]
-                    items[index] = replace(items[index], group=group)
+    kept = _kept(items)
+    uploads = [items[at].upload and f"{items[at].key} {items[at].upload}" for at in kept]
+    similar = compared.alike_in_class([items[at] for at in kept], rules.group_radius)
+    for part in components(len(kept), chain(similar, same_text(uploads))):
+        if len(part) > 1:
+            group = min(items[kept[place]].name for place in part)
+            for place in part:
+                items[kept[place]] = replace(items[kept[place]], group=group)
 
 
 def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -306,15 +357,6 @@ def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _kept(items: Sequence[Item]) -> list[int]:
     return [index for index, item in enumerate(items) if item.status is Status.KEPT]
-
-
-def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
-    """The pairs of copies among some items, as positions in `indices`.
-
-    Flat pictures are not like each other, but may be the same bytes after conversion.
-    """
-    near = copies([items[index].fingerprint for index in indices], radius)
-    return [*near, *same_text([items[index].sha256 for index in indices])]
 
 
 def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:

@@ -4,6 +4,7 @@ Close hashes make two photos candidates; what they show when one lies on the oth
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -114,7 +115,7 @@ class Components:
         return found
 
 
-_SEARCHES = (
+SEARCHES = (
     *((view, view) for view in (*FULL, *TRIMMED)),
     *((TRIMMED[0], view) for view in (FULL[0], *TRIMMED[1:])),
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
@@ -123,24 +124,59 @@ _SEARCHES = (
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
-_LAID_AT_ONCE = 256
+_LAID_AT_ONCE = 128
+_THREADS = 2
+_FEW_LEFT = 256
 _SAME_KIND = 512
 
 
 class Pictures:
-    """Fingerprints as columns."""
+    """Fingerprints as columns. Similarities are kept for further searches."""
 
     def __init__(self, fingerprints: Sequence[Fingerprint]):
         self._fingerprints = fingerprints
+        self._known: dict[tuple[int, int, int, int], float] = {}
         count = len(fingerprints)
         views = [one.views for one in fingerprints]
-        self.views = np.array(views, np.uint64).reshape(count, -1)
+        self.views = np.array(views, np.uint64).reshape(count, MIRRORED.stop)
         thumbs = b"".join(one.thumb for one in fingerprints)
         shape = (count, 8, THUMB // 8, 8, THUMB // 8)
         cells = np.frombuffer(thumbs, np.uint8).reshape(shape).sum(axis=(2, 4), dtype=np.int64)
         cells = cells.reshape(count, 64)
         self._coarse = cells - cells.sum(axis=1, keepdims=True) // 64
         self._sizes = np.sqrt(np.maximum((self._coarse**2).sum(axis=1), 1).astype(np.float64))
+
+    def near_pairs(
+        self, rows: Sequence[int], radius: int, similarity: float, classes: Sequence[str] = ()
+    ) -> Iterator[tuple[int, int]]:
+        """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
+
+        If the rows have `classes`, only pictures of one class are compared.
+
+        They are enough to connect each group of them. Candidates are pairs of which two views have
+        hashes that differ in at most `radius` bits. Those with at least this similarity are
+        confirmed, since products on white backgrounds share hashes without being the same picture.
+        Of pictures with equal thumbnails only the first is compared with others, and pictures that
+        are connected already are not compared.
+        """
+        first: dict[tuple[str, bytes], int] = {}
+        for place, row in enumerate(rows):
+            look = classes[place] if classes else "", self._fingerprints[row].thumb
+            if first.setdefault(look, place) != place:
+                yield first[look], place
+        places = {rows[place]: place for place in first.values()}
+        distinct = np.array(sorted(places), np.int64)
+        of_class = np.array([classes[places[row]] for row in distinct.tolist()] if classes else [])
+        parts = Components(len(self._fingerprints))
+        for search in SEARCHES if len(distinct) > 1 else ():
+            for ones, twos in _candidates(self.views[distinct], search, radius):
+                if classes:
+                    same = of_class[ones] == of_class[twos]
+                    ones, twos = ones[same], twos[same]
+                pairs = distinct[ones], distinct[twos]
+                for one, two in _confirmed(self, *pairs, search, similarity, parts):
+                    low, high = sorted((places[one], places[two]))
+                    yield low, high
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
@@ -151,18 +187,29 @@ class Pictures:
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        found = [np.zeros(0)]
-        for start in range(0, len(ones), _LAID_AT_ONCE):
-            pairs = (ones[start : start + _LAID_AT_ONCE], twos[start : start + _LAID_AT_ONCE])
-            (one, first), (two, second) = (
-                self._shown(rows, view) for rows, view in zip(pairs, search, strict=True)
-            )
-            boxes = tuple(
-                np.tile(_box(view), (len(rows), 1))
-                for view, rows in zip(search, pairs, strict=True)
-            )
-            found.append(similarity(one, two, (boxes[0], boxes[1]), first / second))
-        return np.concatenate(found)
+        names = [(*pair, *search) for pair in zip(ones.tolist(), twos.tolist(), strict=True)]
+        new = np.array([name not in self._known for name in names], bool)
+        found = self._laid(ones[new], twos[new], search).tolist()
+        self._known.update(zip((names[at] for at in np.flatnonzero(new)), found, strict=True))
+        return np.array([self._known[name] for name in names])
+
+    def _laid(
+        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
+    ) -> Floats:
+        starts = range(0, len(ones), _LAID_AT_ONCE)
+        batches = [(ones[at : at + _LAID_AT_ONCE], twos[at : at + _LAID_AT_ONCE]) for at in starts]
+        with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets other threads run
+            found = list(pool.map(lambda pair: self._laid_batch(pair[0], pair[1], search), batches))
+        return np.concatenate([np.zeros(0), *found])
+
+    def _laid_batch(
+        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
+    ) -> Floats:
+        (one, first), (two, second) = (
+            self._shown(rows, view) for rows, view in zip((ones, twos), search, strict=True)
+        )
+        boxes = [np.tile(_box(view), (len(ones), 1)) for view in search]
+        return similarity(one, two, (boxes[0], boxes[1]), first / second)
 
     def _shown(self, rows: NDArray[np.int64], view: int) -> tuple[NDArray[np.uint8], Floats]:
         """The thumbnails that have a view, and their aspects."""
@@ -184,25 +231,8 @@ def _box(view: int) -> Floats:
 def near_pairs(
     fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
-    """Yield index pairs (i < j) of near-duplicates, enough to connect each group of them.
-
-    Candidates are pairs of which two views have hashes that differ in at most `radius` bits. Those
-    with at least this similarity are confirmed, since products on white backgrounds share hashes
-    without being the same picture. Of pictures with equal thumbnails only the first is compared
-    with others, and pictures that are connected already are not compared.
-    """
-    first: dict[bytes, int] = {}
-    for index, picture in enumerate(fingerprints):
-        if first.setdefault(picture.thumb, index) != index:
-            yield first[picture.thumb], index
-    distinct = list(first.values())
-    pictures = Pictures([fingerprints[index] for index in distinct])
-    parts = Components(len(distinct))
-    for search in _SEARCHES if len(distinct) > 1 else ():
-        for ones, twos in _candidates(pictures, search, radius):
-            for one, two in _confirmed(pictures, ones, twos, search, similarity, parts):
-                low, high = sorted((distinct[one], distinct[two]))
-                yield low, high
+    """Yield index pairs (i < j) of near-duplicates: see Pictures."""
+    return Pictures(fingerprints).near_pairs(range(len(fingerprints)), radius, similarity)
 
 
 def _confirmed(
@@ -215,7 +245,8 @@ def _confirmed(
 ) -> Iterator[tuple[int, int]]:
     """Connect candidates that are alike, and yield them.
 
-    Each picture is compared with one earlier one at a time, the one most like it first.
+    Each picture is compared with one earlier one at a time, the one most like it first; the last
+    few pairs are compared at once, which is faster.
     """
     ones, twos = _apart(parts, ones, twos)
     later = np.maximum(ones, twos)
@@ -225,7 +256,7 @@ def _confirmed(
     ones, twos = ones[some], twos[some]
     while len(ones):
         later = np.maximum(ones, twos)
-        leads = np.r_[True, later[1:] != later[:-1]]
+        leads = np.r_[True, later[1:] != later[:-1]] | (len(ones) <= _FEW_LEFT)
         alike = pictures.similarity(ones[leads], twos[leads], search) >= similarity
         for one, two in zip(ones[leads][alike].tolist(), twos[leads][alike].tolist(), strict=True):
             if parts.root(one) != parts.root(two):
@@ -243,14 +274,14 @@ def _apart(
 
 
 def _candidates(
-    pictures: Pictures, search: tuple[int, int], radius: int
+    views: Hashes, search: tuple[int, int], radius: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield pairs of pictures of which two views have close hashes, some at a time.
 
     Pictures with the same hash share their neighbours, or a hash that thousands of pictures have
     would take memory for millions of pairs.
     """
-    left, right = (_kinds(pictures.views[:, view]) for view in search)
+    left, right = (_kinds(views[:, view]) for view in search)
     same = search[0] == search[1]
     close = close_pairs(left.hashes, left.hashes if same else right.hashes, radius)
     if same:

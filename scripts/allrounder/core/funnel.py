@@ -12,12 +12,13 @@ from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences and
-exclusions by hand; in the dataset. The splits, which divide the kept photos, follow.
+"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences,
+exclusions by hand and photos of known test sets; in the dataset. The splits, which divide the kept
+photos, follow.
 """
 _UNIQUE = {
     Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE,
-    Status.EXCLUDED,
+    Status.EXCLUDED, Status.IN_TEST_SET,
 }  # fmt: skip
 
 

@@ -93,6 +93,8 @@ class Clean(Section):
     """shrink larger photos to this longer side in pixels; null: never"""
     quality: int = Field(90, ge=1, le=95)
     """JPEG quality of photos that must be converted"""
+    not_like: list[Annotated[str, AfterValidator(check_path)]] = Field([])
+    """keep out copies of the photos in these folders, manifests or tables of fingerprints"""
     suspects: Suspects | None = None
     """look for wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(

@@ -172,6 +172,7 @@ REASONS = {
     Status.CROSS_CLASS: "appears in two classes, so its label is ambiguous",
     Status.LICENSE: "its licence is not among the accepted ones",
     Status.EXCLUDED: "taken out by hand",
+    Status.IN_TEST_SET: "a copy of a photo of a test set that is to be kept out",
 }
 """The meaning of each status."""
 
