@@ -125,6 +125,8 @@ class Split(Section):
     """seed of a shuffle; null: by content hash, stable when the dataset grows"""
     folders: Literal["label", "wnid", "voc"] = "label"
     """how class folders are named; voc: one folder for each VOC label"""
+    layout: Literal["folders", "webdataset", "parquet"] = "folders"
+    """photos in class folders, in tars as WebDataset reads them, or in Parquet as the Hub does"""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
