@@ -13,6 +13,7 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import CLEAN, DECODED, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
+from allrounder.history.local_files import remember_states, test_set_states
 from allrounder.history.lock import locked_output, output_is_cached
 from allrounder.params.loading import load_params
 
@@ -29,7 +30,9 @@ def main() -> None:
     discard_committed(WORK / "download", pinned, lambda: output_is_cached("download"))
     with stage_lock("clean"):
         DECODED.mkdir(exist_ok=True)
+        states = test_set_states(params)
         rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections)
+        remember_states(states)
     remove_other_classes(CLEAN, params.classes)
     for warning in unmatched_warnings(unmatched):
         print(warning, file=sys.stderr)

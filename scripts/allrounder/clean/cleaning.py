@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Ints, Item, Photos, codes
-from allrounder.clean.curate import judge
+from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes
+from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.slices import DECODERS, Facts, forget
 from allrounder.clean.suspects import add_suspects, check_model
+from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
@@ -145,10 +146,14 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         sha256 = _sha256(record)
         return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
 
+    rows = np.flatnonzero(records["thumb"])
+    known = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
+    sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
+    copies = copies_in_test_sets(known, sets, params.clean.near_radius, SAME)
     is_refused = np.zeros(len(records), bool)
     is_refused[[*refused]] = True
     return Photos(
-        np.flatnonzero(records["thumb"]),
+        rows,
         [*listed],
         np.repeat(np.arange(len(listed)), np.diff(decoded.starts)),
         codes(upload for part in listed.values() for upload in part.uploads),
@@ -156,7 +161,9 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         is_refused,
         np.concatenate([np.zeros(0, np.int64), *(part.counts for part in listed.values())]),
         records["flat"],
+        records["levels"],
         records["sha256"],
+        {int(rows[at]): name for at, name in copies.items()},
         item,
     )
 

@@ -16,6 +16,7 @@ from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode_alone
 from allrounder.clean.columns import Ints, Origin, Texts
 from allrounder.clean.decode import Photo
+from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import Looks, Thumbs
 from allrounder.clean.slices import (
     RECORD,
@@ -75,6 +76,14 @@ class Decoded:
         """A record's class, and its place there."""
         number = int(np.searchsorted(self.starts, row, "right")) - 1
         return [*self.listed][number], row - int(self.starts[number])
+
+    def fingerprint(self, row: int) -> Fingerprint:
+        """The fingerprint of a photo."""
+        record, rows = self.records[row], np.array([row])
+        thumb, trimmed = (self._thumbs(rows, which).tobytes() for which in (False, True))
+        views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
+        flat = float(record["flat"])
+        return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
 
     def slice_facts(self, part: int) -> list[Facts]:
         """The facts of a slice's photos."""

@@ -116,7 +116,7 @@ class Components:
         return found
 
 
-_SEARCHES = (
+SEARCHES = (
     *((view, view) for view in (*FULL, *TRIMMED)),
     *((TRIMMED[0], view) for view in (FULL[0], *TRIMMED[1:])),
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
@@ -205,7 +205,7 @@ class Pictures:
         places = places[np.argsort(rows[places])]
         distinct = rows[places]
         parts = Components(len(distinct))
-        for search in _SEARCHES if len(distinct) > 1 else ():
+        for search in SEARCHES if len(distinct) > 1 else ():
             views = [self._looks.views[distinct, view] for view in search]
             for ones, twos in _candidates(views[0], views[1], search, radius):
                 if classes is not None:

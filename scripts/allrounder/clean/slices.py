@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import MIRRORED
+from allrounder.clean.fingerprints import MIRRORED, levels_used
 from allrounder.clean.flags import look_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.neighbours import CELLS, coarse_cells
@@ -45,6 +45,7 @@ _CHUNK = 2**20
 
 RECORD = np.dtype([
     ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("aspects", "<f8", 2), ("flat", "<f8"),
+    ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
     ("look", "V16"),  # a hash of the thumbnail
     ("coarse", "u1", CELLS),
@@ -171,6 +172,7 @@ def write_slice(
         if print_:
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
             record["aspects"], record["look"] = print_.aspects, look(print_.thumb)
+            record["levels"] = levels_used(print_.thumb)
             record["coarse"] = coarse_cells(np.frombuffer(print_.thumb, np.uint8))
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
