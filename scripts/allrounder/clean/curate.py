@@ -301,7 +301,13 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
     rows = decided.rows[kept]
     uploads, classes = decided.photos.uploads[rows], decided.classes[rows]
     both = np.where(uploads > 0, uploads * len(decided.photos.keys) + classes, 0)
-    similar = pictures.near_pairs(rows, rules.group_radius, SIMILAR, classes)
+    order = np.argsort(classes, kind="stable")
+    edges = np.flatnonzero(np.diff(classes[order])) + 1
+    similar = (
+        (int(places[one]), int(places[two]))
+        for places in np.split(order, edges)
+        for one, two in pictures.near_pairs(rows[places], rules.group_radius, SIMILAR)
+    )
     for part in components(len(kept), chain(similar, same_value(both)), ()):
         places = kept[part].tolist()
         group = min(decided[at].name for at in places)

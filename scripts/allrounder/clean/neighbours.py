@@ -21,6 +21,7 @@ Pairs = NDArray[np.int64]
 MAX_RADIUS = 11
 _FEW = 4_096  # up to this many, comparing all with all is faster than an index
 _ROWS = 256
+_LOOKUPS = 2**18  # at once
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
 
@@ -53,11 +54,17 @@ def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
         starts = np.zeros((1 << width) + 1, np.int64)
         np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
         one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
-        for flips in range(radius // len(_BANDS) + 1):
-            for bits in combinations(range(width), flips):
-                flipped = keys ^ sum(1 << bit for bit in bits)
-                found = _matches(one, two, radius, flipped, starts)
-                yield np.stack([rows[found[:, 0]], columns[found[:, 1]]], axis=1)
+        flips = _flips(width, radius // len(_BANDS))
+        step = max(1, _LOOKUPS // max(1, len(keys)))
+        for some in (flips[at : at + step] for at in range(0, len(flips), step)):
+            found = _matches(one, two, radius, (keys ^ some[:, None]).ravel(), starts)
+            yield np.stack([rows[found[:, 0]], columns[found[:, 1]]], axis=1)
+
+
+def _flips(width: int, most: int) -> NDArray[np.int64]:
+    """All ways to flip up to `most` bits of a band."""
+    chosen = (bits for count in range(most + 1) for bits in combinations(range(width), count))
+    return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
 
 
 def _sorted_by_band(
@@ -82,7 +89,7 @@ def _matches(
     counts = starts[keys + 1] - low
     hit = np.nonzero(counts)[0]
     counts = counts[hit]
-    rows = np.repeat(hit, counts)
+    rows = np.repeat(hit % max(1, len(left)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     columns = np.repeat(low[hit], counts) + within
     close = np.bitwise_count(left[rows] ^ right[columns]) <= radius
@@ -168,23 +175,61 @@ def coarse_cells(thumbs: Thumbs) -> Thumbs:
     return means
 
 
+class _Known:
+    """Similarities that were computed, as columns."""
+
+    def __init__(self, count: int):
+        self._count = max(1, count)
+        self._names, self._values = np.zeros(0, np.int64), np.zeros(0)
+        self._added: list[tuple[NDArray[np.int64], Floats]] = []
+
+    def add(
+        self,
+        ones: NDArray[np.int64],
+        twos: NDArray[np.int64],
+        search: tuple[int, int],
+        values: Floats,
+    ) -> None:
+        """Keep similarities; they are found after the next `sort`."""
+        self._added.append((self._named(ones, twos, search), values))
+
+    def sort(self) -> None:
+        """Let what was added be found, if that is not little: then it costs more than it saves."""
+        if sum(len(names) for names, _ in self._added) * 4 <= len(self._names):
+            return
+        names = np.concatenate([self._names, *(names for names, _ in self._added)])
+        values = np.concatenate([self._values, *(values for _, values in self._added)])
+        order = np.argsort(names, kind="stable")
+        self._names, self._values, self._added = names[order], values[order], []
+
+    def look_up(
+        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """The similarities of pairs, and which of them are not known."""
+        if not len(self._names):
+            return np.zeros(len(ones)), np.ones(len(ones), bool)
+        names = self._named(ones, twos, search)
+        at = np.searchsorted(self._names, names).clip(0, len(self._names) - 1)
+        return self._values[at], self._names[at] != names
+
+    def _named(
+        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
+    ) -> NDArray[np.int64]:
+        views = MIRRORED.stop
+        return ((ones * self._count + twos) * views + search[0]) * views + search[1]
+
+
 class Pictures:
     """Pictures to compare. Similarities are kept for further searches."""
 
     def __init__(self, looks: Looks | Sequence[Fingerprint]):
         self._looks = looks if isinstance(looks, Looks) else Looks.of(looks)
-        self._known: dict[tuple[int, int, int, int], float] = {}
+        self._known = _Known(len(self._looks.aspects))
 
     def near_pairs(
-        self,
-        rows: NDArray[np.int64],
-        radius: int,
-        similarity: float,
-        classes: NDArray[np.int64] | None = None,
+        self, rows: NDArray[np.int64], radius: int, similarity: float
     ) -> Iterator[tuple[int, int]]:
         """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
-
-        If the rows have `classes`, only pictures of one class are compared.
 
         They are enough to connect each group of them. Candidates are pairs of which two views have
         hashes that differ in at most `radius` bits. Those with at least this similarity are
@@ -194,9 +239,8 @@ class Pictures:
         """
         if not len(rows):
             return
+        self._known.sort()
         names = np.unique(self._looks.names[rows], return_inverse=True)[1].reshape(-1)
-        if classes is not None:
-            names = names * (int(classes.max()) + 1) + classes
         _, first, same = np.unique(names, return_index=True, return_inverse=True)
         first = first[same]
         for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
@@ -208,9 +252,6 @@ class Pictures:
         for search in SEARCHES if len(distinct) > 1 else ():
             views = [self._looks.views[distinct, view] for view in search]
             for ones, twos in _candidates(views[0], views[1], search, radius):
-                if classes is not None:
-                    alike = classes[places[ones]] == classes[places[twos]]
-                    ones, twos = ones[alike], twos[alike]
                 for one, two in _confirmed(self, distinct, ones, twos, search, similarity, parts):
                     low, high = sorted((int(places[one]), int(places[two])))
                     yield low, high
@@ -228,11 +269,10 @@ class Pictures:
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        names = [(*pair, *search) for pair in zip(ones.tolist(), twos.tolist(), strict=True)]
-        new = np.array([name not in self._known for name in names], bool)
-        found = self._laid(ones[new], twos[new], search).tolist()
-        self._known.update(zip((names[at] for at in np.flatnonzero(new)), found, strict=True))
-        return np.array([self._known[name] for name in names])
+        found, new = self._known.look_up(ones, twos, search)
+        found[new] = self._laid(ones[new], twos[new], search)
+        self._known.add(ones[new], twos[new], search, found[new])
+        return found
 
     def _laid(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
