@@ -134,7 +134,8 @@ class Remote:
             except FileNotFoundError:
                 raise VersionError(f"{self._base} has no object {md5}") from None
             except (OSError, http.client.HTTPException) as error:
-                problem = VersionError(f"{self._base}: {error}")
+                words = getattr(error, "reason", "") or error
+                problem = VersionError(f"{self._base}: {words}; check the address and the network")
             if left and self._is_web:
                 time.sleep(PAUSE * (TRIES - left))
         raise problem

@@ -168,6 +168,11 @@ def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Fin
     assert command.endswith("ALLROUNDER_PINS=confirm dvc repro --force")
     tiny.remote("gs://b/x")
     assert examine()[1][1] == "python scripts/doctor.py"
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("data")
+    _, (words, command) = examine()
+    assert words.startswith("data/raw: missing from DVC's cache (and 1 more); the remote may have")
+    assert command == "python scripts/doctor.py"
 
 
 def test_links_that_the_disks_do_not_allow(

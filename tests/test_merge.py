@@ -67,7 +67,8 @@ def pins(files: dict[str, str], **params: object) -> Pins:
 
 
 FILES = st.dictionaries(
-    st.sampled_from(["a.csv", "a.tar", "b.csv", "pallet_truck.csv", "n02084071+.csv"]), st.text("12")
+    st.sampled_from(["a.csv", "a.tar", "b.csv", "pallet_truck.csv", "n02084071+.csv"]),
+    st.text("12"),
 )
 
 

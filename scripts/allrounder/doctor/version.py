@@ -104,19 +104,21 @@ def object_findings(
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
         yield Finding(words, f"dvc pull {' '.join(never)}")
+    unclear = [one for one in lost if not (remote_works or one.remote or one.here)]
+    if unclear:
+        more = f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else ""
+        words = f"{unclear[0].words}{more}; the remote may have it: mend the remote first"
+        yield Finding(words, "python scripts/doctor.py")
     for loss in lost:
         remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
         remove = f"rm -f {remove} && " if remove else ""
-        if loss.path in never:
+        if loss.path in never or loss in unclear:
             continue
         if loss.remote:
             yield Finding(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
         elif loss.here:
             words = f"{loss.words}, and the remote lacks it; the files here are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
-        elif not remote_works:
-            words = f"{loss.words}; the remote may have it: mend that first"
-            yield Finding(words, "python scripts/doctor.py")
         else:
             words = (
                 f"{loss.words}; no copy is left on the remote or here. The web may give it again"
@@ -137,7 +139,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
     if files is None:
         damaged = (listing,) * listing.exists()
         here = out.is_folder and _hash_of(out) == out.md5
-        words = f"{out.path}: the list of its files is in DVC's cache no more"
+        words = f"{out.path}: missing from DVC's cache"
         return _Loss(out.path, words, not damaged, damaged, False, here)
     names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
     places = {md5: versions.cached_object(repo, md5) for md5 in names}

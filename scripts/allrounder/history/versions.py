@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ def repository() -> Iterator[Any]:
     from dvc.exceptions import DvcException, NotDvcRepoError  # slow to import
     from dvc.repo import Repo
 
+    logging.getLogger("aiohttp_retry").setLevel(logging.ERROR)  # DVC never closes its clients
     try:
         repo = Repo(".")
     except NotDvcRepoError:
