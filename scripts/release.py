@@ -1,6 +1,6 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
-Nothing is tagged unless all stages are up to date, git has no changes, every file here and every
+Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
 object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
 """
 
@@ -30,7 +30,7 @@ CHANGELOG, CITATION = Path("CHANGELOG.md"), Path("CITATION.cff")
 MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
-    ("every file here is as dvc.lock says", ["scripts/verify.py"]),
+    ("every local file is as dvc.lock says", ["scripts/verify.py"]),
     ("the remote has the data", ["-m", "dvc", "push"]),
     ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
 )

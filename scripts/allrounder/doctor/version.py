@@ -23,7 +23,7 @@ from allrounder.params.loading import read_yaml
 def lock_findings() -> Iterator[Finding]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
     if not LOCK.exists():
-        yield Finding("there is no dvc.lock: nothing was built here", "dvc repro")
+        yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
     if not text.endswith("\n"):
@@ -62,7 +62,7 @@ def lock_findings() -> Iterator[Finding]:
 def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
     """A default remote that is not there, or cannot be read."""
     if not remote_of(repo, None)[1]:
-        words = "no default remote is named in .dvc/config: what is built here is nowhere else"
+        words = "no default remote is named in .dvc/config: nothing has a copy outside this clone"
         yield Finding(words, "dvc remote add --default mine ../dataset-store")
     elif outs and (fault := _fault(repo, outs[0])):
         yield Finding(fault.words, fault.command)
@@ -117,11 +117,11 @@ def object_findings(
         if loss.remote:
             yield Finding(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
         elif loss.here:
-            words = f"{loss.words}, and the remote lacks it; the files here are whole"
+            words = f"{loss.words}, and the remote lacks it; the local files are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
         else:
             words = (
-                f"{loss.words}; no copy is left on the remote or here. The web may give it again"
+                f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
             )
             yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
 

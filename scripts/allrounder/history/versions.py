@@ -47,7 +47,7 @@ def repository() -> Iterator[Any]:
     try:
         repo = Repo(".")
     except NotDvcRepoError:
-        raise UsageError("no DVC project here; run this from the project's folder") from None
+        raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
         raise UsageError(first_line(error)) from None
     with repo:
