@@ -89,6 +89,11 @@ def conflict() -> None:
     write("dvc.lock", b"<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
 
 
+def no_file() -> None:
+    Path("dvc.lock").unlink()
+    Path("dvc.lock").mkdir()
+
+
 def journal() -> None:
     write(".allrounder/download/photos.blob", b"p" * 2000)
     write(".allrounder/download/run.json", b'{"key": "k", "ended": false}')
@@ -113,6 +118,10 @@ FAULTS = [
     (conflict, "dvc.lock has conflict markers of a merge", "python scripts/merge.py"),
     (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
     (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
+    (lambda: write("dvc.yaml", b"- a"), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
+    (lambda: Path("dvc.yaml").unlink(), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
+    (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
+    (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
     (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
@@ -124,7 +133,7 @@ FAULTS = [
     (lambda: tiny.remote("http://127.0.0.1:1/x"), "cannot be reached", "dvc config --list"),
     (lambda: tiny.remote("s3://b/x"), "access is denied (NoCredentials", "dvc remote modify --lo"),
 ]  # fmt: skip
-MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -f", "git init")
+MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -r dvc.lock", "rm -f", "git init")
 """Commands that a test can run: the others build, or need a login or the internet."""
 
 

@@ -25,6 +25,9 @@ def lock_findings() -> Iterator[Finding]:
     if not LOCK.exists():
         yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
+    if not LOCK.is_file():
+        yield Finding("dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD -- dvc.lock")
+        return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
     if not text.endswith("\n"):
         words = "dvc.lock is cut off: a build was killed while DVC wrote it"
@@ -34,8 +37,13 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding("dvc.lock has conflict markers of a merge", "python scripts/merge.py")
         return
     try:
+        wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
+    except (OSError, YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
+        words = f"dvc.yaml cannot be read ({first_line(error)})"
+        yield Finding(words, "git checkout HEAD -- dvc.yaml")
+        return
+    try:
         stages = dict(read_yaml(text)["stages"])
-        wanted = read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
         made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
         read = [
             (name, dep["path"], dep["md5"])
@@ -47,7 +55,7 @@ def lock_findings() -> Iterator[Finding]:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
         yield Finding(words, "git checkout HEAD -- dvc.lock")
         return
-    if orphans := sorted({*stages} - {*wanted}):
+    if orphans := sorted({*stages} - wanted):
         words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
         yield Finding(words, "git checkout HEAD -- dvc.yaml dvc.lock")
     if other:

@@ -49,7 +49,7 @@ def repository() -> Iterator[Any]:
     except NotDvcRepoError:
         raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(f"{first_line(error)}; git checkout .dvc/config dvc.yaml") from None
     with repo:
         if not Path(repo.root_dir).samefile("."):
             raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")
