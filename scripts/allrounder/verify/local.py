@@ -42,7 +42,12 @@ def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -
             if not any(path.startswith(f"{folder}/") for path in listed or ())
         ]
     faulty = {one.path for one in problems}
-    if found.get(f"{out.path}/{MANIFEST}") and f"{out.path}/{MANIFEST}" not in faulty:
+    shards = any(path.endswith((".tar", ".parquet")) for path in found)  # dvc.lock has them
+    if (
+        not shards
+        and found.get(f"{out.path}/{MANIFEST}")
+        and f"{out.path}/{MANIFEST}" not in faulty
+    ):
         problems += _against_manifest(out, found, faulty, unsure=out.path in faulty)
     problems = sorted(_with_fixes(repo, out, listed or {}, problems), key=lambda one: one.path)
     size = sum(hashed.size for hashed in found.values())
