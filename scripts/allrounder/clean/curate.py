@@ -47,7 +47,7 @@ class Item:
     origins: Sequence[Origin]  # in its class, of exactly these bytes
     fingerprint: Fingerprint
     upload: str = ""  # id of the upload that it is a copy of, if its URL names one
-    known: str = ""  # the test set that has it, and its name there
+    in_test_set: str = ""  # the test set that has it, and its name there
     synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, if clean.licenses does not list it
     status: Status = Status.KEPT
@@ -184,13 +184,13 @@ def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> N
 
 def _drop_known(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
     """Drop pictures of known test sets, all copies."""
-    if not any(item.known for item in items):
+    if not any(item.in_test_set for item in items):
         return
     for part in components(len(items), pairs):
-        if named := next((items[at].known for at in part if items[at].known), ""):
+        if named := next((items[at].in_test_set for at in part if items[at].in_test_set), ""):
             for at in (at for at in part if items[at].status is Status.KEPT):
                 items[at] = replace(
-                    items[at], status=Status.IN_TEST_SET, detail=items[at].known or named
+                    items[at], status=Status.IN_TEST_SET, detail=items[at].in_test_set or named
                 )
 
 

@@ -196,11 +196,15 @@ class Pictures:
     def _laid(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
+        if not len(ones):
+            return np.zeros(0)
         starts = range(0, len(ones), _LAID_AT_ONCE)
         batches = [(ones[at : at + _LAID_AT_ONCE], twos[at : at + _LAID_AT_ONCE]) for at in starts]
+        if len(batches) == 1:
+            return self._laid_batch(*batches[0], search)
         with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets other threads run
             found = list(pool.map(lambda pair: self._laid_batch(pair[0], pair[1], search), batches))
-        return np.concatenate([np.zeros(0), *found])
+        return np.concatenate(found)
 
     def _laid_batch(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]

@@ -13,6 +13,13 @@ MANIFEST = "manifest.csv"
 """In DATASET."""
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
+DECODED = WORK / "decoded"
+"""What clean remembers of photos. As safe to lose as a cache."""
+
+
+def in_pipeline(path: Path) -> bool:
+    """Whether DVC builds the folder that a file is in; else stages are run there by hand."""
+    return path.with_name("dvc.yaml").exists()
 
 
 @dataclass(frozen=True, slots=True)
