@@ -27,6 +27,7 @@ from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset
 from allrounder.split.shards import Sample, cut, runs, write_shards
 from allrounder.takedown.content import Reader
+from allrounder.verify.local import in_shards
 from project import Project
 
 
@@ -146,6 +147,12 @@ def test_few_shards_change_with_a_photo_or_a_class() -> None:
     for number in range(0, 1000, 99):
         after = list(runs([*keys, f"n{number:08}5"]))
         assert sum(run not in before for run in after) <= 2
+
+
+def test_a_tar_beside_folders_makes_no_shards() -> None:
+    assert in_shards(["d/manifest.csv", "d/train/00000.tar"])
+    assert not in_shards(["d/manifest.csv", "d/train/00000.tar", "d/train/cat/1.jpg"])
+    assert not in_shards(["d/manifest.csv"])
 
 
 def test_folds_need_folders() -> None:

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,12 @@ def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -
     problems = sorted(_with_fixes(repo, out, listed or {}, problems), key=lambda one: one.path)
     size = sum(hashed.size for hashed in found.values())
     return OutReport(out.path, out.files, size, tuple(problems))
+
+
+def in_shards(paths: Collection[str]) -> bool:
+    """Whether the photos are in shards, which dvc.lock lists; the manifest lists only photos."""
+    suffixes = {path.rpartition(".")[2] for path in paths}
+    return bool(suffixes & {"tar", "parquet"}) and "jpg" not in suffixes
 
 
 def _files(root: str) -> tuple[list[str], list[str]]:
