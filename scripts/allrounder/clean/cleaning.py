@@ -1,7 +1,6 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,12 +11,15 @@ from itertools import islice
 from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.alone import decode, decode_alone
-from allrounder.clean.curate import Item, Origin, curate
+from allrounder.clean.alone import decode_alone
+from allrounder.clean.curate import Item, curate
 from allrounder.clean.decode import Photo
-from allrounder.clean.flags import flag_sizes, look_flags, with_flags
+from allrounder.clean.decoding import DecodedPhoto, decode_class
+from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.suspects import add_suspects, check_model
+from allrounder.cluster.ray_cluster import asked_address
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
@@ -30,37 +32,16 @@ from allrounder.core.corrections import (
     unmatched,
 )
 from allrounder.core.errors import DataError
-from allrounder.core.expected import confirmed
 from allrounder.core.funnel import short_sentence
 from allrounder.core.progress import progress
-from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, Status
+from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
-from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
-from allrounder.core.urls import flickr_photo_id
+from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
 from allrounder.core.workers import killed, worker_pool
 from allrounder.params.schema import Clean, Params
 
 DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedPhoto:
-    """A photo of the raw archive, decoded.
-
-    `stored` is the normalized photo: in a work file, or in the raw archive if only metadata is
-    to be removed.
-    """
-
-    image_id: str
-    photo: Photo  # without its body
-    sha256: str
-    raw_sha256: str
-    origins: Sequence[Origin]
-    upload: str
-    stored: StoredBytes
-    match: Match
-    flags: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +69,7 @@ def clean(
     if suspects := params.clean.suspects:
         check_model(suspects)
     keys = list(params.classes)
-    photos = decode_classes(keys, raw, work, params.clean)
+    photos = decode_classes(keys, raw, work, params.clean, params.network.ray)
     decisions, matches = decide(params, photos, urls, raw, corrections)
     cleaned = _by_class(keys, photos, decisions)
     rows = {key: flag_sizes([row for row, _ in cleaned[key]]) for key in keys}
@@ -148,20 +129,21 @@ def _candidates(
 
 
 def decode_classes(
-    keys: Sequence[str], raw: Path, work: Path, rules: Clean
+    keys: Sequence[str], raw: Path, work: Path, rules: Clean, ray: str | None = None
 ) -> dict[str, list[DecodedPhoto]]:
-    """The photos of all classes, decoded.
+    """The photos of all classes, decoded: on Ray if it is asked for, what is left here.
 
     If a worker ended or had not enough memory, the photo that it was decoding is decoded alone,
     then its class once more. Raises DataError when this machine is at fault.
     """
-    done: dict[str, list[DecodedPhoto]] = {}
+    address = asked_address(ray) if keys else ""
+    done = decode_on_cluster(address, keys, raw, work, rules) if address else {}
     alone: dict[str, dict[str, Photo]] = {key: {} for key in keys}
     with progress(total=len(keys), unit=" classes") as bar:
         while left := [key for key in keys if key not in done]:
             with worker_pool(len(left)) as pool:
                 jobs = {
-                    pool.submit(_decode_class, key, raw, work, rules, alone[key]): key
+                    pool.submit(decode_class, key, raw, work, rules, alone[key]): key
                     for key in left
                 }
                 for job in as_completed(jobs):
@@ -179,66 +161,6 @@ def decode_classes(
                 image_id = name.rpartition(".")[0]
                 alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
     return done
-
-
-def _decode_class(
-    key: str, raw: Path, work: Path, rules: Clean, alone: Mapping[str, Photo]
-) -> list[DecodedPhoto]:
-    """Decode a class's photos, except those that were decoded alone.
-
-    Converted photos go into a tar in the work folder. A note beside it has the number of the photo
-    that is being decoded.
-    """
-    origins: dict[str, list[Origin]] = defaultdict(list)
-    listed: dict[str, RawRow] = {}
-    for row in read_csv(raw / f"{key}.csv", RawRow):
-        if row.sha256:
-            origins[row.sha256].append(Origin(row.url, row.final_url))
-        if row.status is Status.OK:
-            listed[row.image_id] = row
-    writer, note = TarWriter(work / f"{key}.tar"), work / f"{key}.at"
-    decoded = []
-    for index, (name, stored) in enumerate(tar_members(raw / f"{key}.tar")):
-        image_id, body = name.rpartition(".")[0], stored.read()
-        if image_id not in listed:
-            raise DataError(
-                f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
-            )
-        row, photo = listed[image_id], alone.get(image_id)
-        if photo is None:
-            note.write_bytes(b"%d" % index)
-            photo = decode(body, rules)
-        photo, match = _compared(photo, row, rules)
-        sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
-        if not photo.kept:
-            stored = writer.add(image_id, photo.body)
-        print_ = photo.fingerprint
-        flags = look_flags(print_.thumb, photo.body) if print_ else frozenset[str]()
-        photo.body = b""  # it is stored, and may be large
-        upload, found = flickr_photo_id(row.url), origins[row.sha256]
-        decoded.append(
-            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, match, flags)
-        )
-    writer.close()
-    note.unlink(missing_ok=True)
-    if len(decoded) != len(listed):
-        raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
-    return decoded
-
-
-def _compared(photo: Photo, row: RawRow, rules: Clean) -> tuple[Photo, Match]:
-    """A photo, refused if it is another picture than expected; and how it compares."""
-    if not (row.expected_hash and photo.fingerprint):
-        return photo, row.match
-    same, bits = confirmed(row.expected_hash, photo.fingerprint.hash, rules.near_radius)
-    if same:
-        return photo, Match.SAME_PICTURE
-    detail = f"{bits} of 64 bits differ from the expected picture"
-    return Photo(Status.CHANGED, detail, photo.width, photo.height), Match.CHANGED
-
-
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest() if body else ""
 
 
 def _items(

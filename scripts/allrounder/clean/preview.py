@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
-from allrounder.clean.cleaning import DecodedPhoto, decide, decode_classes
+from allrounder.clean.cleaning import decide, decode_classes
+from allrounder.clean.decoding import DecodedPhoto
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup
 from allrounder.core.corrections import Correction
@@ -55,7 +56,8 @@ class Preview:
     def _decoded(self, keys: Sequence[str]) -> dict[str, list[DecodedPhoto]]:
         self._work.mkdir(exist_ok=True)
         try:
-            return decode_classes(keys, self._raw, self._work, self._params.clean)
+            rules, ray = self._params.clean, self._params.network.ray
+            return decode_classes(keys, self._raw, self._work, rules, ray)
         finally:
             remove_tree(self._work)
 
