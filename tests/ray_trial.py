@@ -13,17 +13,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+import ray
 from ray.cluster_utils import Cluster as TestCluster
 
 from allrounder.clean import on_cluster
 from allrounder.clean.cleaning import clean
+from allrounder.cluster import ray_cluster
 from allrounder.cluster.ray_cluster import Cluster
 from allrounder.core.paths import CLEAN, RAW, URLS
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
+from allrounder.download import cluster_fetcher
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds
 from allrounder.history.journal import Journal
@@ -34,6 +39,9 @@ CLASSES = {"n02123394": "cat", "n02084071": "dog", "n02690373": "aeroplane"}
 PER_HOST, LISTED, TAKEN = 3, 60, 50
 SCRIPT = os.path.abspath(__file__)
 WORK = Path(".allrounder/download")
+
+
+os.environ.update(RAY_prestart_worker_first_driver="0")  # they would lack our code
 
 
 def params(ray: str | None) -> Params:
@@ -79,11 +87,11 @@ def download(ray: str | None) -> None:
     rounds.run(lambda quotas: {})
 
 
-def cleaned(ray: str | None) -> None:
+def cleaned(ray: str | None, raw: Path) -> None:
     work = Path("work")
     for folder in (work, CLEAN):
         folder.mkdir(parents=True)
-    clean(params(ray), URLS, RAW, CLEAN, work)
+    clean(params(ray), URLS, raw, CLEAN, work)
 
 
 def files(*folders: Path) -> dict[str, bytes]:
@@ -123,9 +131,40 @@ def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     seconds[name] = round(time.monotonic() - start, 1)
 
 
+@contextlib.contextmanager
+def one_connection(address: str) -> Iterator[Cluster]:
+    """A connection that download and clean take instead of one each, to save time."""
+    with Cluster(address) as connected, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connected, "close", lambda: None)
+        for module in (cluster_fetcher, on_cluster):
+            patch.setattr(module, "Cluster", lambda address: connected)
+        patch.setattr(on_cluster, "SLICE_BYTES", 50_000)
+        patch.setattr(ray_cluster, "_RETRIES", 1)
+        yield connected
+    ray.shutdown()
+
+
+def slices_seen(cluster: Cluster, root: Path) -> dict[str, Any]:
+    """What comes of slices one of which ends its worker, and of one that always does."""
+    pulled, ahead, results = 0, [], dict[int, str | None]()
+
+    def slices() -> Iterator[tuple[int, str]]:
+        nonlocal pulled
+        for pulled in range(1, 21):
+            yield pulled, str(root / "mark")
+
+    for key, result in cluster.run(kill_once, slices()):
+        assert key not in results
+        results[key] = result
+        ahead.append(pulled - len(results))
+    done = sorted(results) == list(range(1, 21)) and set(results.values()) == {"done"}
+    hopeless = list(cluster.run(end_worker, [("key", "")])) == [("key", None)]
+    return {"slices": done, "ahead": max(ahead), "under way": cluster._most, "hopeless": hopeless}
+
+
 def trial(root: Path) -> dict[str, Any]:
     seen: dict[str, Any] = {"seconds": {}}
-    step = lambda name: timed(name, seen["seconds"])  # noqa: E731
+    step = partial(timed, seconds=seen["seconds"])
     with ManyHosts() as server:
         here, there = root / "here", root / "there"
         for folder in (here, there):
@@ -135,14 +174,13 @@ def trial(root: Path) -> dict[str, Any]:
         os.chdir(here)
         with step("local"):
             download(None)
-            cleaned(None)
+            cleaned(None, RAW)
         expected = files(RAW, CLEAN)
         server.most.clear()
         server.pause = 0.005
         with step("cluster"):
-            small = {"num_cpus": 2, "object_store_memory": 80_000_000}
-            cluster = TestCluster(True, head_node_args={**small, "include_dashboard": False})
-            node = cluster.add_node(**small)
+            small = {"num_cpus": 2, "object_store_memory": 600_000_000}
+            cluster: Any = TestCluster(True, head_node_args={**small, "include_dashboard": False})
         os.chdir(there)
 
         with step("killed driver"):
@@ -153,39 +191,23 @@ def trial(root: Path) -> dict[str, Any]:
         kept, asked = journalled(), server.asked.copy()
         seen["kept"] = len(kept)
 
-        with step("download"):
-            server.served = 0
-            removal = threading.Thread(target=cluster.remove_node, args=(node,))
-            server.seen = lambda served: removal.start() if served == 20 else None
-            download(cluster.address)
-            seen["node lost"] = removal.ident is not None
-        again = {server.url(*one) for one, count in server.asked.items() if count > asked[one]}
-        seen["asked again"] = len(again & kept)
-        seen["most"] = max(server.most.values())
-
-        with step("clean"):
-            on_cluster.SLICE_BYTES = 50_000
-            cleaned(cluster.address)
-        seen["same"] = files(RAW, CLEAN) == expected
-
-        with step("slices"), Cluster(cluster.address) as connected:
-            pulled = 0
-            ahead = []
-
-            def slices() -> Iterator[tuple[int, str]]:
-                nonlocal pulled
-                for number in range(8):
-                    pulled += 1
-                    yield number, str(root / f"mark{number % 2}")
-
-            results = {}
-            for key, result in connected.run(kill_once, slices()):
-                assert key not in results
-                results[key] = result
-                ahead.append(pulled - len(results))
-            seen["slices"] = sorted(results) == list(range(8)) and set(results.values()) == {"done"}
-            seen["ahead"], seen["may be ahead"] = max(ahead), connected._most
-            seen["hopeless"] = list(connected.run(end_worker, [("key", "")])) == [("key", None)]
+        with step("node"):
+            node = cluster.add_node(**small)
+        with one_connection(cluster.address) as connected:
+            with step("slices"):
+                seen |= slices_seen(connected, root)
+            with step("clean"):
+                cleaned(cluster.address, here / RAW)
+            with step("download"):
+                server.served = 0
+                removal = threading.Thread(target=cluster.remove_node, args=(node,))
+                server.seen = lambda served: removal.start() if served == 20 else None
+                download(cluster.address)
+                seen["node lost"] = removal.ident is not None
+            again = {server.url(*one) for one, count in server.asked.items() if count > asked[one]}
+            seen["asked again"] = len(again & kept)
+            seen["most"], seen["per host"] = max(server.most.values()), PER_HOST
+            seen["same"] = files(RAW, CLEAN) == expected
         cluster.shutdown()
     return seen
 

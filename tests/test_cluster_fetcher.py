@@ -1,6 +1,8 @@
 """A download's requests on a cluster, here with workers in this process: hosts have one owner."""
 
 import pickle
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -179,7 +181,7 @@ def test_a_host_of_a_lost_worker_keeps_its_wait(server: ManyHosts, fetcher: Clus
 def test_only_the_oldest_slice_that_is_late_and_alone_is_a_straggler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ray_cluster.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     old, older, new = (_UnderWay(key, None, at) for key, at in (("a", 80), ("b", 70), ("c", 99)))
     assert _straggler([old, older, new], [5.0]) is older
     assert _straggler([old, older, new, older], [5.0]) is old
@@ -189,7 +191,7 @@ def test_only_the_oldest_slice_that_is_late_and_alone_is_a_straggler(
 
 
 def test_a_missing_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"network.ray: auto: the package ray is missing: pip "):
         ray_cluster.Cluster("auto")
 
