@@ -60,7 +60,7 @@ lock: $(VENV)/ready-dev
 	python scripts/check_params.py --schema > params.schema.json
 	PYTHONPATH=scripts python tests/params_reference.py > docs/params.md
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements.txt
-	grep -oE '^(numpy|pillow|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
+	grep -oE '^(numpy|pillow|pillow-heif|simplejpeg)==[^ ]+' requirements.txt > scripts/allrounder/clean/decoders.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra s3 --extra gs --extra ssh -c requirements.txt pyproject.toml -o requirements-remotes.txt
 	uv pip compile -q --universal --no-emit-index-url --python-version 3.11 --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 

@@ -21,7 +21,8 @@ from harness import PEER, SCRIPTS, BenchError, Report, installed, main, timed
 sys.path.insert(0, str(SCRIPTS))
 from allrounder.clean.curate import SAME
 from allrounder.clean.decode import normalize
-from allrounder.clean.fingerprints import Fingerprint, near_pairs
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.neighbours import near_pairs
 from allrounder.params.schema import Clean
 
 Alter = Callable[[Image.Image], Image.Image]

@@ -1,5 +1,7 @@
 """Check params.yaml and corrections.csv before DVC removes anything.
 
+Also restore a dvc.lock that a kill has cut off.
+
 With --schema, print params.schema.json. With --retry, exit 1 when a class of the last build may get
 more photos from a second download. With --relist, exit 1 when all sources are on this machine, and
 what they list is not what the last build listed.
@@ -16,6 +18,7 @@ from allrounder.core.paths import CLEAN, PARAMS, RAW
 from allrounder.core.text import printable
 from allrounder.history.local_files import changed_files, local_states
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
+from allrounder.history.mending import mend
 from allrounder.history.prior_results import incomplete_classes
 from allrounder.params.classes import class_parts
 from allrounder.params.loading import json_schema, load_params
@@ -41,6 +44,8 @@ def main() -> None:
     elif args.schema:
         sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
     else:
+        for warning in mend():
+            print(warning, file=sys.stderr)
         params = load_params(args.file)
         check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
         load_takedowns()

@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from allrounder.core.errors import UsageError, run
+from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
@@ -79,11 +79,20 @@ def _merge_params() -> None:
 
 
 def _pins(stage: str, versions: list[tuple[VersionFiles, dict[str, Any]]]) -> list[Pins]:
-    """What base, ours and theirs pin of a stage; a base that there is none of pins nothing."""
+    """What base, ours and theirs pin of a stage.
+
+    The base only tells which side changed a class: none, or one whose objects are lost, pins
+    nothing, and ours counts as changed.
+    """
     found = []
-    for files, stages in versions:
+    for number, (files, stages) in enumerate(versions):
         params = (stages.get(stage, {}).get("params") or {}).get(PARAMS.name) or {}
-        found.append(Pins(params, files.listed(OUTPUTS[stage])))
+        try:
+            found.append(Pins(params, files.listed(OUTPUTS[stage])))
+        except DataError:
+            if number or len(versions) < 3:
+                raise
+            found.append(Pins(params, {}))
     return [Pins({}, {})] * (3 - len(found)) + found
 
 

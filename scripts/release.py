@@ -48,7 +48,7 @@ def main() -> None:
     _check_clean("commit or stash that first")
     for words, command in CHECKS:
         print(f"checking that {words}", file=sys.stderr)
-        if subprocess.run([sys.executable, *command], check=False).returncode:
+        if run_python(command):
             raise DataError(f"not so: {words}; see above, nothing was released")
     _check_clean("the build has changed it: look at it, commit it, then release")
     date = datetime.now(UTC).strftime("%Y-%m-%d")
@@ -61,6 +61,11 @@ def main() -> None:
         _git("tag", "-a", tag, "-m", f"Version {version}")
     url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
     print_lines([section, *how_to_get(version, url)])
+
+
+def run_python(command: list[str]) -> int:
+    """Run Python with these arguments; returns its exit code."""
+    return subprocess.run([sys.executable, *command], check=False).returncode
 
 
 def _check_clean(advice: str) -> None:

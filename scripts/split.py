@@ -30,7 +30,7 @@ def main() -> None:
         described = recipe.original_funnels(by_class, stages.urls)
         recipe.write(DATASET, stages, described, manifest)
         describe(params, described, DATASET, manifest)
-        write_metrics(METRICS, by_class)
+        write_metrics(METRICS, by_class, params.per_class)
     print(summary_line(manifest), file=sys.stderr)
 
 

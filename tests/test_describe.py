@@ -192,9 +192,9 @@ def test_croissant_states_what_was_counted() -> None:
         ]
     )
     origins = [Origin("csv", "a\u202e.example", 1)]
-    facts = DatasetFacts(
-        [], {"n1": total}, total, Counter(), origins, {}, 1, 1, {("n1", "n2"): 4}, Dataset()
-    )
+    moved = {("n1", "n2"): 4}
+    funnels = {"n1": total}
+    facts = DatasetFacts([], funnels, total, Counter(), origins, {}, 1, 1, moved, Dataset())
     clean = Clean(max_side=64, licenses=["cc0-1.0"])
     found = {name: json.dumps(words) for name, words in properties(clean, facts).items()}
     assert "a .example: 1" in found["rai:dataCollection"]

@@ -26,11 +26,12 @@ BLOCK = re.compile(
 )
 REASONS = {
     "installs the development packages": 1,
+    "it would delete objects": 1,
     "it would run this very test": 1,
     "marked.csv is yours": 1,
     "needs a remote of yours": 1,
-    "needs an account": 1,
-    "needs the internet": 4,
+    "needs photos of your own": 1,
+    "needs the internet": 5,
     "takes minutes": 1,
     "tests of the remotes run it, with a server of their own": 3,
 }

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvc.cli import main as dvc
 
 import doctor
 import tiny
@@ -60,7 +59,7 @@ def mend(command: str) -> None:
     """Run a command as printed; DVC in this process, where it is imported already."""
     for part in command.split(" && "):
         if part.startswith("dvc "):
-            assert dvc(shlex.split(part)[1:]) == 0
+            assert tiny.dvc(shlex.split(part)[1:]) == 0
         else:
             subprocess.run(["bash", "-ec", part], check=True, capture_output=True)
 

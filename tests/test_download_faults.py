@@ -90,7 +90,7 @@ BODIES = [
     ("tar_body", Status.NOT_IMAGE, "a tar", 1),
     ("text", Status.NOT_IMAGE, "text", 1),
     ("svg", Status.NOT_IMAGE, "SVG", 1),
-    ("tiff", Status.NOT_IMAGE, "format TIFF is not accepted", 1),
+    ("pdf", Status.NOT_IMAGE, "format PDF is not accepted", 1),
     ("unreadable", Status.NOT_IMAGE, "unreadable header", 1),
     ("empty", Status.EMPTY, "", 1),
     ("octet_stream", OK, "", 1),

@@ -11,6 +11,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,11 +180,79 @@ def test_avif_is_accepted_and_upright() -> None:
         assert not ends_whole(body[:-9], "avif")
 
 
-def test_other_formats_are_refused_by_name() -> None:
-    for kind, name in {"TIFF": "TIFF", "JPEG2000": "JPEG 2000"}.items():
-        result = judge(encoded(picture(1), kind), BOUNDS)
-        assert result.status is Status.NOT_IMAGE
-        assert result.detail == f"format {name} is not accepted"
+@pytest.mark.parametrize(
+    ("kind", "suffix", "size"),
+    [
+        ("TIFF", "tif", (120, 90)),
+        ("JPEG2000", "jp2", (120, 90)),
+        ("HEIF", "heic", (120, 90)),
+        ("MPO", "jpg", (120, 90)),
+        ("ICO", "ico", (64, 48)),
+    ],
+)
+def test_other_formats_of_photos_are_accepted(
+    kind: str, suffix: str, size: tuple[int, int]
+) -> None:
+    body = encoded(picture(1), kind)
+    result = judge(body, BOUNDS)
+    assert (result.status, result.suffix) == (Status.OK, suffix)
+    assert ends_whole(body, suffix)
+    photo = normalize(body, RULES)
+    assert (photo.status, photo.width, photo.height) == (Status.OK, *size)
+    assert normalize(body[: len(body) // 2], RULES).status is Status.CORRUPT
+
+
+def test_of_a_tiff_the_first_page_is_taken() -> None:
+    pages = [picture(1), picture(2, (60, 60))]
+    body = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    photo = normalize(body, RULES)
+    assert (photo.width, photo.height) == (120, 90)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"%PDF-1.4", "PDF"),
+        (b"8BPS\0\1", "PSD"),
+        (b"II+\0\x08\0\0\0", "BigTIFF"),
+    ],
+)
+def test_other_formats_are_refused_by_name(body: bytes, name: str) -> None:
+    result = judge(body, BOUNDS)
+    assert result.status is Status.NOT_IMAGE
+    assert result.detail == f"format {name} is not accepted"
+
+
+def test_tags_of_a_tiff_may_not_repeat_the_file() -> None:
+    body = encoded(picture(1), "TIFF")
+    first = int.from_bytes(body[4:8], "little")
+    entry = struct.pack("<HHII", 700, 1, len(body) // 2, 8)
+    many = body + struct.pack("<H", 60) + entry * 60 + b"\0\0\0\0"
+    many = many[:4] + struct.pack("<I", len(body)) + many[8:]
+    assert judge(many, BOUNDS).status is Status.NOT_IMAGE
+    strips = bytearray(body)
+    at = first + 2
+    while struct.unpack_from("<H", strips, at)[0] != 273:
+        at += 12
+    struct.pack_into("<I", strips, at + 4, 10**6)
+    assert judge(bytes(strips), BOUNDS).status is Status.NOT_IMAGE
+
+
+def test_large_pictures_in_an_icon_and_large_jpeg_2000s_are_refused() -> None:
+    icon = bytearray(encoded(picture(1), "ICO"))
+    png = icon.rindex(b"IHDR") + 4
+    struct.pack_into(">II", icon, png, 60_000, 60_000)
+    struct.pack_into(">I", icon, png + 13, zlib.crc32(icon[png - 4 : png + 13]))
+    assert judge(bytes(icon), BOUNDS).status is Status.NOT_IMAGE
+    photo = normalize(bytes(icon), RULES)
+    assert (photo.status, photo.detail) == (Status.CORRUPT, "icon of 3600000000 pixels")
+    body = bytearray(encoded(picture(1), "JPEG2000"))
+    at = body.index(b"ihdr") + 4
+    struct.pack_into(">II", body, at, 9_000, 9_000)
+    photo = normalize(bytes(body), RULES)
+    assert photo.status is Status.CORRUPT
+    assert photo.detail.startswith("JPEG 2000 of")
 
 
 # Costs

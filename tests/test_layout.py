@@ -80,7 +80,8 @@ def test_it_reads_as_an_image_folder_with_the_same_classes_in_every_split(built:
     # Hugging Face's imagefolder would read a metadata.csv in place of the labels if it stood in
     # train or val, and passes over one beside them: so there is none.
     assert {entry.name for entry in root.iterdir()} == {
-        *("train", "val", "manifest.csv", "classes.csv", "README.md", "croissant.json")
+        *("train", "val", "manifest.csv", "classes.csv", "README.md", "croissant.json"),
+        "recipe.csv",
     }
 
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from allrounder.core.errors import DataError
-from allrounder.core.rows import RawRow, Status
+from allrounder.core.paths import CLEAN, RAW
+from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import write_csv
 from allrounder.core.tars import atomic_tar
 from allrounder.history import lock, prior_results
@@ -34,7 +35,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def write(*sources: dict[str, Any]) -> None:
         stage: dict[str, Any] = {"outs": [{"path": "data", "md5": "0.dir"}]}
         if sources:
-            given = {"sources": list(sources), "classes": {CAT: "cat"}}
+            given = {"sources": list(sources), "classes": {CAT: "cat"}, "per_class": 5}
             stage["params"] = {"params.yaml": given}
         stages = {"fetch_urls": stage, "download": stage}
         Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
@@ -92,3 +93,25 @@ def test_a_table_and_a_tar_that_disagree_are_one_line(
     )
     with pytest.raises(DataError, match="do not belong together: no photo for http://h/1"):
         PinnedResults(CAT, params(WEB), Path()).get("http://h/1")
+
+
+@pytest.mark.parametrize(
+    ("taken", "kept", "failure", "retried"),
+    [
+        (6, 5, Status.TIMEOUT, False),
+        (5, 5, Status.TIMEOUT, True),  # the reserve is not full
+        (7, 4, Status.TIMEOUT, True),  # clean has lost too many
+        (7, 4, Status.EMPTY, False),  # would fail again
+    ],
+)
+def test_a_class_that_is_short_after_the_download_or_clean_is_tried_again(
+    built: Any, taken: int, kept: int, failure: Status, retried: bool
+) -> None:
+    built(WEB)
+    raw = [RawRow(f"{n}", f"http://h/{n}", Status.OK) for n in range(taken)]
+    cleaned = [CleanRow(row.image_id, Status.KEPT) for row in raw[:kept]]
+    for folder in (RAW, CLEAN):
+        folder.mkdir(parents=True)
+    write_csv(RAW / f"{CAT}.csv", RawRow, [*raw, RawRow("x", "http://h/x", failure)])
+    write_csv(CLEAN / f"{CAT}.csv", CleanRow, cleaned)
+    assert prior_results.incomplete_classes(params(WEB)) == [CAT] * retried

@@ -50,7 +50,8 @@ def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kin
     use(clone, server, kind, classes=THREE)
     clone.repro("download")
     assert server.asked
-    assert all(re.search(f"{PLANE}|/urls/|/robots.txt$", path) for path in server.asked)
+    of_hosts = "/robots.txt$|/tdmrep.json$"
+    assert all(re.search(f"{PLANE}|/urls/|{of_hosts}", path) for path in server.asked)
     assert of_class(clone.files("data/raw"), f"{HUSKY}|{CAT}") == before
 
     # Photos beyond the quota were discarded as `unused`.

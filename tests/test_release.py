@@ -1,7 +1,11 @@
 """A release: refused unless all is built, committed and pushed; then it can be had by its tag."""
 
 import datetime
+import os
 import re
+import shlex
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import release
+import tiny
+import warm
 from allrounder.core.errors import UsageError
 from allrounder.versions.comparison import Comparison, Photo, differences
 from allrounder.versions.releasing import (
@@ -18,35 +25,52 @@ from allrounder.versions.releasing import (
     with_section,
     with_version,
 )
-from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 CAT = Photo("1", "train/cat/1.jpg", "train", "n02123394", "Persian cat", "cat", "http://h/1")
 
 
-def test_a_release_can_be_had_by_its_tag(pulled: Project) -> None:
-    """Built before, as `make release` finds it; the stages of this checkout may be newer."""
-    pulled.dvc("commit", "--force")
-    pulled.commit("the code of today")
-    for name in ("user.name", "user.email"):
-        pulled.git("config", name, "test@example.invalid")
-    (pulled.folder / "notes.txt").touch()
-    assert "git has changes: ?? notes.txt; commit or stash" in pulled.script(
-        "release", "1.0.0", expect=2
-    )
-    (pulled.folder / "notes.txt").unlink()
-    output = pulled.run("python", "scripts/release.py", "v1.0.0")
-    assert "The first release: 200 photos." in output
-    assert "the tag v1.0.0 exists" in pulled.script("release", "1.0.0", expect=2)
-    assert pulled.changes == ""
-    assert "## 1.0.0 - " in pulled.read("CHANGELOG.md")
-    (command,) = re.findall(r"^  (dvc artifacts get .*)$", output, re.MULTILINE)
-    other = pulled.folder.parent / "other"
-    other.mkdir()
-    pulled.git("remote", "remove", "origin")
-    command = re.sub("get \\S+ ", f"get {pulled.folder} ", command)
-    pulled.run("bash", "-ec", f"cd {other} && {command}")
-    assert len(list(other.rglob("*.jpg"))) == 200
+def run_here(command: list[str]) -> int:
+    """As `release.run_python`, sooner."""
+    if command[0] == "-m":
+        return tiny.dvc(command[2:])
+    script = str(ROOT / "scripts" / Path(command[0]).name)
+    code, output = warm.run([script, *command[1:]], Path.cwd(), dict(os.environ))
+    print(output, file=sys.stderr)
+    return code
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_a_release_can_be_had_by_its_tag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(release, "run_python", run_here)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.invalid")
+    tiny.make(".dvc/cache")
+    for page in ("CHANGELOG.md", "CITATION.cff"):
+        shutil.copy(ROOT / page, page)
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["artifacts"]
+    with Path("dvc.yaml").open("a") as file:
+        yaml.safe_dump({"artifacts": artifacts}, file)
+    tiny.call(release.main, "1.0.0", expect=2)
+    assert "error: git has changes: " in capsys.readouterr().err
+    tiny.commit("all")
+    tiny.remote("gs://bucket/path")
+    tiny.commit("a remote that cannot be used")
+    tiny.call(release.main, "1.0.0", expect=1)
+    assert "not so: the remote has the data; see above, nothing was" in capsys.readouterr().err
+    tiny.git("reset", "-q", "--hard", "HEAD~1")
+    tiny.call(release.main, "v1.0.0")
+    output = capsys.readouterr().out
+    assert "The first release: 2 photos." in output
+    assert "## 1.0.0 - " in Path("CHANGELOG.md").read_text()
+    tiny.call(release.main, "1.0.0", expect=2)
+    assert "the tag v1.0.0 exists" in capsys.readouterr().err
+    for command in re.findall(r"^  dvc ((?:get|artifacts get) .*)$", output, re.MULTILINE):
+        assert tiny.dvc([*shlex.split(command), "-o", command.partition(" ")[0]]) == 0
+        assert Path(command.partition(" ")[0], "val/cat/2.jpg").read_bytes() == b"two"
 
 
 def test_a_section_tells_what_changed_in_each_class() -> None:

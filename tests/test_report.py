@@ -830,7 +830,7 @@ def test_marks_become_lines_for_corrections_and_survive_a_reload(
     page.locator("#review summary").click()
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "corrections.csv"
+    assert download.value.suggested_filename == "marked.csv"
     assert Path(download.value.path()).read_text() == page.locator("#lines").input_value()
     page.evaluate("document.execCommand = () => document.activeElement.id === 'lines'")
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")

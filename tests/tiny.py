@@ -1,24 +1,49 @@
 """A project of two outputs and five files, made in no time, for what DVC and git can break."""
 
+import csv
 import hashlib
+import io
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import warm
 from allrounder.core.errors import run
 from allrounder.core.files import folder_md5, folder_object
+from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import columns
 from project import GIT
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/versions.md"
 RAW = {"n02123394.csv": b"image_id,url,status\n", "n02123394.tar": b"photos" * 100}
-DATASET = {"manifest.csv": b"file\n", "train/cat/1.jpg": b"one", "val/cat/2.jpg": b"two"}
+PHOTOS = {"train/cat/1.jpg": b"one", "val/cat/2.jpg": b"two"}
+
+
+def _manifest() -> bytes:
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(columns(ManifestRow))
+    for file, body in PHOTOS.items():
+        sha256, split = hashlib.sha256(body).hexdigest(), file.partition("/")[0]
+        row = ManifestRow(
+            file, split, 0, "n02123394", "Persian cat", "cat", "n02123394", "1", "http://h/1",
+            "folder", sha256, 9, 9, "", "", "",
+        )  # fmt: skip
+        table.writerow("" if cell is None else cell for cell in astuple(row))
+    return out.getvalue().encode()
+
+
+MANIFEST = _manifest()
+DATASET = {"manifest.csv": MANIFEST, **PHOTOS}
 PARAMS = """sources: [{kind: folder, location: data/sample}]
 classes: {n02123394: cat}
 per_class: 5
@@ -96,6 +121,13 @@ def call(main: Callable[[], None], *arguments: str, expect: int = 0) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["script", *arguments])
         assert run(main) == expect
+
+
+def dvc(command: list[str]) -> int:
+    """Run DVC here, in a process of its own that has imported it already; returns its exit code."""
+    code, output = warm.run(["dvc", *command], Path.cwd(), dict(os.environ))
+    print(output, file=sys.stderr)
+    return code
 
 
 def commands(address: str, instead: str) -> list[list[str]]:

@@ -47,9 +47,9 @@ def unreadable(exchange: Exchange) -> None:
 
 
 @behaviour
-def tiff(exchange: Exchange) -> None:
-    """A picture of a format that is not taken."""
-    exchange.reply(photo("fault", form="TIFF"), headers=JPEG)
+def pdf(exchange: Exchange) -> None:
+    """A format that is not taken."""
+    exchange.reply(b"%PDF-1.4" + bytes(99), headers=JPEG)
 
 
 @behaviour

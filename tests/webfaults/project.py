@@ -15,6 +15,7 @@ from typing import Any
 
 from allrounder.core.corrections import HEADER
 from allrounder.core.files import stage_lock
+from allrounder.core.paths import CORRECTIONS, TAKEDOWNS
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.download.crawl import Crawl, Folders, Share
@@ -67,7 +68,8 @@ class Project:
             listed = [Candidate(f"{wnid}_{n}", url) for n, url in enumerate(asked)]
             write_csv(urls / f"{wnid}.csv", Candidate, listed, ("image_id", "url"))
         (folder / "params.yaml").write_text(json.dumps(self.params), encoding="utf-8")
-        (folder / "corrections.csv").write_text(",".join(HEADER) + "\n", encoding="utf-8")
+        for name in (CORRECTIONS, TAKEDOWNS):
+            (folder / name).write_text(",".join(HEADER) + "\n", encoding="utf-8")
 
     def crawl(self) -> list[RawRow]:
         """Download in this process, which stands in the folder; returns the first class's rows."""

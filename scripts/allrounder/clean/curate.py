@@ -10,7 +10,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.clean.fingerprints import Components, Fingerprint, near_pairs
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.neighbours import Components, Pictures, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -21,7 +22,7 @@ FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, or a product."""
 FEW, MANY = 3, 5
 """Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
-SAME, SIMILAR = 0.988, 0.97
+SAME, SIMILAR = 0.985, 0.96
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
 
 
@@ -74,17 +75,42 @@ def curate(
     Photos that `corrections` move stand first in their class; `keys` are all classes in order.
     """
     decided = list(items)
-    pairs = _near(items, range(len(items)), rules.near_radius)
+    compared = _Comparisons(items)
+    pairs = compared.copies(items, rules.near_radius)
     if corrections:
         parts = _corrected_parts(items, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
     if corrections:
         decided, pairs = _moved(decided, pairs, parts, corrections, keys)
-    _drop_duplicates(decided, pairs, rules)
+    _drop_duplicates(decided, pairs, rules, compared)
     _drop_surplus(decided, per_class)
-    _group(decided, rules)
+    _group(decided, rules, compared)
     return decided
+
+
+class _Comparisons:
+    """Compares the photos. Pictures that were compared once are not compared again."""
+
+    def __init__(self, items: Sequence[Item]):
+        self._pictures = Pictures([item.fingerprint for item in items])
+        self._rows = {item.photo_id: row for row, item in enumerate(items)}
+
+    def alike_in_class(self, items: Sequence[Item], radius: int) -> Iterator[tuple[int, int]]:
+        """Yield pairs of places in `items`, enough to connect similar photos of each class."""
+        rows, classes = self._rows_of(items), [item.key for item in items]
+        return self._pictures.near_pairs(rows, radius, SIMILAR, classes)
+
+    def copies(self, items: Sequence[Item], radius: int) -> list[tuple[int, int]]:
+        """The pairs of copies.
+
+        Flat pictures are not like each other, but may be the same bytes after conversion.
+        """
+        near = self._pictures.near_pairs(self._rows_of(items), radius, SAME)
+        return [*near, *same_text([item.sha256 for item in items])]
+
+    def _rows_of(self, items: Sequence[Item]) -> list[int]:
+        return [self._rows[item.photo_id] for item in items]
 
 
 def _corrected_parts(
@@ -204,7 +230,9 @@ def _same_file(url: str, final_url: str) -> bool:
     return photo_key(url).rpartition("/")[2] == photo_key(final_url).rpartition("/")[2]
 
 
-def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean) -> None:
+def _drop_duplicates(
+    items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean, compared: _Comparisons
+) -> None:
     """Keep the best copy of each picture of a class; drop pictures that are in two classes.
 
     Photos of one Flickr upload count as one picture here, even if they are different crops of it:
@@ -220,7 +248,7 @@ def _drop_duplicates(items: list[Item], pairs: Sequence[tuple[int, int]], rules:
     _drop_refused(items)
     usable = [index for index, item in enumerate(items) if not item.refused]
     if len(usable) < len(items):
-        near = _near(items, usable, rules.near_radius)
+        near = compared.copies([items[index] for index in usable], rules.near_radius)
         pairs = [(usable[one], usable[two]) for one, two in near]
     for members in components(len(items), pairs):
         _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
@@ -278,21 +306,16 @@ def _drop_surplus(items: list[Item], per_class: int) -> None:
             items[index] = replace(items[index], status=Status.SURPLUS)
 
 
-def _group(items: list[Item], rules: Clean) -> None:
+def _group(items: list[Item], rules: Clean, compared: _Comparisons) -> None:
     """Give similar photos of a class, and photos of one upload, one group id."""
-    classes: dict[str, list[int]] = defaultdict(list)
-    for index in _kept(items):
-        classes[items[index].key].append(index)
-    for members in classes.values():
-        fingerprints = [items[index].fingerprint for index in members]
-        uploads = [items[index].upload for index in members]
-        similar = near_pairs(fingerprints, rules.group_radius, SIMILAR)
-        for part in components(len(members), chain(similar, same_text(uploads))):
-            if len(part) > 1:
-                group = min(items[members[position]].name for position in part)
-                for position in part:
-                    index = members[position]
-                    items[index] = replace(items[index], group=group)
+    kept = _kept(items)
+    uploads = [items[at].upload and f"{items[at].key} {items[at].upload}" for at in kept]
+    similar = compared.alike_in_class([items[at] for at in kept], rules.group_radius)
+    for part in components(len(kept), chain(similar, same_text(uploads))):
+        if len(part) > 1:
+            group = min(items[kept[place]].name for place in part)
+            for place in part:
+                items[kept[place]] = replace(items[kept[place]], group=group)
 
 
 def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -307,13 +330,9 @@ def _kept(items: Sequence[Item]) -> list[int]:
     return [index for index, item in enumerate(items) if item.status is Status.KEPT]
 
 
-def _near(items: Sequence[Item], indices: Sequence[int], radius: int) -> list[tuple[int, int]]:
-    """The pairs of copies among some items, as positions in `indices`.
-
-    Flat pictures are not like each other, but may be the same bytes after conversion.
-    """
-    near = near_pairs([items[index].fingerprint for index in indices], radius, SAME)
-    return [*near, *same_text([items[index].sha256 for index in indices])]
+def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
+    return near_pairs(fingerprints, radius, SAME)
 
 
 def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

@@ -27,7 +27,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings a picture of this orientation upright."""
-_MIN_SIDE = 47  # pixels: what a fingerprint needs at least, 1/8 of 500 x 375
+_MIN_SIDE = 80  # pixels of a small version: what a fingerprint needs, also of a part
 _EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
 _HARMLESS = "Invalid SOS parameters for sequential JPEG"
 """A warning about fields of a scan's header that have one valid value, so decoders ignore them."""

@@ -16,9 +16,11 @@ from typing import TextIO, TypeVar
 from filelock import FileLock, Timeout
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import WORK, is_clutter
+from allrounder.core.paths import LOCK, WORK, is_clutter
 from allrounder.core.workers import cores
 
+LOCK_COPY = WORK / "dvc.lock"
+"""A copy of dvc.lock as it was when the last stage began: a kill may cut off the file itself."""
 _PATIENCE = 5.0
 """Seconds that the other processes of a killed run have to end."""
 
@@ -36,6 +38,7 @@ def stage_lock(stage: str) -> Iterator[Path]:
     try:
         with FileLock(folder / "lock", timeout=0 if _alive(_read_holder(holder)) else _PATIENCE):
             holder.write_text(str(os.getpid()), encoding="utf-8")
+            _keep_lock()
             yield folder
             holder.unlink(missing_ok=True)
     except Timeout:
@@ -43,6 +46,16 @@ def stage_lock(stage: str) -> Iterator[Path]:
             f"another {stage} is running here (process {_read_holder(holder) or 'unknown'}); "
             "wait for it or end it"
         ) from None
+
+
+def _keep_lock() -> None:
+    """Copy dvc.lock, which DVC does not write while a stage runs."""
+    lock = LOCK.read_bytes() if LOCK.exists() else b""
+    if not LOCK.exists():
+        LOCK_COPY.unlink(missing_ok=True)
+    elif lock.endswith(b"\n"):  # else it is cut off already
+        part_of(LOCK_COPY).write_bytes(lock)
+        part_of(LOCK_COPY).replace(LOCK_COPY)
 
 
 def remove_tree(folder: Path) -> None:

@@ -7,12 +7,15 @@ import csv
 import hashlib
 import io
 import re
+import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
+import pillow_heif
 from PIL import Image
 
 from allrounder.core.files import disguise
@@ -20,22 +23,27 @@ from allrounder.core.opt_outs import embedded_opt_out, has_c2pa
 from allrounder.core.rows import Result, Status
 
 FORMATS = {
-    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "GIF": "gif",
-    "BMP": "bmp",
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "HEIF": "heic",
+    "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "JPEG2000": "jp2", "ICO": "ico",
 }  # fmt: skip
 """The accepted formats by Pillow's name, and the suffix of each. MPO is a JPEG with extras."""
-DECODERS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
-"""Pillow's decoders for these formats. The one for JPEG opens MPO too."""
+DECODERS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "HEIF", "TIFF", "JPEG2000", "ICO")
+"""Pillow's decoders for these formats. The one for JPEG opens MPO too, pillow-heif the one for
+HEIF (HEIC)."""
 _REFUSED = {
-    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
-    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "BigTIFF": rb"II\+\0|MM\0\+",
     "JPEG XL": rb"\0\0\0\x0cJXL |\xff\x0a",
-    "HEIC": rb".{4}ftyp(?:he[ivx]|mif1|msf1)",
     "PSD": rb"8BPS",
     "PDF": rb"%PDF",
+    "PostScript": rb"%!PS",
+    "DjVu": rb"AT&TFORM",
+    "OpenEXR": rb"v/1\x01",
+    "HDR": rb"#\?RADIANCE",
+    "Windows metafile": rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF",
 }
 """Known formats that are not accepted, and how they start. docs/cleaning.md has the reasons."""
 
+pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = None  # `judge_size` checks our own bound before anything is decoded
 
 MAX_SCANNED = 2 * 10**9
@@ -44,13 +52,23 @@ MAX_SCANNED = 2 * 10**9
 Real photos have about ten scans. Source: libjpeg-turbo, README and `djpeg -maxscans`, on
 progressive files made to exhaust decoders.
 """
+MAX_JPEG_2000 = 4 * 10**7
+"""Pixels of a JPEG 2000: its decoder takes 16 bytes for each, and about 10 s in all."""
+_ICON = b"\0\0\1\0"
+MAX_ICON = 2**20
+"""Pixels of an icon's pictures. Its header can tell 256 x 256 at most, which they need not keep."""
+MAX_STRIPS = 10**5
+"""Strips or tiles of a TIFF; one for each row of the tallest photo."""
+_STRIPS = (273, 324)
+_TIFF_SIZES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+"""Bytes of a value by its type; 1 for the others."""
 MAX_RLE = 10**7
 """Pixels of a run-length encoded BMP, which Pillow decodes in Python: 1 s."""
 
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _BEFORE_FRAME = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """A JPEG's markers of frames, and of the segments that usually stand before one."""
-_END_MARKS = {"jpg": b"\xff\xd9", "png": b"IEND", "gif": b"\x3b"}
+_END_MARKS = {"jpg": b"\xff\xd9", "png": b"IEND", "gif": b"\x3b", "jp2": b"\xff\xd9"}
 
 PLACEHOLDERS = Path(__file__).with_name("placeholders.csv")
 PLACEHOLDER_MAX = 64 * 2**10
@@ -109,6 +127,10 @@ def open_photo(body: bytes) -> Image.Image:
 
     Raises whatever Pillow raises.
     """
+    if body[:4] in (b"II+\0", b"MM\0+") or _inflates(body):
+        raise ValueError("a TIFF that Pillow could not read at a bearable cost")
+    if body[:4] == _ICON and (largest := _largest_icon(body)) > MAX_ICON:
+        raise ValueError(f"icon of {largest} pixels")  # Pillow decodes icons as it opens them
     try:
         return Image.open(io.BytesIO(body), formats=DECODERS)
     except Exception:
@@ -117,8 +139,28 @@ def open_photo(body: bytes) -> Image.Image:
         return Image.open(io.BytesIO(essential), formats=DECODERS)
 
 
+def _inflates(body: bytes) -> bool:
+    """Whether a TIFF's tags hold more than the file does, or than MAX_STRIPS places of pixels.
+
+    Tags may overlap, and Pillow reads them all. Source: TIFF 6.0, section 2.
+    """
+    order: Literal["little", "big"] = "little" if body[:2] == b"II" else "big"
+    if body[:4] not in (b"II*\0", b"MM\0*"):
+        return False
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(body[at : at + size], order)
+
+    first = number(4, 4)
+    entries = range(first + 2, first + 2 + 12 * number(first, 2), 12)
+    if any(number(at, 2) in _STRIPS and number(at + 4, 4) > MAX_STRIPS for at in entries):
+        return True
+    sizes = (number(at + 4, 4) * _TIFF_SIZES.get(number(at + 2, 2), 1) for at in entries)
+    return sum(size for size in sizes if size > 4) > len(body)
+
+
 def without_metadata(body: bytes) -> bytes:
-    """A PNG without damaged and needless chunks, an AVIF without EXIF; other bodies as they are.
+    """A PNG without damaged and needless chunks, an AVIF or HEIC without EXIF; others as they are.
 
     Sources: PNG (third edition), 5; ISO/IEC 23008-12, A.2.1.
     """
@@ -169,10 +211,15 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 
 
 def ends_whole(body: bytes, suffix: str) -> bool:
-    """Whether an image ends with its format's end marker, or has the size its header states."""
+    """Whether an image ends with its format's end marker, or has the size its header states.
+
+    A TIFF or an icon does not tell.
+    """
+    if suffix in ("tif", "ico"):
+        return True
     if mark := _END_MARKS.get(suffix):
         return mark in body[-64:]
-    if suffix == "avif":
+    if suffix in ("avif", "heic"):
         return _boxes_end(body) <= len(body)
     if suffix == "webp":
         return len(body) >= int.from_bytes(body[4:8], "little") + 8
@@ -180,7 +227,7 @@ def ends_whole(body: bytes, suffix: str) -> bool:
 
 
 def _boxes_end(body: bytes) -> int:
-    """Where the last box of an AVIF ends (ISO/IEC 14496-12, 4.2)."""
+    """Where the last box of an AVIF or HEIC ends (ISO/IEC 14496-12, 4.2)."""
     at = 0
     while at + 8 <= len(body):
         size = int.from_bytes(body[at : at + 4], "big")
@@ -193,13 +240,31 @@ def _boxes_end(body: bytes) -> int:
 def too_costly(image: Image.Image, body: bytes) -> str:
     """Why a photo that Pillow has opened would take a decoder very long, or ''."""
     pixels = image.width * image.height
-    scanned = pixels > MAX_SCANNED // 10_000 and image.format in ("JPEG", "MPO")
+    scanned = pixels > MAX_SCANNED // 10_000 and image.format in ("JPEG", "MPO", "TIFF")
     scans = body.count(b"\xff\xda") if scanned else 1
     if scans * pixels > MAX_SCANNED:
         return f"{scans} scans of {image.width}x{image.height} pixels"
+    if pixels > MAX_JPEG_2000 and image.format == "JPEG2000":
+        return f"JPEG 2000 of {image.width}x{image.height} pixels"
     if pixels > MAX_RLE and image.format == "BMP" and image.info.get("compression") in (1, 2):
         return f"run-length encoded BMP of {image.width}x{image.height} pixels"
     return ""
+
+
+def _largest_icon(body: bytes) -> int:
+    """The pixels of an icon's largest picture by the pictures' own headers.
+
+    Source: Microsoft, "Icons", 1995 (ICONDIR and ICONDIRENTRY).
+    """
+    largest = 0
+    for at in range(6, 6 + 16 * int.from_bytes(body[4:6], "little"), 16):
+        start = int.from_bytes(body[at + 12 : at + 16], "little")
+        png = body[start : start + 8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack_from(
+            *((">ii", body, start + 16) if png else ("<ii", body, start + 4))
+        )
+        largest = max(largest, abs(width * height))
+    return largest
 
 
 def judge_size(width: int, height: int, bounds: Bounds) -> Result | None:

@@ -26,6 +26,10 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding("there is no dvc.lock: nothing was built here", "dvc repro")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
+    if not text.endswith("\n"):
+        words = "dvc.lock is cut off: a build was killed while DVC wrote it"
+        yield Finding(words, "python scripts/check_params.py")
+        return
     if "\n<<<<<<< " in f"\n{text}":
         yield Finding("dvc.lock has conflict markers of a merge", "python scripts/merge.py")
         return

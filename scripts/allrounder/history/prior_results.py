@@ -14,9 +14,9 @@ from typing import Any
 
 from allrounder.core.errors import DataError
 from allrounder.core.opt_outs import Signal
-from allrounder.core.paths import LOCK, RAW
+from allrounder.core.paths import CLEAN, LOCK, RAW
 from allrounder.core.photos import Bounds, judge
-from allrounder.core.rows import RESULT_COLUMNS, Candidate, RawRow, Result, Status
+from allrounder.core.rows import RESULT_COLUMNS, Candidate, CleanRow, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_url, parse_slice, photo_key
@@ -117,23 +117,27 @@ class PinnedResults:
 def incomplete_classes(params: Params) -> list[str]:
     """The classes of the last build that may get more photos from a retry.
 
-    They are below the quota and have transient failures. Empty if the params have changed since:
-    DVC then runs the download anyway.
+    They have transient failures, and fewer photos than the quota or, after clean, than per_class.
+    Empty if the params have changed since: DVC then runs the download anyway.
     """
     same_count = pinned_params("download").get("per_class") == params.per_class
     if not same_count or not built_from("download", params):
         return []
-    return [key for key in params.classes if _is_incomplete(RAW / f"{key}.csv", params.quota)]
+    return [key for key in params.classes if _is_incomplete(key, params)]
 
 
-def _is_incomplete(table: Path, quota: int) -> bool:
+def _is_incomplete(key: str, params: Params) -> bool:
+    table, cleaned = (folder / f"{key}.csv" for folder in (RAW, CLEAN))
     if not table.is_file():
         return False
     taken, failures = 0, 0
     for row in read_csv(table, RawRow):
         taken += row.status is Status.OK
         failures += _result(row).transient
-    return failures > 0 and taken < quota
+    kept = params.per_class
+    if cleaned.is_file():
+        kept = sum(row.status is Status.KEPT for row in read_csv(cleaned, CleanRow))
+    return failures > 0 and (taken < params.quota or kept < params.per_class)
 
 
 class PriorResults:

@@ -83,9 +83,9 @@ class Clean(Section):
     """smallest shorter side in pixels"""
     max_pixels: int = Field(100_000_000, ge=1, le=MAX_PIXELS)
     """largest width x height in pixels"""
-    near_radius: int = Field(8, ge=0, le=11)
+    near_radius: int = Field(10, ge=0, le=11)
     """largest distance of near-duplicates: bits of a 64-bit hash"""
-    group_radius: int = Field(10, ge=0, le=11)
+    group_radius: int = Field(11, ge=0, le=11)
     """photos within this distance stay on one side of the split"""
     cross_class: Literal["drop", "first"] = "drop"
     """a picture in two classes: drop every copy, or keep the first class's"""

@@ -28,8 +28,8 @@ _SHELL = 100_000
 """About the bytes of a further page without its photos; those of the first page are measured."""
 
 
-def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
-    """Write the pages and the plots into the empty folder `out`.
+def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str, Funnel]:
+    """Write the pages and the plots into the empty folder `out`; returns the funnel of each class.
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
@@ -72,6 +72,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> None:
     for bars in overview.distributions:
         if not bars.empty:
             _write(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
+    return counted
 
 
 def _strips(found: Sequence[Entry], keys: Sequence[str]) -> dict[str, list[str]]:

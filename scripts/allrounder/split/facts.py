@@ -49,11 +49,6 @@ class DatasetFacts:
         return sum(self.total.splits.values())
 
     @property
-    def corrected(self) -> bool:
-        """Whether a person has moved photos or taken some out."""
-        return bool(self.moved or self.total.clean[Status.EXCLUDED])
-
-    @property
     def has_imagenet(self) -> bool:
         """Whether a class or a photo is ImageNet's."""
         kinds = {one.source for one in self.origins}
@@ -72,6 +67,11 @@ class DatasetFacts:
             return f"{all_of_them} ImageNet classes"
         of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
         return f"{all_of_them} classes{of_them}"
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a person has moved photos or taken some out."""
+        return bool(self.moved or self.total.clean[Status.EXCLUDED])
 
 
 def count_facts(

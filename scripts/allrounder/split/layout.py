@@ -135,9 +135,14 @@ def summary_line(manifest: Sequence[ManifestRow]) -> str:
     return f"{len(manifest):,} photos of {classes} classes: {by_split}"
 
 
-def write_metrics(path: Path, by_class: Mapping[str, Funnel]) -> None:
-    """Write the number of photos at each step of the funnel, for each class and in all."""
+def write_metrics(path: Path, by_class: Mapping[str, Funnel], per_class: int) -> None:
+    """Write the number of photos at each step of the funnel, for each class and in all.
+
+    Also the number asked for, and how many classes are short of it.
+    """
     metrics = {
+        "asked": per_class * len(by_class),
+        "short": sum(funnel.steps["kept"] < per_class for funnel in by_class.values()),
         "all": total_funnel(by_class.values()).as_metrics(),
         "classes": {key: funnel.as_metrics() for key, funnel in by_class.items()},
     }

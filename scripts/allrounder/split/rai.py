@@ -33,6 +33,10 @@ def properties(clean: Clean, facts: DatasetFacts) -> dict[str, Any]:
         "rai:personalSensitiveInformation": list(_personal(facts)),
         "rai:dataLimitations": limits(facts),
         **_FIXED,
+        "rai:dataUseCases": [
+            one if facts.has_voc else one.partition(";")[0].rstrip(".") + "."
+            for one in _FIXED["rai:dataUseCases"]
+        ],
     }
 
 
@@ -95,9 +99,12 @@ def _preprocessing(clean: Clean, facts: DatasetFacts) -> Iterator[str]:
 
 
 def _annotation(facts: DatasetFacts) -> Iterator[str]:
+    own = any(one.is_own for one in facts.classes)
+    kinds = f"There are {facts.kinds}" if own else "Classes are ImageNet synsets"
+    usual = " wnid, ILSVRC index or WordNet name" if facts.has_imagenet or not own else ""
+    by = " or".join(filter(None, [usual, " the names of the classes" * own]))
     yield (
-        "Classes are ImageNet synsets. Labels are those of the sources, matched by wnid, ILSVRC "
-        "index or WordNet name. No annotators were employed."
+        f"{kinds}. Labels are those of the sources, matched by{by}. No annotators were employed."
     )
     if facts.corrected:
         moved, excluded = sum(facts.moved.values()), facts.total.clean[Status.EXCLUDED]

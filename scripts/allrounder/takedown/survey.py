@@ -13,8 +13,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from allrounder.clean.curate import SAME, components, same_text
-from allrounder.clean.fingerprints import near_pairs
+from allrounder.clean.curate import components, copies, same_text
 from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_files
@@ -165,7 +164,7 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
     photos = list(reader.prints)
     cleaned = [reader.prints[sha256].cleaned for sha256 in photos]
     prints = [(at, one) for at, sha in enumerate(photos) if (one := reader.prints[sha].fingerprint)]
-    near = near_pairs([one for _, one in prints], radius, SAME)
+    near = copies([one for _, one in prints], radius)
     links = [(prints[one][0], prints[two][0]) for one, two in near]
     sha256s = set(start)
     for part in components(len(photos), [*links, *same_text(cleaned)]):

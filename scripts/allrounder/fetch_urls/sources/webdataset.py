@@ -71,7 +71,9 @@ def is_strong(etag: str) -> bool:
     return etag.startswith('"')
 
 
-IMAGES = ("jpg", "jpeg", "png", "webp", "avif", "gif", "bmp")
+IMAGES = (
+    "jpg", "jpeg", "png", "webp", "avif", "gif", "bmp", "heic", "heif", "tif", "tiff", "jp2", "ico",
+)  # fmt: skip
 _TEXT_MAX = {"cls": 2**12, "json": 2**20}
 """Extensions of label files and their largest size in bytes: larger files are no labels."""
 _META = re.compile(r"__[^/]*__($|/)")

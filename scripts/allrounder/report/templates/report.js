@@ -72,7 +72,7 @@
     }
     if (photo.group) button.append(make("span", { className: "mark", title: "has near-duplicates" }));
     const notes = notesOf(photo);
-    if (notes.length) button.append(make("span", { className: "notes" }, ...notes.map((textContent) => make("span", { textContent }))));
+    if (notes.length) button.append(make("span", { className: "notes" }, ...notes.map((text) => make("span", { textContent: text, title: text }))));
     button.dataset.at = photos.indexOf(photo);
     showMark(button, photo);
     button.addEventListener("click", () => { if (!brush(photo)) open(photo, list); });
@@ -116,7 +116,7 @@
     const mark = marks.get(photo.sha256), shown = button.querySelector(".verdict");
     shown?.remove();
     button.classList.toggle("marked", Boolean(mark));
-    if (mark && markable(photo)) button.append(make("span", { className: "verdict", textContent: verdict(mark) }));
+    if (mark && markable(photo)) button.append(make("span", { className: "verdict", textContent: verdict(mark), title: verdict(mark) }));
   }
 
   function showMarks() {
@@ -211,6 +211,7 @@
   function fill(photo) {
     current = photo;
     byId("large-mark").hidden = !markable(photo);
+    if (photo.looks_like) byId("target").value = byId("large-target").value = photo.looks_like; // most often right
     const at = around.indexOf(photo), place = at < 0 || around.length < 2 ? "" : `, ${number(at + 1)} of ${number(around.length)}`;
     byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}${place}`;
     byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
@@ -472,7 +473,7 @@
     byId("copied").textContent = done ? "Copied." : "Copy the selected lines.";
   });
   byId("download").addEventListener("click", () => {
-    make("a", { download: "corrections.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
+    make("a", { download: "marked.csv", href: `data:text/csv;charset=utf-8,${encodeURIComponent(byId("lines").value)}` }).click();
   });
   byId("forget").addEventListener("click", () => { marks.clear(); stored(STORE, "[]"); showMarks(); });
   document.addEventListener("keydown", (event) => {
