@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 SLICE_BYTES = 16 * 2**20
 """The size of a slice's argument to aim for: about a second of work."""
 _AHEAD = 2  # slices under way for each processor
-_STORE_SHARE = 8  # slices under way take at most one part in so many of the object store
+_STORE_SHARE = 4  # slices under way take at most one part in so many of one node's object store
 _RETRIES = 3
 """More tries for a slice whose worker or node was lost."""
 _STRAGGLER = 3.0
@@ -114,9 +114,11 @@ class Cluster:
 
     @property
     def _most(self) -> int:
-        """The slices that may be under way: nodes come and go."""
+        """The slices that may be under way. Nodes come and go; all slices start at this one."""
         has = self._ray.cluster_resources()
-        fit = int(has.get("object_store_memory", 0)) // (_STORE_SHARE * SLICE_BYTES)
+        nodes = sum(n for key, n in has.items() if key.startswith("node:") and "__" not in key)
+        store = has.get("object_store_memory", 0) / max(1, nodes)
+        fit = int(store) // (_STORE_SHARE * SLICE_BYTES)
         return max(1, min(_AHEAD * int(has.get("CPU", 1)), fit))
 
     def _result(self, ref: Any) -> Any:
