@@ -19,6 +19,7 @@ repro: $(VENV)/ready
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
+	@python scripts/check_params.py --judge || dvc repro --force --single-item clean
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev

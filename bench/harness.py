@@ -174,7 +174,7 @@ def project(folder: Path, scripts: Path, **params: Any) -> Path:
     defaults = {
         "sources": [{"kind": "folder", "location": "photos"}],
         "classes": dict.fromkeys(WNIDS), "per_class": 10, "min_per_class": 1,
-        "download": {}, "clean": {}, "split": {}, "dataset": {},
+        "download": {}, "clean": {}, "split": {}, "dataset": {}, "report": {},
     }  # fmt: skip
     text = yaml.safe_dump(defaults | params, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")

@@ -35,6 +35,8 @@ exit codes: 0 complete; 1 something is missing or damaged; 2 bad usage"""
 TRIES, TIMEOUT, CHUNK = 4, 60, 2**20
 WORK = ".fetch_version"
 """Folder for incomplete files, in the target folder."""
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)
+"""What Windows takes for a device and not for a file."""
 
 
 class VersionError(Exception):
@@ -87,6 +89,7 @@ def safe_parts(relpath: object) -> tuple[str, ...]:
     parts = tuple(relpath.split("/")) if isinstance(relpath, str) else ("",)
     for part in parts:
         bad = part in ("", ".", "..") or part != part.rstrip(". ") or not part.isprintable()
+        bad = bad or DEVICE.fullmatch(part) is not None
         if bad or set(part) & set('\\:*?"<>|') or part.lower() in (".git", ".dvc", WORK):
             raise VersionError(f"the version lists a file named {relpath!r}; do not trust it")
     return parts
@@ -133,7 +136,7 @@ class Remote:
                     raise problem from None
             except FileNotFoundError:
                 raise VersionError(f"{self._base} has no object {md5}") from None
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:  # no HTTP
                 problem = VersionError(f"{self._base}: {error}")
             if left and self._is_web:
                 time.sleep(PAUSE * (TRIES - left))
@@ -144,6 +147,8 @@ class Remote:
         """Open an object; yields its bytes, where in it they start, and how many (0: unknown)."""
         place, start = f"{self._base}/{md5[:2]}/{md5[2:]}", 0
         if not self._is_web:
+            if Path(place).exists() and not Path(place).is_file():  # a pipe would never end
+                raise OSError(f"{place} is no regular file")
             with open(place, "rb") as file:
                 yield file, 0, 0
             return
@@ -244,14 +249,21 @@ class Version(NamedTuple):
 def opened_version(where: str, rev: str) -> Iterator[Version]:
     """Find a version. A git repository is cloned into a temporary folder until the block ends."""
     if re.match(r"https?://.*/[^/]*\.lock$", where):
-        with urllib.request.urlopen(where, timeout=TIMEOUT) as reply:
-            yield Version(locked_outputs(reply.read(2**26).decode()), "")
+        yield Version(_lock_from_web(where), "")
     elif Path(where).exists() and not rev and not Path(where, "HEAD").exists():
         yield _version_in(Path(where))
     else:
         with tempfile.TemporaryDirectory() as folder:
             _clone(where, rev or "HEAD", folder)
             yield _version_in(Path(folder))
+
+
+def _lock_from_web(url: str) -> dict[str, Output]:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as reply:
+            return locked_outputs(reply.read(2**26).decode())
+    except (http.client.HTTPException, ValueError, IndexError) as error:
+        raise VersionError(f"{url}: is no dvc.lock ({error or type(error).__name__})") from None
 
 
 def _version_in(place: Path) -> Version:

@@ -20,6 +20,7 @@ from allrounder.core.corrections import (
     PhotoNames,
     append,
     by_photo,
+    load_corrections,
     match_photos,
     new_lines,
     parse_corrections,
@@ -80,6 +81,17 @@ def test_a_mistake_in_the_file_is_one_line_with_its_number(text: str, words: str
         parse_corrections(text, KEYS, "corrections.csv")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "corrections.csv"
+    assert load_corrections(KEYS, file) == ()  # no DVC here that demands it
+    (tmp_path / "dvc.yaml").touch()
+    with pytest.raises(UsageError, match="no such file; git checkout"):
+        load_corrections(KEYS, file)
+    file.mkdir()
+    with pytest.raises(UsageError, match=r"cannot be read \(Is a directory\); correct that"):
+        load_corrections(KEYS, file)
 
 
 def test_the_order_of_the_lines_and_doubles_do_not_matter() -> None:
@@ -234,7 +246,7 @@ def test_clean_applies_all_lines_and_the_counts_add_up(tmp_path: Path) -> None:
         for suffix in ("csv", "tar"):
             name = f"out/{key}.{suffix}"
             assert (tmp_path / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    counted = funnels(KEYS, tmp_path / "raw", tmp_path / "out", [], ())
+    counted = funnels(KEYS, tmp_path / "raw", tmp_path / "out", {}, ())
     assert (counted["n2"].moved_in, counted["n2"].moved_out) == (1, 1)
     for one in (*counted.values(), total_funnel(counted.values())):
         taken = one.raw[Status.OK] + one.moved_in - one.moved_out

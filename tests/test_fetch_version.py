@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,7 +167,7 @@ def test_errors_are_one_line(bucket: Bucket, capsys: pytest.CaptureFixture[str])
 
 HOSTILE = [
     "../evil", "/tmp/evil", "a/../../evil", "a//b", ".", "", "C:evil", "..\\evil", "a/.GIT/x",
-    ".. /evil", "a\0b", "a\nb", f"{fetch_version.WORK}/x", None, 7,
+    "NUL", "a/con.txt", ".. /evil", "a\0b", "a\nb", f"{fetch_version.WORK}/x", None, 7,
 ]  # fmt: skip
 
 
@@ -205,6 +207,46 @@ def test_a_list_that_is_none_is_refused(raw: bytes) -> None:
             fetch_version.listed_files(raw)
     else:
         assert fetch_version.listed_files(raw) == {}
+
+
+REPLIES = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\nhello",
+    b"HTTP/1.1 302 X\r\nLocation: http://[::1\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n\xff",
+    b'HTTP/1.1 200 OK\r\n\r\n    outs:\n    - path: "x\n',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nxx",
+    b"garbage",
+]
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_a_server_that_speaks_no_http_is_one_line(
+    reply: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(2**16)
+            self.request.sendall(reply)
+
+    write_lock(objects(FILES))
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        fetch("dvc.lock", "--remote", base, expect=1)
+        fetch(f"{base}/dvc.lock", "--remote", base, expect=2 if b"abc" in reply else 1)
+        server.shutdown()
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_a_remote_is_no_object(capsys: pytest.CaptureFixture[str]) -> None:
+    stored = objects(FILES)
+    write_lock(stored)
+    pipe = Path(f"remote{next(reversed(stored))}")
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    fetch("dvc.lock", "--remote", "remote", expect=1)
+    assert "is no regular file" in capsys.readouterr().err
 
 
 def test_the_lock_is_read_as_yaml_has_it() -> None:

@@ -241,6 +241,8 @@ def test_voc_folders_need_labels(tmp_path: Path) -> None:
 def test_a_section_that_dvc_watches_must_be_there(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text("\n".join(part for part in DEFAULT.split("\n\n") if "clean:  " not in part))
+    assert load_params(file).clean.near_radius == 10  # no DVC here
+    (tmp_path / "dvc.yaml").touch()
     with pytest.raises(UsageError, match=r"clean: missing, and dvc\.yaml watches it; add it"):
         load_params(file)
 

@@ -115,7 +115,7 @@ class Components:
         return found
 
 
-_SEARCHES = (
+SEARCHES = (
     *((view, view) for view in (*FULL, *TRIMMED)),
     *((TRIMMED[0], view) for view in (FULL[0], *TRIMMED[1:])),
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
@@ -168,7 +168,7 @@ class Pictures:
         distinct = np.array(sorted(places), np.int64)
         of_class = np.array([classes[places[row]] for row in distinct.tolist()] if classes else [])
         parts = Components(len(self._fingerprints))
-        for search in _SEARCHES if len(distinct) > 1 else ():
+        for search in SEARCHES if len(distinct) > 1 else ():
             for ones, twos in _candidates(self.views[distinct], search, radius):
                 if classes:
                     same = of_class[ones] == of_class[twos]
@@ -196,11 +196,15 @@ class Pictures:
     def _laid(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
+        if not len(ones):
+            return np.zeros(0)
         starts = range(0, len(ones), _LAID_AT_ONCE)
         batches = [(ones[at : at + _LAID_AT_ONCE], twos[at : at + _LAID_AT_ONCE]) for at in starts]
+        if len(batches) == 1:
+            return self._laid_batch(*batches[0], search)
         with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets other threads run
             found = list(pool.map(lambda pair: self._laid_batch(pair[0], pair[1], search), batches))
-        return np.concatenate([np.zeros(0), *found])
+        return np.concatenate(found)
 
     def _laid_batch(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]

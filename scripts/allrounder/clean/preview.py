@@ -4,20 +4,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from allrounder.clean.cleaning import decide, decode_classes
-from allrounder.clean.decoding import DecodedPhoto
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup
 from allrounder.core.corrections import Correction
-from allrounder.core.files import remove_tree
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.params.schema import Params
 
+if TYPE_CHECKING:
+    from allrounder.clean.cleaning import DecodedPhoto
+
 
 class Preview:
-    """What clean will keep of the photos in `raw`. `work` is a folder for temporary files."""
+    """What clean will keep of the photos in `raw`. The folder `work` remembers what
+    decoding gave, for clean too."""
 
     def __init__(
         self,
@@ -42,8 +44,12 @@ class Preview:
         open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
         if not open_classes:
             return {}
+        from allrounder.clean.cleaning import decide, decode_classes  # not needed by most runs
+
         changed = [key for key in quotas if quotas[key] != self._quotas.get(key)]
-        self._photos |= self._decoded(changed)
+        self._work.mkdir(parents=True, exist_ok=True)
+        rules, ray = self._params.clean, self._params.network.ray
+        self._photos |= decode_classes(changed, self._raw, self._work, rules, ray)
         self._quotas = dict(quotas)
         decisions, _ = decide(self._params, self._photos, self._urls, self._raw, self._corrections)
         kept = Counter(item.key for item in decisions.values() if item.status is Status.KEPT)
@@ -52,14 +58,6 @@ class Preview:
             for key in open_classes
         }
         return {key: quota for key, quota in wanted.items() if quota > quotas[key]}
-
-    def _decoded(self, keys: Sequence[str]) -> dict[str, list[DecodedPhoto]]:
-        self._work.mkdir(exist_ok=True)
-        try:
-            rules, ray = self._params.clean, self._params.network.ray
-            return decode_classes(keys, self._raw, self._work, rules, ray)
-        finally:
-            remove_tree(self._work)
 
 
 def next_quota(quota: int, kept: int, taken: int, per_class: int) -> int:

@@ -19,8 +19,8 @@ Key = TypeVar("Key")
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
-SLICE_BYTES = 16 * 2**20
-"""The size of a slice's argument to aim for: about a second of work."""
+SLICE_BYTES = 32 * 2**20
+"""The size of a slice's argument at most, and of its result."""
 _AHEAD = 2  # slices under way for each processor
 _STORE_SHARE = 4  # slices under way take at most one part in so many of one node's object store
 _RETRIES = 3

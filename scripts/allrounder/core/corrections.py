@@ -14,7 +14,7 @@ from pathlib import Path
 
 from allrounder.core.errors import UsageError
 from allrounder.core.files import atomic_write
-from allrounder.core.paths import CORRECTIONS, TAKEDOWNS
+from allrounder.core.paths import CORRECTIONS, TAKEDOWNS, in_pipeline
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.text import did_you_mean, one_line
@@ -74,16 +74,23 @@ def match_name(text: str) -> str:
 
 
 def load_corrections(classes: Collection[str], path: Path = CORRECTIONS) -> tuple[Correction, ...]:
-    """Read and check a corrections file. Raises UsageError that names file, line and cell."""
+    """Read and check a corrections file. Raises UsageError that names file, line and cell.
+
+    Where no DVC demands the file, it may be missing.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
+        if not in_pipeline(path):
+            return ()
         raise UsageError(
             f"{path}: no such file; git checkout {path}, or start one with the line "
             f"{','.join(HEADER)}"
         ) from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
     return parse_corrections(text, classes, str(path))
 
 

@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import disguise
-from allrounder.core.paths import PARAMS
+from allrounder.core.paths import PARAMS, in_pipeline
 from allrounder.core.text import did_you_mean
 from allrounder.params.classes import TAGS, ClassValue
 from allrounder.params.dataset import dataset_classes
@@ -22,7 +22,7 @@ from allrounder.params.schema import Params
 from allrounder.params.section import WNID
 from allrounder.params.sources import KINDS, PATTERNS
 
-WATCHED = ("download", "clean", "split", "dataset")
+WATCHED = ("download", "clean", "split", "dataset", "report")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
 
@@ -59,7 +59,8 @@ def load_params(path: Path = PARAMS) -> Params:
         dataset_classes(params)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
-    if missing := [key for key in WATCHED if key not in params.model_fields_set]:
+    missing = [key for key in WATCHED if key not in params.model_fields_set]
+    if missing and in_pipeline(path):
         raise UsageError(
             f"{path}: {missing[0]}: missing, and dvc.yaml watches it; "
             f"add it, or `{missing[0]}: {{}}` for its defaults"

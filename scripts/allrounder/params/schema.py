@@ -93,6 +93,8 @@ class Clean(Section):
     """shrink larger photos to this longer side in pixels; null: never"""
     quality: int = Field(90, ge=1, le=95)
     """JPEG quality of photos that must be converted"""
+    not_like: list[Annotated[str, AfterValidator(check_path)]] = Field([])
+    """keep out copies of the photos in these folders, manifests or tables of fingerprints"""
     suspects: Suspects | None = None
     """look for wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
@@ -123,6 +125,8 @@ class Split(Section):
     """seed of a shuffle; null: by content hash, stable when the dataset grows"""
     folders: Literal["label", "wnid", "voc"] = "label"
     """how class folders are named; voc: one folder for each VOC label"""
+    layout: Literal["folders", "webdataset", "parquet"] = "folders"
+    """photos in class folders, in tars as WebDataset reads them, or in Parquet as the Hub does"""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -186,6 +190,13 @@ class Dataset(Section):
     """of the dataset as a whole, e.g. cc-by-4.0; '': the licences of its photos"""
 
 
+class Report(Section):
+    """How much the report shows. Its counts are of all photos."""
+
+    photos_per_class: int | None = Field(None, ge=1, le=MAX_PHOTOS)
+    """most photos of a class in the gallery; null: 5,000 divided by the number of classes"""
+
+
 class Params(Section):
     """params.yaml of imagenet-all-rounder: everything that defines a dataset version."""
 
@@ -205,6 +216,7 @@ class Params(Section):
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
     dataset: Dataset = Field(default_factory=lambda: Dataset())
+    report: Report = Field(default_factory=lambda: Report())
     network: Network = Field(default_factory=lambda: Network())
 
     @model_validator(mode="after")
