@@ -19,6 +19,7 @@ repro: $(VENV)/ready
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
+	@python scripts/check_params.py --judge || dvc repro --force --single-item clean
 	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
 
 test: $(VENV)/ready-dev
@@ -27,7 +28,8 @@ test: $(VENV)/ready-dev
 	mypy
 	pytest
 
-# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV. o=FILE names another
+# file to write, force=1 replaces one with edits.
 start: $(VENV)/ready
 	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
 

@@ -16,7 +16,7 @@ from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import CLEAN, PARAMS, RAW
 from allrounder.core.text import printable
-from allrounder.history.local_files import changed_files, local_states
+from allrounder.history.local_files import changed_files, local_states, test_sets_changed
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
 from allrounder.history.mending import mend
 from allrounder.history.prior_results import incomplete_classes
@@ -33,9 +33,10 @@ def main() -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     parser.add_argument("--retry", action="store_true", help="whether the download should retry")
     parser.add_argument("--relist", action="store_true", help="whether to list all again")
+    parser.add_argument("--judge", action="store_true", help="whether to clean all again")
     args = parser.parse_args()
-    if args.relist:
-        if _must_relist(load_params(args.file)):
+    if args.relist or args.judge:
+        if (_must_relist if args.relist else _must_judge)(load_params(args.file)):
             sys.exit(NOT_GOOD_ENOUGH)
     elif args.retry:
         if keys := incomplete_classes(load_params(args.file)):
@@ -74,6 +75,11 @@ def _must_relist(params: Params) -> bool:
     if not watched or any(source.is_remote for source in params.sources):
         return False
     return not built_from("download", params) or bool(changed_files(params))
+
+
+def _must_judge(params: Params) -> bool:
+    """Whether the photos are to be compared with changed test sets, which DVC cannot know."""
+    return RAW.is_dir() and test_sets_changed(params)
 
 
 def _check_locations(path: Path, params: Params) -> None:

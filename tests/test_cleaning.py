@@ -20,7 +20,8 @@ from PIL import Image, ImageOps
 from allrounder.clean import cleaning, jpeg, neighbours
 from allrounder.clean.alignment import THUMB, Floats
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.curate import SAME, Item, Origin, components, curate
+from allrounder.clean.columns import Item, Origin
+from allrounder.clean.curate import SAME, components, curate
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse
@@ -277,6 +278,12 @@ def test_a_flat_picture_of_one_site_in_two_classes_is_a_notice_of_two_sites_a_co
     assert statuses([item(c, 1, FLAT, urls=u) for c, u in zip("ab", one, strict=True)]) == [
         *(Status.PLACEHOLDER, Status.PLACEHOLDER)
     ]
+    product = replace(FLAT, flat=0.8)
+    items = [item(c, 1, product, urls=u) for c, u in zip("ab", one, strict=True)]
+    assert statuses(items) == [Status.CROSS_CLASS] * 2
+    assert statuses(items, cross_class="first") == [Status.KEPT, Status.CROSS_CLASS]
+    items.append(item("c", 1, product, urls=["http://h.example/3"]))
+    assert statuses(items) == [Status.PLACEHOLDER] * 3
     for urls in (two[0], one[0]):  # another site; the same photo in two classes
         items = [item("a", 1, FLAT, urls=one[0]), item("b", 1, FLAT, urls=urls)]
         assert statuses(items) == [Status.CROSS_CLASS] * 2
@@ -434,7 +441,7 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
         patch.setattr(Pictures, "_laid", counted)
         assert len(list(near_pairs(copies, 8, SAME))) == 399
         assert compared == 399
-        patch.setattr(neighbours, "_SEARCHES", ((0, 0),))
+        patch.setattr(neighbours, "SEARCHES", ((0, 0),))
         twin = replace(others[0], thumb=bytes([others[0].thumb[0] ^ 1]) + others[0].thumb[1:])
         assert list(near_pairs([*others, twin], 8, SAME)) == [(0, 120)]
         assert compared < 399 + 121 * 50

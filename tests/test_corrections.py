@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.clean.cleaning import clean
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.columns import Item
+from allrounder.clean.curate import curate
 from allrounder.core.corrections import (
     HEADER,
     Action,
@@ -246,7 +247,7 @@ def test_clean_applies_all_lines_and_the_counts_add_up(tmp_path: Path) -> None:
         for suffix in ("csv", "tar"):
             name = f"out/{key}.{suffix}"
             assert (tmp_path / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    counted = funnels(KEYS, tmp_path / "raw", tmp_path / "out", [], ())
+    counted = funnels(KEYS, tmp_path / "raw", tmp_path / "out", {}, ())
     assert (counted["n2"].moved_in, counted["n2"].moved_out) == (1, 1)
     for one in (*counted.values(), total_funnel(counted.values())):
         taken = one.raw[Status.OK] + one.moved_in - one.moved_out

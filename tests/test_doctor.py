@@ -41,7 +41,7 @@ def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[], Findings]:
             patch.setattr(sys, "argv", ["doctor.py"])
             code = run_main(doctor.main)
         lines = capsys.readouterr().out.splitlines()
-        if lines == ["nothing is wrong here"]:
+        if lines == ["no fault found"]:
             assert code == 0
             return []
         assert code == 1
@@ -111,7 +111,7 @@ def nowhere_but_here() -> None:
 
 
 FAULTS = [
-    (zip_without_git, "no git repository here, as in an unpacked ZIP", "git init"),
+    (zip_without_git, "this folder is no git repository, as in an unpacked ZIP", "git init"),
     (shallow, "a shallow clone: older versions are missing", "git fetch -q --unshallow"),
     (pointer, "photo.jpg is a Git LFS pointer, not the file", "git lfs pull"),
     (moved_venv, "the project was moved or copied", "rm -rf .venv"),
@@ -166,17 +166,22 @@ def test_a_whole_clone_has_no_finding_and_one_without_data_has_one(
 def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Findings]) -> None:
     nowhere_but_here()
     found = examine()
-    assert [words.rpartition("; ")[2] for words, _ in found] == ["the files here are whole"] * 2
+    assert [words.rpartition("; ")[2] for words, _ in found] == ["the local files are whole"] * 2
     for _, command in found:
         mend(command)
     assert examine() == []
     damage(place(ONE))
     Path("data/dataset/train/cat/1.jpg").unlink()
     ((words, command),) = examine()
-    assert "no copy is left on the remote or here" in words
+    assert "neither the remote nor data/ has a copy" in words
     assert command.endswith("ALLROUNDER_PINS=confirm dvc repro --force")
     tiny.remote("gs://b/x")
     assert examine()[1][1] == "python scripts/doctor.py"
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("data")
+    _, (words, command) = examine()
+    assert words.startswith("data/raw: missing from DVC's cache (and 1 more); the remote may have")
+    assert command == "python scripts/doctor.py"
 
 
 def test_links_that_the_disks_do_not_allow(

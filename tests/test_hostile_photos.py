@@ -27,7 +27,7 @@ from allrounder.clean.decode import normalize
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, ends_whole, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
-from allrounder.core.tables import write_csv
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter
 from allrounder.params.schema import Clean, Params
 from hostile import SECRET, encoded, picture
@@ -327,7 +327,8 @@ def cleaned(folder: Path, **classes: list[bytes]) -> dict[str, list[CleanRow]]:
             "min_per_class": 1,
         }
     )
-    return clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")[0]
+    clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")
+    return {key: [*read_csv(folder / f"out/{key}.csv", CleanRow)] for key in classes}
 
 
 def photos(*seeds: int) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow
-from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tables import read_csv, table_parts, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)
@@ -81,3 +82,17 @@ def test_ranges_of_a_photo_are_put_in_in_one_piece(body: bytes, cuts: list[int])
                 writer.copy("q.jpg", StoredBytes(source, 6, len(body) + 99), ranges)
         ((_, stored),) = tar_members(path)
         assert stored.read() == b"".join(body[first:end] for first, end in ranges)
+
+
+def test_parts_of_a_table_are_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [Candidate(f"{n}", f"http://h/{n}", title='a "b"\nü,') for n in range(9)]
+    rows = [replace(row, source="abba"[n % 4]) for n, row in enumerate(rows)]
+    write_csv(path, Candidate, rows)
+    parts, counts = table_parts(path, "source", "title")
+    assert {key: n for (key, _), n in counts.items()} == {"a": 5, "b": 4}
+    for key, own in parts.items():
+        assert list(read_csv(path, Candidate, own)) == [row for row in rows if row.source == key]
+    path.write_text(path.read_text()[:-3])
+    with pytest.raises(DataError, match=r"a\.csv, line \d+: bad row"):
+        table_parts(path, "source", "results")

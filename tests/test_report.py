@@ -23,12 +23,15 @@ from allrounder.core.funnel import Funnel, clean_step, raw_step, stage_of
 from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import StoredBytes
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Params
 from allrounder.report import build as building
 from allrounder.report import render, stats
 from allrounder.report.build import build, params_digest
-from allrounder.report.entries import Entry, rows_each
+from allrounder.report.counts import Counts
+from allrounder.report.entries import Entry
+from allrounder.report.gather import rows_each, sample
 from allrounder.report.stats import Bars, nice_ticks
 from allrounder.report.words import words
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
@@ -748,13 +751,69 @@ def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) 
     assert rows_each([one] * classes) == each
 
 
+REASONS = ("kept", "clean.corrupt", "clean.surplus", "download.timeout")
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(1, 12))
+def test_a_sample_has_losses_and_flagged_photos_first(
+    drawn: list[tuple[int, bool]], most: int
+) -> None:
+    found = []
+    for number, (kind, flagged) in enumerate(drawn):
+        image_id, url = f"{number}", f"http://h/{number}"
+        row = CleanRow(image_id, Status.KEPT, sha256=f"{number * 7919:x}", blurred=int(flagged))
+        raw, listed = RawRow(image_id, url, Status.OK), Candidate(image_id, url)
+        stored = StoredBytes(Path("x"), 0, 1) if kind < 3 else None
+        found.append(Entry("n1", REASONS[kind], raw, row, listed, stored))
+    shown = sample(found, most)
+    assert sorted(shown, key=found.index) == shown  # in their order
+    photos = [one for one in shown if one.stored]
+    every = [one for one in found if one.stored]
+    assert len(photos) == min(most, len(every))
+    assert [one for one in shown if not one.stored] == [one for one in found if not one.stored]
+    kept = [one for one in photos if one.reason == "kept"]
+    all_kept = [one for one in every if one.reason == "kept"]
+    assert len(photos) - len(kept) >= min(most // 2, len(every) - len(all_kept))
+    if left := [one for one in all_kept if one not in kept]:
+        assert not any(one.noted for one in left) or all(one.noted for one in kept)
+    again = {one.raw.image_id for one in sample(found[::-1], most)}
+    assert again == {one.raw.image_id for one in shown}
+
+
+def test_a_sampled_gallery_counts_what_it_leaves_out(built: Project, tmp_path: Path) -> None:
+    shutil.copytree(built.folder / "data", tmp_path / "data")
+    params = load_params(built.folder / "params.yaml")
+    few = params.model_copy(
+        update={"report": params.report.model_copy(update={"photos_per_class": 6})}
+    )
+    texts = [
+        (make(tmp_path, one) / "index.html").read_text(encoding="utf-8") for one in (params, few)
+    ]
+    whole, part = (
+        json.loads(
+            text.partition('type="application/json" id="data">')[2].partition("</script>")[0]
+        )
+        for text in texts
+    )
+    own = [row for row in part["rows"] if len(row) < 26 or not row[25]]
+    assert len(part["rows"]) < len(whole["rows"])
+    assert whole["left_out"] == {}
+    assert len(own) + sum(part["left_out"].values()) == 260
+    assert len(texts[1]) < len(texts[0])
+    tables = [re.findall(r"<t[dh].*?</t[dh]>", text) for text in texts]
+    links = re.compile(' href="[^"]*"')
+    assert [links.sub("", one) for one in tables[0]] == [links.sub("", one) for one in tables[1]]
+
+
 def test_a_chart_of_many_classes_shows_the_smallest() -> None:
     names = {f"n{number}": f"class {number}" for number in range(1000)}
     raw, none = RawRow("1", "http://h/1", Status.OK), Candidate("1", "http://h/1")
     entries = [
         Entry(wnid, "kept", raw, None, none, split="val", file="1.jpg") for wnid in [*names][:970]
     ]
-    bars = stats.distributions(entries, names, ["train", "val"], Counter())[0]
+    counts = Counts()
+    counts.add_photos(entries)
+    bars = stats.distributions(counts, names, ["train", "val"])[0]
     assert bars.labels == [f"class {number}" for number in [*range(970, 1000), *range(10)]]
     assert bars.series["val"] == [0] * 30 + [1] * 10
     assert "1,000" in bars.note

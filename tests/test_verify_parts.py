@@ -9,7 +9,7 @@ import pytest
 from allrounder.core.urls import Slice
 from allrounder.params.schema import Params
 from allrounder.params.sources import HuggingfaceSource
-from allrounder.verify.drift import Drift, TakenPhoto
+from allrounder.verify.drift import Drift, TakenPhoto, drift_of_bytes, find_placeholders
 from allrounder.verify.web import Validators, check
 from allrounder.web.dataset_rows import row_url
 from shardserver import ShardServer
@@ -70,3 +70,24 @@ def test_a_row_is_requested_by_way_of_its_page(
         assert viewer.asked == {"/rows": 1, "photo": 1}
         # Of a source that is no longer in the params it is not known what to ask.
         assert drift(requested, tmp_path) is Drift.NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("keys", "final_urls", "placeholder"),
+    [
+        ("aaaaa", ["", "", "", "", ""], True),
+        ("abc", ["", "", ""], True),
+        ("aaa", ["http://h.example/gone.png"] * 3, True),
+        ("aaa", ["", "", ""], False),  # a product that replaced the photos of a few pages
+        ("aab", ["", "http://h.example/gone.png", ""], False),
+    ],
+)
+def test_where_urls_changed_to_one_picture_their_number_tells_whether_it_is_a_notice(
+    keys: str, final_urls: list[str], placeholder: bool
+) -> None:
+    answers = [
+        drift_of_bytes(TakenPhoto(key, str(n), f"http://h.example/{n}", "1", 9), "2", final)
+        for n, (key, final) in enumerate(zip(keys, final_urls, strict=True))
+    ]
+    expected = Drift.PLACEHOLDER if placeholder else Drift.CHANGED
+    assert {one.drift for one in find_placeholders(answers)} == {expected}

@@ -52,6 +52,7 @@ download: {}
 clean: {}
 split: {}
 dataset: {}
+report: {}
 """
 
 

@@ -51,6 +51,7 @@ def make_params(classes: Sequence[str] = (WNID,), **sections: Any) -> dict[str, 
         "clean": {},
         "split": {},
         "dataset": {},
+        "report": {},
         "download": DOWNLOAD | sections.get("download", {}),
         "network": NETWORK | sections.get("network", {}),
     }

@@ -1,23 +1,24 @@
 """Counts how many photos of a class reached each step, and why the others did not."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from allrounder.core.opt_outs import signal_of
-from allrounder.core.rows import CleanRow, ManifestRow, Match, RawRow, Status
+from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
 
 STEPS = ("listed", "tried", "taken", "valid", "unique", "kept")
-"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences and
-exclusions by hand; in the dataset. The splits, which divide the kept photos, follow.
+"""Candidates listed; requested; downloaded; valid photos; without duplicates, refused licences,
+exclusions by hand and photos of known test sets; in the dataset. The splits, which divide the kept
+photos, follow.
 """
 _UNIQUE = {
     Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE,
-    Status.EXCLUDED,
+    Status.EXCLUDED, Status.IN_TEST_SET,
 }  # fmt: skip
 
 
@@ -94,7 +95,6 @@ def class_funnel(
     raw: Iterable[RawRow],
     clean: Iterable[CleanRow],
     by_split: Mapping[str, int],
-    moved_out: int = 0,
 ) -> Funnel:
     """The funnel of a class; `by_split` counts its photos, in the splits' order."""
     raw_counts, opt_outs, matches = Counter[Status](), Counter[str](), Counter[Match]()
@@ -115,7 +115,7 @@ def class_funnel(
             matches.update([Match.SAME_PICTURE])
         rebuilt += photo.status is Status.KEPT and (confirmed or photo.match is Match.IDENTICAL)
     counts = raw_counts, clean_counts, dict(by_split), opt_outs
-    return Funnel(*counts, +matches, rebuilt, moved_in, moved_out)
+    return Funnel(*counts, +matches, rebuilt, moved_in)
 
 
 def total_funnel(parts: Collection[Funnel]) -> Funnel:
@@ -137,22 +137,38 @@ def funnels(
     keys: Iterable[str],
     raw: Path,
     clean: Path,
-    manifest: Iterable[ManifestRow],
+    counts: Mapping[Any, int],
     splits: Sequence[str],
+    each: Callable[..., Iterable[Any]] = map,
 ) -> dict[str, Funnel]:
-    """The funnel of each class by key. Raises DataError for a damaged table."""
-    keys, counts = list(keys), Counter((row.wnid, row.split) for row in manifest)
-    cleaned = {key: list(read_csv(clean / f"{key}.csv", CleanRow)) for key in keys}
-    away = Counter(row.moved_from for rows in cleaned.values() for row in rows)
-    return {
-        key: class_funnel(
-            read_csv(raw / f"{key}.csv", RawRow),
-            cleaned[key],
-            {split: counts[key, split] for split in splits},
-            away[key],
-        )
-        for key in keys
-    }
+    """The funnel of each class by key; `counts` has the photos by class and split.
+
+    `each` may be the `map` of a worker pool. Raises DataError for a damaged table.
+    """
+    keys, away = list(keys), Counter[str]()
+    found: dict[str, Funnel] = {}
+    jobs = [
+        (key, raw, clean, {split: counts.get((key, split), 0) for split in splits}) for key in keys
+    ]
+    for key, (funnel, moved) in zip(keys, each(_read_funnel, jobs), strict=True):
+        found[key] = funnel
+        away.update(moved)
+    return {key: replace(one, moved_out=away[key]) for key, one in found.items()}
+
+
+def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int]]) -> tuple[Funnel, Counter[str]]:
+    """A class's funnel without `moved_out`, and how many photos it has from other classes."""
+    key, raw, clean, by_split = job
+    moved = Counter[str]()
+
+    def noted(rows: Iterable[CleanRow]) -> Iterator[CleanRow]:
+        for row in rows:
+            if row.moved_from:
+                moved[row.moved_from] += 1
+            yield row
+
+    rows = noted(read_csv(clean / f"{key}.csv", CleanRow))
+    return class_funnel(read_csv(raw / f"{key}.csv", RawRow), rows, by_split), moved
 
 
 def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:

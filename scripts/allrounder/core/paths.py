@@ -1,7 +1,8 @@
 """The paths of the stages' outputs and of the project's files, relative to the project's folder."""
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
@@ -12,6 +13,8 @@ MANIFEST = "manifest.csv"
 """In DATASET."""
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
+DECODED = WORK / "decoded"
+"""What clean remembers of photos. As safe to lose as a cache."""
 
 
 def in_pipeline(path: Path) -> bool:
@@ -38,4 +41,7 @@ CLUTTER = (
 
 def is_clutter(name: str) -> bool:
     """Whether a file or folder with this name is no part of the data."""
-    return any(fnmatchcase(name, pattern) for pattern in CLUTTER)
+    return bool(_CLUTTER.match(name))
+
+
+_CLUTTER = re.compile("|".join(map(translate, CLUTTER)))

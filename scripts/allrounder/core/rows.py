@@ -42,6 +42,7 @@ class Status(StrEnum):
     CROSS_CLASS = "cross_class"
     LICENSE = "license"
     EXCLUDED = "excluded"
+    IN_TEST_SET = "in_test_set"
 
 
 class Match(StrEnum):

@@ -1,8 +1,11 @@
 """Reads and writes the CSV tables between stages: UTF-8, LF, a header, one dataclass a row."""
 
 import csv
+import io
+import operator
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from enum import StrEnum
@@ -26,13 +29,13 @@ class CsvWriter:
     """Writes rows of one type."""
 
     def __init__(self, file: TextIO, names: Sequence[str]):
-        self._names = tuple(names)
+        self._cells = operator.attrgetter(*names)
         self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(self._names)
+        self._writer.writerow(names)
 
     def write(self, row: object) -> None:
         """Write one row; None becomes an empty cell."""
-        self._writer.writerow([getattr(row, name) for name in self._names])
+        self._writer.writerow(self._cells(row))
 
 
 def write_csv(path: Path, kind: type, rows: Iterable[object], names: Sequence[str] = ()) -> None:
@@ -54,8 +57,12 @@ def no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(tuple(_FORMULA)) else text
 
 
-def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """Yield the rows of a file. Columns with a default may be missing.
+Part = tuple[int, int]
+"""Rows of a table that follow each other: the first byte, and one past the last."""
+
+
+def read_csv(path: Path, kind: type[Row], parts: Sequence[Part] | None = None) -> Iterator[Row]:
+    """Yield the rows of a file, or only those in some parts. Columns with a default may be missing.
 
     Raises DataError with file and line if the file is missing or is not such a table.
     """
@@ -63,17 +70,63 @@ def read_csv(path: Path, kind: type[Row]) -> Iterator[Row]:
         raise DataError(f"{path}: no such file; run dvc repro, which builds it")
     casts = _casts(kind)  # type: ignore[arg-type]
     with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file if parts is None else _lines(path, parts))
         try:
             header = next(reader, [])
             if unknown := [name for name in header if name not in casts]:
                 raise DataError(f"{path}: unknown column {unknown[0]!r}; build this stage again")
-            for cells in reader:
-                pairs = zip(header, cells, strict=True)
-                yield kind(**{name: casts[name](cell) for name, cell in pairs})
+            others = [(at, casts[name]) for at, name in enumerate(header) if casts[name] is not str]
+            in_order = header == [*casts][: len(header)]
+            values: list[Any]
+            for values in reader:
+                if len(values) != len(header):
+                    raise ValueError(f"{len(values)} cells under a header of {len(header)}")
+                for at, cast in others:
+                    values[at] = cast(values[at])
+                yield kind(*values) if in_order else kind(**dict(zip(header, values, strict=True)))
         except (ValueError, TypeError, csv.Error) as error:
             where = f"{path}, line {reader.line_num}"
             raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+
+
+def _lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
+    """The header of a file, and the lines in these parts."""
+    with path.open("rb") as file:
+        yield file.readline().decode("utf-8")
+        for start, end in parts:
+            file.seek(start)
+            yield from io.StringIO(file.read(end - start).decode("utf-8"), newline="")
+
+
+def table_parts(path: Path, *names: str) -> tuple[dict[str, list[Part]], Counter[tuple[str, ...]]]:
+    """Where the rows of each value of the first column are, and how often each combination occurs.
+
+    Reads a row at a time. Raises DataError as `read_csv` does.
+    """
+    places: dict[str, list[Part]] = {}
+    counts = Counter[tuple[str, ...]]()
+    if not path.exists():
+        raise DataError(f"{path}: no such file; run dvc repro, which builds it")
+    with path.open("rb") as file:
+        reader = csv.reader(line.decode("utf-8") for line in iter(file.readline, b""))
+        try:
+            header = next(reader, [])
+            pick = operator.itemgetter(*map(header.index, names))
+            start, end, last = 0, file.tell(), ""
+            for cells in reader:
+                own = pick(cells)
+                if own[0] != last:
+                    if last:
+                        places.setdefault(last, []).append((start, end))
+                    start, last = end, own[0]
+                counts[own] += 1
+                end = file.tell()
+            if last:
+                places.setdefault(last, []).append((start, end))
+        except (ValueError, IndexError, csv.Error) as error:
+            where = f"{path}, line {reader.line_num}"
+            raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+    return places, counts
 
 
 @cache

@@ -87,7 +87,7 @@ def atomic_tar(path: Path) -> Iterator[TarWriter]:
 def tar_members(path: Path) -> Iterator[tuple[str, StoredBytes]]:
     """Yield each member's name and place. Raises DataError for a broken archive.
 
-    For archives of TarWriter only: one header a member, so it is five times as fast as tarfile.
+    For archives of TarWriter only: one header a member, so it is much faster than tarfile.
     """
     with path.open("rb", buffering=0) as file:
         at, length = 0, file.seek(0, os.SEEK_END)
@@ -96,15 +96,43 @@ def tar_members(path: Path) -> Iterator[tuple[str, StoredBytes]]:
             header = file.read(BLOCKSIZE)
             if header == bytes(BLOCKSIZE):
                 return
-            try:
-                info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-            except (tarfile.HeaderError, ValueError) as error:
-                raise _broken(path, str(error)) from None
-            stored = StoredBytes(path, at + BLOCKSIZE, info.size)
-            at += BLOCKSIZE + info.size + len(_padding(info.size))
-            if not info.isreg() or at > length:
-                raise _broken(path, "cut off" if at > length else f"{info.name} is not a file")
-            yield info.name, stored
+            name, size = _own_header(header) or _any_header(path, header)
+            stored = StoredBytes(path, at + BLOCKSIZE, size)
+            at += BLOCKSIZE + size + -size % BLOCKSIZE
+            if at > length:
+                raise _broken(path, "cut off")
+            yield name, stored
+
+
+def _own_header(header: bytes) -> tuple[str, int] | None:
+    """The name and size in a header of TarWriter's; None for any other header.
+
+    Only the name, the size and the checksum differ between such headers.
+    """
+    name, size, checksum = header[:100], header[124:136], header[148:156]
+    if _constant(header) != _CONSTANT:
+        return None
+    if checksum != b"%06o\0 " % (_CONSTANT_SUM + sum(name) + sum(size)):
+        return None
+    try:
+        return name.rstrip(b"\0").decode("utf-8"), int(size[:11], 8)
+    except ValueError:
+        return None
+
+
+def _constant(header: bytes) -> bytes:
+    return header[100:124] + header[136:148] + header[156:]
+
+
+def _any_header(path: Path, header: bytes) -> tuple[str, int]:
+    """The same for any header of a file. Raises DataError."""
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    except (tarfile.HeaderError, ValueError) as error:
+        raise _broken(path, str(error)) from None
+    if not info.isreg():
+        raise _broken(path, f"{info.name} is not a file")
+    return info.name, info.size
 
 
 def _broken(path: Path, words: str) -> DataError:
@@ -120,3 +148,7 @@ def _header(name: str, size: int) -> bytes:
 
 def _padding(size: int) -> bytes:
     return bytes(-size % BLOCKSIZE)
+
+
+_CONSTANT = _constant(_header("", 0))
+_CONSTANT_SUM = sum(_CONSTANT) + sum(b" " * 8)  # the checksum itself counts as spaces

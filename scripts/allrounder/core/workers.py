@@ -45,6 +45,9 @@ def worker_pool(
             with signals_blocked():
                 pool.submit(int)  # starts all workers
             yield pool
+        except DataError:  # a task's own: the pool is sound
+            pool.shutdown(cancel_futures=True)
+            raise
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():

@@ -192,6 +192,25 @@ def local_states(sources: Iterable[Source], parts: Sequence[ClassPart]) -> State
     return found
 
 
+def test_set_states(params: Params) -> States:
+    """The states of the folders and tables in `clean.not_like`. Call it before reading them."""
+    return {f"not_like {path}": _tree_state(path) for path in params.clean.not_like}
+
+
+def test_sets_changed(params: Params) -> bool:
+    """Whether a test set may differ from the one that the photos were last compared with."""
+    recorded = _recorded()
+    return any(recorded.get(name) != state for name, state in test_set_states(params).items())
+
+
+def _tree_state(path: str) -> str:
+    below = sorted(Path(path).rglob("*")) if Path(path).is_dir() else []
+    digest = hashlib.sha256()
+    for each in (path, *map(os.fspath, below)):
+        digest.update(f"{each}\0{_state(each)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 def remember_states(found: States) -> None:
     """Add the states of the files that have been read to the record."""
     RECORD.parent.mkdir(exist_ok=True)

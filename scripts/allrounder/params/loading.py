@@ -22,7 +22,7 @@ from allrounder.params.schema import Params
 from allrounder.params.section import WNID
 from allrounder.params.sources import KINDS, PATTERNS
 
-WATCHED = ("download", "clean", "split", "dataset")
+WATCHED = ("download", "clean", "split", "dataset", "report")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
 

@@ -62,7 +62,7 @@ Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class Suspects(Section):
-    """Which model finds photos that look like another class. It decides nothing."""
+    """Which model finds photos that may belong to another class. It decides nothing."""
 
     model: Annotated[str, AfterValidator(check_path)]
     """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
@@ -93,8 +93,10 @@ class Clean(Section):
     """shrink larger photos to this longer side in pixels; null: never"""
     quality: int = Field(90, ge=1, le=95)
     """JPEG quality of photos that must be converted"""
+    not_like: list[Annotated[str, AfterValidator(check_path)]] = Field([])
+    """keep out copies of the photos in these folders, manifests or tables of fingerprints"""
     suspects: Suspects | None = None
-    """look for wrong labels with a model; null: do not"""
+    """find wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,
@@ -123,6 +125,12 @@ class Split(Section):
     """seed of a shuffle; null: by content hash, stable when the dataset grows"""
     folders: Literal["label", "wnid", "voc"] = "label"
     """how class folders are named; voc: one folder for each VOC label"""
+    layout: Literal["folders", "webdataset", "parquet"] = "folders"
+    """photos in class folders, in tars as WebDataset reads them, or in Parquet as the Hub does"""
+    shard_bytes: int = Field(256_000_000, ge=1, le=10**12)
+    """largest size of a shard, in bytes of photos; most have half of it"""
+    shard_photos: int = Field(10_000, ge=1, le=MAX_PHOTOS)
+    """most photos of a shard"""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -130,6 +138,10 @@ class Split(Section):
             raise ValueError(
                 f"kfold: replaces ratio; remove one of the two lines, `kfold: {self.kfold}` or "
                 f"`ratio: {self.ratio}`"
+            )
+        if self.kfold is not None and self.layout != "folders":
+            raise ValueError(
+                f"kfold: folds repeat each photo, so they need layout: folders, not {self.layout}"
             )
         if not (all(part > 0 for part in self.ratio) and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
@@ -184,6 +196,13 @@ class Dataset(Section):
     """of the dataset as a whole, e.g. cc-by-4.0; '': the licences of its photos"""
 
 
+class Report(Section):
+    """How much the report shows. Its counts are of all photos."""
+
+    photos_per_class: int | None = Field(None, ge=1, le=MAX_PHOTOS)
+    """most photos of a class in the gallery; null: 5,000 divided by the number of classes"""
+
+
 class Params(Section):
     """params.yaml of imagenet-all-rounder: everything that defines a dataset version."""
 
@@ -203,6 +222,7 @@ class Params(Section):
     clean: Clean = Field(default_factory=lambda: Clean())
     split: Split = Field(default_factory=lambda: Split())
     dataset: Dataset = Field(default_factory=lambda: Dataset())
+    report: Report = Field(default_factory=lambda: Report())
     network: Network = Field(default_factory=lambda: Network())
 
     @model_validator(mode="after")

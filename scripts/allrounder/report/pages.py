@@ -11,7 +11,8 @@ from typing import Any
 
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import FLAGS, CleanRow, Status
-from allrounder.report.entries import Entry, Gathered
+from allrounder.report.entries import Entry
+from allrounder.report.gather import Gathered
 from allrounder.report.words import words
 
 COLUMNS = (
@@ -95,6 +96,7 @@ def payload(
     shown = [*page.rows, *page.guests]
     places = {one.photo_id: at for at, one in enumerate(shown, start=1)} | {None: 0}
     strings = {"": 0}
+    own = {row.key for row in page.rows}
     class_at = {one["key"]: at for at, one in enumerate(classes)}
     reasons, left, rows = gathered.reasons, gathered.left_out, []
     for at, one in enumerate(shown):
@@ -122,7 +124,7 @@ def payload(
         "shared": _SHARED,
         "strings": list(strings),
         "rows": rows,
-        "left_out": {" ".join(one): left[one] for one in sorted(page.reasons) if left[one]},
+        "left_out": {" ".join(one): left[one] for one in sorted(left) if one[0] in own},
     }
 
 

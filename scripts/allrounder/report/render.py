@@ -72,16 +72,17 @@ def index(overview: Overview, pages: Sequence[Page], data: Mapping[str, Any] | N
     """The first page; it contains the photos if `data` is given, else links to `pages`."""
     whole = total_funnel(overview.funnels.values())
     by_class = {"": whole, **overview.funnels}
+    links = _links(pages)
     return _render(
         "index.html",
         data,
         name=overview.params.dataset.name,
         overview=overview,
-        classes=[{**one, "href": _href(one["key"], "", pages)} for one in overview.classes],
+        classes=[{**one, "href": _href(one["key"], "", links)} for one in overview.classes],
         steps=STEPS,
         total=whole,
         matches=[match for match in Match if match],
-        losses={key: _losses(key, funnel, pages) for key, funnel in by_class.items()},
+        losses={key: _losses(key, funnel, links) for key, funnel in by_class.items()},
         charts=[
             {"bars": bars, "svg": Markup(chart(bars, standalone=False))}
             for bars in overview.distributions
@@ -115,23 +116,37 @@ def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list
     return listed
 
 
-def _losses(key: str, funnel: Funnel, pages: Sequence[Page]) -> list[dict[str, Any]]:
+Links = Mapping[tuple[str, str], str]
+"""The first page with entries of a class and a reason; '' stands for all."""
+
+
+def _links(pages: Sequence[Page]) -> Links:
+    found: dict[tuple[str, str], str] = {}
+    for number, page in enumerate(pages, start=1):
+        for key, reason in page.reasons:
+            for one in ((key, reason), (key, ""), ("", reason)):
+                found.setdefault(one, page_name(number))
+    return found
+
+
+def _losses(key: str, funnel: Funnel, links: Links) -> list[dict[str, Any]]:
     found = []
     for step, reasons in funnel.lost.items():
         for status, count in reasons.items():
             reason = f"{stage_of(step)}.{status}"
             own = {"step": step, "words": words(status), "reason": reason, "count": count}
-            found.append(own | {"href": _href(key, reason, pages)})
+            found.append(own | {"href": _href(key, reason, links)})
     return found
 
 
-def _href(key: str, reason: str, pages: Sequence[Page]) -> str:
-    """The link to the entries of a class and a reason ('' for all), as a filter."""
+def _href(key: str, reason: str, links: Links) -> str:
+    """The link to the entries of a class and a reason ('' for all), as a filter.
+
+    '' if there are further pages and none of them shows such an entry.
+    """
     query = urlencode({n: value for n, value in (("class", key), ("reason", reason)) if value})
-    for number, page in enumerate(pages, start=1):
-        if any(key in ("", k) and reason in ("", r) for k, r in page.reasons):
-            return f"{page_name(number)}#{query}"
-    return f"#{query}"
+    page = links.get((key, reason), "")
+    return f"{page}#{query}" if page or not links else ""
 
 
 def chart(bars: Bars, *, standalone: bool) -> str:

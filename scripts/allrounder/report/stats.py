@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from allrounder.core.funnel import ranked
 from allrounder.core.rows import Status
-from allrounder.report.entries import KEPT, Entry, host
+from allrounder.report.counts import ASPECTS, KILOBYTES, Counts
 from allrounder.report.words import words
 
-_ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
-_KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 _MAX_HOSTS = 12  # in a chart; the others share one bar
 _MAX_CLASSES = 40  # in a chart; the funnel's table has all
 OTHERS = "all others"
@@ -47,45 +45,38 @@ def nice_ticks(low: int, high: int, count: int) -> range:
     return range(low // step * step, -(-high // step) * step + 1, step)
 
 
-def distributions(
-    entries: Sequence[Entry],
-    names: Mapping[str, str],
-    splits: Sequence[str],
-    failures: Counter[tuple[str, str]],
-) -> list[Bars]:
+def distributions(counts: Counts, names: Mapping[str, str], splits: Sequence[str]) -> list[Bars]:
     """All distributions of a dataset; `names` maps class keys to names, in order."""
-    kept = [entry for entry in entries if entry.reason == KEPT]
-    sizes = [(row.width or 0, row.height or 0) for entry in kept if (row := entry.clean)]
-    shorter, longer = [min(size) for size in sizes], [max(size) for size in sizes]
-    kilobytes = [entry.bytes / 1024 for entry in kept]
     pixels, photos = "pixels", "photos of the dataset"
+    sides = [
+        _binned(f"{side}_pixels", f"{side.capitalize()} side, {pixels}", photos, *_even(values))
+        for side, values in (("shorter", counts.shorter), ("longer", counts.longer))
+    ]
     return [
-        _classes(kept, names, splits),
-        _binned("shorter_pixels", f"Shorter side, {pixels}", photos, shorter, _even(shorter)),
-        _binned("longer_pixels", f"Longer side, {pixels}", photos, longer, _even(longer)),
-        _binned(
-            "width_by_height", "Width / height", photos, [w / max(h, 1) for w, h in sizes], _ASPECTS
-        ),
-        _binned("size_kib", "File size, KiB", photos, kilobytes, _KILOBYTES),
-        _ranked("sources", "Sources", photos, _counted(e.candidate.source for e in kept)),
-        _ranked("hosts", "Hosts", photos, _counted(host(e.raw.url) for e in kept)),
-        _groups(kept),
+        _classes(counts.splits, names, splits),
+        *sides,
+        _binned("width_by_height", "Width / height", photos, counts.aspects, ASPECTS),
+        _binned("size_kib", "File size, KiB", photos, counts.kilobytes, KILOBYTES),
+        _ranked("sources", "Sources", photos, _photos(counts.sources)),
+        _ranked("hosts", "Hosts", photos, _photos(counts.hosts)),
+        _groups(counts.groups),
         _ranked(
             "failures",
             "Failures by host",
             "candidates requested but not taken, by reason",
-            Counter({(at, words(status)): n for (at, status), n in failures.items()}),
+            Counter({(at, words(status)): n for (at, status), n in counts.failures.items()}),
             [words(status) for status in Status],
         ),
     ]
 
 
-def _counted(labels: Iterable[str]) -> Counter[tuple[str, str]]:
-    return Counter((label or "unknown", "photos") for label in labels)
+def _photos(counts: Counter[str]) -> Counter[tuple[str, str]]:
+    return Counter({(label, "photos"): n for label, n in counts.items()})
 
 
-def _classes(kept: Sequence[Entry], names: Mapping[str, str], splits: Sequence[str]) -> Bars:
-    counts = Counter((entry.key, entry.split) for entry in kept)
+def _classes(
+    counts: Counter[tuple[str, str]], names: Mapping[str, str], splits: Sequence[str]
+) -> Bars:
     shown, note = [*names], "by split"
     if len(names) > _MAX_CLASSES:
         shown.sort(key=lambda key: sum(counts[key, split] for split in splits))
@@ -96,11 +87,11 @@ def _classes(kept: Sequence[Entry], names: Mapping[str, str], splits: Sequence[s
     return Bars("classes", "Photos per class", note, labels, series, True)
 
 
-def _binned(
-    name: str, title: str, note: str, values: Sequence[float], edges: Sequence[float]
-) -> Bars:
-    """A histogram. A bin includes its lower edge; empty bins at the ends are left out."""
-    counts = Counter(bisect_right(edges, value) for value in values)
+def _binned(name: str, title: str, note: str, counts: Counter[int], edges: Sequence[float]) -> Bars:
+    """A histogram of counts by place among the edges.
+
+    A bin includes its lower edge; empty bins at the ends are left out.
+    """
     bins = range(min(counts, default=0), max(counts, default=-1) + 1)
     labels = [_range(edges, at) for at in bins]
     return Bars(name, title, note, labels, {"photos": [counts[at] for at in bins]}, False)
@@ -112,12 +103,22 @@ def _range(edges: Sequence[float], at: int) -> str:
     return f"{edges[at - 1]:g}\u2013{edges[at]:g}" if at < len(edges) else f"≥ {edges[-1]:g}"
 
 
-def _even(values: Sequence[int]) -> range:
-    """Evenly spaced edges around nearly all values; outliers fall beyond the ends."""
+def _even(values: Counter[int]) -> tuple[Counter[int], range]:
+    """Counts by bin, and evenly spaced edges around nearly all values.
+
+    Outliers fall beyond the ends.
+    """
     if not values:
-        return range(1)
-    ranked, beyond = sorted(values), len(values) // 100
-    return nice_ticks(ranked[beyond], ranked[-1 - beyond] + 1, 9)
+        return Counter(), range(1)
+    ranked, beyond = sorted(values), values.total() // 100
+    before = [*itertools.accumulate(values[one] for one in ranked)]
+    low = ranked[bisect_right(before, beyond)]
+    high = ranked[bisect_right(before, values.total() - 1 - beyond)]
+    edges = nice_ticks(low, high + 1, 9)
+    bins = Counter[int]()
+    for value, count in values.items():
+        bins[bisect_right(edges, value)] += count
+    return bins, edges
 
 
 def _ranked(
@@ -144,9 +145,7 @@ def _ranked(
     return Bars(name, title, note, labels, found, True)
 
 
-def _groups(kept: Sequence[Entry]) -> Bars:
-    sizes = Counter(row.group for entry in kept if (row := entry.clean) and row.group)
-    counts = Counter(sizes.values())
+def _groups(counts: Counter[int]) -> Bars:
     labels = [str(size) for size in sorted(counts)]
     note = "groups by their number of photos; a group stays in one split"
     values = [counts[size] for size in sorted(counts)]

@@ -4,7 +4,7 @@ The thumbnail of a damaged photo shows what could be decoded.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from PIL import Image, ImageFile, ImageOps
 from allrounder.core.photos import DECODERS, too_costly
 from allrounder.core.progress import progress
 from allrounder.core.tars import StoredBytes
-from allrounder.core.workers import worker_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,24 @@ _SPARE = 0.98  # of the budget: a sample is not exact
 _COLUMNS, _ROWS, _TILE = 8, 4, 96  # of a contact sheet; pixels
 
 
-def thumbnails(places: Sequence[StoredBytes], budget: int) -> list[bytes]:
+def thumbnails(places: Sequence[StoredBytes], budget: int, pool: Executor) -> list[bytes]:
     """A thumbnail of each photo, `b""` where nothing could be decoded.
 
-    Uses the best level at which all fit into `budget` bytes, and PAGED if none does.
+    Uses the best level at which all fit into `budget` bytes, and PAGED if none does. The workers
+    of the pool must have called `allow_truncated`.
     """
-    if not places:
-        return []
-    with worker_pool(8, _allow_truncated) as pool:
-        for level in LEVELS:
-            if _may_fit(pool, places, level, budget):
-                made = _all(pool, places, level)
-                if sum(map(len, made)) <= budget:
-                    return made
-        return _all(pool, places, PAGED)
+    for level in LEVELS:
+        if _may_fit(pool, places, level, budget):
+            made = _all(pool, places, level)
+            if sum(map(len, made)) <= budget:
+                return made
+    return _all(pool, places, PAGED)
+
+
+def strips(photos: Mapping[str, Sequence[StoredBytes]], pool: Executor) -> dict[str, list[bytes]]:
+    """Small thumbnails by class, of the photos that can be decoded."""
+    made = pool.map(_make, [(places, STRIP) for places in photos.values()])
+    return {key: [*filter(None, own)] for key, own in zip(photos, made, strict=True)}
 
 
 def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
@@ -76,7 +79,7 @@ def _may_fit(pool: Executor, places: Sequence[StoredBytes], level: Level, budget
     return size / len(sample) * len(places) <= budget * _SPARE
 
 
-def _allow_truncated() -> None:
+def allow_truncated() -> None:
     """Let Pillow decode truncated photos as far as possible; only in worker processes."""
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
@@ -112,15 +115,23 @@ def _on_white(image: Image.Image) -> Image.Image:
     return white
 
 
-def write_sheets(out: Path, keys: Iterable[str], thumbs: Iterable[tuple[str, bytes]]) -> None:
+def write_sheets(
+    out: Path, keys: Iterable[str], thumbs: Iterable[tuple[str, bytes]], pool: Executor
+) -> None:
     """Write a contact sheet of each class's first thumbnails into a new folder: `<key>.jpg`."""
     first: dict[str, list[bytes]] = {key: [] for key in keys}
     for key, thumb in thumbs:
         if len(first[key]) < _COLUMNS * _ROWS:
             first[key].append(thumb)
     out.mkdir()
-    for key, own in first.items():
-        _sheet(own).save(out / f"{key}.jpg", "JPEG", quality=72, optimize=True)
+    jobs = [(own, out / f"{key}.jpg") for key, own in first.items()]
+    for _ in pool.map(_write_sheet, jobs, chunksize=8):
+        pass
+
+
+def _write_sheet(job: tuple[Sequence[bytes], Path]) -> None:
+    thumbs, path = job
+    _sheet(thumbs).save(path, "JPEG", quality=72, optimize=True)
 
 
 def _sheet(thumbs: Sequence[bytes]) -> Image.Image:

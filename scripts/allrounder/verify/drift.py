@@ -1,7 +1,7 @@
 """The photos of a version, how their URLs are requested again, and what a reply means."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -103,8 +103,9 @@ def sample_photos(found: Sequence[TakenPhoto], count: int) -> list[TakenPhoto]:
     return [photo for photo in turns if photo][:count]
 
 
-ALIKE = 3
-"""From this many URLs on, the same other picture is a placeholder."""
+FEW, MANY = 3, 5
+"""URLs that show that the same other picture is a placeholder, as in cleaning: that lead to one
+address, or are in as many classes; of any kind. A shop's product may replace two photos."""
 
 
 class Drift(StrEnum):
@@ -163,14 +164,23 @@ def _drift(result: Result) -> Drift:
 
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
     """The same answers; where many URLs changed to one picture, that is a placeholder."""
-    counts = Counter(answer.sha256 for answer in answers if answer.drift is Drift.CHANGED)
+    same = defaultdict[str, list[DriftResult]](list)
+    for answer in answers:
+        if answer.drift is Drift.CHANGED and answer.sha256:
+            same[answer.sha256].append(answer)
     found = list(answers)
     for at, answer in enumerate(answers):
-        count = counts[answer.sha256] if answer.drift is Drift.CHANGED and answer.sha256 else 0
-        if count >= ALIKE:
-            words = f"the same behind {count} URLs"
+        if _is_notice(alike := same.get(answer.sha256, [])) and answer.drift is Drift.CHANGED:
+            words = f"the same behind {len(alike)} URLs"
             found[at] = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
     return found
+
+
+def _is_notice(alike: Sequence[DriftResult]) -> bool:
+    """Whether the URLs that changed to one picture show that it is a placeholder."""
+    led = Counter(answer.final_url for answer in alike if answer.final_url)
+    classes = {answer.photo.key for answer in alike}
+    return len(alike) >= MANY or max([*led.values(), len(classes)], default=0) >= FEW
 
 
 def _elsewhere(photo: TakenPhoto, final_url: str) -> str:

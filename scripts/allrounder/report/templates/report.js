@@ -372,6 +372,14 @@
 
   const rank = (photo) => photo.looks_like ? 2000 + Number(photo.suspect) : 0;
 
+  const tableOf = (key, part) => part.startsWith("download.") ? `data/raw/${key}.csv`
+    : part.startsWith("clean.") ? `data/clean/${key}.csv` : "data/dataset/manifest.csv";
+
+  function leftOut(key, part, are) {
+    const count = data.left_out[`${key} ${part}`];
+    return count ? [make("p", { className: "none", textContent: `${number(count)} ${are} in ${tableOf(key, part)}.` })] : [];
+  }
+
   function show() {
     const wanted = Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -393,9 +401,11 @@
         const group = make("div", { className: "part" }, make("h4", {}, data.splits.includes(part) ? part : describe(part), " ",
           make("span", { className: "n", textContent: number(items.length) })), wall(items, card));
         group.dataset.part = part;
-        const more = data.left_out[`${one.key} ${part}`];
-        if (more) group.append(make("p", { className: "none", textContent: `${number(more)} more are in data/raw/${one.key}.csv.` }));
+        group.append(...leftOut(one.key, part, "more are"));
         box.append(group);
+      }
+      if (wanted.reason !== "lost") for (const part of data.splits) {
+        if (!parts.has(part)) box.append(...leftOut(one.key, part, `of ${part} are`));
       }
       return box;
     });
