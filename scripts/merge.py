@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")
     if not (other := args.other or under_way):
-        raise UsageError("no merge is under way here; run git merge first, or name a revision")
+        raise UsageError("no merge is under way; run git merge first, or name a revision")
     if under_way:
         _merge_params()
     ours = _at("HEAD", LOCK)

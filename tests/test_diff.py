@@ -219,7 +219,7 @@ def test_the_counts_of_every_class_add_up(before: list[Photo], after: list[Photo
     for row in by_class(Comparison(("v1", "v2"), before, after, found)).values():
         assert row["after"] == (
             row["before"] + row["added"] - row["removed"]
-            + row["relabelled here"] - row["relabelled away"]
+            + row["relabelled in"] - row["relabelled out"]
         )  # fmt: skip
     swapped = {"added": "removed", "removed": "added"}
     back = Counter(swapped.get(one.change, one.change) for one in differences(after, before))

@@ -44,7 +44,7 @@ def test_a_merge_of_two_branches_asks_the_web_for_nothing(
 
 def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Project) -> None:
     output = clone.script("merge", expect=2)
-    assert "no merge is under way here; run git merge first, or name a revision" in output
+    assert "no merge is under way; run git merge first, or name a revision" in output
     clone.git("checkout", "-qb", "more")
     clone.edit(per_class=21)
     clone.commit("more")

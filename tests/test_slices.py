@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean import alone, cleaning, slices
+from allrounder.clean import alone, cleaning, decoding, slices
 from allrounder.clean.cleaning import clean
 from allrounder.clean.decode import normalize
 from allrounder.clean.preview import Preview
@@ -120,7 +120,8 @@ class Build:
 def test_a_build_after_any_edits_is_byte_identical_to_a_full_one(dice: random.Random) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(slices, "_ONE_IN", 3)
-        patch.setattr(cleaning, "worker_pool", lambda most: Inline())
+        for module in (cleaning, decoding):
+            patch.setattr(module, "worker_pool", lambda most: Inline())
         build = Build(Path(folder))
         for number in range(4):
             build.write_raw()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from PIL import ImageOps
 
-from allrounder.clean.curate import SAME, Item, Origin, curate
+from allrounder.clean.columns import Item, Origin
+from allrounder.clean.curate import SAME, curate
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_lines
 from allrounder.core.errors import UsageError

@@ -3,15 +3,16 @@
 Close hashes make two photos candidates; what they show when one lies on the other confirms them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB, Floats, similarity
+from allrounder.clean.alignment import THUMB, Box, Floats, similarity
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
 Hashes = NDArray[np.uint64]
@@ -130,24 +131,56 @@ _FEW_LEFT = 256
 _SAME_KIND = 512
 
 
-class Pictures:
-    """Fingerprints as columns. Similarities are kept for further searches."""
+Thumbs = NDArray[np.uint8]
+CELLS = 64  # of a picture's coarse version
 
-    def __init__(self, fingerprints: Sequence[Fingerprint]):
-        self._fingerprints = fingerprints
-        self._known: dict[tuple[int, int, int, int], float] = {}
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Fingerprints as columns, a row a picture."""
+
+    views: Hashes  # (pictures, views)
+    coarse: Thumbs  # (pictures, CELLS)
+    names: NDArray[Any]  # the same for equal thumbnails
+    aspects: Floats  # (pictures, 2)
+    thumbs: Callable[[NDArray[np.int64], bool], Thumbs]  # of rows, as they are or trimmed
+
+    @classmethod
+    def of(cls, fingerprints: Sequence[Fingerprint]) -> "Looks":
+        """The columns of a few fingerprints."""
         count = len(fingerprints)
-        views = [one.views for one in fingerprints]
-        self.views = np.array(views, np.uint64).reshape(count, MIRRORED.stop)
-        thumbs = b"".join(one.thumb for one in fingerprints)
-        shape = (count, 8, THUMB // 8, 8, THUMB // 8)
-        cells = np.frombuffer(thumbs, np.uint8).reshape(shape).sum(axis=(2, 4), dtype=np.int64)
-        cells = cells.reshape(count, 64)
-        self._coarse = cells - cells.sum(axis=1, keepdims=True) // 64
-        self._sizes = np.sqrt(np.maximum((self._coarse**2).sum(axis=1), 1).astype(np.float64))
+        full = np.frombuffer(b"".join(one.thumb for one in fingerprints), np.uint8)
+        inner = np.frombuffer(b"".join(one.trimmed for one in fingerprints), np.uint8)
+        shapes = [each.reshape(count, THUMB, THUMB) for each in (full, inner)]
+        return cls(
+            np.array([one.views for one in fingerprints], np.uint64).reshape(count, MIRRORED.stop),
+            coarse_cells(shapes[0]),
+            np.frombuffer(full, f"V{THUMB**2}"),
+            np.array([one.aspects for one in fingerprints]).reshape(count, 2),
+            lambda rows, trimmed: shapes[trimmed][rows],
+        )
+
+
+def coarse_cells(thumbs: Thumbs) -> Thumbs:
+    """The mean grey of the cells of an 8 x 8 grid."""
+    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
+    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
+    return means
+
+
+class Pictures:
+    """Pictures to compare. Similarities are kept for further searches."""
+
+    def __init__(self, looks: Looks | Sequence[Fingerprint]):
+        self._looks = looks if isinstance(looks, Looks) else Looks.of(looks)
+        self._known: dict[tuple[int, int, int, int], float] = {}
 
     def near_pairs(
-        self, rows: Sequence[int], radius: int, similarity: float, classes: Sequence[str] = ()
+        self,
+        rows: NDArray[np.int64],
+        radius: int,
+        similarity: float,
+        classes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[int, int]]:
         """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
 
@@ -159,29 +192,37 @@ class Pictures:
         Of pictures with equal thumbnails only the first is compared with others, and pictures that
         are connected already are not compared.
         """
-        first: dict[tuple[str, bytes], int] = {}
-        for place, row in enumerate(rows):
-            look = classes[place] if classes else "", self._fingerprints[row].thumb
-            if first.setdefault(look, place) != place:
-                yield first[look], place
-        places = {rows[place]: place for place in first.values()}
-        distinct = np.array(sorted(places), np.int64)
-        of_class = np.array([classes[places[row]] for row in distinct.tolist()] if classes else [])
-        parts = Components(len(self._fingerprints))
+        if not len(rows):
+            return
+        names = np.unique(self._looks.names[rows], return_inverse=True)[1].reshape(-1)
+        if classes is not None:
+            names = names * (int(classes.max()) + 1) + classes
+        _, first, same = np.unique(names, return_index=True, return_inverse=True)
+        first = first[same]
+        for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
+            yield int(first[place]), place
+        places = np.flatnonzero(first == np.arange(len(rows)))
+        places = places[np.argsort(rows[places])]
+        distinct = rows[places]
+        parts = Components(len(distinct))
         for search in SEARCHES if len(distinct) > 1 else ():
-            for ones, twos in _candidates(self.views[distinct], search, radius):
-                if classes:
-                    same = of_class[ones] == of_class[twos]
-                    ones, twos = ones[same], twos[same]
-                pairs = distinct[ones], distinct[twos]
-                for one, two in _confirmed(self, *pairs, search, similarity, parts):
-                    low, high = sorted((places[one], places[two]))
+            views = [self._looks.views[distinct, view] for view in search]
+            for ones, twos in _candidates(views[0], views[1], search, radius):
+                if classes is not None:
+                    alike = classes[places[ones]] == classes[places[twos]]
+                    ones, twos = ones[alike], twos[alike]
+                for one, two in _confirmed(self, distinct, ones, twos, search, similarity, parts):
+                    low, high = sorted((int(places[one]), int(places[two])))
                     yield low, high
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
-        products = (self._coarse[ones] * self._coarse[twos]).sum(axis=1)
-        return np.asarray(products / self._sizes[ones] / self._sizes[twos])
+        left, right = (self._looks.coarse[rows].astype(np.int32) for rows in (ones, twos))
+        left, right = (each * CELLS - each.sum(axis=1, keepdims=True) for each in (left, right))
+        sizes = [
+            np.sqrt(np.maximum((e.astype(np.float64) ** 2).sum(axis=1), 1)) for e in (left, right)
+        ]
+        return np.asarray((left.astype(np.float64) * right).sum(axis=1) / sizes[0] / sizes[1])
 
     def similarity(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
@@ -212,35 +253,33 @@ class Pictures:
         (one, first), (two, second) = (
             self._shown(rows, view) for rows, view in zip((ones, twos), search, strict=True)
         )
-        boxes = [np.tile(_box(view), (len(ones), 1)) for view in search]
-        return similarity(one, two, (boxes[0], boxes[1]), first / second)
+        return similarity(one, two, (_box(search[0]), _box(search[1])), first / second)
 
     def _shown(self, rows: NDArray[np.int64], view: int) -> tuple[NDArray[np.uint8], Floats]:
         """The thumbnails that have a view, and their aspects."""
-        chosen = [self._fingerprints[row] for row in rows.tolist()]
-        full = view in FULL
-        thumbs = b"".join(one.thumb if full else one.trimmed for one in chosen)
-        aspects = np.array([one.aspects[0 if full else 1] for one in chosen])
-        return np.frombuffer(thumbs, np.uint8).reshape(-1, THUMB, THUMB), aspects
+        trimmed = view not in FULL
+        aspects = self._looks.aspects[rows, int(trimmed)]
+        return self._looks.thumbs(rows, trimmed), aspects
 
 
-def _box(view: int) -> Floats:
+def _box(view: int) -> Box:
     """The part of a thumbnail that a view shows, in pixels."""
     mirrored = view in MIRRORED
     kind = next(kind for kind in (FULL, TRIMMED, MIRRORED) if view in kind)
-    top, bottom, left, right = PARTS[kind.index(view)]
-    return THUMB * np.array([top, bottom, *((right, left) if mirrored else (left, right))])
+    top, bottom, left, right = (THUMB * edge for edge in PARTS[kind.index(view)])
+    return (top, bottom, right, left) if mirrored else (top, bottom, left, right)
 
 
 def near_pairs(
     fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
     """Yield index pairs (i < j) of near-duplicates: see Pictures."""
-    return Pictures(fingerprints).near_pairs(range(len(fingerprints)), radius, similarity)
+    return Pictures(fingerprints).near_pairs(np.arange(len(fingerprints)), radius, similarity)
 
 
 def _confirmed(
     pictures: Pictures,
+    rows: NDArray[np.int64],
     ones: NDArray[np.int64],
     twos: NDArray[np.int64],
     search: tuple[int, int],
@@ -254,14 +293,14 @@ def _confirmed(
     """
     ones, twos = _apart(parts, ones, twos)
     later = np.maximum(ones, twos)
-    order = np.lexsort((ones, -pictures.alike(ones, twos), later))
+    order = np.lexsort((ones, -pictures.alike(rows[ones], rows[twos]), later))
     later = later[order]
     some = order[np.arange(len(order)) - np.searchsorted(later, later) < _MOST]
     ones, twos = ones[some], twos[some]
     while len(ones):
         later = np.maximum(ones, twos)
         leads = np.r_[True, later[1:] != later[:-1]] | (len(ones) <= _FEW_LEFT)
-        alike = pictures.similarity(ones[leads], twos[leads], search) >= similarity
+        alike = pictures.similarity(rows[ones[leads]], rows[twos[leads]], search) >= similarity
         for one, two in zip(ones[leads][alike].tolist(), twos[leads][alike].tolist(), strict=True):
             if parts.root(one) != parts.root(two):
                 parts.join(one, two)
@@ -278,14 +317,14 @@ def _apart(
 
 
 def _candidates(
-    views: Hashes, search: tuple[int, int], radius: int
+    one: Hashes, two: Hashes, search: tuple[int, int], radius: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield pairs of pictures of which two views have close hashes, some at a time.
+    """Yield pairs of pictures of which the views of a search have close hashes, some at a time.
 
     Pictures with the same hash share their neighbours, or a hash that thousands of pictures have
     would take memory for millions of pairs.
     """
-    left, right = (_kinds(views[:, view]) for view in search)
+    left, right = _kinds(one), _kinds(two)
     same = search[0] == search[1]
     close = close_pairs(left.hashes, left.hashes if same else right.hashes, radius)
     if same:

@@ -1,10 +1,8 @@
 """Tells the download which classes clean would leave short, so that it takes more for them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup
@@ -12,9 +10,6 @@ from allrounder.core.corrections import Correction
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.params.schema import Params
-
-if TYPE_CHECKING:
-    from allrounder.clean.cleaning import DecodedPhoto
 
 
 class Preview:
@@ -31,8 +26,6 @@ class Preview:
     ):
         self._params, self._corrections = params, corrections
         self._urls, self._raw, self._work = urls, raw, work
-        self._photos: dict[str, list[DecodedPhoto]] = {}
-        self._quotas: dict[str, int] = {}
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -44,17 +37,17 @@ class Preview:
         open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
         if not open_classes:
             return {}
-        from allrounder.clean.cleaning import decide, decode_classes  # not needed by most runs
+        from allrounder.clean.cleaning import decide  # most runs do not need these
+        from allrounder.clean.decoding import decode_classes
 
-        changed = [key for key in quotas if quotas[key] != self._quotas.get(key)]
         self._work.mkdir(parents=True, exist_ok=True)
-        self._photos |= decode_classes(changed, self._raw, self._work, self._params.clean)
-        self._quotas = dict(quotas)
-        decisions, _ = decide(self._params, self._photos, self._urls, self._raw, self._corrections)
-        kept = Counter(item.key for item in decisions.values() if item.status is Status.KEPT)
+        keys, rules = list(self._params.classes), self._params.clean
+        photos = decode_classes(keys, self._raw, self._work, rules)
+        decisions, _ = decide(self._params, photos, self._urls, self._raw, self._corrections)
+        kept, per_class = decisions.kept_by_class(), self._params.per_class
+        taken = {key: len(part.image_ids) for key, part in photos.listed.items()}
         wanted = {
-            key: next_quota(quotas[key], kept[key], len(self._photos[key]), self._params.per_class)
-            for key in open_classes
+            key: next_quota(quotas[key], kept[key], taken[key], per_class) for key in open_classes
         }
         return {key: quota for key, quota in wanted.items() if quota > quotas[key]}
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import MIRRORED
+from allrounder.clean.fingerprints import MIRRORED, levels_used
 from allrounder.clean.flags import look_flags
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.neighbours import CELLS, coarse_cells
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean
@@ -31,7 +32,8 @@ DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
 CODE = (
     "clean/alignment.py", "clean/alone.py", "clean/colour.py", "clean/decode.py",
-    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/slices.py",
+    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/neighbours.py",
+    "clean/slices.py",
     "core/photos.py",
 )  # fmt: skip
 """The code that decides what a slice's file has."""
@@ -43,8 +45,10 @@ _CHUNK = 2**20
 
 RECORD = np.dtype([
     ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("aspects", "<f8", 2), ("flat", "<f8"),
+    ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
     ("look", "V16"),  # a hash of the thumbnail
+    ("coarse", "u1", CELLS),
     ("sha256", "V32"),  # of the normalized photo
     ("width", "<u4"), ("height", "<u4"),
     ("offset", "<i8"), ("size", "<i8"),  # of a converted photo; else 0
@@ -59,12 +63,12 @@ class Slice:
     key: str
     number: int
     tar: Path
-    places: Sequence[tuple[int, int]]
+    places: NDArray[np.int64]
 
     @property
     def photos(self) -> list[StoredBytes]:
         """Where the photos' bytes are."""
-        return [StoredBytes(self.tar, offset, size) for offset, size in self.places]
+        return [StoredBytes(self.tar, offset, size) for offset, size in self.places.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,19 @@ def cut(key: str, tar: Path, photos: Iterable[tuple[StoredBytes, str]]) -> list[
     A photo's hash ends a slice, so that a photo more or less leaves the others as they are.
     """
     slices, places = list[Slice](), list[tuple[int, int]]()
+
+    def end() -> None:
+        slices.append(Slice(key, len(slices), tar, np.array(places)))
+        places.clear()
+
     for stored, sha256 in photos:
         places.append((stored.offset, stored.size))
         full = len(places) >= _PHOTOS or sum(size for _, size in places) >= _BYTES
         if full or int(sha256[:8] or "1", 16) % _ONE_IN == 0:
-            slices.append(Slice(key, len(slices), tar, places))
-            places = []
-    return [*slices, Slice(key, len(slices), tar, places)] if places else slices
+            end()
+    if places:
+        end()
+    return slices
 
 
 def remembered(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo]) -> str:
@@ -162,6 +172,8 @@ def write_slice(
         if print_:
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
             record["aspects"], record["look"] = print_.aspects, look(print_.thumb)
+            record["levels"] = levels_used(print_.thumb)
+            record["coarse"] = coarse_cells(np.frombuffer(print_.thumb, np.uint8))
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         found.append(record)

@@ -62,7 +62,7 @@ Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class Suspects(Section):
-    """Which model finds photos that look like another class. It decides nothing."""
+    """Which model finds photos that may belong to another class. It decides nothing."""
 
     model: Annotated[str, AfterValidator(check_path)]
     """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
@@ -96,7 +96,7 @@ class Clean(Section):
     not_like: list[Annotated[str, AfterValidator(check_path)]] = Field([])
     """keep out copies of the photos in these folders, manifests or tables of fingerprints"""
     suspects: Suspects | None = None
-    """look for wrong labels with a model; null: do not"""
+    """find wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,

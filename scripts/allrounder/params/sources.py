@@ -399,7 +399,7 @@ class CsvSource(BaseSource):
     wnid: ClassName | None = None
     """all rows are of this class, given by wnid or name; `label` is not read"""
     ilsvrc_indices: bool | None = None
-    """whether numbers are ILSVRC's class indices; null: if the numbers look so"""
+    """whether numbers are ILSVRC's class indices; null: if the numbers fit"""
     label_separator: Character | None = None
     """what stands between the labels of a cell; null: a cell is one label"""
     id: Name | None = None

@@ -1,6 +1,6 @@
 """What a file of the project holds: photos, thumbnails, URLs of photos, or names of other objects.
 
-Told by the file's own bytes, so it works for objects of any version, and of none.
+Decided by the bytes of the file, so it works for objects of any version, and of none.
 """
 
 import csv
