@@ -31,6 +31,7 @@ REASONS = {
     "marked.csv is yours": 1,
     "needs a Ray cluster": 3,
     "needs a remote of yours": 1,
+    "needs a test set": 1,
     "needs photos of your own": 1,
     "needs the internet": 5,
     "takes minutes": 1,
