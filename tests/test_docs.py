@@ -29,6 +29,7 @@ REASONS = {
     "it would delete objects": 1,
     "it would run this very test": 1,
     "marked.csv is yours": 1,
+    "needs a Ray cluster": 3,
     "needs a remote of yours": 1,
     "needs photos of your own": 1,
     "needs the internet": 5,

@@ -15,7 +15,7 @@ from allrounder.params.classes import (
     voc_of,
 )
 from allrounder.params.section import Section
-from allrounder.params.sources import CONTACT, SHA256, Source, check_path
+from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_path
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]{1,200}$"
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
@@ -179,6 +179,8 @@ class Network(Section):
     """a URL or mail address in the User-Agent, so that hosts can contact you"""
     allow_private: list[str] = Field([])
     """hosts that may have private or loopback addresses"""
+    ray: str | None = Field(None, pattern=RAY)
+    """a Ray cluster to download and decode on: auto, local, ray://head:10001, head:6379"""
 
 
 class Dataset(Section):
