@@ -14,17 +14,21 @@ from allrounder.params.loading import load_params
 from allrounder.split import recipe
 from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset, summary_line, write_metrics, write_recipe
+from allrounder.split.shards import check_layout, write_shards
 
 
 def main() -> None:
     """Parse, split, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     params, stages = load_params(), Stages()
+    check_layout(params.split)
     with stage_lock("split") as folder, worker_pool(8) as pool:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
         work = folder / "work"
         built = build_dataset(params, stages, DATASET, work, pool.map)
+        if params.split.layout != "folders":
+            write_shards(params, stages, DATASET, pool.map)
         described = recipe.original_funnels(built.funnels, stages.urls)
         write_recipe(DATASET, work, described)
         describe(params, described, DATASET, built.tally)

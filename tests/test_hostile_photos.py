@@ -247,6 +247,10 @@ def test_large_pictures_in_an_icon_and_large_jpeg_2000s_are_refused() -> None:
     assert judge(bytes(icon), BOUNDS).status is Status.NOT_IMAGE
     photo = normalize(bytes(icon), RULES)
     assert (photo.status, photo.detail) == (Status.CORRUPT, "icon of 3600000000 pixels")
+    text = struct.pack(">I4sII", 8, b"tEXt", 9, 9)  # before the header, where that should stand
+    hidden = icon[: png - 8] + text + struct.pack(">I", zlib.crc32(text[4:])) + icon[png - 8 :]
+    photo = normalize(bytes(hidden), RULES)
+    assert (photo.status, photo.detail) == (Status.CORRUPT, "icon of 3600000000 pixels")
     body = bytearray(encoded(picture(1), "JPEG2000"))
     at = body.index(b"ihdr") + 4
     struct.pack_into(">II", body, at, 9_000, 9_000)

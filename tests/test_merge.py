@@ -44,7 +44,7 @@ def test_a_merge_of_two_branches_asks_the_web_for_nothing(
 
 def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Project) -> None:
     output = clone.script("merge", expect=2)
-    assert "no merge is under way here; run git merge first, or name a revision" in output
+    assert "no merge is under way; run git merge first, or name a revision" in output
     clone.git("checkout", "-qb", "more")
     clone.edit(per_class=21)
     clone.commit("more")
@@ -57,6 +57,13 @@ def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Proj
     assert output.startswith("error: both branches changed the same key")
     assert "per_class is given twice" in output
     assert clone.read("params.yaml") == before
+    longer = before.replace("<<<<<<<", "<<<<<<<<").replace(">>>>>>>", ">>>>>>>>")
+    (clone.folder / "params.yaml").write_text(longer)
+    assert "error: both branches changed the same key" in clone.script("merge", expect=2)
+    clone.git("add", "params.yaml")
+    assert "git knows of no conflict; git checkout --merge" in clone.script("merge", expect=2)
+    (clone.folder / "params.yaml").unlink()
+    assert "error: params.yaml: no such file; git che" in clone.script("merge", expect=2)
 
 
 def pins(files: dict[str, str], **params: object) -> Pins:

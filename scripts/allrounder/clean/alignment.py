@@ -4,6 +4,7 @@ The result is the same on every machine, to the last bit. All sums are of whole 
 so their order does not matter; all else is single IEEE operations (+, -, x, /, square root).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,8 @@ Bools = NDArray[np.bool_]
 Thumbs = NDArray[np.uint8]
 """Grey thumbnails: (pictures, THUMB, THUMB)."""
 Pixels = NDArray[np.int32]
-Boxes = Floats
-"""Parts of thumbnails in pixels, a row each: top, bottom, left, right; mirrored if left > right."""
+Box = tuple[float, float, float, float]
+"""A part of a thumbnail in pixels: top, bottom, left, right; mirrored if left > right."""
 
 _CELLS, _FINE_CELLS = 20, 40
 _STEPS = 4
@@ -65,9 +66,9 @@ class _Places:
     yy: Floats
 
     @classmethod
-    def of(cls, boxes: Boxes, cells: int) -> "_Places":
-        top, bottom, left, right = boxes.T
-        none = np.zeros(len(boxes))
+    def of(cls, box: Box, cells: int) -> "_Places":
+        top, bottom, left, right = np.array(box)[:, None]
+        none = np.zeros(1)
         across, down = (right - left) / (2 * cells), (bottom - top) / (2 * cells)
         return cls((left + right) / 2, across, none, (top + bottom) / 2, none, down)
 
@@ -97,12 +98,11 @@ class _Places:
         found &= np.abs(self.yx) <= _SHEAR * across
         return np.asarray(found & (np.abs(self.xy) <= _SHEAR * down))
 
-    def replaced(self, rows: NDArray[np.int64], new: "_Places") -> "_Places":
-        """The same with other places for some pictures."""
-        columns = {name: getattr(self, name).copy() for name in self.__slots__}
-        for name, column in columns.items():
-            column[rows] = getattr(new, name)
-        return _Places(**columns)
+    def where(self, chosen: Bools, new: "_Places") -> "_Places":
+        """The same with other places for the chosen pictures."""
+        return _Places(
+            *(np.where(chosen, getattr(new, one), getattr(self, one)) for one in self.__slots__)
+        )
 
     def rows(self, chosen: NDArray[np.int64]) -> "_Places":
         return _Places(*(getattr(self, name)[chosen] for name in self.__slots__))
@@ -110,30 +110,52 @@ class _Places:
     def sampled(self, pictures: Pixels, cells: int) -> tuple[Floats, Bools]:
         """The pictures' values at the cells, between pixels in proportion; which are inside.
 
-        Values are whole numbers, 2^_STEP_BITS times those of the pictures' pixels.
+        Values are whole numbers, 2^_STEP_BITS times those of the pictures' pixels. One place may
+        stand for all pictures.
         """
-        u, v = (axis.ravel() for axis in np.meshgrid(_steps(cells), _steps(cells)))
-        x = self.x0[:, None] + self.xx[:, None] * u + self.xy[:, None] * v - 0.5
-        y = self.y0[:, None] + self.yx[:, None] * u + self.yy[:, None] * v - 0.5
-        edge = THUMB - 0.5
-        inside = (x >= -0.5) & (x <= edge) & (y >= -0.5) & (y <= edge)
         unit, last = 1 << _STEP_BITS, (THUMB - 1) << _STEP_BITS
-        column, row = (np.rint(axis * unit).clip(0, last - 1).astype(np.int32) for axis in (x, y))
-        flat = pictures.reshape(-1)
-        first = np.arange(len(pictures), dtype=np.int32)[:, None] * THUMB**2
-        at = first + (row >> _STEP_BITS) * THUMB + (column >> _STEP_BITS)
+        x = _positions(self.x0, self.xx, self.xy, cells)
+        y = _positions(self.y0, self.yx, self.yy, cells)
+        low, high = -unit / 2, last + unit / 2
+        inside = (x >= low) & (x <= high) & (y >= low) & (y <= high)
+        for axis in (x, y):
+            np.clip(np.rint(axis, out=axis), 0, last - 1, out=axis)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        first = np.arange(len(pictures))[:, None] * THUMB**2
+        at = first + ((row >> _STEP_BITS) * THUMB + (column >> _STEP_BITS))
         right, down = column & (unit - 1), row & (unit - 1)
-        upper = flat[at] * (unit - right) + flat[at + 1] * right
-        lower = flat[at + THUMB] * (unit - right) + flat[at + THUMB + 1] * right
-        found = upper * (unit - down) + lower * down
-        return (found >> _STEP_BITS).astype(np.float64), inside
+        flat = pictures.reshape(-1)
+        upper, lower = (
+            _between(flat[start:].take(at), flat[start + 1 :].take(at), right)
+            for start in (0, THUMB)
+        )
+        return (_between(upper, lower, down) >> _STEP_BITS).astype(np.float64), inside
+
+
+def _positions(start: Floats, across: Floats, down: Floats, cells: int) -> Floats:
+    """Where cells lie on one axis, in 1/2^_STEP_BITS pixels from the first one's centre."""
+    unit, steps = 1 << _STEP_BITS, _steps(cells)
+    columns = (start[:, None] + across[:, None] * steps) * unit
+    rows = down[:, None] * steps * unit
+    found = (columns[:, None, :] + rows[:, :, None]).reshape(len(start), cells**2)
+    found -= unit / 2
+    return np.asarray(found)
+
+
+def _between(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
+    """2^_STEP_BITS times the values between two pixels; `one` is overwritten."""
+    two -= one
+    two *= share
+    one <<= _STEP_BITS
+    one += two
+    return one
 
 
 def _steps(cells: int) -> Floats:
     return np.arange(1 - cells, cells, 2, dtype=np.float64)
 
 
-def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Boxes, Boxes], aspects: Floats) -> Floats:
+def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats) -> Floats:
     """The similarity of pairs of pictures, 0 to 1: 1 for the same, above 0.985 for copies.
 
     `boxes` are parts of them that may show the same, `aspects` the first one's width by height,
@@ -144,90 +166,104 @@ def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Boxes, Boxes], aspects: Fl
     plain sky. A picture that had to be stretched must be twice as alike. Very different contrasts
     are not alike: a white and a black sofa in one pose correlate well.
     """
-    found, places, there = _laid_over(one, two, boxes)
-    alike = np.zeros(len(found))
-    close = np.flatnonzero(found >= _ALIKE)
-    if len(close):
-        place, other = places.rows(close), there.rows(close)
+    alike = np.zeros(len(one))
+    hopeful, found, places, there = _laid_over(one, two, boxes)
+    near = np.flatnonzero(found >= _ALIKE)
+    if len(near):
+        close, place = hopeful[near], places.rows(near)
         grids = [
             each.scaled(_CELLS / _FINE_CELLS).sampled(shown[close].astype(np.int32), _FINE_CELLS)
-            for each, shown in ((place, one), (other, two))
+            for each, shown in ((place, one), (there, two))
         ]
-        alike[close] = _in_detail(found[close], grids)
-        across, down = np.abs(place.xx / other.xx), np.abs(place.yy / other.yy)
+        detail = _in_detail(found[near], grids[0][0], grids[1][0], grids[0][1])
+        across, down = np.abs(place.xx / there.xx), np.abs(place.yy / there.yy)
         ratio = across / down * aspects[close]
         stretched = np.maximum(ratio, 1 / ratio) > _STRETCHED
-        alike[close] = np.where(stretched, 2 * alike[close] - 1, alike[close])
+        alike[close] = np.where(stretched, 2 * detail - 1, detail)
     return np.round(alike.clip(0), 6)
 
 
-def _in_detail(found: Floats, grids: list[tuple[Floats, Bools]]) -> Floats:
+def _in_detail(found: Floats, one: Floats, two: Floats, shown: Bools) -> Floats:
     """The similarity of pictures that correlate, from their values at fine cells."""
-    (one, inside), (two, shown) = grids
-    shown = inside & shown
-    level = 1 << _STEP_BITS
-    exposed = (
-        (one, two),
-        (_exposed(one, two, shown, level), two),
-        (one, _exposed(two, one, shown, level)),
-    )
-    details = [(_details(left), _details(right)) for left, right in exposed]
-    best = np.max([_correlation(*pair, shown, _SPARED_DETAIL) for pair in details], axis=0)
-    smooth, differ = _compared(*details[0])
+    left, right = _details(one), _details(two)
+
+    def correlation(one: Floats, two: Floats, shown: Bools) -> Floats:
+        return _correlation(_details(one), _details(two), shown, _SPARED_DETAIL)
+
+    best = _correlation(left, right, shown, _SPARED_DETAIL)
+    best = _over_exposures(best, correlation, one, two, shown, 1 << _STEP_BITS)
+    smooth, differ = _compared(left, right)
     return np.where(smooth, np.where(differ, 0.0, found), best)
 
 
 def _laid_over(
-    one: Thumbs, two: Thumbs, boxes: tuple[Boxes, Boxes]
-) -> tuple[Floats, _Places, _Places]:
-    """The correlation of pairs of pictures, and the places in both that correlate so."""
-    left, right = _blurred(one), _blurred(two)
-    places, there = _Places.of(boxes[0], _CELLS), _Places.of(boxes[1], _CELLS)
-    target, shown = there.sampled(right, _CELLS)
-    values, inside = places.sampled(left, _CELLS)
-    found = _score(values, target, inside & shown)
+    one: Thumbs, two: Thumbs, boxes: tuple[Box, Box]
+) -> tuple[NDArray[np.int64], Floats, _Places, _Places]:
+    """The promising pairs of pictures, their correlation, and the places that correlate so.
+
+    Boxes lie inside of their pictures, so the second one's cells do, too.
+    """
+    left = _blurred(one)
+    start, there = _Places.of(boxes[0], _CELLS), _Places.of(boxes[1], _CELLS)
+    target, _ = there.sampled(_blurred(two), _CELLS)
+    values, inside = start.sampled(left, _CELLS)
+    found = _score(values, target, np.broadcast_to(inside, values.shape))
     hopeful = np.flatnonzero(found >= _PROMISING)
-    if len(hopeful):
-        start = places.rows(hopeful)
-        moved = _aligned(left[hopeful], target[hopeful], shown[hopeful], start)
-        values, inside = moved.sampled(left[hopeful], _CELLS)
-        score = _score(values, target[hopeful], inside & shown[hopeful])
-        better = moved.plausible(start) & (score > found[hopeful])
-        found[hopeful[better]] = score[better]
-        places = places.replaced(hopeful[better], moved.rows(np.flatnonzero(better)))
-    return found, places, there
+    found, target, left = found[hopeful], target[hopeful], left[hopeful]
+    moved = start.rows(np.zeros(len(hopeful), np.int64))
+    for _ in range(_STEPS):
+        values, inside = moved.sampled(left, _CELLS)
+        moved = moved.moved(_step(values, target, inside))
+    values, inside = moved.sampled(left, _CELLS)
+    score = _score(values, target, inside)
+    better = moved.plausible(start) & (score > found)
+    return hopeful, np.where(better, score, found), start.where(better, moved), there
 
 
 def _blurred(thumbs: Thumbs) -> Pixels:
     """Each pixel's sum with its neighbours, 3 x 3."""
-    wide = np.pad(thumbs.astype(np.int32), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
-    return np.asarray(rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
-
-
-def _aligned(pictures: Pixels, target: Floats, shown: Bools, places: _Places) -> _Places:
-    """Places in the pictures that look like the target."""
-    for _ in range(_STEPS):
-        values, inside = places.sampled(pictures, _CELLS)
-        places = places.moved(_step(values, target, inside & shown))
-    return places
+    wide = np.pad(thumbs, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint16)
+    rows = wide[:, :-2] + wide[:, 1:-1]
+    rows += wide[:, 2:]
+    found = rows[:, :, :-2] + rows[:, :, 1:-1]
+    found += rows[:, :, 2:]
+    return found.astype(np.int32)
 
 
 def _step(values: Floats, target: Floats, shown: Bools) -> Floats:
     """How far the values lie from the target, as an affine map: least squares on gradients."""
-    values, target = _standardized(values, shown), _standardized(target, shown)
-    apart = np.abs(values - target)
+    weights = shown.astype(np.float64)
+    values, target = _standardized(values, weights), _standardized(target, weights)
+    values -= target
+    apart = np.abs(values)
     shown = shown & (apart <= _quantile(apart, shown, _ROBUST))
     grid = target.reshape(-1, _CELLS, _CELLS)
     across, down = np.zeros_like(grid), np.zeros_like(grid)
-    across[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
-    down[:, 1:-1] = grid[:, 2:] - grid[:, :-2]
+    np.subtract(grid[:, :, 2:], grid[:, :, :-2], out=across[:, :, 1:-1])
+    np.subtract(grid[:, 2:], grid[:, :-2], out=down[:, 1:-1])
+    across, down = across.reshape(values.shape), down.reshape(values.shape)
+    across *= shown
+    down *= shown
+    products = np.empty((len(grid), 5, _CELLS**2))
+    for at, (one, two) in enumerate(
+        ((across, across), (across, down), (down, down), (across, values), (down, values))
+    ):
+        np.multiply(one, two, out=products[:, at])
+    sums = products @ _POWERS
+    # gradients are over two cells, of two steps each
+    return 4 * _solved(sums[:, _KIND, _POWER], sums[:, _KIND[0] + 3, _POWER[0]])
+
+
+def _powers() -> Floats:
+    """1, u, v, u^2, uv and v^2 of each cell: (cells, 6)."""
     u, v = (axis.ravel() for axis in np.meshgrid(_steps(_CELLS), _steps(_CELLS)))
-    across, down = across.reshape(len(grid), -1) * shown, down.reshape(len(grid), -1) * shown
-    slopes = np.stack([across, across * u, across * v, down, down * u, down * v], axis=1)
-    matrix = slopes @ slopes.transpose(0, 2, 1)
-    goal = slopes @ (values - target)[:, :, None]
-    return 4 * _solved(matrix, goal[:, :, 0])  # gradients are over two cells, of two steps each
+    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+
+
+_POWERS = _powers()
+_KIND = np.add.outer([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1])
+"""Which products of gradients a system of equations has where, and by which powers of u and v."""
+_POWER = np.tile([[0, 1, 2], [1, 3, 4], [2, 4, 5]], (2, 2))
 
 
 def _solved(matrix: Floats, goal: Floats) -> Floats:
@@ -237,83 +273,104 @@ def _solved(matrix: Floats, goal: Floats) -> Floats:
     for row in range(size):
         matrix[:, row, row] = matrix[:, row, row] * (1 + _RIDGE) + 1
     for row in range(size):
-        matrix[:, row] = matrix[:, row] / matrix[:, row, row, None]
-        for other in range(size):
-            if other != row:
-                matrix[:, other] = matrix[:, other] - matrix[:, other, row, None] * matrix[:, row]
+        pivot = matrix[:, row] / matrix[:, row, row, None]
+        matrix -= matrix[:, :, row, None] * pivot[:, None]
+        matrix[:, row] = pivot
     return matrix[:, :, size]
 
 
-def _standardized(values: Floats, shown: Bools) -> Floats:
+def _standardized(values: Floats, weights: Floats) -> Floats:
     """Values around their mean, in 1/_LEVELS of their spread, as whole numbers."""
-    centred, size, count = _centred(values, shown)
-    return np.rint(centred * (_LEVELS * np.sqrt(count) / size)[:, None]).clip(-9999, 9999)
-
-
-def _centred(values: Floats, shown: Bools) -> tuple[Floats, Floats, Floats]:
-    """Values minus their mean, times their number; the norms of these; the numbers."""
-    count = shown.sum(axis=1).astype(np.float64)
-    total = (values * shown).sum(axis=1)
-    centred = values * count[:, None] - total[:, None]
-    size = np.sqrt((centred**2 * shown).sum(axis=1))
-    return centred, np.maximum(size, 1), np.maximum(count, 1)
+    count, weighted = weights.sum(axis=1), values * weights
+    total, square = weighted.sum(axis=1), np.vecdot(weighted, values)
+    size = np.maximum(np.sqrt(count * (count * square - total * total)), 1)
+    found = values * count[:, None]
+    found -= total[:, None]
+    found *= (_LEVELS * np.sqrt(count) / size)[:, None]
+    return np.clip(np.rint(found, out=found), -9999, 9999, out=found)
 
 
 def _quantile(values: Floats, shown: Bools, share: float) -> Floats:
     """The value that this share of the shown ones does not exceed, a row each, as a column."""
-    ordered = np.sort(np.where(shown, values, np.inf), axis=1)
+    ordered = np.sort(values if shown.all() else np.where(shown, values, np.inf), axis=1)
     at = (shown.sum(axis=1) * share).astype(np.int64).clip(0, values.shape[1] - 1)
     return np.take_along_axis(ordered, at[:, None], axis=1)
 
 
 def _score(one: Floats, two: Floats, shown: Bools) -> Floats:
     """The best correlation over exposures."""
-    level = 9 << _STEP_BITS
-    found = [
-        _correlation(left, right, shown, _SPARED)
-        for left, right in (
-            (one, two),
-            (_exposed(one, two, shown, level), two),
-            (one, _exposed(two, one, shown, level)),
-        )
-    ]
+
+    def correlation(one: Floats, two: Floats, shown: Bools) -> Floats:
+        return _correlation(one, two, shown, _SPARED)
+
+    found = correlation(one, two, shown)
+    found = _over_exposures(found, correlation, one, two, shown, 9 << _STEP_BITS)
     enough = shown.sum(axis=1) >= _SHARED * shown.shape[1]
-    return np.where(enough, np.max(found, axis=0), 0.0)
+    return np.where(enough, found, 0.0)
 
 
-def _exposed(dark: Floats, bright: Floats, shown: Bools, level: int) -> Floats:
-    """The first picture made as bright as the second; highlights are clipped as in such a copy.
+def _over_exposures(
+    found: Floats,
+    correlation: Callable[[Floats, Floats, Bools], Floats],
+    one: Floats,
+    two: Floats,
+    shown: Bools,
+    level: int,
+) -> Floats:
+    """The best correlation if either picture is made as bright as the other.
 
-    `level` is the value of one of the 255 grey levels.
+    Highlights are clipped as in such a copy. `level` is the value of one of the 255 grey levels.
     """
-    usable = shown & (bright < _BRIGHT * level) & (dark > _DARK * level)
-    total = (dark * usable).sum(axis=1)
-    gain = (bright * usable).sum(axis=1) / np.maximum(total, 1)
-    gain = np.where((gain > 1) & (gain < 1 / _GAIN), gain, 1.0)
-    return np.minimum(np.rint(dark * gain[:, None]), 255 * level)
+    for dark, bright in ((one, two), (two, one)):
+        usable = (shown & (bright < _BRIGHT * level) & (dark > _DARK * level)).astype(np.float64)
+        gain = np.vecdot(bright, usable) / np.maximum(np.vecdot(dark, usable), 1)
+        rows = np.flatnonzero((gain > 1) & (gain < 1 / _GAIN))
+        exposed = dark[rows] * gain[rows, None]
+        np.minimum(np.rint(exposed, out=exposed), 255 * level, out=exposed)
+        found[rows] = np.maximum(found[rows], correlation(exposed, bright[rows], shown[rows]))
+    return found
 
 
 def _correlation(one: Floats, two: Floats, shown: Bools, spared: float) -> Floats:
     """The correlation of what is shown, without the share of the cells that differ most."""
-    (left, left_size, _), (right, right_size, _) = _centred(one, shown), _centred(two, shown)
-    apart = np.abs(left / left_size[:, None] - right / right_size[:, None])
+    count, (left, left_size), (right, right_size), _ = _moments(one, two, shown)
+    apart = one * (count / left_size)[:, None]
+    apart -= two * (count / right_size)[:, None]
+    apart -= (left / left_size - right / right_size)[:, None]
+    np.abs(apart, out=apart)
     shown = shown & (apart <= _quantile(apart, shown, 1 - spared))
-    (left, left_size, _), (right, right_size, _) = _centred(one, shown), _centred(two, shown)
+    _, (_, left_size), (_, right_size), joint = _moments(one, two, shown)
     contrast = np.minimum(left_size / right_size, right_size / left_size)
-    found = (left * right * shown).sum(axis=1) / left_size / right_size
-    return np.where(contrast >= _GAIN, found, 0.0)
+    return np.where(contrast >= _GAIN, joint / left_size / right_size, 0.0)
+
+
+def _moments(
+    one: Floats, two: Floats, shown: Bools
+) -> tuple[Floats, tuple[Floats, Floats], tuple[Floats, Floats], Floats]:
+    """The number of cells; the sum and the spread of either picture's values; their covariance.
+
+    The latter are times the number of cells, to be of whole numbers.
+    """
+    count = shown.sum(axis=1).astype(np.float64)
+    left, right = one * shown, two * shown
+    sums = left.sum(axis=1), right.sum(axis=1)
+    spreads = (
+        np.maximum(np.sqrt(count * np.vecdot(each, each) - total * total), 1)
+        for each, total in zip((left, right), sums, strict=True)
+    )
+    pairs = tuple(zip(sums, spreads, strict=True))
+    return count, pairs[0], pairs[1], count * np.vecdot(left, right) - sums[0] * sums[1]
 
 
 def _details(cells: Floats) -> Floats:
     """What remains of pictures without their smooth background, in quarters of a grey level."""
     grid = cells.reshape(-1, _FINE_CELLS, _FINE_CELLS)
     wide = np.pad(grid, ((0, 0), (3, 3), (3, 3)), mode="edge")
-    for axis in (1, 2):
-        sums = np.cumsum(np.insert(wide, 0, 0, axis=axis), axis=axis)
-        wide = np.take(sums, range(7, sums.shape[axis]), axis) - np.take(
-            sums, range(sums.shape[axis] - 7), axis
-        )
-    return np.rint((grid * 49 - wide) / (49 << (_STEP_BITS - 2))).reshape(len(cells), -1)
+    for _ in range(2):  # the sums of 7 rows, then of 7 columns
+        two = wide[:, :-1] + wide[:, 1:]
+        four = two[:, :-2] + two[:, 2:]
+        wide = (four[:, :-3] + two[:, 4:-1] + wide[:, 6:]).transpose(0, 2, 1)
+    return np.rint((grid * 49 - wide) / (49 << (_STEP_BITS - 2))).reshape(cells.shape)
 
 
 def _compared(left: Floats, right: Floats) -> tuple[Bools, Bools]:

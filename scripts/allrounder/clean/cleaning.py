@@ -66,7 +66,7 @@ def clean(
     if suspects := params.clean.suspects:
         check_model(suspects)
     keys = list(params.classes)
-    decoded = decode_classes(keys, raw, store, params.clean)
+    decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
     decisions, matches = decide(params, decoded, urls, raw, corrections)
     counts = _write_classes(decoded, decisions, out)
     if suspects:

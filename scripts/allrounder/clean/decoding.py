@@ -18,6 +18,7 @@ from allrounder.clean.columns import Ints, Origin, Texts
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import Looks, Thumbs
+from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,
     Facts,
@@ -28,6 +29,7 @@ from allrounder.clean.slices import (
     read_slice,
     remembered,
 )
+from allrounder.cluster.ray_cluster import asked_address
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
 from allrounder.core.progress import progress
@@ -109,14 +111,18 @@ class Decoded:
         return found
 
 
-def decode_classes(keys: Sequence[str], raw: Path, store: Path, rules: Clean) -> Decoded:
-    """The photos of all classes, decoded, or remembered in the store.
+def decode_classes(
+    keys: Sequence[str], raw: Path, store: Path, rules: Clean, ray: str | None = None
+) -> Decoded:
+    """The photos of all classes, decoded, or remembered in the store. `ray` as in the params.
 
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
     with worker_pool(max(1, len(keys))) as pool:
         listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
     slices = [part for key in keys for part in listed[key].slices]
+    if address := asked_address(ray):
+        decode_on_cluster(address, slices, store, rules)
     names = decode_slices(slices, store, rules)
     files = [store / names[part.key, part.number] for part in slices]
     firsts = np.cumsum([0, *(len(part.places) for part in slices)])

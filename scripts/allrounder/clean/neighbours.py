@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB, Floats, similarity
+from allrounder.clean.alignment import THUMB, Box, Floats, similarity
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
 Hashes = NDArray[np.uint64]
@@ -293,8 +293,7 @@ class Pictures:
         (one, first), (two, second) = (
             self._shown(rows, view) for rows, view in zip((ones, twos), search, strict=True)
         )
-        boxes = [np.tile(_box(view), (len(ones), 1)) for view in search]
-        return similarity(one, two, (boxes[0], boxes[1]), first / second)
+        return similarity(one, two, (_box(search[0]), _box(search[1])), first / second)
 
     def _shown(self, rows: NDArray[np.int64], view: int) -> tuple[NDArray[np.uint8], Floats]:
         """The thumbnails that have a view, and their aspects."""
@@ -303,12 +302,12 @@ class Pictures:
         return self._looks.thumbs(rows, trimmed), aspects
 
 
-def _box(view: int) -> Floats:
+def _box(view: int) -> Box:
     """The part of a thumbnail that a view shows, in pixels."""
     mirrored = view in MIRRORED
     kind = next(kind for kind in (FULL, TRIMMED, MIRRORED) if view in kind)
-    top, bottom, left, right = PARTS[kind.index(view)]
-    return THUMB * np.array([top, bottom, *((right, left) if mirrored else (left, right))])
+    top, bottom, left, right = (THUMB * edge for edge in PARTS[kind.index(view)])
+    return (top, bottom, right, left) if mirrored else (top, bottom, left, right)
 
 
 def near_pairs(

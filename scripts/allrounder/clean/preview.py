@@ -42,7 +42,7 @@ class Preview:
 
         self._work.mkdir(parents=True, exist_ok=True)
         keys, rules = list(self._params.classes), self._params.clean
-        photos = decode_classes(keys, self._raw, self._work, rules)
+        photos = decode_classes(keys, self._raw, self._work, rules, self._params.network.ray)
         decisions, _ = decide(self._params, photos, self._urls, self._raw, self._corrections)
         kept, per_class = decisions.kept_by_class(), self._params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}

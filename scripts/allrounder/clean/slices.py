@@ -108,8 +108,7 @@ def remembered(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo
     Photos in `alone`, by number, are decoded already. A note in the store has the number of the
     photo that is being decoded.
     """
-    digests = [hashlib.sha256(photo.read()).digest() for photo in part.photos]
-    name = hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
+    name = name_of(part, rules)
     path = store / name
     if not is_whole(path):
         note = note_of(part, store)
@@ -120,6 +119,12 @@ def remembered(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo
         new.replace(path)
         note.unlink(missing_ok=True)
     return name
+
+
+def name_of(part: Slice, rules: Clean) -> str:
+    """The name of a slice's file in the store."""
+    digests = [hashlib.sha256(photo.read()).digest() for photo in part.photos]
+    return hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
 
 
 def note_of(part: Slice, store: Path) -> Path:

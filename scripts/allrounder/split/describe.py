@@ -25,7 +25,8 @@ def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Ta
     version = file_sha256(out / MANIFEST)[:12]
     facts = dataset_facts(params, funnels, tally)
     card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
-    croissant.write(out, params, facts, version)
+    if params.split.layout == "folders":  # of Parquet the Hub makes it
+        croissant.write(out, params, facts, version)
 
 
 @dataclass(frozen=True, slots=True)

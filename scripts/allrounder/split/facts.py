@@ -49,6 +49,11 @@ class DatasetFacts:
         return sum(self.total.splits.values())
 
     @property
+    def on_web(self) -> int:
+        """The number of photos that have a URL."""
+        return sum(one.photos for one in self.origins if one.host)
+
+    @property
     def has_imagenet(self) -> bool:
         """Whether a class or a photo is ImageNet's."""
         kinds = {one.source for one in self.origins}

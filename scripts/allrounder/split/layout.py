@@ -13,6 +13,7 @@ from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import atomic_write, remove_tree
 from allrounder.core.funnel import Funnel, total_funnel
+from allrounder.core.licences import accepted
 from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
@@ -46,7 +47,8 @@ def build_dataset(
     tally, moved = Tally(), Counter[str]()
     classes = dataset_classes(params)
     done: dict[str, Funnel] = {}
-    jobs = [ClassJob(one, params, stages, out, work) for one in classes]
+    licences = accepted(params.clean.licenses)
+    jobs = [ClassJob(one, params.split, licences, stages, out, work) for one in classes]
     with progress(total=len(jobs), unit=" classes") as bar:
         for one, found in zip(classes, each(lay_out, jobs), strict=True):
             tally.add(found.tally)

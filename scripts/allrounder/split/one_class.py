@@ -11,13 +11,12 @@ from typing import Any
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
-from allrounder.core.licences import accepted
 from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, RecipeRow, Status
 from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.params.dataset import DatasetClass, split_folders, split_names
-from allrounder.params.schema import Params
+from allrounder.params.schema import Split
 from allrounder.split import recipe
 from allrounder.split.describe import ATTRIBUTION, Credit, credit
 from allrounder.split.facts import Tally
@@ -33,7 +32,8 @@ class ClassJob:
     """A class to lay out."""
 
     one: DatasetClass
-    params: Params
+    rules: Split
+    licences: Collection[str] | None  # the accepted ones, see `photo_origins`
     stages: Stages
     out: Path  # the dataset
     work: Path  # gets the class's rows, `<key>.<table>`, and empty files
@@ -55,22 +55,21 @@ def part(work: Path, key: str, table: str) -> Path:
 
 def lay_out(job: ClassJob) -> ClassDone:
     """Split a class, write its photos and its rows. Raises DataError for one that is too small."""
-    key, params, raw = job.one.key, job.params, job.stages.raw
+    key, rules, raw = job.one.key, job.rules, job.stages.raw
     rows = list(read_csv(job.stages.clean / f"{key}.csv", CleanRow))
     kept = {row.file: row for row in rows if row.status is Status.KEPT}
     archive = job.stages.clean / f"{key}.tar"
     stored = _stored(archive, kept)
-    licences = accepted(params.clean.licenses)
-    origins = cache(lambda one: photo_origins(job.stages.urls, raw, one, licences))
+    origins = cache(lambda one: photo_origins(job.stages.urls, raw, one, job.licences))
     groups = {file: row.group for file, row in kept.items()}
     origin = {file: origins(row.moved_from or key)[row.image_id] for file, row in kept.items()}
     given = {file: candidate.split for file, (_, candidate, _) in origin.items()}
     numbers = job.work / f"numbers-{os.getpid()}"
-    divided = split_class(key, groups, params.split, numbers, given)
+    divided = split_class(key, groups, rules, numbers, given)
     manifest: list[ManifestRow] = []
-    for place, split in split_folders(params.split).items():
+    for place, split in split_folders(rules).items():
         folder = f"{place}/{job.one.folder}"
-        if params.split.layout == "folders":
+        if rules.layout == "folders":
             photos = {name: stored[name] for name in divided[place]}
             _write_photos(job.out / folder, archive, photos)
         if split:  # else it is repeated, in a fold's train
@@ -83,7 +82,7 @@ def lay_out(job: ClassJob) -> ClassDone:
         tally.count(row, stored[row.file.rpartition("/")[2]].size)
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
-    by_split = {split: tally.photos[key, split] for split in split_names(params.split)}
+    by_split = {split: tally.photos[key, split] for split in split_names(rules)}
     moved = Counter(row.moved_from for row in rows if row.moved_from)
     return ClassDone(tally, class_funnel(listed, rows, by_split), moved)
 

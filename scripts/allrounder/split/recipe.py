@@ -96,6 +96,6 @@ def _from_text(text: str, splits: Mapping[str, int]) -> Funnel | None:
             for name, kind in _COUNTS.items()
         }
         funnel = Funnel(splits=dict(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return funnel if min(funnel.steps.values(), default=0) >= 0 else None
