@@ -19,7 +19,7 @@ Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
 _FEW = 4_096  # up to this many, comparing all with all is faster than an index
-_ROWS = 256
+_ROWS = 64
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
 
