@@ -23,26 +23,30 @@ _ROWS = 64
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
 
-def close_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Returns shape (pairs, 2). A hash has three bands, so at least one band of a close pair differs
+    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three bands, so at least one band of a close pair differs
     in at most a third of the radius. Each band is looked up with all flips of so many bits.
     Raises ValueError for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
-    few = len(left) * len(right) <= _FEW**2
-    found = list(_all_with_all(left, right, radius) if few else _indexed(left, right, radius))
-    pairs = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
-    return np.unique(pairs, axis=0)
+    others = left if right is None else right
+    if len(left) * len(others) <= _FEW**2:
+        found = list(_all_with_all(left, others, radius, right is None))
+        return np.concatenate([np.zeros((0, 2), np.int64), *found])
+    pairs = np.unique(np.concatenate(list(_indexed(left, others, radius))), axis=0)
+    return pairs[pairs[:, 0] <= pairs[:, 1]] if right is None else pairs
 
 
-def _all_with_all(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
+def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
     for start in range(0, len(left), _ROWS):
-        apart = np.bitwise_count(left[start : start + _ROWS, None] ^ right[None, :])
-        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right)))
-        yield np.stack([rows + start, columns], axis=1)
+        first = start if upper else 0
+        apart = np.bitwise_count(left[start : start + _ROWS, None] ^ right[None, first:])
+        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
+        pairs = np.stack([rows + start, columns + first], axis=1)
+        yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
 
 
 def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
@@ -121,10 +125,12 @@ SEARCHES = (
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
 )
 """The pairs of views whose hashes are compared."""
+_AS_WHOLE = np.array([*TRIMMED[: len(FULL)], *TRIMMED, *MIRRORED])
+"""The views that show the same part of a picture without borders."""
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
-_LAID_AT_ONCE = 128
+_LAID_AT_ONCE = 256
 _THREADS = 2
 _FEW_LEFT = 256
 _SAME_KIND = 512
@@ -138,6 +144,7 @@ class Pictures:
         self._known: dict[tuple[int, int, int, int], float] = {}
         count = len(fingerprints)
         views = [one.views for one in fingerprints]
+        self._whole = np.array([one.thumb == one.trimmed for one in fingerprints], bool)
         self.views = np.array(views, np.uint64).reshape(count, MIRRORED.stop)
         thumbs = b"".join(one.thumb for one in fingerprints)
         shape = (count, 8, THUMB // 8, 8, THUMB // 8)
@@ -187,7 +194,11 @@ class Pictures:
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        names = [(*pair, *search) for pair in zip(ones.tolist(), twos.tolist(), strict=True)]
+        views = (
+            np.where(self._whole[rows], _AS_WHOLE[view], view).tolist()
+            for rows, view in zip((ones, twos), search, strict=True)
+        )
+        names = list(zip(ones.tolist(), twos.tolist(), *views, strict=True))
         new = np.array([name not in self._known for name in names], bool)
         found = self._laid(ones[new], twos[new], search).tolist()
         self._known.update(zip((names[at] for at in np.flatnonzero(new)), found, strict=True))
@@ -282,9 +293,7 @@ def _candidates(
     """
     left, right = (_kinds(views[:, view]) for view in search)
     same = search[0] == search[1]
-    close = close_pairs(left.hashes, left.hashes if same else right.hashes, radius)
-    if same:
-        close = close[close[:, 0] <= close[:, 1]]
+    close = close_pairs(left.hashes, None if same else right.hashes, radius)
     widths = right.counts[close[:, 1]]
     sizes = left.counts[close[:, 0]] * widths
     for start, end in _slices(sizes):
