@@ -26,8 +26,9 @@ _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three bands, so at least one band of a close pair differs
-    in at most a third of the radius. Each band is looked up with all flips of so many bits.
+    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three
+    bands, so at least one band of a close pair differs in at most a third of the radius. Each band
+    is looked up with all flips of so many bits.
     Raises ValueError for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
