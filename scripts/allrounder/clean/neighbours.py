@@ -19,7 +19,7 @@ Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
 _FEW = 4_096  # up to this many, comparing all with all is faster than an index
-_ROWS = 64
+_COMPARED_AT_ONCE = 2**18  # pairs of hashes
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
 
@@ -42,9 +42,10 @@ def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
 
 
 def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
-    for start in range(0, len(left), _ROWS):
+    step = max(1, _COMPARED_AT_ONCE // max(1, len(right)))
+    for start in range(0, len(left), step):
         first = start if upper else 0
-        apart = np.bitwise_count(left[start : start + _ROWS, None] ^ right[None, first:])
+        apart = np.bitwise_count(left[start : start + step, None] ^ right[None, first:])
         rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
         pairs = np.stack([rows + start, columns + first], axis=1)
         yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
@@ -173,15 +174,13 @@ class Pictures:
             if first.setdefault(look, place) != place:
                 yield first[look], place
         places = {rows[place]: place for place in first.values()}
-        distinct = np.array(sorted(places), np.int64)
-        of_class = np.array([classes[places[row]] for row in distinct.tolist()] if classes else [])
+        by_class: dict[str, list[int]] = {}
+        for row in sorted(places):
+            by_class.setdefault(classes[places[row]] if classes else "", []).append(row)
+        members = [np.array(some, np.int64) for some in by_class.values() if len(some) > 1]
         parts = Components(len(self._fingerprints))
-        for search in SEARCHES if len(distinct) > 1 else ():
-            for ones, twos in _candidates(self.views[distinct], search, radius):
-                if classes:
-                    same = of_class[ones] == of_class[twos]
-                    ones, twos = ones[same], twos[same]
-                pairs = distinct[ones], distinct[twos]
+        for search in SEARCHES:
+            for pairs in _in_classes(self.views, members, search, radius):
                 for one, two in _confirmed(self, *pairs, search, similarity, parts):
                     low, high = sorted((places[one], places[two]))
                     yield low, high
@@ -306,6 +305,23 @@ def _candidates(
         twos = right.members[right.starts[close[some, 1]] + within % widths[some]]
         apart = ones != twos
         yield ones[apart], twos[apart]
+
+
+def _in_classes(
+    views: Hashes, members: Sequence[NDArray[np.int64]], search: tuple[int, int], radius: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the candidates among the rows of each class, those of small classes at once."""
+    waiting, count = [np.zeros((2, 0), np.int64)], 0
+    for rows in members:
+        for ones, twos in _candidates(views[rows], search, radius):
+            waiting.append(np.stack([rows[ones], rows[twos]]))
+            count += len(ones)
+            if count >= _AT_ONCE // 2:
+                ones, twos = np.concatenate(waiting, axis=1)
+                yield ones, twos
+                waiting, count = waiting[:1], 0
+    ones, twos = np.concatenate(waiting, axis=1)
+    yield ones, twos
 
 
 def _slices(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
