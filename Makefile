@@ -28,7 +28,8 @@ test: $(VENV)/ready-dev
 	mypy
 	pytest
 
-# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV; o=FILE another file.
+# make start d=DIR writes a params.yaml for a folder of class folders, or a CSV. o=FILE names another
+# file to write, force=1 replaces one with edits.
 start: $(VENV)/ready
 	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
 

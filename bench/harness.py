@@ -24,19 +24,22 @@ PEER = Path(__file__).with_name("peer.py")
 PARAMS = yaml.safe_load((SCRIPTS.parent / "params.yaml").read_text(encoding="utf-8"))
 WNIDS: list[str] = list(PARAMS["classes"])[:10]
 CACHE = Path.home() / ".cache/imagenet-all-rounder-bench"
-_LAUNCH = """
+LAUNCH = """
 import json, os, signal, sys, time
 start = time.perf_counter()
 pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
-signal.alarm(600)
+signal.alarm(int(os.environ.get("BENCH_LIMIT", 600)))
 _, status, usage = os.wait4(pid, 0)
 taken = {"seconds": time.perf_counter() - start, "cpu": usage.ru_utime + usage.ru_stime}
 with open(sys.argv[1], "w") as file:
     json.dump(taken | {"peak_mb": usage.ru_maxrss / 1024}, file)
 sys.exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
 """
-"""Starts a command from a small process: on Linux, children inherit the peak memory."""
+"""Starts a command from a small process: on Linux, children inherit the peak memory.
+
+It is killed after BENCH_LIMIT seconds.
+"""
 
 
 class BenchError(Exception):
@@ -140,7 +143,7 @@ def timed(
 ) -> Run:
     """Run a command in `folder`, its output in `<folder>.log`. Raises BenchError if it fails."""
     log, usage = (folder.with_name(folder.name + suffix) for suffix in (".log", ".usage"))
-    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(usage)]
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, str(usage)]
     with log.open("wb") as output:
         done = subprocess.run(
             [*launcher, *map(str, command)], cwd=folder, env=os.environ | (extra or {}),

@@ -13,16 +13,16 @@ SIZE = (500, 375)
 _OCTAVES = ((4, 70), (9, 40), (24, 25), (70, 14))  # (cells in a row, contrast)
 
 
-def picture(seed: tuple[int, ...]) -> Image.Image:
+def picture(seed: tuple[int, ...], size: tuple[int, int] = SIZE) -> Image.Image:
     """Smooth colours at several scales, and grain."""
     rng = np.random.default_rng((20120914, *seed))
-    width, height = SIZE
+    width, height = size
     pixels = np.full((height, width, 3), 120, np.float32)
     for cells, contrast in _OCTAVES:
         coarse = rng.standard_normal((cells * 3 // 4, cells, 3), dtype=np.float32) * contrast
         for channel in range(3):
             plane = Image.fromarray(coarse[:, :, channel])
-            pixels[:, :, channel] += plane.resize(SIZE, Image.Resampling.BICUBIC)
+            pixels[:, :, channel] += plane.resize(size, Image.Resampling.BICUBIC)
     pixels += rng.standard_normal((height, width, 1), dtype=np.float32) * 14
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 

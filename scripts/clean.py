@@ -10,8 +10,8 @@ import sys
 from allrounder.clean.cleaning import check_classes, check_decoders, clean
 from allrounder.core.corrections import load_corrections, unmatched_warnings
 from allrounder.core.errors import run_stage
-from allrounder.core.files import remove_other_classes, remove_tree, stage_lock
-from allrounder.core.paths import CLEAN, RAW, URLS, WORK
+from allrounder.core.files import remove_other_classes, stage_lock
+from allrounder.core.paths import CLEAN, DECODED, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
 from allrounder.history.local_files import remember_states, test_set_states
 from allrounder.history.lock import locked_output, output_is_cached
@@ -28,15 +28,11 @@ def main() -> None:
     CLEAN.mkdir(parents=True, exist_ok=True)
     pinned = locked_output("download")
     discard_committed(WORK / "download", pinned, lambda: output_is_cached("download"))
-    with stage_lock("clean") as folder:
-        work = folder / "work"
-        work.mkdir(exist_ok=True)
-        try:
-            states = test_set_states(params)
-            rows, unmatched = clean(params, URLS, RAW, CLEAN, work, corrections)
-            remember_states(states)
-        finally:
-            remove_tree(work)
+    with stage_lock("clean"):
+        DECODED.mkdir(exist_ok=True)
+        states = test_set_states(params)
+        rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections)
+        remember_states(states)
     remove_other_classes(CLEAN, params.classes)
     for warning in unmatched_warnings(unmatched):
         print(warning, file=sys.stderr)

@@ -1,6 +1,6 @@
 """Finds what keeps this clone from working, in plain words, each with the command that mends it.
 
-It looks at git, .venv, the disk, dvc.lock, the DVC remote, every object in DVC's cache and what
+It checks git, .venv, the disk, dvc.lock, the DVC remote, every object in DVC's cache and what
 builds left. It changes nothing.
 """
 
@@ -19,7 +19,7 @@ except ModuleNotFoundError as missing:
 
 
 def main() -> None:
-    """Parse, look, report."""
+    """Parse, check, report."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="exit codes: 0 nothing found; 1 something found; 2 bad usage",
@@ -34,7 +34,7 @@ def main() -> None:
         for number, one in enumerate(found, 1):
             print_lines([f"{number}. {printable(one.words)}", f"   {one.command}"])
         if not found:
-            print_lines(["nothing is wrong here"])
+            print_lines(["no fault found"])
     if found:
         raise DataError(f"{len(found)} found; run the commands in their order, then this again")
 

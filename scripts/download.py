@@ -11,7 +11,7 @@ from allrounder.clean.preview import Preview
 from allrounder.core.corrections import load_corrections, load_takedowns
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
-from allrounder.core.paths import RAW, URLS
+from allrounder.core.paths import DECODED, RAW, URLS
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds
 from allrounder.download.summary import rules_key
@@ -32,7 +32,7 @@ def main() -> None:
         discard_committed(work, pinned, lambda: output_is_cached("download"))
         remove_other_classes(RAW, params.classes)
         journal = Journal(work, rules_key(params, taken_down), pins_ignored(), pinned)
-        preview = Preview(params, corrections, URLS, RAW, work / "preview")
+        preview = Preview(params, corrections, URLS, RAW, DECODED)
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
         rounds.run(preview.larger_quotas)
 

@@ -137,7 +137,8 @@ class Remote:
             except FileNotFoundError:
                 raise VersionError(f"{self._base} has no object {md5}") from None
             except (OSError, http.client.HTTPException, ValueError) as error:  # no HTTP
-                problem = VersionError(f"{self._base}: {error}")
+                words = getattr(error, "reason", "") or error
+                problem = VersionError(f"{self._base}: {words}; check the address and the network")
             if left and self._is_web:
                 time.sleep(PAUSE * (TRIES - left))
         raise problem
@@ -341,7 +342,7 @@ def fetch(args: argparse.Namespace) -> str:
             there = ", ".join(version.outs) or "no outputs"
             raise VersionError(f"dvc.lock has no {args.output}, but {there}", 2)
         if not (where := args.remote or version.remote):
-            raise VersionError("no remote is known; name one with --remote", 2)
+            raise VersionError("the version names no remote; name one with --remote", 2)
         remote, name = Remote(where), safe_parts(Path(out.path).name)[0]
         to = Path(args.to or name)
         work = to / WORK if out.md5.endswith(".dir") else to.parent / WORK

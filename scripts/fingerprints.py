@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.clean.known import table_lines
+from allrounder.clean.test_sets import table_lines
 from allrounder.core.errors import UsageError, run
 
 

@@ -5,6 +5,7 @@ data/metrics.json. Without one of these under way, it adds the pins of the named
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from allrounder.history.versions import VersionFiles, cached_object, repository
 from allrounder.params.loading import load_params, read_yaml
 from allrounder.versions.merging import OUTPUTS, Pins, merge_lines, merged_lock, merged_pins
 
+_MARKER = re.compile(r"^([<|=>])\1{6,}( |$)", re.MULTILINE)
+"""A line that git writes around a conflict; the attribute conflict-marker-size makes it longer."""
 _HEADS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 
 
@@ -33,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")
     if not (other := args.other or under_way):
-        raise UsageError("no merge is under way here; run git merge first, or name a revision")
+        raise UsageError("no merge is under way; run git merge first, or name a revision")
     if under_way:
         _merge_params()
     ours = _at("HEAD", LOCK)
@@ -61,8 +64,14 @@ def _merge_params() -> None:
 
     Raises UsageError, and leaves the file as it is, when both changed the same key.
     """
-    if "\n<<<<<<< " not in PARAMS.read_text(encoding="utf-8"):
+    again = f"git checkout --merge {PARAMS} writes the conflict again"
+    if not PARAMS.is_file():
+        raise UsageError(f"{PARAMS}: no such file; {again}")
+    if not _MARKER.search(PARAMS.read_text(encoding="utf-8", errors="replace")):
+        load_params()
         return
+    if not _git("ls-files", "--unmerged", PARAMS.name):
+        raise UsageError(f"{PARAMS} has conflict markers, and git knows of no conflict; {again}")
     with stage_lock("merge") as folder:
         sides = [folder / name for name in (PARAMS.name, "base", "theirs")]
         for side, number in zip(sides, (2, 1, 3), strict=True):

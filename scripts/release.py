@@ -1,6 +1,6 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
-Nothing is tagged unless all stages are up to date, git has no changes, every file here and every
+Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
 object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
 """
 
@@ -15,6 +15,7 @@ from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import atomic_write
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
+from allrounder.history.remotes import remote_of
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions.comparison import Comparison, Photo, differences, parse_manifest
 from allrounder.versions.releasing import (
@@ -29,7 +30,7 @@ CHANGELOG, CITATION = Path("CHANGELOG.md"), Path("CITATION.cff")
 MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
-    ("every file here is as dvc.lock says", ["scripts/verify.py"]),
+    ("every local file is as dvc.lock says", ["scripts/verify.py"]),
     ("the remote has the data", ["-m", "dvc", "push"]),
     ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
 )
@@ -50,7 +51,8 @@ def main() -> None:
         print(f"checking that {words}", file=sys.stderr)
         if run_python(command):
             raise DataError(f"not so: {words}; see above, nothing was released")
-    _check_clean("the build has changed it: look at it, commit it, then release")
+    _check_clean("the build has changed it: check it, commit it, then release")
+    _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     section = changelog_section(version, date, *_changes())
     _write(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
@@ -71,6 +73,21 @@ def run_python(command: list[str]) -> int:
 def _check_clean(advice: str) -> None:
     if changes := _git("status", "--porcelain"):
         raise UsageError(f"git has changes: {changes.splitlines()[0].strip()}; {advice}")
+
+
+def _check_store() -> None:
+    """Raise DataError if the remote is a folder of this clone, and git lacks objects of it."""
+    with repository() as repo:
+        name, url = remote_of(repo, None)
+    store = Path(url)
+    if not (store.is_dir() and store.resolve().is_relative_to(Path.cwd().resolve())):
+        return
+    if _git("status", "--porcelain", "--ignored", "--untracked-files=all", "--", url):
+        raise DataError(
+            f"the remote {name} is a folder of this clone, and git does not have all of its "
+            "objects, so nobody else could get them; name a remote that others can reach "
+            "(docs/versions.md#remotes), or run make store and commit, then release"
+        )
 
 
 def _changes() -> tuple[Comparison | None, int]:

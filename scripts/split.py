@@ -5,35 +5,36 @@ Also writes the dataset's tables and descriptions, and the counts of all steps: 
 
 import argparse
 import sys
-from collections import Counter
 
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
-from allrounder.core.funnel import funnels
 from allrounder.core.paths import DATASET, METRICS, Stages
-from allrounder.params.dataset import split_names
+from allrounder.core.workers import worker_pool
 from allrounder.params.loading import load_params
 from allrounder.split import recipe
 from allrounder.split.describe import describe
-from allrounder.split.layout import build_dataset, summary_line, write_metrics
+from allrounder.split.layout import build_dataset, summary_line, write_metrics, write_recipe
+from allrounder.split.shards import check_layout, write_shards
 
 
 def main() -> None:
     """Parse, split, write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     params, stages = load_params(), Stages()
-    with stage_lock("split") as folder:
+    check_layout(params.split)
+    with stage_lock("split") as folder, worker_pool(8) as pool:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
-        manifest = build_dataset(params, stages, DATASET, folder / "work")
-        splits = split_names(params.split)
-        counts = Counter((row.wnid, row.split) for row in manifest)
-        by_class = funnels(params.classes, stages.raw, stages.clean, counts, splits)
-        described = recipe.original_funnels(by_class, stages.urls)
-        recipe.write(DATASET, stages, described, manifest)
-        describe(params, described, DATASET, manifest)
-        write_metrics(METRICS, by_class, params.per_class)
-    print(summary_line(manifest), file=sys.stderr)
+        work = folder / "work"
+        built = build_dataset(params, stages, DATASET, work, pool.map)
+        if params.split.layout != "folders":
+            write_shards(params, stages, DATASET, pool.map)
+        described = recipe.original_funnels(built.funnels, stages.urls)
+        write_recipe(DATASET, work, described)
+        describe(params, described, DATASET, built.tally)
+        write_metrics(METRICS, built.funnels, params.per_class)
+        remove_tree(work)
+    print(summary_line(built.tally.photos), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a params.yaml for photos that you have: a folder of class folders, or a CSV."""
+"""Writes a params.yaml for photos of your own: a folder of class folders, or a CSV."""
 
 import argparse
 import subprocess
@@ -18,15 +18,20 @@ def main() -> None:
     """Parse arguments, look, write, say what to do next."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", help="a folder that holds CLASS/*.jpg, or a .csv or .tsv")
-    parser.add_argument("--output", type=Path, default=PARAMS, metavar="FILE")
-    parser.add_argument("--force", action="store_true", help="replace a file that was edited")
+    parser.add_argument(
+        "--output", type=Path, default=PARAMS, metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file that has edits")
     args = parser.parse_args()
+    if not args.place:
+        raise UsageError("which photos? make start d=FOLDER, or a CSV")
+    found = look(args.place.rstrip("/") or "/")
     if args.output.exists() and not args.force and _is_edited(args.output):
         raise UsageError(
             f"{args.output} has edits that are not in git; commit them, or write to another file "
-            "(--output FILE), or replace them (--force)"
+            "(make start o=FILE, or --output FILE), or replace them (make start force=1, or "
+            "--force)"
         )
-    found = look(args.place.rstrip("/") or "/")
     try:
         template = PARAMS.read_text(encoding="utf-8")
     except OSError as error:

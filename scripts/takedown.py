@@ -46,7 +46,9 @@ def main() -> None:
         search = Search(params, args.photo, folder / "object")
         found = search.run()
         print_lines(lines(found))
-        if args.purge and found.places:
+        if args.purge and not found.places:
+            print(f"nothing was changed; a line in {TAKEDOWNS} keeps it out of later builds")
+        elif args.purge:
             if not args.yes and input("Exclude it and delete all of these? yes/no: ") != "yes":
                 raise UsageError("nothing was changed; it takes the word yes")
             _purge(search, found, params, args.reason)

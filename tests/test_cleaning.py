@@ -20,7 +20,8 @@ from PIL import Image, ImageOps
 from allrounder.clean import cleaning, jpeg, neighbours
 from allrounder.clean.alignment import THUMB, Floats
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.curate import SAME, Item, Origin, components, curate
+from allrounder.clean.columns import Item, Origin
+from allrounder.clean.curate import SAME, components, curate
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse

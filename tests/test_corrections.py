@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.clean.cleaning import clean
-from allrounder.clean.curate import Item, curate
+from allrounder.clean.columns import Item
+from allrounder.clean.curate import curate
 from allrounder.core.corrections import (
     HEADER,
     Action,

@@ -37,7 +37,7 @@ def diff(project: Project, *arguments: str) -> dict[str, Any]:
 
 
 def changes(found: dict[str, Any], wnid: str) -> dict[str, int]:
-    names = ("added", "removed", "moved", "relabelled_here", "relabelled_away", "renamed")
+    names = ("added", "removed", "moved", "relabelled_in", "relabelled_out", "renamed")
     return {name: found["classes"][wnid][name] for name in names if found["classes"][wnid][name]}
 
 
@@ -71,7 +71,7 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     )
     moved = [sha256 for sha256 in new if old[sha256]["split"] != new[sha256]["split"]]
     assert changes(found, HUSKY) == {
-        "removed": 4, "moved": len(moved), "relabelled_here": 16, "relabelled_away": 16,
+        "removed": 4, "moved": len(moved), "relabelled_in": 16, "relabelled_out": 16,
     }  # fmt: skip
     for wnid in set(fewer) - {HUSKY}:
         row = found["classes"][wnid]
@@ -99,7 +99,7 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     output = clone.script("diff", "v1", "v2", "--all").splitlines()
     assert output[0].split() == [
         "class", "v1", "v2", "added", "removed", "moved",
-        "relabelled", "here", "relabelled", "away", "renamed",
+        "relabelled", "in", "relabelled", "out", "renamed",
     ]  # fmt: skip
     assert f"{PLANE} airliner" in output
     listed = [line for line in output if line.startswith("  removed") and PLANE in line]
@@ -219,7 +219,7 @@ def test_the_counts_of_every_class_add_up(before: list[Photo], after: list[Photo
     for row in by_class(Comparison(("v1", "v2"), before, after, found)).values():
         assert row["after"] == (
             row["before"] + row["added"] - row["removed"]
-            + row["relabelled here"] - row["relabelled away"]
+            + row["relabelled in"] - row["relabelled out"]
         )  # fmt: skip
     swapped = {"added": "removed", "removed": "added"}
     back = Counter(swapped.get(one.change, one.change) for one in differences(after, before))

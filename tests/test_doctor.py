@@ -41,7 +41,7 @@ def examine(capsys: pytest.CaptureFixture[str]) -> Callable[[], Findings]:
             patch.setattr(sys, "argv", ["doctor.py"])
             code = run_main(doctor.main)
         lines = capsys.readouterr().out.splitlines()
-        if lines == ["nothing is wrong here"]:
+        if lines == ["no fault found"]:
             assert code == 0
             return []
         assert code == 1
@@ -89,6 +89,11 @@ def conflict() -> None:
     write("dvc.lock", b"<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
 
 
+def no_file() -> None:
+    Path("dvc.lock").unlink()
+    Path("dvc.lock").mkdir()
+
+
 def journal() -> None:
     write(".allrounder/download/photos.blob", b"p" * 2000)
     write(".allrounder/download/run.json", b'{"key": "k", "ended": false}')
@@ -106,13 +111,17 @@ def nowhere_but_here() -> None:
 
 
 FAULTS = [
-    (zip_without_git, "no git repository here, as in an unpacked ZIP", "git init"),
+    (zip_without_git, "this folder is no git repository, as in an unpacked ZIP", "git init"),
     (shallow, "a shallow clone: older versions are missing", "git fetch -q --unshallow"),
     (pointer, "photo.jpg is a Git LFS pointer, not the file", "git lfs pull"),
     (moved_venv, "the project was moved or copied", "rm -rf .venv"),
     (conflict, "dvc.lock has conflict markers of a merge", "python scripts/merge.py"),
     (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
     (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
+    (lambda: write("dvc.yaml", b"- a"), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
+    (lambda: Path("dvc.yaml").unlink(), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
+    (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
+    (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
     (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
@@ -124,7 +133,7 @@ FAULTS = [
     (lambda: tiny.remote("http://127.0.0.1:1/x"), "cannot be reached", "dvc config --list"),
     (lambda: tiny.remote("s3://b/x"), "access is denied (NoCredentials", "dvc remote modify --lo"),
 ]  # fmt: skip
-MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -f", "git init")
+MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -r dvc.lock", "rm -f", "git init")
 """Commands that a test can run: the others build, or need a login or the internet."""
 
 
@@ -157,17 +166,22 @@ def test_a_whole_clone_has_no_finding_and_one_without_data_has_one(
 def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Findings]) -> None:
     nowhere_but_here()
     found = examine()
-    assert [words.rpartition("; ")[2] for words, _ in found] == ["the files here are whole"] * 2
+    assert [words.rpartition("; ")[2] for words, _ in found] == ["the local files are whole"] * 2
     for _, command in found:
         mend(command)
     assert examine() == []
     damage(place(ONE))
     Path("data/dataset/train/cat/1.jpg").unlink()
     ((words, command),) = examine()
-    assert "no copy is left on the remote or here" in words
+    assert "neither the remote nor data/ has a copy" in words
     assert command.endswith("ALLROUNDER_PINS=confirm dvc repro --force")
     tiny.remote("gs://b/x")
     assert examine()[1][1] == "python scripts/doctor.py"
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree("data")
+    _, (words, command) = examine()
+    assert words.startswith("data/raw: missing from DVC's cache (and 1 more); the remote may have")
+    assert command == "python scripts/doctor.py"
 
 
 def test_links_that_the_disks_do_not_allow(

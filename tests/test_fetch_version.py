@@ -148,7 +148,7 @@ def test_errors_are_one_line(bucket: Bucket, capsys: pytest.CaptureFixture[str])
     Path("dataset/README.md").write_text("mine")
     for arguments, code, words in (
         (("nowhere",), 2, "git: "),
-        ((lock,), 2, "no remote is known; name one with --remote"),
+        ((lock,), 2, "the version names no remote; name one with --remote"),
         ((lock, "--remote", "s3://bucket"), 2, "is no folder and no HTTP(S) address"),
         ((lock, "--output", "data/raw", *remote), 2, "no data/raw, but data/dataset"),
         ((lock, "--class", "lion", *remote), 2, "no class lion; this version has cat, dog"),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean.cleaning import decide, decode_classes
+from allrounder.clean.cleaning import decide
+from allrounder.clean.decoding import decode_classes
 from allrounder.clean.preview import Preview, next_quota
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.paths import RAW, URLS
@@ -48,7 +49,7 @@ def download(
         Rounds(params, Folders(URLS, RAW, work), Journal(work, "", fresh=False)).run(larger)
         photos = decode_classes([*params.classes], RAW, work, params.clean)
         decisions, _ = decide(params, photos, URLS, RAW, corrections)
-        return Counter(item.key for item in decisions.values() if item.status is Status.KEPT)
+        return decisions.kept_by_class()
 
 
 def hostile_bodies(number: int) -> Iterable[bytes]:

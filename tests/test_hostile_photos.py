@@ -27,7 +27,7 @@ from allrounder.clean.decode import normalize
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds, ends_whole, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
-from allrounder.core.tables import write_csv
+from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, TarWriter
 from allrounder.params.schema import Clean, Params
 from hostile import SECRET, encoded, picture
@@ -247,6 +247,10 @@ def test_large_pictures_in_an_icon_and_large_jpeg_2000s_are_refused() -> None:
     assert judge(bytes(icon), BOUNDS).status is Status.NOT_IMAGE
     photo = normalize(bytes(icon), RULES)
     assert (photo.status, photo.detail) == (Status.CORRUPT, "icon of 3600000000 pixels")
+    text = struct.pack(">I4sII", 8, b"tEXt", 9, 9)  # before the header, where that should stand
+    hidden = icon[: png - 8] + text + struct.pack(">I", zlib.crc32(text[4:])) + icon[png - 8 :]
+    photo = normalize(bytes(hidden), RULES)
+    assert (photo.status, photo.detail) == (Status.CORRUPT, "icon of 3600000000 pixels")
     body = bytearray(encoded(picture(1), "JPEG2000"))
     at = body.index(b"ihdr") + 4
     struct.pack_into(">II", body, at, 9_000, 9_000)
@@ -323,7 +327,8 @@ def cleaned(folder: Path, **classes: list[bytes]) -> dict[str, list[CleanRow]]:
             "min_per_class": 1,
         }
     )
-    return clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")[0]
+    clean(params, folder / "urls", folder / "raw", folder / "out", folder / "work")
+    return {key: [*read_csv(folder / f"out/{key}.csv", CleanRow)] for key in classes}
 
 
 def photos(*seeds: int) -> list[bytes]:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import runpy
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -138,7 +139,8 @@ def test_folds_are_laid_out_with_each_photo_once_in_the_manifest(pulled: Project
     assert {row.split for row in rows} == {f"fold_{n}" for n in range(1, 5)}
     assert len({row.sha256 for row in rows}) == len(rows) == 200
     assert (
-        summary_line(rows) == "200 photos of 10 classes: 50 fold_1, 50 fold_2, 50 fold_3, 50 fold_4"
+        summary_line(Counter((row.wnid, row.split) for row in rows))
+        == "200 photos of 10 classes: 50 fold_1, 50 fold_2, 50 fold_3, 50 fold_4"
     )
     root = clone.folder / "data/dataset"
     for fold in range(1, 5):
@@ -186,7 +188,6 @@ def test_the_dataset_may_be_on_another_disk_than_the_work_folders(
         monkeypatch.setattr(os, name, on_one_disk(getattr(os, name)))
     stages = Stages(data / "urls", data / "raw", data / "clean")
     params = load_params(built.folder / "params.yaml")
-    rows = build_dataset(params, stages, out, tmp_path / "work")
-    assert {(out / row.file).read_bytes() for row in rows} == {
-        (data / "dataset" / row.file).read_bytes() for row in manifest(built)
-    }
+    build_dataset(params, stages, out, tmp_path / "work")
+    for row in manifest(built):
+        assert (out / row.file).read_bytes() == (data / "dataset" / row.file).read_bytes()

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean.curate import Item, Origin, curate
+from allrounder.clean.columns import Item, Origin
+from allrounder.clean.curate import curate
 from allrounder.clean.fingerprints import fingerprint
 from allrounder.clean.preview import has_more
 from allrounder.core import licences
@@ -170,7 +171,9 @@ def test_a_refused_photo_still_counts_for_cross_class() -> None:
 
 
 def test_refused_photos_still_count_for_placeholders() -> None:
-    flat = replace(item("n1", 1, 1).fingerprint, flat=0.9)
+    print_ = item("n1", 1, 1).fingerprint
+    assert print_
+    flat = replace(print_, flat=0.9)
     items = [replace(item(f"n{n}", n, 1, "x" if n else ""), fingerprint=flat) for n in range(3)]
     assert statuses(items) == [Status.PLACEHOLDER] * 3
 

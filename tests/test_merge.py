@@ -44,7 +44,7 @@ def test_a_merge_of_two_branches_asks_the_web_for_nothing(
 
 def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Project) -> None:
     output = clone.script("merge", expect=2)
-    assert "no merge is under way here; run git merge first, or name a revision" in output
+    assert "no merge is under way; run git merge first, or name a revision" in output
     clone.git("checkout", "-qb", "more")
     clone.edit(per_class=21)
     clone.commit("more")
@@ -57,16 +57,25 @@ def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Proj
     assert output.startswith("error: both branches changed the same key")
     assert "per_class is given twice" in output
     assert clone.read("params.yaml") == before
+    longer = before.replace("<<<<<<<", "<<<<<<<<").replace(">>>>>>>", ">>>>>>>>")
+    (clone.folder / "params.yaml").write_text(longer)
+    assert "error: both branches changed the same key" in clone.script("merge", expect=2)
+    clone.git("add", "params.yaml")
+    assert "git knows of no conflict; git checkout --merge" in clone.script("merge", expect=2)
+    (clone.folder / "params.yaml").unlink()
+    assert "error: params.yaml: no such file; git che" in clone.script("merge", expect=2)
 
 
 def pins(files: dict[str, str], **params: object) -> Pins:
-    classes = dict.fromkeys(sorted({name.partition(".")[0] for name in files}))
+    keys = sorted({name.partition(".")[0] for name in files})
+    classes = dict.fromkeys(key.replace("_", " ") for key in keys)  # names in params.yaml
     named = {f"data/raw/{name}": md5 for name, md5 in files.items()}
     return Pins({"classes": classes, **params}, named)
 
 
 FILES = st.dictionaries(
-    st.sampled_from(["a.csv", "a.tar", "b.csv", "c.csv", "d+.csv"]), st.text("12")
+    st.sampled_from(["a.csv", "a.tar", "b.csv", "pallet_truck.csv", "n02084071+.csv"]),
+    st.text("12"),
 )
 
 

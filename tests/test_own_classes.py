@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -353,6 +354,22 @@ def test_nothing_speaks_of_imagenet_where_it_has_no_part(tmp_path: Path) -> None
     assert "4 classes, 2 of them ImageNet's" in described(tmp_path, mixed)[0]
 
 
+def test_the_card_offers_the_recipe_as_far_as_photos_have_a_url(tmp_path: Path) -> None:
+    params = params_of()
+    for hosts, words in (
+        ({"": 3}, "\n\n`manifest.csv` has a row"),
+        ({"h": 3}, "build this dataset from the web.\n`manifest.csv` has a row"),
+        ({"h": 2, "": 1}, "from the web, as far as its photos have a URL\n(2 of 3).\n`manifest"),
+    ):
+        (tmp_path / "manifest.csv").touch()
+        origins = [Origin("csv", host, photos) for host, photos in hosts.items()]
+        facts = replace(facts_of(params, "csv"), origins=origins)
+        card.write(tmp_path, params, facts, "1", "")
+        text = (tmp_path / "README.md").read_text()
+        assert words in text
+        assert ("recipe.csv" in text) == ("h" in hosts)
+
+
 def test_the_params_name_and_license_the_dataset(tmp_path: Path) -> None:
     about = {
         "name": "Trucks", "description": "Seen **indoors**.", "homepage": "https://h.example/t",
@@ -408,8 +425,12 @@ def test_a_folder_of_ones_own_becomes_a_dataset(clone: Project, tmp_path: Path) 
             path.parent.mkdir(parents=True, exist_ok=True)
             picture(10 * number + seed).save(path)
     said = clone.script("start", str(tmp_path / "home"))
-    assert "params.yaml: 3 classes, 9 photos; 1 classes may be ImageNet's" in said
-    assert "has edits that are not in git" in clone.script("start", "photos", expect=2)
+    assert "params.yaml: 3 classes, 9 photos; check the synsets that it proposes: 1" in said
+    said = clone.script("start", str(tmp_path / "home"), expect=2)
+    assert "has edits that are not in git" in said
+    assert "make start force=1" in said
+    assert "no such folder or table" in clone.script("start", "gone", expect=2)
+    assert "which photos? make start d=FOLDER" in clone.script("start", "", expect=2)
     clone.repro()
     files = clone.files("data/urls", "data/raw", "data/dataset", "reports")
     assert not [name for name, body in files.items() if str(tmp_path).encode() in body]

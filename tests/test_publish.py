@@ -222,6 +222,8 @@ def test_licences_that_let_everybody_pass_photos_on(form: str, may: bool) -> Non
         ("repos/create", 403, "the token may not write to me/husky (403: no)"),
         ("commit/main", 412, "has changed meanwhile (412: no); run it again"),
         ("preupload", 400, "answered 400: no"),
+        ("whoami", 200, "does not answer as the Hub does (KeyError: 'name'); check the network"),
+        ("refs", 200, "does not answer as the Hub does (KeyError"),
     ],
 )
 def test_a_refusal_is_one_line(

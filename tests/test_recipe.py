@@ -287,7 +287,17 @@ def test_folds_are_the_recipes_and_an_unknown_split_is_refused(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"raw":{"x":1}}', '{"raw":{"ok":-1}}', '{"raw":3}', "[" * 9000]
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"raw":{"x":1}}',
+        '{"raw":{"ok":-1}}',
+        '{"raw":3}',
+        '{"raw":{"ok":1e999}}',
+        "[" * 9000,
+    ],
 )
 def test_results_that_make_no_sense_are_ignored(tmp_path: Path, text: str) -> None:
     funnel = class_funnel(

@@ -62,6 +62,10 @@ def test_a_release_can_be_had_by_its_tag(
     tiny.call(release.main, "1.0.0", expect=1)
     assert "not so: the remote has the data; see above, nothing was" in capsys.readouterr().err
     tiny.git("reset", "-q", "--hard", "HEAD~1")
+    tiny.call(release.main, "1.0.0", expect=1)
+    assert "git does not have all of its objects, so nobody else" in capsys.readouterr().err
+    tiny.git("add", "-f", "store")
+    tiny.git("commit", "-qm", "store")
     tiny.call(release.main, "v1.0.0")
     output = capsys.readouterr().out
     assert "The first release: 2 photos." in output

@@ -13,8 +13,10 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 from PIL import Image
 
+import tiny
 from allrounder.core.photos import DECODERS
-from allrounder.report.build import dvc_hash
+from allrounder.params.loading import load_params
+from allrounder.report.build import dataset_version, dvc_hash
 from allrounder.report.thumbs import LEVELS, thumbnail
 from project import Project
 
@@ -98,3 +100,28 @@ def test_a_folder_is_hashed_as_dvc_does_also_where_a_name_starts_like_another(
         )
     tree.digest()
     assert dvc_hash(tmp_path / "out") == tree.hash_info.value
+
+
+def test_dvcs_own_hash_is_taken_while_it_runs_the_stage_if_the_folder_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.make()
+    params = load_params()
+    folder = Path("data/raw")
+
+    def found() -> str:
+        return dataset_version(params, [folder]).folders["data/raw"]
+
+    text = Path("dvc.lock").read_text(encoding="utf-8")
+    size = sum(len(body) for body in tiny.RAW.values())
+    text = text.replace(dvc_hash(folder), f"{'1' * 32}.dir")
+    text = text.replace("size: 600", f"size: {size}").replace("nfiles: 3", "nfiles: 2")
+    Path("dvc.lock").write_text(text, encoding="utf-8")
+    assert found() == dvc_hash(folder)  # by hand: dvc.lock may be another build's
+    monkeypatch.setenv("DVC_STAGE", "report")
+    assert found() == f"{'1' * 32}.dir"
+    (folder / "more.csv").write_bytes(b"x")
+    assert found() == dvc_hash(folder)
+    Path("dvc.lock").write_text("stages: [", encoding="utf-8")
+    assert found() == dvc_hash(folder)

@@ -1,362 +1,269 @@
-"""Slices of larger files: their URLs, the walk over a tar that finds them, and their download."""
+"""Clean remembers what decoding gave, by content; and decodes slices of classes in parallel."""
 
-import io
-import struct
-import tarfile
-from collections.abc import Iterator
+import ast
+import faulthandler
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from allrounder.core.rows import Candidate, RawRow, Status
-from allrounder.core.tarreader import BrokenTarError, TarEntry, TarParser, tar_entries
-from allrounder.core.urls import Slice, container_of, is_archive, is_local_file, is_url, parse_slice
-from allrounder.web.archives import member_candidate
-from shardserver import ShardServer
-from webfaults.archives import Item, make_tar, plain, special
-from webfaults.pictures import photo
-from webfaults.project import NETWORK, Project
+from allrounder.clean import alone, cleaning, decoding, slices
+from allrounder.clean.cleaning import clean
+from allrounder.clean.decode import normalize
+from allrounder.clean.preview import Preview
+from allrounder.clean.slices import CODE, RECORD, cut, forget, is_whole, read_slice, write_slice
+from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
+from allrounder.core.tables import read_csv, write_csv
+from allrounder.core.tars import StoredBytes
+from allrounder.params.schema import Clean, Params
+from hostile import encoded, picture
+from test_hostile_photos import raw_archive
 
-pytestmark = pytest.mark.usefixtures("own_folder")
-
-BLOCK = 512
-
-
-# URLs
-
-FILES = st.text(min_size=1).map(lambda text: text + ".tar")
-PLACES = st.integers(1, 2**62)
-
-
-@given(FILES, st.text(), PLACES, st.integers(0, 2**62))
-@example("a#b,bytes=1-2.tar", "x#y,bytes=3-4", 1, 0)
-@example("http://h/a.tar?x#f", "a, b/ü%41.jpg", 512, 9)
-def test_a_slice_is_read_as_it_was_written(file: str, member: str, offset: int, size: int) -> None:
-    part = Slice(file, member, offset, size)
-    assert parse_slice(part.url) == part
-    assert container_of(part.url) == file
-    assert not is_archive(part.url)
-    assert part.url.isascii() or not file.isascii()
-
-
-@given(st.text(st.sampled_from("ab#,=-/%. bytes0123"), max_size=30))
-def test_nothing_else_is_a_slice(text: str) -> None:
-    part = parse_slice(text)
-    if part is None:
-        assert container_of(text) == text
-    else:
-        assert part.offset > 0
-        assert part.size >= 0
-        assert text.startswith(part.file + "#")
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "a.tar#b", "a.tar#b,bytes=", "a.tar#b,bytes=5-3", "a.tar#b,bytes=0-3", "a.tar,bytes=1-3",
-        "#b,bytes=1-3", "a.tar#b c,bytes=1-3", "a.tar#b,bytes=01-3", "a.tar#b,bytes=-1-3",
-        f"a.tar#b,bytes=1-{10**20}",
-    ],
-)  # fmt: skip
-def test_other_forms_are_no_slices(url: str) -> None:
-    assert parse_slice(url) is None
-
-
-def test_slices_are_no_archives_and_members_are_no_slices(tmp_path: Path) -> None:
-    assert is_archive("http://h/a.tar")
-    assert is_url(Slice("http://h/a.tar", "1.jpg", 512, 9).url)
-    (tmp_path / "a.tar").touch()
-    assert is_local_file(Slice(f"{tmp_path}/a.tar", "1.jpg", 512, 9).url)
-    member = member_candidate(Candidate("a", "http://h/a.tar"), "1,bytes=1-2", 512)
-    assert parse_slice(member.url) is None
-    again = member_candidate(Candidate("a", "http://h/a.tar"), member.url.partition("#")[2], 512)
-    assert again.url == member.url
-
-
-# The walk
-
-
-def walked(body: bytes, start: int = 0, end: int | None = None) -> list[TarEntry]:
-    file = io.BytesIO(body)
-    last = 0
-
-    def read(position: int, size: int) -> bytes:
-        nonlocal last
-        assert position >= last, "positions only grow"
-        assert size <= 2**20 + BLOCK, "nothing large is read at once"
-        last = position
-        file.seek(position)
-        return file.read(size)
-
-    return list(tar_entries(read, start, end))
-
-
-NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
-
-
-@given(
-    st.lists(st.tuples(NAMES.filter(lambda n: not n.endswith("/")), st.binary(max_size=1500))),
-    st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
-    st.sampled_from([0, BLOCK, 7 * BLOCK]),
+forks = pytest.mark.skipif(
+    multiprocessing.get_start_method() != "fork", reason="a patched function comes by fork only"
 )
-def test_the_walk_finds_what_tarfile_finds(
-    items: list[tuple[str, bytes]], form: int, start: int
+
+
+@cache
+def body(seed: int) -> bytes:
+    """One of many photos: as it is, to be converted, cut off, too small, or a copy of another."""
+    image = picture(seed - (seed % 7 == 6), (48, 40))
+    kind = ("JPEG", "PNG", "JPEG", "WEBP", "JPEG", "GIF", "JPEG")[seed % 7]
+    if seed % 5 == 4:
+        return encoded(Image.new("RGB", (8 + seed, 9), "red"), "PNG")
+    whole = encoded(image, kind)
+    return whole[: len(whole) // 2] if seed % 11 == 10 else whole
+
+
+class Inline(Executor):
+    """A pool that has no processes."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """Call the function now."""
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+class Build:
+    """A project's first three outputs, and what clean remembers."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("urls", "raw", "store"):
+            (folder / name).mkdir()
+        self.classes = {key: list(range(9 * at, 9 * at + 6)) for at, key in enumerate("ab")}
+        self.rules: dict[str, object] = {}
+
+    @property
+    def params(self) -> Params:
+        return Params.model_validate(
+            {
+                "sources": [{"kind": "folder", "location": "photos"}],
+                "classes": dict.fromkeys(self.classes),
+                "per_class": 5,
+                "min_per_class": 1,
+                "clean": self.rules,
+            }
+        )
+
+    def write_raw(self) -> None:
+        for key, seeds in self.classes.items():
+            raw_archive(self.folder / "raw", key, [body(seed) for seed in seeds])
+
+    def clean(self, store: Path) -> dict[str, bytes]:
+        """The files that clean writes."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as out:
+            clean(self.params, self.folder / "urls", self.folder / "raw", Path(out), store)
+            return {path.name: path.read_bytes() for path in Path(out).iterdir()}
+
+    def edit(self, dice: random.Random) -> None:
+        """Add or remove a class or a photo, change a photo or a rule, or damage the store."""
+        seeds = self.classes[dice.choice([*self.classes])]
+        at, new = dice.randrange(len(seeds)), dice.randrange(40)
+        match dice.choice(("add", "remove", "insert", "delete", "change", "rule", "damage")):
+            case "add":
+                self.classes[f"c{new}"] = [new, new + 1, new + 2]
+            case "remove" if len(self.classes) > 1:
+                self.classes.pop(dice.choice([*self.classes]))
+            case "insert":
+                seeds.insert(at, new)
+            case "delete" if len(seeds) > 1:
+                del seeds[at]
+            case "change":
+                seeds[at] = new
+            case "rule":
+                rule = dice.choice(("max_side", "quality", "min_side", "near_radius"))
+                self.rules[rule] = dice.choice((9, 10, 11) if rule == "near_radius" else (16, 32))
+            case "damage":
+                for path in (self.folder / "store").iterdir():
+                    data = bytearray(path.read_bytes())
+                    data[dice.randrange(len(data))] ^= dice.choice((0, 1, 255))
+                    path.write_bytes(data[: dice.choice((len(data), dice.randrange(len(data))))])
+
+
+@settings(max_examples=3, deadline=None)
+@given(dice=st.randoms(use_true_random=False))
+def test_a_build_after_any_edits_is_byte_identical_to_a_full_one(dice: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "_ONE_IN", 3)
+        for module in (cleaning, decoding):
+            patch.setattr(module, "worker_pool", lambda most: Inline())
+        build = Build(Path(folder))
+        for number in range(4):
+            build.write_raw()
+            fresh = build.folder / f"fresh{number}"
+            fresh.mkdir()
+            full = build.clean(fresh)
+            assert build.clean(build.folder / "store") == full
+            names = {path.name for path in fresh.iterdir()}
+            assert {path.name for path in (build.folder / "store").iterdir()} == names
+            build.edit(dice)
+
+
+def only(patch: pytest.MonkeyPatch, allowed: list[bytes]) -> None:
+    """Let nothing but these photos be decoded."""
+
+    def decoded(one: bytes, rules: Clean) -> object:
+        assert one in allowed
+        return alone.decode(one, rules)
+
+    patch.setattr(slices, "decode", decoded)
+
+
+@forks
+def test_only_what_is_new_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = Build(tmp_path)
+    build.write_raw()
+    build.clean(tmp_path / "store")
+    only(monkeypatch, [])
+    build.clean(tmp_path / "store")
+    build.classes["c"] = [50, 51, 52]
+    build.write_raw()
+    only(monkeypatch, [body(seed) for seed in build.classes["c"]])
+    build.clean(tmp_path / "store")
+
+
+@forks
+def test_what_the_download_looked_at_is_not_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = make_tar((plain(name, content) for name, content in items), form)
-    found = walked(bytes(start) + body + b"\xff" * 1000, start, start + len(body))
-    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        expected = [(info.name, info.offset_data + start, info.size) for info in tar]
-    assert [(entry.name, entry.offset, entry.size) for entry in found] == expected
-    streamed = list(TarParser(2000).feed(body))
-    assert [(m.name, m.body_offset + start, len(m.body)) for m in streamed if m.body] == [
-        one for one in expected if one[2]
-    ]
-    contents = (b"\0" * start + body)[:]
-    assert [contents[entry.offset : entry.end] for entry in found] == [c for _, c in items]
+    build = Build(tmp_path)
+    build.write_raw()
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    store.rmdir()
+    preview = Preview(build.params, (), tmp_path / "urls", raw, store)
+    quotas = dict.fromkeys(build.classes, 6)
+    assert preview.larger_quotas(quotas) == {}
+    assert not store.exists()  # no class can get more, so nothing was decoded
+    rows = [*read_csv(raw / "a.csv", RawRow), RawRow("x", "http://h.example/x", Status.UNUSED)]
+    write_csv(raw / "a.csv", RawRow, rows)
+    write_csv(tmp_path / "urls/a.csv", Candidate, [])
+    preview.larger_quotas(quotas)
+    only(monkeypatch, [])
+    build.clean(store)
 
 
-@given(st.data())
-def test_a_cut_is_never_overlooked(data: st.DataObject) -> None:
-    body = make_tar(plain(f"{n}.jpg", b"x" * 700 * n) for n in range(4))
-    marks = walked(body)[-1].end // BLOCK * BLOCK + BLOCK
-    cut = data.draw(st.integers(0, marks))
-    for end in (None, cut):
-        with pytest.raises(BrokenTarError):
-            walked(body[:cut], end=end)
-
-
-@given(st.binary(max_size=4 * BLOCK), st.integers(0, 3000))
-def test_a_broken_tar_is_only_ever_broken(noise: bytes, at: int) -> None:
-    body = bytearray(make_tar([plain("ü" * 120, b"1"), plain("b", b"2" * 600)], tarfile.PAX_FORMAT))
-    body[at : at + len(noise)] = noise
-    try:
-        for entry in walked(bytes(body), end=len(body)):
-            assert 0 < entry.offset <= entry.end <= len(body)
-    except BrokenTarError:
-        pass
-
-
-def sized(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A header that states a size, whatever follows it."""
-    info = tarfile.TarInfo(name)
-    info.size, info.type = max(size, 0), kind
-    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
-    if size < 0:
-        header[124:136] = b"\xff" * 4 + struct.pack(">q", size)
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
-def pax(records: bytes) -> bytes:
-    head = sized("pax", len(records), tarfile.XHDTYPE)
-    return head + records + bytes(-len(records) % BLOCK)
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"", "empty"),
-        (b"<!DOCTYPE html><p>We have moved", "no tar; it starts with b'<!DOCTYPE"),
-        (b"\x1f\x8b\x08 and more", "gzip-compressed; unpack"),
-        (sized("a", 2**62), "a member of 4611686018427387904 bytes at byte 0|cut off before"),
-        (sized("a", -5), "a member of -5 bytes at byte 0"),
-        (sized("a", 2**40, tarfile.XHDTYPE), "a member of .* goes beyond|an extra header"),
-        (sized("a", 2**40, tarfile.GNUTYPE_LONGNAME), "goes beyond|an extra header"),
-        (pax(b"12 size=-99\n"), "a member of b'-99'"),
-        (pax(b"99999999 path=x\n"), "broken pax header"),
-        (pax(b"0 path=x\n"), "broken pax header"),
-        (pax(b"5010 path=" + b"x" * 4999 + b"\n"), "a name of 4999 bytes"),
-        (sized("a", 0, tarfile.GNUTYPE_SPARSE), "a sparse file at byte 0"),
-        (pax(b"22 GNU.sparse.major=1\n") + sized("a", 0), "a sparse file at byte 1024"),
-        (sized("a", 0)[:-1] + b"!", "no tar"),
-        (sized("a", 0) + b"no header" * 100, "broken header at byte 512"),
-    ],
-)
-def test_a_hostile_tar_is_named_for_what_it_is(body: bytes, words: str) -> None:
-    for end in (None, len(body)):
-        with pytest.raises(BrokenTarError, match=words):
-            walked(body, end=end)
-
-
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_huge_extra_header_is_not_read(kind: bytes) -> None:
-    def read(position: int, size: int) -> bytes:
-        assert size == BLOCK
-        return sized("bomb", 2**40, kind)
-
-    with pytest.raises(BrokenTarError, match="an extra header of 1099511627776 bytes"):
-        list(tar_entries(read, 0, 2**50))
-
-
-def test_what_is_no_plain_file_is_passed_over() -> None:
-    items: list[Item] = [
-        special("folder", tarfile.DIRTYPE),
-        special("link", tarfile.SYMTYPE, "/etc/passwd"),
-        special("hard", tarfile.LNKTYPE, "../../x"),
-        special("device", tarfile.CHRTYPE),
-        plain("/etc/passwd", b"1"),
-        plain("../../up.jpg", b"2"),
-    ]
-    body = make_tar(items)
-    found = walked(body)
-    assert [body[entry.offset : entry.end] for entry in found] == [b"1", b"2"]
-    assert [Slice("a.tar", e.name, e.offset, e.size).url.partition(",")[0] for e in found] == [
-        "a.tar#/etc/passwd",
-        "a.tar#../../up.jpg",
-    ]
-
-
-# The download
-
-CUT, PAD = 1000, b"\xff" * 700
-PHOTOS = [photo(f"slice{n}") for n in range(6)]
-FILE = PAD + PAD.join(PHOTOS)
-
-
-def slices(file: str) -> list[str]:
-    return [
-        Slice(file, f"a, b#{n}.jpg", FILE.index(body), len(body)).url
-        for n, body in enumerate(PHOTOS)
-    ]
-
-
-@pytest.fixture
-def server() -> Iterator[ShardServer]:
-    with ShardServer({"/a.tar": FILE}) as running:
-        yield running
-
-
-def project(folder: Path, urls: list[str], **sections: object) -> Project:
-    return Project(folder, {"n02109961": urls}, **sections)
-
-
-def results(rows: list[RawRow]) -> list[tuple[str, str]]:
-    return [(row.status, row.detail) for row in rows]
-
-
-def bodies(made: Project) -> list[bytes]:
-    return list(made.photos().values())
-
-
-def test_slices_of_the_web_are_requested_and_nothing_else(
-    tmp_path: Path, server: ShardServer
+@forks
+def test_a_crash_costs_no_other_photo_of_the_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    rows = made.crawl_here()
-    assert bodies(made) == PHOTOS
-    assert [row.bytes for row in rows] == list(map(len, PHOTOS))
-    assert {row.final_url for row in rows} == {f"{server.base}/a.tar"}
-    expected = (f"bytes={FILE.index(b)}-{FILE.index(b) + len(b) - 1}" for b in PHOTOS)
-    assert server.slices == sorted(expected)
-    assert not server.whole
+    build = Build(tmp_path)
+    build.classes = {"a": [0, 2, 7, 14, 16, 22, 28]}
+    build.write_raw()
+    raw_rows = [*read_csv(tmp_path / "raw/a.csv", RawRow)]
+    bad = body(16)
+
+    def decoded(one: bytes, rules: Clean) -> object:
+        if one == bad:
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return normalize(one, rules)
+
+    monkeypatch.setattr(slices, "_PHOTOS", 2)
+    monkeypatch.setattr(alone, "normalize", decoded)
+    clean(build.params, tmp_path / "urls", tmp_path / "raw", tmp_path, tmp_path / "store")
+    rows = {row.image_id: row for row in read_csv(tmp_path / "a.csv", CleanRow)}
+    assert len(rows) == len(raw_rows)
+    found = {image_id: row.detail for image_id, row in rows.items() if row.status == "corrupt"}
+    assert found == {"a_4": "crashed the decoder"}
 
 
-def test_slices_of_files_here_are_read(tmp_path: Path) -> None:
-    (tmp_path / "photos, #1").mkdir()
-    path = tmp_path / "photos, #1" / "ä.tar"
-    path.write_bytes(FILE)
-    sources = [{"kind": "folder", "location": str(path.parent)}]
-    made = project(tmp_path / "p", slices(str(path)), sources=sources)
-    made.crawl_here()
-    assert bodies(made) == PHOTOS
-    outside = tmp_path / "outside.tar"
-    outside.write_bytes(FILE)
-    parts = [*slices(str(outside)), Slice(str(path), "cut", len(FILE) - 9, 99).url]
-    parts += [Slice(str(path), "none", 9, 0).url, Slice(str(path), "huge", 9, 2**40).url]
-    parts += [Slice(str(path.parent / "gone.tar"), "1", 9, 9).url, Slice("a\0", "1", 9, 9).url]
-    parts += [f"{path.parent}/../outside.tar#x,bytes=9-99"]
-    other = project(tmp_path / "q", parts, sources=sources, per_class=20)
-    assert results(other.crawl_here()) == [
-        *[("bad_url", "not a URL, and not in a folder of the sources")] * 6,
-        ("truncated", "file cut off"),
-        ("empty", ""),
-        ("too_large", "more than 1000000 bytes"),
-        ("connection_error", "file: No such file or directory"),
-        ("bad_url", "not a URL, and not in a folder of the sources"),
-        ("bad_url", "not a URL, and not in a folder of the sources"),
-    ]
-    assert not bodies(other)
+# A slice's file
 
 
-def test_a_server_without_ranges_is_hung_up_on(tmp_path: Path, server: ShardServer) -> None:
-    server.files["/a.tar"] = FILE + bytes(50_000_000)
-    server.ranges = False
-    made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    assert results(made.crawl_here()) == [("http_error", "no ranges")] * 6
-    assert len(server.log) == 6
+def test_a_torn_or_edited_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "slice"
+    with path.open("wb") as file:
+        write_slice(file, [body(0), body(1), body(10)], Clean(), {})
+    data = path.read_bytes()
+    records, facts = read_slice(path)
+    assert [one.status for one in facts] == [Status.OK, Status.OK, Status.CORRUPT]
+    assert [bool(one.kept) for one in facts] == [True, False, False]
+    at, size = records[1]["offset"], records[1]["size"]
+    sha256 = hashlib.sha256(data[at : at + size]).digest()
+    assert records[1]["sha256"].tobytes() == sha256
+    assert records.dtype == RECORD
+    assert np.count_nonzero(records["thumb"]) == 2
+    assert is_whole(path)
+    dice = random.Random(1)
+    for _ in range(100):
+        torn = bytearray(data[: dice.randrange(len(data) + 1)])
+        if torn and dice.random() < 0.5:
+            torn = bytearray(data)
+            torn[dice.randrange(len(torn))] ^= 1 << dice.randrange(8)
+        path.write_bytes(torn)
+        assert is_whole(path) == (torn == data)
 
 
-def test_another_range_is_no_photo(tmp_path: Path, server: ShardServer) -> None:
-    urls = slices(f"{server.base}/a.tar")
-    server.shift = 1
-    wrong = ("truncated", "another range than requested")
-    assert results(project(tmp_path / "p", urls).crawl_here()) == [wrong] * 6
-    server.shift = 0
-    server.files["/a.tar"] = FILE[:-9]
-    assert results(project(tmp_path / "q", urls).crawl_here())[-2:] == [("ok", ""), wrong]
-    server.files["/a.tar"] = FILE[:9]
-    assert results(project(tmp_path / "r", urls).crawl_here()) == [("http_error", "416")] * 6
+def test_a_changed_photo_changes_its_slice_only() -> None:
+    hashes = [hashlib.sha256(bytes([n % 256, n // 256])).hexdigest() for n in range(2000)]
+
+    def cuts(names: list[str]) -> list[list[str]]:
+        parts = cut("a", Path("a.tar"), ((StoredBytes(Path(), 0, 1), name) for name in names))
+        left = iter(names)
+        return [[next(left) for _ in part.places] for part in parts]
+
+    before = cuts(hashes)
+    assert [name for part in before for name in part] == hashes
+    assert 20 < len(before) < 60
+    for at in (0, 500, 1999):
+        after = cuts([*hashes[:at], *hashes[at + 1 :]])
+        assert sum(part not in before for part in after) <= 1
 
 
-@pytest.mark.parametrize(
-    ("codes", "result", "requested"),
-    [
-        ([404], ("http_error", "404"), 1),
-        ([401], ("no_access", "401"), 1),
-        ([403], ("http_error", "403"), 1),
-        ([429], ("ok", ""), 2),
-        ([503, 503], ("http_error", "503"), 2),
-    ],
-)
-def test_refusals_of_slices_are_handled_like_those_of_photos(
-    tmp_path: Path, server: ShardServer, codes: list[int], result: tuple[str, str], requested: int
+def test_the_store_does_not_grow_without_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.codes["/a.tar"] = codes
-    made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
-    assert results(made.crawl_here()) == [result]
-    assert len(server.log) == requested
+    for name in "abcd":
+        (tmp_path / name).write_bytes(bytes(100))
+    monkeypatch.setattr(slices, "STORE_BYTES", 250)
+    forget(tmp_path, "abc")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_a_body_that_breaks_off_is_requested_again(tmp_path: Path, server: ShardServer) -> None:
-    server.cut["/a.tar"] = [CUT]
-    made = project(tmp_path / "p", slices(f"{server.base}/a.tar")[:1])
-    assert results(made.crawl_here()) == [("ok", "")]
-    server.cut["/a.tar"] = [CUT] * NETWORK["tries"]  # type: ignore[operator]
-    other = project(tmp_path / "q", slices(f"{server.base}/a.tar")[:1])
-    assert results(other.crawl_here()) == [("truncated", "body cut off")]
-
-
-def test_a_moved_file_keeps_its_address_and_no_signature(
-    tmp_path: Path, server: ShardServer
-) -> None:
-    server.moved["/old.tar"] = "/a.tar?signature=secret&expires=1"
-    urls = slices(f"{server.base}/old.tar")
-    made = project(tmp_path / "p", urls)
-    rows = made.crawl_here()
-    assert [row.url for row in rows] == urls
-    assert {row.final_url for row in rows} == {f"{server.base}/a.tar"}
-    assert bodies(made) == PHOTOS
-
-
-def test_opting_out_holds_for_slices(tmp_path: Path, server: ShardServer) -> None:
-    server.headers["X-Robots-Tag"] = "noai"
-    made = project(tmp_path / "p", slices(f"{server.base}/a.tar"))
-    assert results(made.crawl_here()) == [("opted_out", "X-Robots-Tag: noai")] * 6
-
-
-def test_slices_of_the_web_are_bounded_without_a_request(
-    tmp_path: Path, server: ShardServer
-) -> None:
-    file = f"{server.base}/a.tar"
-    urls = [Slice(file, "none", 9, 0).url, Slice(file, "huge", 9, 2**40).url]
-    made = project(tmp_path / "p", urls)
-    assert results(made.crawl_here()) == [("empty", ""), ("too_large", "more than 1000000 bytes")]
-    assert not server.log
-
-
-def test_a_slice_that_is_no_photo_is_reported(tmp_path: Path, server: ShardServer) -> None:
-    made = project(tmp_path / "p", [Slice(f"{server.base}/a.tar", "pad", 1, 600).url])
-    assert [row.status for row in made.crawl_here()] == [Status.NOT_IMAGE]
+def test_all_code_that_decides_what_decoding_gives_is_in_the_names_of_files() -> None:
+    folder = Path(slices.__file__).parents[1]
+    left, found = ["clean/slices.py"], {"core/photos.py"}
+    while left:
+        name = left.pop()
+        found.add(name)
+        for node in ast.walk(ast.parse((folder / name).read_text(encoding="utf-8"))):
+            module = node.module if isinstance(node, ast.ImportFrom) else ""
+            other = f"{(module or '').removeprefix('allrounder.').replace('.', '/')}.py"
+            if other.startswith("clean/") and other not in found:
+                left.append(other)
+    assert sorted(found) == sorted(CODE)

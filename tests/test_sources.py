@@ -76,8 +76,10 @@ def test_a_folder_loses_nothing_in_silence(
     (tmp_path / CAT / "deeper").mkdir(parents=True)
     (tmp_path / CAT / "photo 1.JPG").touch()
     (tmp_path / CAT / "gone.jpg").symlink_to("nowhere")
+    for loop in (tmp_path / "loop", tmp_path / CAT / "loop.jpg"):
+        loop.symlink_to(loop)
     found = listed("folder", tmp_path, [CAT])[CAT]
-    assert [Path(c.url).name for c in found] == ["gone.jpg", "photo 1.JPG"]
+    assert [Path(c.url).name for c in found] == ["gone.jpg", "loop.jpg", "photo 1.JPG"]
     assert "1 passed over: a folder" in capsys.readouterr().err
 
 

@@ -269,7 +269,7 @@ def test_a_broken_lock_and_no_project_are_reported_in_one_line(clone: Project) -
     assert "--sample is for --web" in output
     shutil.rmtree(clone.folder / ".dvc")
     output = clone.script("verify", expect=2)
-    assert output.startswith("error: no DVC project here")
+    assert output.startswith("error: this folder is no DVC project")
 
 
 def test_a_reader_that_hangs_up_gets_no_traceback(clone: Project) -> None:

@@ -92,7 +92,8 @@ def resolve(text: str) -> str:
             f"mean, e.g. {found[0].wnid}{plus}"
         )
     close = "; ".join(_described(match.synset) for match in matches[:3])
-    hint = f"did you mean {close}? Give its wnid" if close else "try another name, or part of it"
+    other = "try another name, or part of it. A class of your own is a line in params.yaml"
+    hint = f"did you mean {close}? Give its wnid" if close else other
     raise UsageError(f"ImageNet has no synset {text!r}; {hint}")
 
 

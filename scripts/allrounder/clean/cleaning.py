@@ -1,67 +1,43 @@
 """Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
 
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from importlib import metadata
-from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.alone import decode, decode_alone
-from allrounder.clean.curate import SAME, Item, Origin, curate
-from allrounder.clean.decode import Photo
-from allrounder.clean.flags import flag_sizes, look_flags, with_flags
+from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes
+from allrounder.clean.curate import SAME, judge
+from allrounder.clean.decoding import Decoded, decode_classes
+from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.known import KnownPhotos, copies_of_known
+from allrounder.clean.slices import DECODERS, Facts, forget
 from allrounder.clean.suspects import add_suspects, check_model
+from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
     Correction,
     Matches,
-    PhotoId,
     PhotoNames,
     by_photo,
     match_photos,
     unmatched,
 )
 from allrounder.core.errors import DataError
-from allrounder.core.expected import confirmed
 from allrounder.core.funnel import short_sentence
-from allrounder.core.progress import progress
-from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, Status
+from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
-from allrounder.core.tars import StoredBytes, TarWriter, atomic_tar, tar_members
-from allrounder.core.urls import flickr_photo_id
-from allrounder.core.workers import killed, worker_pool
-from allrounder.params.schema import Clean, Params
+from allrounder.core.tars import StoredBytes, atomic_tar
+from allrounder.core.workers import worker_pool
+from allrounder.params.schema import Params
 
-DECODERS = Path(__file__).with_name("decoders.txt")
-"""The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedPhoto:
-    """A photo of the raw archive, decoded.
-
-    `stored` is the normalized photo: in a work file, or in the raw archive if only metadata is
-    to be removed.
-    """
-
-    image_id: str
-    photo: Photo  # without its body
-    sha256: str
-    raw_sha256: str
-    origins: Sequence[Origin]
-    upload: str
-    stored: StoredBytes
-    match: Match
-    flags: frozenset[str]
+_AHEAD = 64  # classes that wait to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,233 +54,204 @@ def clean(
     urls: Path,
     raw: Path,
     out: Path,
-    work: Path,
+    store: Path,
     corrections: Sequence[Correction] = (),
-) -> tuple[dict[str, list[CleanRow]], list[Correction]]:
-    """Clean all classes into `out`, with `work` for temporary files.
+) -> tuple[dict[str, Counter[Status]], list[Correction]]:
+    """Clean all classes into `out`. The folder `store` remembers what decoding gave.
 
-    Returns their rows, and the corrections that match nothing. Raises DataError when a raw archive
-    and its table do not agree, UsageError when lines of one photo do not.
+    Returns how many photos have which status, by class, and the corrections that match nothing.
+    Raises DataError when a raw archive and its table do not agree, UsageError when lines of one
+    photo do not.
     """
     if suspects := params.clean.suspects:
         check_model(suspects)
     keys = list(params.classes)
-    photos = decode_classes(keys, raw, work, params.clean)
-    decisions, matches = decide(params, photos, urls, raw, corrections)
-    cleaned = _by_class(keys, photos, decisions)
-    rows = {key: flag_sizes([row for row, _ in cleaned[key]]) for key in keys}
-    kept = [(key, _kept(cleaned[key]), out) for key in keys]
-    with worker_pool(len(keys)) as pool:
-        list(pool.map(_write_photos, kept))
+    decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
+    decisions, matches = decide(params, decoded, urls, raw, corrections)
+    counts = _write_classes(decoded, decisions, out)
     if suspects:
-        rows = add_suspects(rows, out, suspects)
-    for key in keys:
-        write_csv(out / f"{key}.csv", CleanRow, rows[key])
-    return rows, unmatched(matches, lambda: _listed(keys, raw))
+        rows = {key: list(read_csv(out / f"{key}.csv", CleanRow)) for key in keys}
+        for key, part in add_suspects(rows, out, suspects).items():
+            write_csv(out / f"{key}.csv", CleanRow, part)
+    forget(store, {path.name for path in decoded.files})
+    return counts, unmatched(matches, lambda: _urls(keys, raw))
 
 
 def decide(
     params: Params,
-    photos: Mapping[str, Sequence[DecodedPhoto]],
+    decoded: Decoded,
     urls: Path,
     raw: Path,
     corrections: Sequence[Correction],
-) -> tuple[dict[PhotoId, Item], Matches]:
+) -> tuple[Decisions, Matches]:
     """The decision on each valid photo, and the photos that each correction matches.
 
     Raises as `clean` does.
     """
-    accepted = licences.accepted(params.clean.licenses)
-    candidates = _candidates(params, accepted, urls, raw)
-    matches = match_photos(corrections, _names(photos))
-    items = with_known(_items(photos, candidates, accepted), params.clean)
-    lines, keys = by_photo(matches), list(params.classes)
-    decided = curate(items, params.per_class, params.clean, lines, keys)
-    return {item.photo_id: item for item in decided}, matches
+    matches = match_photos(corrections, _names(decoded, raw) if corrections else ())
+    by_name = by_photo(matches)
+    lines = {
+        start + at: by_name[key, image_id]
+        for (key, part), start in zip(decoded.listed.items(), decoded.starts.tolist(), strict=False)
+        for at, image_id in enumerate(part.image_ids if by_name else ())
+        if (key, image_id) in by_name
+    }
+    photos = _photos(params, decoded, urls, raw)
+    decisions = judge(photos, decoded.looks(), params.per_class, params.clean, lines)
+    return decisions, matches
 
 
-def with_known(items: Sequence[Item], rules: Clean) -> list[Item]:
-    """The photos, with the names of those of known test sets. Raises UsageError."""
-    if not rules.not_like:
-        return list(items)
-    known = [KnownPhotos(path) for path in rules.not_like]
-    looks = [item.fingerprint for item in items]
-    found = copies_of_known(looks, known, rules.near_radius, SAME)
-    return [replace(item, known=found.get(at, "")) for at, item in enumerate(items)]
+def _names(decoded: Decoded, raw: Path) -> Iterator[PhotoNames]:
+    row = 0
+    for key, part in decoded.listed.items():
+        served = {
+            one.image_id: one.sha256
+            for one in read_csv(raw / f"{key}.csv", RawRow)
+            if one.status is Status.OK
+        }
+        for at, image_id in enumerate(part.image_ids):
+            urls = {url for origin in part.origins_of(at) for url in origin}
+            sha256s = {served[image_id], _sha256(decoded.records[row])} - {""}
+            yield PhotoNames(key, image_id, sha256s, urls)
+            row += 1
 
 
-def _names(photos: Mapping[str, Sequence[DecodedPhoto]]) -> Iterator[PhotoNames]:
-    for key, part in photos.items():
-        for one in part:
-            urls = {url for origin in one.origins for url in origin}
-            yield PhotoNames(key, one.image_id, {one.raw_sha256, one.sha256} - {""}, urls)
-
-
-def _listed(keys: Sequence[str], raw: Path) -> Iterator[str]:
+def _urls(keys: Sequence[str], raw: Path) -> Iterator[str]:
     for key in keys:
         for row in read_csv(raw / f"{key}.csv", RawRow):
             yield row.url
 
 
-def _candidates(
-    params: Params, accepted: Collection[str] | None, urls: Path, raw: Path
-) -> dict[PhotoId, Candidate]:
-    """The candidates of the photos whose licence or own synset matters."""
-    return {
-        (key, image_id): candidate
-        for key in params.classes
-        if accepted is not None or is_subtree(key)
-        for image_id, (_, candidate, _) in photo_origins(urls, raw, key, accepted).items()
-    }
+def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
+    """The valid photos of all classes. Candidates matter for their licence or own synset."""
+    accepted = licences.accepted(params.clean.licenses)
+    records, listed = decoded.records, decoded.listed
+    refused: dict[int, str] = {}
+    synsets = np.zeros(len(records), np.int64)
+    for (key, part), start in zip(listed.items(), decoded.starts.tolist(), strict=False):
+        if accepted is None and not is_subtree(key):
+            continue
+        found = photo_origins(urls, raw, key, accepted)
+        candidates = [found[image_id][1] for image_id in part.image_ids]
+        synsets[start : start + len(candidates)] = codes(one.synset for one in candidates)
+        for at, one in enumerate(candidates):
+            if licence := licences.refused(one.license, accepted):
+                refused[start + at] = licence
+
+    def item(row: int) -> Item:
+        key, at = decoded.place(row)
+        part, record = listed[key], records[row]
+        pixels = int(record["width"]) * int(record["height"])
+        origins, licence = part.origins_of(at), refused.get(row, "")
+        sha256 = _sha256(record)
+        return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
+
+    rows = np.flatnonzero(records["thumb"])
+    known = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
+    sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
+    copies = copies_in_test_sets(known, sets, params.clean.near_radius, SAME)
+    is_refused = np.zeros(len(records), bool)
+    is_refused[[*refused]] = True
+    return Photos(
+        rows,
+        [*listed],
+        np.repeat(np.arange(len(listed)), np.diff(decoded.starts)),
+        codes(upload for part in listed.values() for upload in part.uploads),
+        synsets,
+        is_refused,
+        np.concatenate([np.zeros(0, np.int64), *(part.counts for part in listed.values())]),
+        records["flat"],
+        records["levels"],
+        records["sha256"],
+        {int(rows[at]): name for at, name in copies.items()},
+        item,
+    )
 
 
-def decode_classes(
-    keys: Sequence[str], raw: Path, work: Path, rules: Clean
-) -> dict[str, list[DecodedPhoto]]:
-    """The photos of all classes, decoded.
-
-    If a worker ended or had not enough memory, the photo that it was decoding is decoded alone,
-    then its class once more. Raises DataError when this machine is at fault.
-    """
-    done: dict[str, list[DecodedPhoto]] = {}
-    alone: dict[str, dict[str, Photo]] = {key: {} for key in keys}
-    with progress(total=len(keys), unit=" classes") as bar:
-        while left := [key for key in keys if key not in done]:
-            with worker_pool(len(left)) as pool:
-                jobs = {
-                    pool.submit(_decode_class, key, raw, work, rules, alone[key]): key
-                    for key in left
-                }
-                for job in as_completed(jobs):
-                    with suppress(BrokenProcessPool, MemoryError):
-                        done[jobs[job]] = job.result()
-                        bar.update()
-            notes = {key: work / f"{key}.at" for key in left if key not in done}
-            suspects = {key: note for key, note in notes.items() if note.exists()}
-            if notes and not suspects:
-                raise killed()
-            for key, note in suspects.items():
-                index = int(note.read_bytes() or 0)  # empty: ended while it wrote the note
-                note.unlink()
-                name, stored = next(islice(tar_members(raw / f"{key}.tar"), index, None))
-                image_id = name.rpartition(".")[0]
-                alone[key][image_id] = decode_alone(f"{key} {image_id}", stored, rules)
-    return done
+def _sha256(record: Any) -> str:
+    """The SHA-256 of a normalized photo, '' if there is none."""
+    sha256: bytes = record["sha256"].tobytes()
+    return sha256.hex() if any(sha256) else ""
 
 
-def _decode_class(
-    key: str, raw: Path, work: Path, rules: Clean, alone: Mapping[str, Photo]
-) -> list[DecodedPhoto]:
-    """Decode a class's photos, except those that were decoded alone.
-
-    Converted photos go into a tar in the work folder. A note beside it has the number of the photo
-    that is being decoded.
-    """
-    origins: dict[str, list[Origin]] = defaultdict(list)
-    listed: dict[str, RawRow] = {}
-    for row in read_csv(raw / f"{key}.csv", RawRow):
-        if row.sha256:
-            origins[row.sha256].append(Origin(row.url, row.final_url))
-        if row.status is Status.OK:
-            listed[row.image_id] = row
-    writer, note = TarWriter(work / f"{key}.tar"), work / f"{key}.at"
-    decoded = []
-    for index, (name, stored) in enumerate(tar_members(raw / f"{key}.tar")):
-        image_id, body = name.rpartition(".")[0], stored.read()
-        if image_id not in listed:
-            raise DataError(
-                f"{raw}/{key}: {image_id} is in the tar, not in the csv; download again"
-            )
-        row, photo = listed[image_id], alone.get(image_id)
-        if photo is None:
-            note.write_bytes(b"%d" % index)
-            photo = decode(body, rules)
-        photo, match = _compared(photo, row, rules)
-        sha256 = row.sha256 if photo.body == body else _sha256(photo.body)
-        if not photo.kept:
-            stored = writer.add(image_id, photo.body)
-        print_ = photo.fingerprint
-        flags = look_flags(print_.thumb, photo.body) if print_ else frozenset[str]()
-        photo.body = b""  # it is stored, and may be large
-        upload, found = flickr_photo_id(row.url), origins[row.sha256]
-        decoded.append(
-            DecodedPhoto(image_id, photo, sha256, row.sha256, found, upload, stored, match, flags)
-        )
-    writer.close()
-    note.unlink(missing_ok=True)
-    if len(decoded) != len(listed):
-        raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(decoded)} in the tar")
-    return decoded
+def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[str, Counter[Status]]:
+    """Write all classes: of each the photos moved there, then those of its raw archive."""
+    moved: dict[str, list[int]] = defaultdict(list)
+    for row, item in decisions.moved():
+        moved[item.key].append(row)
+    counts, jobs = {}, deque[Future[None]]()
+    keys = list(decoded.listed)
+    with worker_pool(len(keys)) as pool:
+        for key, first, end in zip(keys, *_ranges(decoded.starts), strict=True):
+            own = [row for row in range(first, end) if not _moved_away(decisions, row)]
+            found = list(_rows(decoded, decisions, [*moved[key], *own]))
+            rows = flag_sizes([row for row, _ in found])
+            counts[key] = Counter(row.status for row in rows)
+            write_csv(out / f"{key}.csv", CleanRow, rows)
+            kept = [one for _, one in found if one]
+            jobs.append(pool.submit(_write_photos, (key, kept, out)))
+            while len(jobs) > _AHEAD:
+                jobs.popleft().result()
+        for job in jobs:
+            job.result()
+    return counts
 
 
-def _compared(photo: Photo, row: RawRow, rules: Clean) -> tuple[Photo, Match]:
-    """A photo, refused if it is another picture than expected; and how it compares."""
-    if not (row.expected_hash and photo.fingerprint):
-        return photo, row.match
-    same, bits = confirmed(row.expected_hash, photo.fingerprint.hash, rules.near_radius)
-    if same:
-        return photo, Match.SAME_PICTURE
-    detail = f"{bits} of 64 bits differ from the expected picture"
-    return Photo(Status.CHANGED, detail, photo.width, photo.height), Match.CHANGED
+def _ranges(starts: Ints) -> tuple[list[int], list[int]]:
+    return starts[:-1].tolist(), starts[1:].tolist()
 
 
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest() if body else ""
+def _moved_away(decisions: Decisions, row: int) -> bool:
+    return row in decisions.changed and bool(decisions.changed[row].moved_from)
 
 
-def _items(
-    photos: Mapping[str, Sequence[DecodedPhoto]],
-    candidates: Mapping[PhotoId, Candidate],
-    accepted: Collection[str] | None,
-) -> list[Item]:
-    """The valid photos of all classes. `accepted`: normal forms of licences; None: all."""
-    items = []
-    for key, part in photos.items():
-        for one in part:
-            photo, candidate = one.photo, candidates.get((key, one.image_id))
-            if photo.fingerprint:
-                synset = candidate.synset if candidate else ""
-                refused = licences.refused(candidate.license, accepted) if candidate else ""
-                item = Item(
-                    key, one.image_id, one.sha256, photo.width * photo.height, one.origins,
-                    photo.fingerprint, one.upload, synset, refused,
-                )  # fmt: skip
-                items.append(item)
-    return items
+def _rows(
+    decoded: Decoded, decisions: Decisions, rows: Sequence[int]
+) -> Iterator[tuple[CleanRow, KeptPhoto | None]]:
+    """The row of each photo, and what is to be written of it."""
+    part, facts = -1, list[Facts]()
+    valid = decoded.records["thumb"]
+    for row in rows:
+        if part != decoded.parts[row]:
+            part = int(decoded.parts[row])
+            facts = decoded.slice_facts(part)
+        at = row - int(decoded.firsts[part])
+        item = decisions.of_row(row) if valid[row] else None
+        one = _row(decoded, row, facts[at], item)
+        kept = KeptPhoto(one.file, _stored(decoded, row, at), facts[at].kept) if one.file else None
+        yield one, kept
 
 
-def _by_class(
-    keys: Sequence[str],
-    photos: Mapping[str, Sequence[DecodedPhoto]],
-    decisions: Mapping[PhotoId, Item],
-) -> dict[str, list[tuple[CleanRow, DecodedPhoto]]]:
-    """The rows of each class: of the photos moved here, then of its raw archive, in its order."""
-    moved: dict[str, list[tuple[CleanRow, DecodedPhoto]]] = {key: [] for key in keys}
-    own: dict[str, list[tuple[CleanRow, DecodedPhoto]]] = {key: [] for key in keys}
-    for key in keys:
-        for one in photos[key]:
-            item = decisions.get((key, one.image_id))
-            to = moved[item.key] if item and item.moved_from else own[key]
-            to.append((_row(one, item), one))
-    return {key: moved[key] + own[key] for key in keys}
+def _stored(decoded: Decoded, row: int, at: int) -> StoredBytes:
+    """Where a photo's bytes are: in its slice's file, or in raw if just metadata is removed."""
+    record, part = decoded.records[row], int(decoded.parts[row])
+    if record["size"]:
+        return StoredBytes(decoded.files[part], int(record["offset"]), int(record["size"]))
+    offset, size = decoded.slices[part].places[at].tolist()
+    return StoredBytes(decoded.slices[part].tar, offset, size)
 
 
-def _row(one: DecodedPhoto, item: Item | None) -> CleanRow:
-    photo = one.photo
-    decision, size = item or photo, (photo.width or None, photo.height or None)
-    phash = f"{photo.fingerprint.hash:016x}" if photo.fingerprint else ""
-    row = CleanRow(one.image_id, decision.status, decision.detail, *size, one.sha256, phash)
-    row = replace(row, match=one.match)
+def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRow:
+    record = decoded.records[row]
+    key, at = decoded.place(row)
+    listed = decoded.listed[key]
+    detail = decoded.changed.get(row, "")
+    judged = item or (
+        Item(key, "", "", 0, (), status=Status.CHANGED, detail=detail) if detail else facts
+    )
+    size = int(record["width"]) or None, int(record["height"]) or None
+    phash = f"{int(record['hash']):016x}" if item else ""
+    match = Match(listed.matches[at])
+    if at in listed.expected and (item or detail):
+        match = Match.CHANGED if detail else Match.SAME_PICTURE
+    image_id, sha256 = listed.image_ids[at], _sha256(record)
+    one = CleanRow(image_id, judged.status, judged.detail, *size, sha256, phash, match=match)
     if not item:
-        return row
+        return one
     file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
     copy, moved = item.duplicate_of, item.moved_from
-    row = replace(row, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
-    return with_flags(row, one.flags)
-
-
-def _kept(photos: Sequence[tuple[CleanRow, DecodedPhoto]]) -> list[KeptPhoto]:
-    return [KeptPhoto(row.file, one.stored, one.photo.kept) for row, one in photos if row.file]
+    one = replace(one, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
+    return with_flags(one, facts.flags)
 
 
 def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
@@ -332,25 +279,26 @@ def check_decoders() -> list[str]:
     ]
 
 
-def check_classes(rows: Mapping[str, Sequence[CleanRow]], params: Params) -> str:
+def check_classes(counts: Mapping[str, Counter[Status]], params: Params) -> str:
     """The sentence on classes below per_class, or ''.
 
     Raises DataError when a class is below min_per_class.
     """
-    kept = {key: sum(row.status is Status.KEPT for row in part) for key, part in rows.items()}
+    kept = {key: part[Status.KEPT] for key, part in counts.items()}
     sentence = short_sentence([*kept.values()], params.per_class)
     if short := [key for key, count in kept.items() if count < params.min_per_class]:
         licenses = "widen clean.licenses, " if params.clean.licenses else ""
         raise DataError(
             f"{len(short)} of {len(kept)} classes keep fewer photos than min_per_class "
-            f"({params.min_per_class}): {'; '.join(_loss(key, rows[key]) for key in short[:5])}. "
+            f"({params.min_per_class}): {'; '.join(_loss(key, counts[key]) for key in short[:5])}. "
             f"Add a source, {licenses}lower min_per_class, or remove the class. {sentence}"
         )
     return sentence
 
 
-def _loss(key: str, rows: Sequence[CleanRow]) -> str:
-    counts = Counter(row.status for row in rows)
-    kept = counts.pop(Status.KEPT, 0)
-    reasons = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-    return f"{key} keeps {kept} of {len(rows)} ({reasons or 'none dropped'})"
+def _loss(key: str, counts: Counter[Status]) -> str:
+    kept = counts[Status.KEPT]
+    reasons = ", ".join(
+        f"{count} {status}" for status, count in counts.most_common() if status is not Status.KEPT
+    )
+    return f"{key} keeps {kept} of {counts.total()} ({reasons or 'none dropped'})"

@@ -3,17 +3,17 @@
 Pure functions: nothing is read or written.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from allrounder.catalogue.synsets import wnid_of
+from allrounder.clean.columns import Decisions, Ints, Item, Photos
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, Pictures, near_pairs
+from allrounder.clean.neighbours import Components, Looks, Pictures, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -23,48 +23,14 @@ from allrounder.params.schema import Clean
 FLAT = 0.6
 """A picture with this share of one grey level has hardly any detail: a notice, or a product."""
 _PLAIN, _TEXT_LEVELS = 0.85, 4
+"""A text-like picture has a plainer background, or few other grey levels.
+
+Of 157 photos of products on plain backgrounds 1 is text-like, of 300 drawn notices 233.
+"""
 FEW, MANY = 3, 5
 """Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
 SAME, SIMILAR = 0.985, 0.96
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
-
-
-class Origin(NamedTuple):
-    """A URL or path that gave a photo, and the URL of the answer if there was a redirect."""
-
-    url: str
-    final_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A decoded photo and the decision so far."""
-
-    key: str  # of its class
-    image_id: str
-    sha256: str  # of the normalized photo
-    pixels: int
-    origins: Sequence[Origin]  # in its class, of exactly these bytes
-    fingerprint: Fingerprint
-    upload: str = ""  # id of the upload that it is a copy of, if its URL names one
-    known: str = ""  # the test set that has it, and its name there
-    synset: str = ""  # its own, where the class is a whole subtree
-    refused: str = ""  # its licence, if clean.licenses does not list it
-    status: Status = Status.KEPT
-    detail: str = ""
-    duplicate_of: str = ""  # as in CleanRow
-    group: str = ""
-    moved_from: str = ""
-
-    @property
-    def photo_id(self) -> PhotoId:
-        """The photo's id in raw."""
-        return self.moved_from or self.key, self.image_id
-
-    @property
-    def name(self) -> str:
-        """The file's name without suffix: unique in the dataset, and never from the web."""
-        return f"{wnid_of(self.key)}_{self.sha256[:16]}"
 
 
 def curate(
@@ -74,136 +40,138 @@ def curate(
     corrections: Mapping[PhotoId, Correction] | None = None,
     keys: Sequence[str] = (),
 ) -> list[Item]:
-    """The same photos with their decisions. `items` are in class order, then in rank order.
+    """`judge` for a few photos: the same ones with their decisions."""
+    looks = Looks.of([one.fingerprint for one in items if one.fingerprint])
+    named = {one.photo_id: row for row, one in enumerate(items)}
+    lines = {named[photo]: line for photo, line in (corrections or {}).items() if photo in named}
+    return list(judge(Photos.of(items, keys), looks, per_class, rules, lines))
 
-    Photos that `corrections` move stand first in their class; `keys` are all classes in order.
+
+def judge(
+    photos: Photos,
+    looks: Looks,
+    per_class: int,
+    rules: Clean,
+    corrections: Mapping[int, Correction],
+) -> Decisions:
+    """The decisions on photos, which are in class order, then in rank order.
+
+    Photos that `corrections` (by row) move stand first in their class.
     """
-    decided = list(items)
-    compared = _Comparisons(items)
-    pairs = compared.copies(items, rules.near_radius)
+    decided, pictures = Decisions(photos), Pictures(looks)
+    places = {int(row): at for at, row in enumerate(decided.rows) if int(row) in corrections}
+    pairs = _copies(decided, pictures, np.arange(len(decided)), rules.near_radius)
     if corrections:
-        parts = _corrected_parts(items, pairs, corrections)
+        corrections = {places[row]: line for row, line in corrections.items() if row in places}
+        parts = _corrected_parts(decided, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
     _drop_known(decided, pairs)
     if corrections:
-        decided, pairs = _moved(decided, pairs, parts, corrections, keys)
-    _drop_duplicates(decided, pairs, rules, compared)
+        pairs = _move(decided, pairs, parts, corrections)
+    _drop_duplicates(decided, pairs, rules, pictures)
     _drop_surplus(decided, per_class)
-    _group(decided, rules, compared)
+    _group(decided, rules, pictures)
     return decided
 
 
-class _Comparisons:
-    """Compares the photos. Pictures that were compared once are not compared again."""
+def _copies(
+    decided: Decisions, pictures: Pictures, places: Ints, radius: int
+) -> list[tuple[int, int]]:
+    """The pairs of copies among the photos at some places.
 
-    def __init__(self, items: Sequence[Item]):
-        self._pictures = Pictures([item.fingerprint for item in items])
-        self._rows = {item.photo_id: row for row, item in enumerate(items)}
-
-    def alike_in_class(self, items: Sequence[Item], radius: int) -> Iterator[tuple[int, int]]:
-        """Yield pairs of places in `items`, enough to connect similar photos of each class."""
-        rows, classes = self._rows_of(items), [item.key for item in items]
-        return self._pictures.near_pairs(rows, radius, SIMILAR, classes)
-
-    def copies(self, items: Sequence[Item], radius: int) -> list[tuple[int, int]]:
-        """The pairs of copies.
-
-        Flat pictures are not like each other, but may be the same bytes after conversion.
-        """
-        near = self._pictures.near_pairs(self._rows_of(items), radius, SAME)
-        return [*near, *same_text([item.sha256 for item in items])]
-
-    def _rows_of(self, items: Sequence[Item]) -> list[int]:
-        return [self._rows[item.photo_id] for item in items]
+    Flat pictures are not like each other, but may be the same bytes after conversion.
+    """
+    rows = decided.rows[places]
+    near = [*pictures.near_pairs(rows, radius, SAME), *same_value(decided.photos.sha256s[rows])]
+    return [(int(places[one]), int(places[two])) for one, two in near]
 
 
 def _corrected_parts(
-    items: Sequence[Item],
-    pairs: Sequence[tuple[int, int]],
-    corrections: Mapping[PhotoId, Correction],
+    decided: Decisions, pairs: Sequence[tuple[int, int]], corrections: Mapping[int, Correction]
 ) -> list[list[int]]:
     """The copies of each picture that a line names: by picture, and those of one upload."""
-    linked = chain(pairs, same_text([item.upload for item in items]))
-    parts = components(len(items), linked)
-    return [part for part in parts if any(items[at].photo_id in corrections for at in part)]
+    linked = chain(pairs, same_value(decided.photos.uploads[decided.rows]))
+    parts = components(len(decided), linked, corrections)
+    return [part for part in parts if any(at in corrections for at in part)]
 
 
 def _exclude(
-    items: list[Item], parts: Sequence[list[int]], corrections: Mapping[PhotoId, Correction]
+    decided: Decisions, parts: Sequence[list[int]], corrections: Mapping[int, Correction]
 ) -> None:
     """Drop the pictures that a line excludes, all copies. An exclusion is stronger than a move."""
     for part in parts:
-        lines = {at: corrections[i] for at in part if (i := items[at].photo_id) in corrections}
+        lines = {at: corrections[at] for at in part if at in corrections}
         named = [at for at, line in lines.items() if line.action is Action.EXCLUDE]
         for at in part if named else ():
             first = at if at in named else named[0]
             detail = one_line(lines[first].reason, 200) or "by hand"
-            dropped = replace(items[at], status=Status.EXCLUDED, detail=detail)
-            items[at] = dropped if first == at else _duplicate(
-                dropped, items[first], Status.EXCLUDED, detail
-            )  # fmt: skip
+            if first == at:
+                decided.change(at, status=Status.EXCLUDED, detail=detail)
+            else:
+                _drop_copy(decided, at, first, Status.EXCLUDED, detail)
 
 
-def _moved(
-    items: Sequence[Item],
+def _move(
+    decided: Decisions,
     pairs: Sequence[tuple[int, int]],
     parts: Sequence[list[int]],
-    corrections: Mapping[PhotoId, Correction],
-    keys: Sequence[str],
-) -> tuple[list[Item], list[tuple[int, int]]]:
-    """The photos with their classes corrected, in the order of these, and the pairs among them.
+    corrections: Mapping[int, Correction],
+) -> list[tuple[int, int]]:
+    """Correct the photos' classes, bring them in the order of these, and return their pairs.
 
     A copy without a line of its own follows the first one that is moved.
     """
-    found = list(items)
+    numbers = {key: number for number, key in enumerate(decided.photos.keys)}
+    moved = np.zeros(len(decided), bool)
     for part in parts:
-        lines = {at: corrections[i] for at in part if (i := items[at].photo_id) in corrections}
+        lines = {at: corrections[at] for at in part if at in corrections}
         for at in part:
             line = lines.get(at) or lines[min(lines)]
-            item = items[at]
+            item = decided[at]
             if item.status is Status.KEPT and line.action is Action.MOVE and line.to != item.key:
                 detail = one_line(line.reason, 200)
-                found[at] = replace(
-                    item, key=line.to, moved_from=item.key, synset="", detail=detail
-                )
-    places = {key: place for place, key in enumerate(keys)}
-    ranked = [(places[one.key], not one.moved_from, at) for at, one in enumerate(found)]
-    order = [at for *_, at in sorted(ranked)]
-    new = {old: place for place, old in enumerate(order)}
-    return [found[at] for at in order], [(new[one], new[two]) for one, two in pairs]
+                decided.change(at, key=line.to, moved_from=item.key, synset="", detail=detail)
+                decided.classes[decided.rows[at]], moved[at] = numbers[line.to], True
+    order = np.lexsort((decided.rows, ~moved, decided.classes[decided.rows]))
+    decided.rows, new = decided.rows[order], np.argsort(order)
+    return [(int(new[one]), int(new[two])) for one, two in pairs]
 
 
-def _drop_placeholders(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
+def _drop_placeholders(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> None:
     """Drop pictures that are a site's notice, judged by their URLs."""
-    for members in components(len(items), pairs):
-        if detail := _notice([items[index] for index in members]):
-            for index in (at for at in members if items[at].status is Status.KEPT):
-                items[index] = replace(items[index], status=Status.PLACEHOLDER, detail=detail)
+    photos = decided.photos
+    several = np.flatnonzero(photos.origins[decided.rows] > 1).tolist()
+    for members in components(len(decided), pairs, several):
+        flat, levels = (each[decided.rows[members]] for each in (photos.flat, photos.levels))
+        text_like = (flat >= _PLAIN) | ((flat >= FLAT) & (levels <= _TEXT_LEVELS))
+        wanted = 2 if text_like.any() else FEW
+        copies = [decided[at] for at in members]
+        if detail := _notice(copies, bool((flat >= FLAT).any()), wanted):
+            for at in filter(decided.is_kept, members):
+                decided.change(at, status=Status.PLACEHOLDER, detail=detail)
 
 
-def _drop_known(items: list[Item], pairs: Sequence[tuple[int, int]]) -> None:
+def _drop_known(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> None:
     """Drop pictures of known test sets, all copies."""
-    if not any(item.known for item in items):
-        return
-    for part in components(len(items), pairs):
-        if named := next((items[at].known for at in part if items[at].known), ""):
-            for at in (at for at in part if items[at].status is Status.KEPT):
-                items[at] = replace(
-                    items[at], status=Status.IN_TEST_SET, detail=items[at].known or named
-                )
+    known = decided.photos.in_test_sets
+    rows = decided.rows.tolist()
+    named = {at: known[row] for at, row in enumerate(rows if known else ()) if row in known}
+    for part in components(len(decided), pairs, named) if named else ():
+        first = next((named[at] for at in part if at in named), "")
+        for at in filter(decided.is_kept, part if first else ()):
+            decided.change(at, status=Status.IN_TEST_SET, detail=named.get(at, first))
 
 
-def _notice(copies: Sequence[Item]) -> str:
+def _notice(copies: Sequence[Item], flat: bool, wanted: int) -> str:
     """Why copies of one picture are a site's notice, or ''.
 
     MANY unrelated URLs of one site have the same bytes or lead to one address. If the picture is
-    flat, FEW that lead to one address are enough, or FEW of one site, each in another class; if it
-    is text-like, two in different classes. The same product on three pages of a shop, or in two of
-    its categories, is no notice. Rows of datasets and members of archives
+    flat, FEW that lead to one address are enough, or `wanted` of one site, each in another class:
+    two if it is text-like, else FEW. The same product on three pages of a shop, or in two of its
+    categories, is no notice. Rows of datasets and members of archives
     have no site of their own: there only flat pictures can be notices.
     """
-    flat = any(item.fingerprint.flat >= FLAT for item in copies)
     names, sites = set[str](), defaultdict[str, set[tuple[str, str]]](set)
     same, led = defaultdict[tuple[str, str], set[str]](set), defaultdict[str, set[str]](set)
     for item in copies:
@@ -215,7 +183,6 @@ def _notice(copies: Sequence[Item]) -> str:
                 same[site, item.sha256].add(name)
             if final_url and not _same_file(url, final_url):
                 led[photo_key(final_url)].add(name)
-    wanted = 2 if any(_is_text_like(item.fingerprint) for item in copies) else FEW
     classes = len({item.key for item in copies})
     for target, leading in led.items():
         if len(leading) >= (FEW if flat else MANY):
@@ -227,16 +194,6 @@ def _notice(copies: Sequence[Item]) -> str:
             of = f" of {one_line(site, 80)}" if site else ""
             return f"behind {len(names)} URLs{of} in {classes} classes"
     return ""
-
-
-def _is_text_like(look: Fingerprint) -> bool:
-    """Whether a picture is plain but for letters: few of 16 grey levels have 1 % of its pixels.
-
-    Of 157 photos of products on plain backgrounds 1 is, of 300 drawn notices 233.
-    """
-    levels = np.bincount(np.frombuffer(look.thumb, np.uint8) >> 4, minlength=16)
-    used = int((levels * 100 > levels.sum()).sum())
-    return look.flat >= _PLAIN or (look.flat >= FLAT and used <= _TEXT_LEVELS)
 
 
 def _site_and_name(url: str) -> tuple[str, str]:
@@ -260,7 +217,7 @@ def _same_file(url: str, final_url: str) -> bool:
 
 
 def _drop_duplicates(
-    items: list[Item], pairs: Sequence[tuple[int, int]], rules: Clean, compared: _Comparisons
+    decided: Decisions, pairs: Sequence[tuple[int, int]], rules: Clean, pictures: Pictures
 ) -> None:
     """Keep the best copy of each picture of a class; drop pictures that are in two classes.
 
@@ -269,82 +226,101 @@ def _drop_duplicates(
     and no duplicates. A photo with a refused licence still shows that its picture is in two
     classes. It is dropped after that, before it can replace or connect photos that may be used.
     """
-    uploads = [item.upload if item.status is Status.KEPT else "" for item in items]
-    for part in components(len(items), chain(pairs, same_text(uploads))):
-        members = [index for index in part if items[index].status is Status.KEPT]
-        if len({items[index].key for index in members}) > 1:
-            _drop_cross_class(items, members, rules)
-    _drop_refused(items)
-    usable = [index for index, item in enumerate(items) if not item.refused]
-    if len(usable) < len(items):
-        near = compared.copies([items[index] for index in usable], rules.near_radius)
-        pairs = [(usable[one], usable[two]) for one, two in near]
-    for members in components(len(items), pairs):
-        _keep_best(items, [index for index in members if items[index].status is Status.KEPT])
+    rows = decided.rows
+    uploads = np.where(decided.kept, decided.photos.uploads, 0)[rows]
+    for part in components(len(decided), chain(pairs, same_value(uploads)), ()):
+        members = [at for at in part if decided.is_kept(at)]
+        if len(np.unique(decided.classes[rows[members]])) > 1:
+            _drop_cross_class(decided, members, rules)
+    refused = decided.photos.refused[rows]
+    for at in np.flatnonzero(refused & decided.kept[rows]).tolist():
+        detail = " ".join(decided[at].refused.split())[:80]
+        decided.change(at, status=Status.LICENSE, detail=detail)
+    if refused.any():
+        pairs = _copies(decided, pictures, np.flatnonzero(~refused), rules.near_radius)
+    for members in components(len(decided), pairs, ()):
+        _keep_best(decided, [at for at in members if decided.is_kept(at)])
 
 
-def _drop_cross_class(items: list[Item], members: list[int], rules: Clean) -> None:
+def _drop_cross_class(decided: Decisions, members: list[int], rules: Clean) -> None:
     """Drop a picture that appears in several classes, or all but the first class's."""
-    first_class = items[members[0]].key
-    for index in members:
-        if rules.cross_class == "first" and items[index].key == first_class:
+    items = {at: decided[at] for at in members}
+    for at, item in items.items():
+        if rules.cross_class == "first" and item.key == items[members[0]].key:
             continue
-        twin = next(items[i] for i in members if items[i].key != items[index].key)
-        detail = f"like {twin.key} {twin.image_id}"
-        items[index] = _duplicate(items[index], twin, Status.CROSS_CLASS, detail)
+        twin = next(other for other in members if items[other].key != item.key)
+        detail = f"like {items[twin].key} {items[twin].image_id}"
+        _drop_copy(decided, at, twin, Status.CROSS_CLASS, detail)
 
 
-def _drop_refused(items: list[Item]) -> None:
-    for index in _kept(items):
-        if licence := items[index].refused:
-            detail = " ".join(licence.split())[:80]
-            items[index] = replace(items[index], status=Status.LICENSE, detail=detail)
-
-
-def _keep_best(items: list[Item], members: list[int]) -> None:
+def _keep_best(decided: Decisions, members: list[int]) -> None:
     """Of copies of a picture keep the one with the most pixels; of equals the first."""
-    if not members:
-        return
-    best = max(members, key=lambda index: (items[index].pixels, -index))
-    for index in members:
-        if index != best:
-            exact = items[index].sha256 == items[best].sha256
+    items = {at: decided[at] for at in members}
+    best = max(members, key=lambda at: (items[at].pixels, -at), default=-1)
+    for at in members:
+        if at != best:
+            exact = items[at].sha256 == items[best].sha256
             status = Status.EXACT_DUPLICATE if exact else Status.NEAR_DUPLICATE
-            detail = f"of {items[best].image_id}"
-            items[index] = _duplicate(items[index], items[best], status, detail)
+            _drop_copy(decided, at, best, status, f"of {items[best].image_id}")
 
 
-def _duplicate(item: Item, of: Item, status: Status, detail: str) -> Item:
-    return replace(item, status=status, detail=detail, duplicate_of="/".join(of.photo_id))
+def _drop_copy(decided: Decisions, at: int, of: int, status: Status, detail: str) -> None:
+    name = "/".join(decided[of].photo_id)
+    decided.change(at, status=status, detail=detail, duplicate_of=name)
 
 
-def _drop_surplus(items: list[Item], per_class: int) -> None:
+def _drop_surplus(decided: Decisions, per_class: int) -> None:
     """Keep the first photos of each class; in a subtree the first of each synset in turn.
 
     Archives are read one after the other, so in rank order the last synsets would lose all.
     """
-    turns: dict[str, list[tuple[int, int]]] = defaultdict(list)  # by class: turn, index
-    counts: Counter[tuple[str, str]] = Counter()
-    for index in _kept(items):
-        item = items[index]
-        counts[item.key, item.synset] += not item.moved_from
-        turn = 0 if item.moved_from else counts[item.key, item.synset]
-        turns[item.key].append((turn, index))
-    for ranked in turns.values():
-        for _, index in sorted(ranked)[per_class:]:
-            items[index] = replace(items[index], status=Status.SURPLUS)
+    places = decided.kept_places()
+    rows = decided.rows[places]
+    classes, moved = decided.classes[rows], decided.classes[rows] != decided.photos.classes[rows]
+    turns = np.where(
+        moved, 0, 1 + _counts(classes, np.where(moved, -1, decided.photos.synsets[rows]))
+    )
+    order = np.lexsort((places, turns, classes))
+    ranks = _counts(classes[order], np.zeros(len(order), np.int64))
+    decided.drop_surplus(places[order[ranks >= per_class]])
 
 
-def _group(items: list[Item], rules: Clean, compared: _Comparisons) -> None:
+def _counts(one: Ints, two: Ints) -> Ints:
+    """How many equal pairs stand before each."""
+    order = np.lexsort((two, one))
+    new = np.r_[True, (np.diff(one[order]) != 0) | (np.diff(two[order]) != 0)][: len(order)]
+    starts = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    found = np.zeros(len(order), np.int64)
+    found[order] = np.arange(len(order)) - starts
+    return found
+
+
+def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
     """Give similar photos of a class, and photos of one upload, one group id."""
-    kept = _kept(items)
-    uploads = [items[at].upload and f"{items[at].key} {items[at].upload}" for at in kept]
-    similar = compared.alike_in_class([items[at] for at in kept], rules.group_radius)
-    for part in components(len(kept), chain(similar, same_text(uploads))):
-        if len(part) > 1:
-            group = min(items[kept[place]].name for place in part)
-            for place in part:
-                items[kept[place]] = replace(items[kept[place]], group=group)
+    kept = decided.kept_places()
+    rows = decided.rows[kept]
+    uploads, classes = decided.photos.uploads[rows], decided.classes[rows]
+    both = np.where(uploads > 0, uploads * len(decided.photos.keys) + classes, 0)
+    similar = pictures.near_pairs(rows, rules.group_radius, SIMILAR, classes)
+    for part in components(len(kept), chain(similar, same_value(both)), ()):
+        places = kept[part].tolist()
+        group = min(decided[at].name for at in places)
+        for at in places:
+            decided.change(at, group=group)
+
+
+def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
+    return near_pairs(fingerprints, radius, SAME)
+
+
+def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield each index with the first index of the same value. 0 and '' match nothing."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    first = first[inverse]
+    nothing = np.zeros(1, values.dtype)
+    for at in np.flatnonzero((first != np.arange(len(values))) & (values != nothing)).tolist():
+        yield int(first[at]), at
 
 
 def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -355,21 +331,20 @@ def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield first[text], index
 
 
-def _kept(items: Sequence[Item]) -> list[int]:
-    return [index for index, item in enumerate(items) if item.status is Status.KEPT]
+def components(
+    count: int, pairs: Iterable[tuple[int, int]], single: Iterable[int] | None = None
+) -> list[list[int]]:
+    """The connected components of `count` nodes, each in ascending order, by their first node.
 
-
-def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
-    return near_pairs(fingerprints, radius, SAME)
-
-
-def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The connected components of `count` nodes, each in ascending order, by their first node."""
+    Of nodes that are connected with none only those in `single`, if it is given.
+    """
     parts = Components(count)
+    joined = np.zeros(count, bool)
+    joined[[*single] if single is not None else slice(None)] = True
     for i, j in pairs:
         parts.join(i, j)
+        joined[[i, j]] = True
     found: dict[int, list[int]] = {}
-    for node in range(count):
+    for node in np.flatnonzero(joined).tolist():
         found.setdefault(parts.root(node), []).append(node)
     return list(found.values())

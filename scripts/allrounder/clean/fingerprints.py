@@ -87,6 +87,12 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
     )
 
 
+def levels_used(thumb: bytes) -> int:
+    """How many of 16 grey levels have 1 % of a thumbnail's pixels: few in a text."""
+    levels = np.bincount(np.frombuffer(thumb, np.uint8) >> 4, minlength=16)
+    return int((levels * 100 > levels.sum()).sum())
+
+
 def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Image.Image:
     top, bottom, left, right = part
     box = (left * grey.width, top * grey.height, right * grey.width, bottom * grey.height)

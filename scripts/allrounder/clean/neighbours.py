@@ -3,10 +3,11 @@
 Close hashes make two photos candidates; what they show when one lies on the other confirms them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,8 +128,6 @@ SEARCHES = (
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
 )
 """The pairs of views whose hashes are compared."""
-_AS_WHOLE = np.array([*TRIMMED[: len(FULL)], *TRIMMED, *MIRRORED])
-"""The views that show the same part of a picture without borders."""
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
@@ -138,25 +137,56 @@ _FEW_LEFT = 256
 _SAME_KIND = 512
 
 
-class Pictures:
-    """Fingerprints as columns. Similarities are kept for further searches."""
+Thumbs = NDArray[np.uint8]
+CELLS = 64  # of a picture's coarse version
 
-    def __init__(self, fingerprints: Sequence[Fingerprint]):
-        self._fingerprints = fingerprints
-        self._known: dict[tuple[int, int, int, int], float] = {}
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Fingerprints as columns, a row a picture."""
+
+    views: Hashes  # (pictures, views)
+    coarse: Thumbs  # (pictures, CELLS)
+    names: NDArray[Any]  # the same for equal thumbnails
+    aspects: Floats  # (pictures, 2)
+    thumbs: Callable[[NDArray[np.int64], bool], Thumbs]  # of rows, as they are or trimmed
+
+    @classmethod
+    def of(cls, fingerprints: Sequence[Fingerprint]) -> "Looks":
+        """The columns of a few fingerprints."""
         count = len(fingerprints)
-        views = [one.views for one in fingerprints]
-        self._whole = np.array([one.thumb == one.trimmed for one in fingerprints], bool)
-        self.views = np.array(views, np.uint64).reshape(count, MIRRORED.stop)
-        thumbs = b"".join(one.thumb for one in fingerprints)
-        shape = (count, 8, THUMB // 8, 8, THUMB // 8)
-        cells = np.frombuffer(thumbs, np.uint8).reshape(shape).sum(axis=(2, 4), dtype=np.int64)
-        cells = cells.reshape(count, 64)
-        self._coarse = cells - cells.sum(axis=1, keepdims=True) // 64
-        self._sizes = np.sqrt(np.maximum((self._coarse**2).sum(axis=1), 1).astype(np.float64))
+        full = np.frombuffer(b"".join(one.thumb for one in fingerprints), np.uint8)
+        inner = np.frombuffer(b"".join(one.trimmed for one in fingerprints), np.uint8)
+        shapes = [each.reshape(count, THUMB, THUMB) for each in (full, inner)]
+        return cls(
+            np.array([one.views for one in fingerprints], np.uint64).reshape(count, MIRRORED.stop),
+            coarse_cells(shapes[0]),
+            np.frombuffer(full, f"V{THUMB**2}"),
+            np.array([one.aspects for one in fingerprints]).reshape(count, 2),
+            lambda rows, trimmed: shapes[trimmed][rows],
+        )
+
+
+def coarse_cells(thumbs: Thumbs) -> Thumbs:
+    """The mean grey of the cells of an 8 x 8 grid."""
+    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
+    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
+    return means
+
+
+class Pictures:
+    """Pictures to compare. Similarities are kept for further searches."""
+
+    def __init__(self, looks: Looks | Sequence[Fingerprint]):
+        self._looks = looks if isinstance(looks, Looks) else Looks.of(looks)
+        self._known: dict[tuple[int, int, int, int], float] = {}
 
     def near_pairs(
-        self, rows: Sequence[int], radius: int, similarity: float, classes: Sequence[str] = ()
+        self,
+        rows: NDArray[np.int64],
+        radius: int,
+        similarity: float,
+        classes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[int, int]]:
         """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
 
@@ -168,37 +198,46 @@ class Pictures:
         Of pictures with equal thumbnails only the first is compared with others, and pictures that
         are connected already are not compared.
         """
-        first: dict[tuple[str, bytes], int] = {}
-        for place, row in enumerate(rows):
-            look = classes[place] if classes else "", self._fingerprints[row].thumb
-            if first.setdefault(look, place) != place:
-                yield first[look], place
-        places = {rows[place]: place for place in first.values()}
-        by_class: dict[str, list[int]] = {}
-        for row in sorted(places):
-            by_class.setdefault(classes[places[row]] if classes else "", []).append(row)
-        members = [np.array(some, np.int64) for some in by_class.values() if len(some) > 1]
-        parts = Components(len(self._fingerprints))
-        for search in SEARCHES:
-            for pairs in _in_classes(self.views, members, search, radius):
-                for one, two in _confirmed(self, *pairs, search, similarity, parts):
-                    low, high = sorted((places[one], places[two]))
+        if not len(rows):
+            return
+        names = np.unique(self._looks.names[rows], return_inverse=True)[1].reshape(-1)
+        if classes is not None:
+            names = names * (int(classes.max()) + 1) + classes
+        _, first, same = np.unique(names, return_index=True, return_inverse=True)
+        first = first[same]
+        for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
+            yield int(first[place]), place
+        places = np.flatnonzero(first == np.arange(len(rows)))
+        places = places[np.argsort(rows[places])]
+        distinct = rows[places]
+        parts = Components(len(distinct))
+        order = np.arange(len(distinct))
+        edges = order[:0]
+        if classes is not None:
+            order = np.argsort(classes[places], kind="stable")
+            edges = np.flatnonzero(np.diff(classes[places][order])) + 1
+        members = [some for some in np.split(order, edges) if len(some) > 1]
+        for search in SEARCHES if members else ():
+            views = [self._looks.views[distinct, view] for view in search]
+            for ones, twos in _in_classes(views, members, search, radius):
+                for one, two in _confirmed(self, distinct, ones, twos, search, similarity, parts):
+                    low, high = sorted((int(places[one]), int(places[two])))
                     yield low, high
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
-        products = (self._coarse[ones] * self._coarse[twos]).sum(axis=1)
-        return np.asarray(products / self._sizes[ones] / self._sizes[twos])
+        left, right = (self._looks.coarse[rows].astype(np.int32) for rows in (ones, twos))
+        left, right = (each * CELLS - each.sum(axis=1, keepdims=True) for each in (left, right))
+        sizes = [
+            np.sqrt(np.maximum((e.astype(np.float64) ** 2).sum(axis=1), 1)) for e in (left, right)
+        ]
+        return np.asarray((left.astype(np.float64) * right).sum(axis=1) / sizes[0] / sizes[1])
 
     def similarity(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        views = (
-            np.where(self._whole[rows], _AS_WHOLE[view], view).tolist()
-            for rows, view in zip((ones, twos), search, strict=True)
-        )
-        names = list(zip(ones.tolist(), twos.tolist(), *views, strict=True))
+        names = [(*pair, *search) for pair in zip(ones.tolist(), twos.tolist(), strict=True)]
         new = np.array([name not in self._known for name in names], bool)
         found = self._laid(ones[new], twos[new], search).tolist()
         self._known.update(zip((names[at] for at in np.flatnonzero(new)), found, strict=True))
@@ -207,11 +246,15 @@ class Pictures:
     def _laid(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
+        if not len(ones):
+            return np.zeros(0)
         starts = range(0, len(ones), _LAID_AT_ONCE)
         batches = [(ones[at : at + _LAID_AT_ONCE], twos[at : at + _LAID_AT_ONCE]) for at in starts]
+        if len(batches) == 1:
+            return self._laid_batch(*batches[0], search)
         with ThreadPoolExecutor(_THREADS) as pool:  # numpy lets other threads run
             found = list(pool.map(lambda pair: self._laid_batch(pair[0], pair[1], search), batches))
-        return np.concatenate([np.zeros(0), *found])
+        return np.concatenate(found)
 
     def _laid_batch(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
@@ -223,11 +266,9 @@ class Pictures:
 
     def _shown(self, rows: NDArray[np.int64], view: int) -> tuple[NDArray[np.uint8], Floats]:
         """The thumbnails that have a view, and their aspects."""
-        chosen = [self._fingerprints[row] for row in rows.tolist()]
-        full = view in FULL
-        thumbs = b"".join(one.thumb if full else one.trimmed for one in chosen)
-        aspects = np.array([one.aspects[0 if full else 1] for one in chosen])
-        return np.frombuffer(thumbs, np.uint8).reshape(-1, THUMB, THUMB), aspects
+        trimmed = view not in FULL
+        aspects = self._looks.aspects[rows, int(trimmed)]
+        return self._looks.thumbs(rows, trimmed), aspects
 
 
 def _box(view: int) -> Box:
@@ -242,11 +283,12 @@ def near_pairs(
     fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
     """Yield index pairs (i < j) of near-duplicates: see Pictures."""
-    return Pictures(fingerprints).near_pairs(range(len(fingerprints)), radius, similarity)
+    return Pictures(fingerprints).near_pairs(np.arange(len(fingerprints)), radius, similarity)
 
 
 def _confirmed(
     pictures: Pictures,
+    rows: NDArray[np.int64],
     ones: NDArray[np.int64],
     twos: NDArray[np.int64],
     search: tuple[int, int],
@@ -260,14 +302,14 @@ def _confirmed(
     """
     ones, twos = _apart(parts, ones, twos)
     later = np.maximum(ones, twos)
-    order = np.lexsort((ones, -pictures.alike(ones, twos), later))
+    order = np.lexsort((ones, -pictures.alike(rows[ones], rows[twos]), later))
     later = later[order]
     some = order[np.arange(len(order)) - np.searchsorted(later, later) < _MOST]
     ones, twos = ones[some], twos[some]
     while len(ones):
         later = np.maximum(ones, twos)
         leads = np.r_[True, later[1:] != later[:-1]] | (len(ones) <= _FEW_LEFT)
-        alike = pictures.similarity(ones[leads], twos[leads], search) >= similarity
+        alike = pictures.similarity(rows[ones[leads]], rows[twos[leads]], search) >= similarity
         for one, two in zip(ones[leads][alike].tolist(), twos[leads][alike].tolist(), strict=True):
             if parts.root(one) != parts.root(two):
                 parts.join(one, two)
@@ -284,14 +326,14 @@ def _apart(
 
 
 def _candidates(
-    views: Hashes, search: tuple[int, int], radius: int
+    one: Hashes, two: Hashes, search: tuple[int, int], radius: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield pairs of pictures of which two views have close hashes, some at a time.
+    """Yield pairs of pictures of which the views of a search have close hashes, some at a time.
 
     Pictures with the same hash share their neighbours, or a hash that thousands of pictures have
     would take memory for millions of pairs.
     """
-    left, right = (_kinds(views[:, view]) for view in search)
+    left, right = _kinds(one), _kinds(two)
     same = search[0] == search[1]
     close = close_pairs(left.hashes, None if same else right.hashes, radius)
     widths = right.counts[close[:, 1]]
@@ -308,12 +350,15 @@ def _candidates(
 
 
 def _in_classes(
-    views: Hashes, members: Sequence[NDArray[np.int64]], search: tuple[int, int], radius: int
+    views: Sequence[Hashes],
+    members: Sequence[NDArray[np.int64]],
+    search: tuple[int, int],
+    radius: int,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the candidates among the rows of each class, those of small classes at once."""
     waiting, count = [np.zeros((2, 0), np.int64)], 0
     for rows in members:
-        for ones, twos in _candidates(views[rows], search, radius):
+        for ones, twos in _candidates(views[0][rows], views[1][rows], search, radius):
             waiting.append(np.stack([rows[ones], rows[twos]]))
             count += len(ones)
             if count >= _AT_ONCE // 2:

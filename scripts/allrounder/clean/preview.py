@@ -1,22 +1,20 @@
 """Tells the download which classes clean would leave short, so that it takes more for them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
-from allrounder.clean.cleaning import DecodedPhoto, decide, decode_classes
 from allrounder.core import licences
 from allrounder.core.candidates import candidate_lookup
 from allrounder.core.corrections import Correction
-from allrounder.core.files import remove_tree
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.params.schema import Params
 
 
 class Preview:
-    """What clean will keep of the photos in `raw`. `work` is a folder for temporary files."""
+    """What clean will keep of the photos in `raw`. The folder `work` remembers what
+    decoding gave, for clean too."""
 
     def __init__(
         self,
@@ -28,8 +26,6 @@ class Preview:
     ):
         self._params, self._corrections = params, corrections
         self._urls, self._raw, self._work = urls, raw, work
-        self._photos: dict[str, list[DecodedPhoto]] = {}
-        self._quotas: dict[str, int] = {}
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -41,23 +37,19 @@ class Preview:
         open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
         if not open_classes:
             return {}
-        changed = [key for key in quotas if quotas[key] != self._quotas.get(key)]
-        self._photos |= self._decoded(changed)
-        self._quotas = dict(quotas)
-        decisions, _ = decide(self._params, self._photos, self._urls, self._raw, self._corrections)
-        kept = Counter(item.key for item in decisions.values() if item.status is Status.KEPT)
+        from allrounder.clean.cleaning import decide  # most runs do not need these
+        from allrounder.clean.decoding import decode_classes
+
+        self._work.mkdir(parents=True, exist_ok=True)
+        keys, rules = list(self._params.classes), self._params.clean
+        photos = decode_classes(keys, self._raw, self._work, rules, self._params.network.ray)
+        decisions, _ = decide(self._params, photos, self._urls, self._raw, self._corrections)
+        kept, per_class = decisions.kept_by_class(), self._params.per_class
+        taken = {key: len(part.image_ids) for key, part in photos.listed.items()}
         wanted = {
-            key: next_quota(quotas[key], kept[key], len(self._photos[key]), self._params.per_class)
-            for key in open_classes
+            key: next_quota(quotas[key], kept[key], taken[key], per_class) for key in open_classes
         }
         return {key: quota for key, quota in wanted.items() if quota > quotas[key]}
-
-    def _decoded(self, keys: Sequence[str]) -> dict[str, list[DecodedPhoto]]:
-        self._work.mkdir(exist_ok=True)
-        try:
-            return decode_classes(keys, self._raw, self._work, self._params.clean)
-        finally:
-            remove_tree(self._work)
 
 
 def next_quota(quota: int, kept: int, taken: int, per_class: int) -> int:

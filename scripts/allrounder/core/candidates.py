@@ -71,17 +71,16 @@ def photo_origins(
     first one counts, or the first whose licence is among the `accepted` normal forms.
     Raises DataError as `read_csv` does.
     """
-    results = raw / f"{key}.csv"
     photos = (Status.OK, Status.DUPLICATE)
-    wanted = {row.url for row in read_csv(results, RawRow) if row.status in photos}
-    origin = candidate_lookup(urls / f"{key}.csv", wanted)
+    rows = [row for row in read_csv(raw / f"{key}.csv", RawRow) if row.status in photos]
+    origin = candidate_lookup(urls / f"{key}.csv", {row.url for row in rows})
     found: dict[str, tuple[str, Candidate, str]] = {}
     ids: dict[str, str] = {}  # image id by SHA-256
-    for row in read_csv(results, RawRow):
+    for row in rows:
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
             found[row.image_id] = (row.url, origin(row.url), row.rescued_from)
-        elif row.status is Status.DUPLICATE and (first := ids.get(row.sha256)):
+        elif first := ids.get(row.sha256):
             other = origin(row.url)
             if refused(found[first][1].license, accepted) and not refused(other.license, accepted):
                 found[first] = (row.url, other, row.rescued_from)

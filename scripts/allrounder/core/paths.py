@@ -13,6 +13,8 @@ MANIFEST = "manifest.csv"
 """In DATASET."""
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
+DECODED = WORK / "decoded"
+"""What clean remembers of photos. As safe to lose as a cache."""
 
 
 def in_pipeline(path: Path) -> bool:

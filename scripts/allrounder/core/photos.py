@@ -55,6 +55,7 @@ progressive files made to exhaust decoders.
 MAX_JPEG_2000 = 4 * 10**7
 """Pixels of a JPEG 2000: its decoder takes 16 bytes for each, and about 10 s in all."""
 _ICON = b"\0\0\1\0"
+_PNG_HEADER = re.compile(rb"IHDR(?=(.{8}))", re.DOTALL)
 MAX_ICON = 2**20
 """Pixels of an icon's pictures. Its header can tell 256 x 256 at most, which they need not keep."""
 MAX_STRIPS = 10**5
@@ -254,16 +255,16 @@ def too_costly(image: Image.Image, body: bytes) -> str:
 def _largest_icon(body: bytes) -> int:
     """The pixels of an icon's largest picture by the pictures' own headers.
 
-    Source: Microsoft, "Icons", 1995 (ICONDIR and ICONDIRENTRY).
+    Any header of a PNG counts: Pillow takes the last one, wherever it stands. Source: Microsoft,
+    "Icons", 1995 (ICONDIR and ICONDIRENTRY).
     """
-    largest = 0
+    sizes = (struct.unpack(">II", found[1]) for found in _PNG_HEADER.finditer(body))
+    largest = max((width * height for width, height in sizes), default=0)
     for at in range(6, 6 + 16 * int.from_bytes(body[4:6], "little"), 16):
         start = int.from_bytes(body[at + 12 : at + 16], "little")
-        png = body[start : start + 8] == b"\x89PNG\r\n\x1a\n"
-        width, height = struct.unpack_from(
-            *((">ii", body, start + 16) if png else ("<ii", body, start + 4))
-        )
-        largest = max(largest, abs(width * height))
+        if body[start : start + 8] != b"\x89PNG\r\n\x1a\n":
+            width, height = struct.unpack_from("<ii", body, start + 4)
+            largest = max(largest, abs(width * height))
     return largest
 
 

@@ -29,13 +29,13 @@ class CsvWriter:
     """Writes rows of one type."""
 
     def __init__(self, file: TextIO, names: Sequence[str]):
-        self._names = tuple(names)
+        self._cells = operator.attrgetter(*names)
         self._writer = csv.writer(file, lineterminator="\n")
-        self._writer.writerow(self._names)
+        self._writer.writerow(names)
 
     def write(self, row: object) -> None:
         """Write one row; None becomes an empty cell."""
-        self._writer.writerow([getattr(row, name) for name in self._names])
+        self._writer.writerow(self._cells(row))
 
 
 def write_csv(path: Path, kind: type, rows: Iterable[object], names: Sequence[str] = ()) -> None:

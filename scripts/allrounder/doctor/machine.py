@@ -29,8 +29,8 @@ def git_findings() -> Iterator[Finding]:
     """No git repository, a shallow one, files that are Git LFS pointers."""
     if not _git("rev-parse", "--git-dir"):
         yield Finding(
-            "no git repository here, as in an unpacked ZIP; DVC needs one. Better clone the "
-            "project, which keeps its history; or make a new repository",
+            "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better clone "
+            "the project, which keeps its history; or make a new repository",
             "git init -q && git add -A && git commit -qm start",
         )
         return

@@ -23,7 +23,10 @@ from allrounder.params.loading import read_yaml
 def lock_findings() -> Iterator[Finding]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
     if not LOCK.exists():
-        yield Finding("there is no dvc.lock: nothing was built here", "dvc repro")
+        yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
+        return
+    if not LOCK.is_file():
+        yield Finding("dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD -- dvc.lock")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
     if not text.endswith("\n"):
@@ -34,8 +37,13 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding("dvc.lock has conflict markers of a merge", "python scripts/merge.py")
         return
     try:
+        wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
+    except (OSError, YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
+        words = f"dvc.yaml cannot be read ({first_line(error)})"
+        yield Finding(words, "git checkout HEAD -- dvc.yaml")
+        return
+    try:
         stages = dict(read_yaml(text)["stages"])
-        wanted = read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
         made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
         read = [
             (name, dep["path"], dep["md5"])
@@ -47,7 +55,7 @@ def lock_findings() -> Iterator[Finding]:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
         yield Finding(words, "git checkout HEAD -- dvc.lock")
         return
-    if orphans := sorted({*stages} - {*wanted}):
+    if orphans := sorted({*stages} - wanted):
         words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
         yield Finding(words, "git checkout HEAD -- dvc.yaml dvc.lock")
     if other:
@@ -62,7 +70,7 @@ def lock_findings() -> Iterator[Finding]:
 def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
     """A default remote that is not there, or cannot be read."""
     if not remote_of(repo, None)[1]:
-        words = "no default remote is named in .dvc/config: what is built here is nowhere else"
+        words = "no default remote is named in .dvc/config: nothing has a copy outside this clone"
         yield Finding(words, "dvc remote add --default mine ../dataset-store")
     elif outs and (fault := _fault(repo, outs[0])):
         yield Finding(fault.words, fault.command)
@@ -104,22 +112,24 @@ def object_findings(
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
         yield Finding(words, f"dvc pull {' '.join(never)}")
+    unclear = [one for one in lost if not (remote_works or one.remote or one.here)]
+    if unclear:
+        more = f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else ""
+        words = f"{unclear[0].words}{more}; the remote may have it: mend the remote first"
+        yield Finding(words, "python scripts/doctor.py")
     for loss in lost:
         remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
         remove = f"rm -f {remove} && " if remove else ""
-        if loss.path in never:
+        if loss.path in never or loss in unclear:
             continue
         if loss.remote:
             yield Finding(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
         elif loss.here:
-            words = f"{loss.words}, and the remote lacks it; the files here are whole"
+            words = f"{loss.words}, and the remote lacks it; the local files are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
-        elif not remote_works:
-            words = f"{loss.words}; the remote may have it: mend that first"
-            yield Finding(words, "python scripts/doctor.py")
         else:
             words = (
-                f"{loss.words}; no copy is left on the remote or here. The web may give it again"
+                f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
             )
             yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
 
@@ -137,7 +147,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
     if files is None:
         damaged = (listing,) * listing.exists()
         here = out.is_folder and _hash_of(out) == out.md5
-        words = f"{out.path}: the list of its files is in DVC's cache no more"
+        words = f"{out.path}: missing from DVC's cache"
         return _Loss(out.path, words, not damaged, damaged, False, here)
     names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
     places = {md5: versions.cached_object(repo, md5) for md5 in names}

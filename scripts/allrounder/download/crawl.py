@@ -25,6 +25,7 @@ from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.urls import is_url, parse_slice
 from allrounder.download.class_quota import ClassResult, ClassRun, Slot
+from allrounder.download.cluster_fetcher import ClusterFetcher
 from allrounder.history.journal import Journal
 from allrounder.history.local_files import LocalPlaces
 from allrounder.history.prior_results import PinnedResults, PriorResults
@@ -51,12 +52,14 @@ class Folders:
 @dataclass(frozen=True, slots=True)
 class Share:
     """A process's part of the network, the waits of hosts that all processes share, the most
-    classes under way at once, and the folder where processes share the answers for robots.txt."""
+    classes under way at once, and the folder where processes share the answers for robots.txt.
+    `ray` is the address of the cluster whose workers make the requests, or ''."""
 
     network: Network
     waits: MutableSequence[float]
     active: int
     robots: Path | None = None
+    ray: str = ""
 
 
 class Counts(NamedTuple):
@@ -84,16 +87,20 @@ class Crawl:
         self._window, self._active_most = share.network.connections, share.active
         self._journal, self._offline = journal, is_offline()
         self._retry = retry and not self._offline  # transient failures among the pins
-        self._fetcher = Fetcher(
-            share.network,
-            params.download,
-            rows=DatasetRows(params.sources, params.network.allow_private),
-            waits=share.waits,
-            robots=share.robots,
-            sources=params.sources,
-            taken_down=taken_down,
+        self._fetcher: Fetcher | ClusterFetcher = (
+            ClusterFetcher(share.ray, share.network, params, taken_down)
+            if share.ray
+            else Fetcher(
+                share.network,
+                params.download,
+                rows=DatasetRows(params.sources, params.network.allow_private),
+                waits=share.waits,
+                robots=share.robots,
+                sources=params.sources,
+                taken_down=taken_down,
+            )
         )
-        self._wayback = Wayback(self._fetcher, params.download)
+        self._wayback = Wayback(self._fetcher.submit, params.download)
         self._bounds, self._expect = self._fetcher.bounds, Expect(params.download.expect)
         self._local = LocalPhotos(params.sources, self._bounds)
         self._active: dict[ClassRun, PriorResults] = {}

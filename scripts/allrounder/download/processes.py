@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -18,13 +17,12 @@ from allrounder.core.files import remove_tree
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.paths import WORK
 from allrounder.core.progress import progress
-from allrounder.core.rows import Status
 from allrounder.core.workers import cores
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import reads_parquet
-from allrounder.web.fetcher import Traffic
+from allrounder.web.fetcher import Traffic, sum_of
 from allrounder.web.hosts import WAITS
 
 MIN_SHARE = 500
@@ -69,12 +67,15 @@ def shares(params: Params, quotas: Quotas) -> list[Quotas]:
     return [dict(classes[number::count]) for number in range(count)]
 
 
-def crawl(params: Params, quotas: Quotas, make: MakeCrawl) -> tuple[list[ClassResult], Traffic]:
+def crawl(
+    params: Params, quotas: Quotas, make: MakeCrawl, ray: str = ""
+) -> tuple[list[ClassResult], Traffic]:
     """Download these classes; returns the results in their order, and the traffic.
 
+    With `ray`, the address of a cluster, its workers make the requests for this one process.
     Raises what `Crawl.run` raises, in whichever process; the others are then ended.
     """
-    parts = shares(params, quotas)
+    parts = [quotas] if ray else shares(params, quotas)
     context: Any = multiprocessing.get_context("fork" if len(parts) > 1 else None)
     waits = context.RawArray("d", WAITS) if len(parts) > 1 else [0.0] * WAITS
     network, active = fit_open_files(_network(params.network, len(parts)))
@@ -82,7 +83,7 @@ def crawl(params: Params, quotas: Quotas, make: MakeCrawl) -> tuple[list[ClassRe
     remove_tree(_ROBOTS)  # of a killed run
     if robots:
         robots.mkdir(parents=True)
-    share = Share(network, waits, active, robots)
+    share = Share(network, waits, active, robots, ray)
     others = [
         _Process(context, make, number, part, share)
         for number, part in enumerate(parts[1:], start=1)
@@ -105,7 +106,7 @@ def crawl(params: Params, quotas: Quotas, make: MakeCrawl) -> tuple[list[ClassRe
                 other.stop()
             remove_tree(_ROBOTS)
     results = {result.key: result for part in ended for result in part.results}
-    return [results[key] for key in quotas], _sum([part.traffic for part in ended])
+    return [results[key] for key in quotas], sum_of([part.traffic for part in ended])
 
 
 def fit_open_files(network: Network) -> tuple[Network, int]:
@@ -212,12 +213,3 @@ def _main(
 def _network(network: Network, count: int) -> Network:
     parts = {"connections": network.connections // count, "per_host": network.per_host // count}
     return network.model_copy(update=parts | {"min_interval": network.min_interval * count})
-
-
-def _sum(parts: Sequence[Traffic]) -> Traffic:
-    return Traffic(
-        sum(part.requests for part in parts),
-        sum(part.answers for part in parts),
-        sum(part.bytes for part in parts),
-        sum((part.failures for part in parts), Counter[tuple[Status, str]]()),
-    )

@@ -7,13 +7,16 @@ the journal, so that only the difference is requested.
 import sys
 from collections.abc import Callable, Mapping
 
+from allrounder.cluster.ray_cluster import asked_address
 from allrounder.download import summary
 from allrounder.download.class_quota import ClassResult
+from allrounder.download.cluster_fetcher import why_here
 from allrounder.download.crawl import Crawl, Folders, Share
 from allrounder.download.processes import Quotas, crawl
 from allrounder.history.confirm import confirm_output
 from allrounder.history.journal import Journal
 from allrounder.params.schema import Params
+from allrounder.web.policy import is_offline
 
 LargerQuotas = Callable[[Mapping[str, int]], Mapping[str, int]]
 """The quotas of the next round, from those of all classes so far; empty: it was the last one."""
@@ -64,13 +67,22 @@ class Rounds:
             self._journal.close(killed)
 
     def _round(self, quotas: Quotas) -> dict[str, ClassResult]:
-        results, traffic = crawl(self._params, quotas, self._make(retry=True))
+        ray = self._ray(quotas)
+        results, traffic = crawl(self._params, quotas, self._make(retry=True), ray)
         if summary.is_unreached(traffic) and not any(one.first_requests for one in results):
             print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
-            results, traffic = crawl(self._params, quotas, self._make(retry=False))
+            results, traffic = crawl(self._params, quotas, self._make(retry=False), ray)
         summary.print_table(results, traffic)
         summary.check_results(results, self._params, quotas, traffic)
         return {result.key: result for result in results}
+
+    def _ray(self, quotas: Quotas) -> str:
+        """The address of the cluster whose workers make the requests, or ''."""
+        address = "" if is_offline() else asked_address(self._params.network.ray)
+        if address and (why := why_here(self._params, self._folders.urls, quotas)):
+            print(f"Ray: this machine alone downloads: {why}", file=sys.stderr)
+            return ""
+        return address
 
     def _make(self, retry: bool) -> Callable[[int, Quotas, Share], Crawl]:
         def make(number: int, quotas: Quotas, share: Share) -> Crawl:

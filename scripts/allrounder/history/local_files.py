@@ -104,7 +104,7 @@ def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFold
     """Find the folder of each class, by wnid, name, id or label. Raises OSError."""
     found = ClassFolders()
     with os.scandir(source.location) as entries:
-        names = sorted(e.name for e in entries if e.is_dir() and not _is_hidden(e.name))
+        names = sorted(e.name for e in entries if _is_folder(e) and not _is_hidden(e.name))
     given = source.given_labels
     ungiven = [part for part in parts if not {part.wnid, part.key} & given.keys()]
     direct = {name: part.key for part in ungiven for name in (part.wnid, part.key)}
@@ -130,6 +130,13 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or is_clutter(name)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def photo_files(folder: str, recursive: bool) -> Iterator[tuple[str, str]]:
     """The files of a class's folder: (path in it, '' or why it is passed over), by name.
 
@@ -142,7 +149,7 @@ def photo_files(folder: str, recursive: bool) -> Iterator[tuple[str, str]]:
             continue
         if entry.name.startswith("."):
             yield entry.name, "hidden: its name starts with a dot"
-        elif not entry.is_dir():  # a broken link is listed: the download reports it in its row
+        elif not _is_folder(entry):  # a broken link is listed: the download reports it in its row
             yield entry.name, ""
         elif not recursive:
             yield entry.name, "a folder in a class's folder; recursive: true reads it"

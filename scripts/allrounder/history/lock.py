@@ -94,6 +94,8 @@ def _locked(stage: str) -> _Stage:
         stages = _stages(LOCK.read_bytes())
     except ValidationError:
         raise UsageError(f"{LOCK}: not as DVC writes it; git checkout {LOCK}") from None
+    except OSError as error:
+        raise UsageError(f"{LOCK}: {error.strerror}; git checkout {LOCK}") from None
     except (YAMLError, ValueError, RecursionError) as error:
         words = first_line(error)
         raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None

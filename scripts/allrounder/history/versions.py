@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -42,12 +43,13 @@ def repository() -> Iterator[Any]:
     from dvc.exceptions import DvcException, NotDvcRepoError  # slow to import
     from dvc.repo import Repo
 
+    logging.getLogger("aiohttp_retry").setLevel(logging.ERROR)  # DVC never closes its clients
     try:
         repo = Repo(".")
     except NotDvcRepoError:
-        raise UsageError("no DVC project here; run this from the project's folder") from None
+        raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(f"{first_line(error)}; git checkout .dvc/config dvc.yaml") from None
     with repo:
         if not Path(repo.root_dir).samefile("."):
             raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")

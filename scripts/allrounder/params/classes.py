@@ -41,12 +41,12 @@ Label = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ClassValue(Section):
-    """What is known of a class of one's own."""
+    """What the params say of a class of your own."""
 
     voc: VocLabel | None = None
     """the Pascal VOC label that it maps to"""
     synset: Wnid | None = None
-    """the ImageNet synset that it is, for sources that know only those"""
+    """the ImageNet synset that it is, for sources that have only those"""
     labels: list[Label] = Field([])
     """what sources call it, beside its name: labels of tables, names of folders"""
 

@@ -15,7 +15,7 @@ from allrounder.params.classes import (
     voc_of,
 )
 from allrounder.params.section import Section
-from allrounder.params.sources import CONTACT, SHA256, Source, check_path
+from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_path
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]{1,200}$"
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
@@ -62,7 +62,7 @@ Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 class Suspects(Section):
-    """Which model finds photos that look like another class. It decides nothing."""
+    """Which model finds photos that may belong to another class. It decides nothing."""
 
     model: Annotated[str, AfterValidator(check_path)]
     """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
@@ -96,7 +96,7 @@ class Clean(Section):
     not_like: list[Annotated[str, AfterValidator(check_path)]] = Field([])
     """keep out copies of the photos in these folders, manifests or tables of fingerprints"""
     suspects: Suspects | None = None
-    """look for wrong labels with a model; null: do not"""
+    """find wrong labels with a model; null: do not"""
     licenses: list[str] | None = Field(
         None,
         min_length=1,
@@ -125,6 +125,12 @@ class Split(Section):
     """seed of a shuffle; null: by content hash, stable when the dataset grows"""
     folders: Literal["label", "wnid", "voc"] = "label"
     """how class folders are named; voc: one folder for each VOC label"""
+    layout: Literal["folders", "webdataset", "parquet"] = "folders"
+    """photos in class folders, in tars as WebDataset reads them, or in Parquet as the Hub does"""
+    shard_bytes: int = Field(256_000_000, ge=1, le=10**12)
+    """largest size of a shard, in bytes of photos; most have half of it"""
+    shard_photos: int = Field(10_000, ge=1, le=MAX_PHOTOS)
+    """most photos of a shard"""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
@@ -132,6 +138,10 @@ class Split(Section):
             raise ValueError(
                 f"kfold: replaces ratio; remove one of the two lines, `kfold: {self.kfold}` or "
                 f"`ratio: {self.ratio}`"
+            )
+        if self.kfold is not None and self.layout != "folders":
+            raise ValueError(
+                f"kfold: folds repeat each photo, so they need layout: folders, not {self.layout}"
             )
         if not (all(part > 0 for part in self.ratio) and abs(sum(self.ratio) - 1) <= 1e-6):
             raise ValueError(
@@ -169,6 +179,8 @@ class Network(Section):
     """a URL or mail address in the User-Agent, so that hosts can contact you"""
     allow_private: list[str] = Field([])
     """hosts that may have private or loopback addresses"""
+    ray: str | None = Field(None, pattern=RAY)
+    """a Ray cluster to download and decode on: auto, local, ray://head:10001, head:6379"""
 
 
 class Dataset(Section):

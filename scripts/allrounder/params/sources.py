@@ -126,12 +126,14 @@ def check_encoding(text: str) -> str:
 SHA256, MID = r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
 CONTACT = r"^[ -~]*$"
+RAY = r"^(auto|local|(ray://)?[A-Za-z0-9.\[\]:-]+:[0-9]+)$"
 CHARACTER = r'^[^\r\n"\x00]$'
 PATTERNS = {
     CHARACTER: "must be one character, and no quote",
     CONTACT: "must be plain ASCII, a URL or mail address",
     WNID: "is no wnid; write e.g. n02109961",
     SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
+    RAY: "must be auto, local, ray://head:10001 or head:6379",
     MID: "must be an Open Images class, e.g. mid:/m/0bt9lr",
     DATASET: "must be owner/name, as in https://huggingface.co/datasets/owner/name",
 }
@@ -399,7 +401,7 @@ class CsvSource(BaseSource):
     wnid: ClassName | None = None
     """all rows are of this class, given by wnid or name; `label` is not read"""
     ilsvrc_indices: bool | None = None
-    """whether numbers are ILSVRC's class indices; null: if the numbers look so"""
+    """whether numbers are ILSVRC's class indices; null: if the numbers fit"""
     label_separator: Character | None = None
     """what stands between the labels of a cell; null: a cell is one label"""
     id: Name | None = None

@@ -144,6 +144,8 @@ def _cited(text: str, facts: Publication) -> str:
 
 def _with_other_files(card: str, files: Collection[str]) -> str:
     """The card of a repository that has Parquet in place of the photos, or neither."""
+    if any(name.startswith(("train/", "val/")) for name in files):
+        return card  # of a dataset in shards, which says so itself
     _, front, body = card.split("---\n", 2)
     values = yaml.safe_load(front)
     if any(name.endswith(".parquet") for name in files):

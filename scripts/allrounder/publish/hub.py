@@ -26,6 +26,9 @@ _OURS = re.compile(
 """What we publish. Other files of the repository are not ours and stay."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
+_OTHER_FORM = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What huggingface_hub raises for a reply that is none of the Hub's, as of a login page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -168,8 +171,11 @@ class Hub:
                 f"{self.address} cannot be reached ({first_line(error)}); check the network and "
                 "run it again: what was uploaded is kept"
             ) from None
-        except ValueError as error:  # a reply that is none of the Hub's
-            raise DataError(f"{self.address}: {first_line(error)}") from None
+        except _OTHER_FORM as error:
+            raise DataError(
+                f"{self.address} does not answer as the Hub does ({type(error).__name__}: "
+                f"{first_line(error)}); check the network and HF_ENDPOINT"
+            ) from None
 
     def _refusal(self, error: Any) -> str:
         code = error.response.status_code

@@ -4,13 +4,12 @@
 class has files of its own, so that a change of one class leaves the others as they are.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from allrounder.core.errors import UsageError
+from allrounder.core.parquet import check_pyarrow, write_photos
 from allrounder.core.paths import MANIFEST
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
@@ -18,32 +17,29 @@ from allrounder.publish.files import PACKED
 
 MAX_BYTES = 500_000_000
 """Bytes of photos in a file, about."""
-_GROUP = 100  # rows; the Hub's viewer reads a group at once
 
 
 def pack(dataset: Path, out: Path) -> dict[str, Path]:
     """Write the photos into `out`; returns the files by their path in the repository.
 
-    The same photos give the same files. Raises UsageError without pyarrow, and for folds, which
-    would repeat each photo.
+    The same photos give the same files. Raises UsageError without pyarrow, for folds, which would
+    repeat each photo, and for a dataset in shards.
     """
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError("--parquet needs pyarrow: pip install pyarrow") from None
+    check_pyarrow("--parquet")
     rows = sorted(read_csv(dataset / MANIFEST, ManifestRow), key=lambda row: row.file)
     if any(row.split.startswith("fold_") for row in rows):
         raise UsageError("--parquet: a dataset of folds repeats each photo; build it with a ratio")
-    names = sorted({_folder(row) for row in rows})
-    schema, files = _schema(names), dict[str, Path]()
+    if rows and not (dataset / rows[0].file).exists():
+        raise UsageError("--parquet: the dataset is in shards already; publish it as it is")
+    names, files = sorted({_folder(row) for row in rows}), dict[str, Path]()
     for (split, folder), part in groupby(rows, key=lambda row: (row.split, _folder(row))):
         for number, shard in enumerate(_shards(dataset, list(part))):
             name = f"{PACKED}/{split}/{folder}-{number:05}.parquet"
             files[name] = out / name
             files[name].parent.mkdir(parents=True, exist_ok=True)
-            with parquet.ParquetWriter(files[name], schema, compression="none") as writer:
-                for at in range(0, len(shard), _GROUP):
-                    writer.write_table(_table(dataset, shard[at : at + _GROUP], names, schema))
+            photos = ((dataset / row.file, folder) for row in shard)
+            cells = ((path.name, label, path.read_bytes()) for path, label in photos)
+            write_photos(files[name], cells, names)
     return files
 
 
@@ -63,29 +59,3 @@ def _shards(dataset: Path, rows: Sequence[ManifestRow]) -> Iterator[list[Manifes
         shard.append(row)
         size += own
     yield shard
-
-
-def _schema(names: Sequence[str]) -> Any:
-    """The columns, with the types of Hugging Face's `datasets` in the metadata."""
-    import pyarrow
-
-    features = {
-        "image": {"_type": "Image"},
-        "label": {"names": list(names), "_type": "ClassLabel"},
-    }
-    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    return pyarrow.schema(
-        [("image", image), ("label", pyarrow.int64())],
-        metadata={"huggingface": json.dumps({"info": {"features": features}})},
-    )
-
-
-def _table(dataset: Path, rows: Sequence[ManifestRow], names: Sequence[str], schema: Any) -> Any:
-    import pyarrow
-
-    images = [
-        {"bytes": (dataset / row.file).read_bytes(), "path": row.file.rpartition("/")[2]}
-        for row in rows
-    ]
-    labels = [names.index(_folder(row)) for row in rows]
-    return pyarrow.table({"image": images, "label": labels}, schema=schema)

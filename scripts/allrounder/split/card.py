@@ -28,6 +28,7 @@ _HUB_CC = (
     "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
 )  # fmt: skip
 """Creative Commons licences that the hub has a name for; see licences.OTHERS for the source."""
+_PATTERNS = {"folders": "**", "webdataset": "*.tar", "parquet": "*.parquet"}
 _HUB_SPLITS = {"val": "validation"}
 
 
@@ -50,6 +51,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         facts=facts,
         clean=params.clean,
         kfold=params.split.kfold,
+        layout=params.split.layout,
         accepted=[licences.title(licences.listed(one)) for one in params.clean.licenses or ()],
         summary=summary(facts),
         licences=[(licences.title(f), licences.address(f), n) for f, n in facts.licences.items()],
@@ -82,10 +84,12 @@ def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
     infos: list[dict[str, Any]] = []
     for config, splits in _configs(facts, params.split.kfold).items():
         chosen = {} if configs else {"default": True}
-        files = [{"split": split, "path": f"{place}/**"} for split, (place, *_) in splits.items()]
-        configs.append(
-            {"config_name": config} | chosen | {"drop_labels": False, "data_files": files}
-        )
+        pattern = _PATTERNS[params.split.layout]
+        labels = {"drop_labels": False} if params.split.layout == "folders" else {}
+        files = [
+            {"split": split, "path": f"{place}/{pattern}"} for split, (place, *_) in splits.items()
+        ]
+        configs.append({"config_name": config} | chosen | labels | {"data_files": files})
         counts = [
             {"name": split, "num_bytes": size, "num_examples": count}
             for split, (_, count, size) in splits.items()
@@ -100,7 +104,7 @@ def front_matter(params: Params, facts: DatasetFacts) -> dict[str, Any]:
         "annotations_creators": ["found"],
         "tags": ["imagenet"] * facts.has_imagenet + ["pascal-voc"] * facts.has_voc,
         "configs": configs,
-        "dataset_info": infos,
+        **({"dataset_info": infos} if params.split.layout != "webdataset" else {}),
     }
 
 

@@ -6,13 +6,12 @@ mlcroissant can join. Whoever publishes the dataset adds creator and datePublish
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from allrounder.core import licences
-from allrounder.core.files import atomic_write
+from allrounder.core.files import atomic_write, file_sha256
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Params
 from allrounder.split import rai
@@ -47,8 +46,8 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
         document["url"] = about.homepage
     *tables, photos = document["distribution"]
     for table in tables:
-        body = (out / table["name"]).read_bytes()
-        table |= {"contentSize": f"{len(body)} B", "sha256": hashlib.sha256(body).hexdigest()}
+        path = out / table["name"]
+        table |= {"contentSize": f"{path.stat().st_size} B", "sha256": file_sha256(path)}
     # Every photo once: for folds, their val.
     places = [place for place, split in split_folders(params.split).items() if split]
     photos["includes"] = [f"{place}/*/*.jpg" for place in places]

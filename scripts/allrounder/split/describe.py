@@ -1,33 +1,32 @@
 """Writes the files that describe the dataset: ATTRIBUTION.csv, README.md, croissant.json."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from allrounder.core import licences
+from allrounder.core.files import file_sha256
 from allrounder.core.funnel import Funnel
+from allrounder.core.paths import MANIFEST
 from allrounder.core.rows import ManifestRow
-from allrounder.core.tables import no_formula, write_csv
+from allrounder.core.tables import no_formula
 from allrounder.params.schema import Params
 from allrounder.split import card, croissant
-from allrounder.split.facts import count_facts
+from allrounder.split.facts import Tally, dataset_facts
 
 ATTRIBUTION = "ATTRIBUTION.csv"
 
 
-def describe(
-    params: Params, funnels: Mapping[str, Funnel], out: Path, manifest: Sequence[ManifestRow]
-) -> None:
+def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Tally) -> None:
     """Describe the dataset in `out` by its own files and the counts of each class.
 
     The version is the first 12 hex digits of the SHA-256 of manifest.csv.
     """
-    version = hashlib.sha256((out / "manifest.csv").read_bytes()).hexdigest()[:12]
-    facts = count_facts(params, funnels, out, manifest)
-    attribution = ATTRIBUTION if write_attribution(out, manifest) else ""
-    card.write(out, params, facts, version, attribution)
-    croissant.write(out, params, facts, version)
+    version = file_sha256(out / MANIFEST)[:12]
+    facts = dataset_facts(params, funnels, tally)
+    card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
+    if params.split.layout == "folders":  # of Parquet the Hub makes it
+        croissant.write(out, params, facts, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +45,12 @@ class Credit:
     url: str
 
 
-def write_attribution(out: Path, manifest: Sequence[ManifestRow]) -> bool:
-    """Write a row for each photo with an author or a licence; return whether there is any.
+def credit(row: ManifestRow) -> Credit | None:
+    """The credit of a photo; None for one without author and licence.
 
-    Creative Commons licences with BY ask for this. Without a row no file is written.
+    Creative Commons licences with BY ask for this.
     """
-    credits = [_credit(row) for row in manifest if row.author or row.license]
-    if credits:
-        write_csv(out / ATTRIBUTION, Credit, credits)
-    return bool(credits)
+    return _credit(row) if row.author or row.license else None
 
 
 def _credit(row: ManifestRow) -> Credit:

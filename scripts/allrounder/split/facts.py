@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from allrounder.core.funnel import Funnel, ranked, total_funnel
@@ -49,6 +49,11 @@ class DatasetFacts:
         return sum(self.total.splits.values())
 
     @property
+    def on_web(self) -> int:
+        """The number of photos that have a URL."""
+        return sum(one.photos for one in self.origins if one.host)
+
+    @property
     def has_imagenet(self) -> bool:
         """Whether a class or a photo is ImageNet's."""
         kinds = {one.source for one in self.origins}
@@ -74,14 +79,44 @@ class DatasetFacts:
         return bool(self.moved or self.total.clean[Status.EXCLUDED])
 
 
-def count_facts(
-    params: Params, funnels: Mapping[str, Funnel], out: Path, manifest: Sequence[ManifestRow]
-) -> DatasetFacts:
-    """Count the dataset in `out`."""
-    sizes: Counter[str] = Counter()
-    for row in manifest:
-        sizes[row.split] += (out / row.file).stat().st_size
-    named, rest = ranked(Counter(normal(row.license)[:LONGEST] for row in manifest), LICENCES)
+@dataclass
+class Tally:
+    """Counts of photos, class by class."""
+
+    photos: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class key and split
+    bytes: Counter[str] = field(default_factory=Counter)  # by split
+    hosts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind of source and host
+    licences: Counter[str] = field(default_factory=Counter)  # by normal form, cut at LONGEST
+    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
+    credited: int = 0  # with an author
+    attributed: int = 0  # with an author or a licence
+    rescued: int = 0
+
+    def count(self, row: ManifestRow, size: int) -> None:
+        """Count a photo."""
+        self.photos[row.wnid, row.split] += 1
+        self.bytes[row.split] += size
+        self.hosts[row.source, (host_of(row.url) or "?") if is_url(row.url) else ""] += 1
+        self.licences[normal(row.license)[:LONGEST]] += 1
+        self.credited += bool(row.author)
+        self.attributed += bool(row.author or row.license)
+        self.rescued += bool(row.rescued_from)
+        if row.moved_from:
+            self.moved[row.moved_from, row.wnid] += 1
+
+    def add(self, other: "Tally") -> None:
+        """Add the counts of another class."""
+        for one in fields(self):
+            mine, more = getattr(self, one.name), getattr(other, one.name)
+            if isinstance(mine, Counter):
+                mine.update(more)
+            else:
+                setattr(self, one.name, mine + more)
+
+
+def dataset_facts(params: Params, funnels: Mapping[str, Funnel], tally: Tally) -> DatasetFacts:
+    """What describes the dataset with these counts."""
+    named, rest = ranked(tally.licences, LICENCES)
     licences = Counter(dict(named))
     if rest:
         licences["other"] += rest
@@ -89,21 +124,20 @@ def count_facts(
         dataset_classes(params),
         funnels,
         total_funnel(funnels.values()),
-        sizes,
-        _origins(manifest),
+        tally.bytes,
+        _origins(tally.hosts),
         licences,
-        sum(bool(row.author) for row in manifest),
-        sum(bool(row.rescued_from) for row in manifest),
-        Counter((row.moved_from, row.wnid) for row in manifest if row.moved_from),
+        tally.credited,
+        tally.rescued,
+        tally.moved,
         params.dataset,
     )
 
 
-def _origins(manifest: Sequence[ManifestRow]) -> list[Origin]:
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in manifest:
-        host = (host_of(row.url) or "?") if is_url(row.url) else ""
-        found[row.source][host] += 1
+def _origins(counts: Counter[tuple[str, str]]) -> list[Origin]:
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for (source, host), count in counts.items():
+        found[source][host] = count
     origins = []
     for source, hosts in sorted(found.items()):
         named, rest = ranked(hosts, HOSTS)

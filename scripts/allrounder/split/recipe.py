@@ -7,64 +7,49 @@ row has its funnel as JSON in the column `results`.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from allrounder.core.funnel import Funnel
 from allrounder.core.opt_outs import Signal
-from allrounder.core.paths import Stages
-from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Match, RawRow, RecipeRow, Status
-from allrounder.core.tables import no_formula, read_csv, write_csv
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Match, RecipeRow, Status
+from allrounder.core.tables import no_formula, read_csv
 
 FILE = "recipe.csv"
 
 
-def write(
-    out: Path, stages: Stages, funnels: Mapping[str, Funnel], manifest: Iterable[ManifestRow]
-) -> None:
-    """Write a row for each photo, by class and file name."""
-    photos: dict[str, list[ManifestRow]] = {key: [] for key in funnels}
-    for row in manifest:
-        photos[row.wnid].append(row)
-    rows = (
-        row for key, part in photos.items() for row in _class_rows(stages, key, funnels[key], part)
+def class_rows(
+    photos: Iterable[ManifestRow],
+    clean: Mapping[str, CleanRow],
+    sha256s: Mapping[tuple[str, str], str],
+) -> list[RecipeRow]:
+    """The rows of a class, by file name, without its results.
+
+    `clean` has the rows by file name, and `sha256s` the raw photos by their class and image id.
+    """
+    return [
+        _row(row, clean[name], sha256s)
+        for name, row in sorted((row.file.rpartition("/")[2], row) for row in photos)
+    ]
+
+
+def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], str]) -> RecipeRow:
+    names = ("license", "author", "landing_url", "title")
+    texts = {name: no_formula(getattr(row, name)) for name in names}
+    return RecipeRow(
+        wnid=row.wnid,
+        split=row.split,
+        url=row.url,
+        sha256=sha256s[cleaned.moved_from or row.wnid, row.image_id],
+        perceptual_hash=cleaned.perceptual_hash,
+        image_id=row.image_id,
+        synset=row.synset if row.synset != row.wnid else "",
+        source=row.source,
+        rescued_from=row.rescued_from,
+        moved_from=row.moved_from,
+        **texts,
     )
-    write_csv(out / FILE, RecipeRow, rows)
-
-
-def _class_rows(
-    stages: Stages, key: str, funnel: Funnel, photos: list[ManifestRow]
-) -> Iterator[RecipeRow]:
-    clean = {row.file: row for row in read_csv(stages.clean / f"{key}.csv", CleanRow) if row.file}
-    sha256s = {
-        (place, row.image_id): row.sha256
-        for place in {row.moved_from or key for row in clean.values()}
-        for row in read_csv(stages.raw / f"{place}.csv", RawRow)
-        if row.status is Status.OK
-    }
-    results = results_text(funnel)
-    for row in sorted(photos, key=lambda row: Path(row.file).name):
-        cleaned = clean[Path(row.file).name]
-        texts = {
-            name: no_formula(getattr(row, name))
-            for name in ("license", "author", "landing_url", "title")
-        }
-        yield RecipeRow(
-            wnid=key,
-            split=row.split,
-            url=row.url,
-            sha256=sha256s[cleaned.moved_from or key, row.image_id],
-            perceptual_hash=cleaned.perceptual_hash,
-            image_id=row.image_id,
-            synset=row.synset if row.synset != key else "",
-            source=row.source,
-            rescued_from=row.rescued_from,
-            moved_from=row.moved_from,
-            results=results,
-            **texts,
-        )
-        results = ""
 
 
 def original_funnels(funnels: Mapping[str, Funnel], urls: Path) -> Mapping[str, Funnel]:
@@ -111,6 +96,6 @@ def _from_text(text: str, splits: Mapping[str, int]) -> Funnel | None:
             for name, kind in _COUNTS.items()
         }
         funnel = Funnel(splits=dict(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return funnel if min(funnel.steps.values(), default=0) >= 0 else None

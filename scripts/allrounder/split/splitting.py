@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def split_class(
         for place, split in split_folders(rules).items()
     }
     rest = {name: group for name, group in groups.items() if name not in fixed}
-    parts = _divide(key, rest, rules, work) if rest or not fixed else {}
+    parts = _divide(rest, rules, work) if rest or not fixed else {}
     for place, names in parts.items():
         divided[place] += names
     too_few = rest and not any(parts.values())
@@ -86,34 +87,44 @@ def _lies_in(place: str, split: str, given: str) -> bool:
     return given == split if split else given != place.partition("/")[0]
 
 
-def _divide(key: str, groups: Mapping[str, str], rules: Split, work: Path) -> dict[str, list[str]]:
+def _divide(groups: Mapping[str, str], rules: Split, work: Path) -> dict[str, list[str]]:
     """Divide the photos without a given split."""
-    folder, out = work / "in" / key, work / "out"
-    remove_tree(work)
-    folder.mkdir(parents=True)
-    for name in groups:
-        (folder / name).touch()
-    grouped = _grouped(sorted(folder.iterdir()), groups)
-    options = {
-        "seed": 0 if rules.seed is None else rules.seed,
-        "group": lambda files: _grouped(files, groups),
-        "shuffle": rules.seed is not None,
-        "move": not rules.kfold,
-    }
-    with _quiet():
-        if rules.kfold and len(grouped) >= rules.kfold:
-            splitfolders.kfold(str(folder.parent), str(out), k=rules.kfold, **options)
-        elif not rules.kfold:
-            ratio = rules.ratio
-            if rules.seed is None:
-                ratio = group_ratio([len(group) for group in grouped], ratio)
-            splitfolders.ratio(str(folder.parent), str(out), ratio=tuple(ratio), **options)
-    divided = {
-        place: sorted(path.name for path in (out / place / key).glob("*"))
+    grouped = _grouped(groups)
+    ratio = [] if rules.kfold else list(rules.ratio)
+    if ratio and rules.seed is None:
+        ratio = group_ratio([len(group) for group in grouped], ratio)
+    divided = _numbers(len(grouped), tuple(ratio), rules.kfold or 0, rules.seed, work)
+    return {
+        place: sorted(name for number in divided.get(place, ()) for name in grouped[number])
         for place in split_folders(rules)
     }
+
+
+@lru_cache(maxsize=64)
+def _numbers(
+    count: int, ratio: Sequence[float], folds: int, seed: int | None, work: Path
+) -> dict[str, list[int]]:
+    """Let split-folders divide numbers, as empty files in `work`: by folder, the numbers in it.
+
+    It sees no more of the groups than their number and order, so that classes with as many groups
+    are divided in one call.
+    """
+    folder, out = work / "in" / "numbers", work / "out"
     remove_tree(work)
-    return divided
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number:09}").touch()
+    options = {"seed": 0 if seed is None else seed, "shuffle": seed is not None}
+    with _quiet():
+        if folds and count >= folds:
+            splitfolders.kfold(str(folder.parent), str(out), k=folds, move=False, **options)
+        elif ratio:
+            splitfolders.ratio(str(folder.parent), str(out), ratio=ratio, move=True, **options)
+    found = defaultdict[str, list[int]](list)
+    for path in out.glob("*/**/numbers/*"):
+        found[path.parent.parent.relative_to(out).as_posix()].append(int(path.name))
+    remove_tree(work)
+    return dict(found)
 
 
 def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
@@ -134,11 +145,11 @@ def group_ratio(sizes: Sequence[int], ratio: Sequence[float]) -> list[float]:
     return [*parts, 1 - sum(parts)]
 
 
-def _grouped(files: Sequence[Path], groups: Mapping[str, str]) -> list[tuple[Path, ...]]:
-    together: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        together[groups[file.name] or file.name].append(file)
-    return sorted(tuple(sorted(group)) for group in together.values())
+def _grouped(groups: Mapping[str, str]) -> list[tuple[str, ...]]:
+    together: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(groups):
+        together[groups[name] or name].append(name)
+    return sorted(map(tuple, together.values()))
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Tool start: writes a params.yaml for photos that are there already."""
+"""Tool start: writes a params.yaml for photos of your own."""

@@ -87,7 +87,9 @@ def _table(path: Path) -> Found:
     """The classes of a CSV or TSV with a line of names."""
     tabs = path.suffix.lower() in (".tsv", ".tab")
     if not tabs and path.suffix.lower() != ".csv":
-        raise UsageError(f"{path}: only .csv and .tsv can be looked at; see docs/sources.md")
+        raise UsageError(
+            f"{path}: no .csv and no .tsv; write params.yaml by hand for it: docs/sources.md"
+        )
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
         names = [name or "" for name in rows.fieldnames or ()]

@@ -76,14 +76,13 @@ def report(found: Found, output: str, is_project: bool) -> list[str]:
     """What was found and what to do next, as lines."""
     lines = [f"{printable(one.name)}: {_comment(one)}" for one in found.classes]
     lines += [f"note: {printable(note)}" for note in found.notes]
-    known = sum(one.synset is not None for one in found.classes)
-    lines.append(
-        f"{output}: {len(found.classes)} classes, {sum(one.photos for one in found.classes)} "
-        f"photos; {known} classes may be ImageNet's: look at the comments"
-    )
+    proposed = sum(one.synset is not None for one in found.classes)
+    hint = f"; check the synsets that it proposes: {proposed}" if proposed else ""
+    photos = sum(one.photos for one in found.classes)
+    lines.append(f"{output}: {len(found.classes)} classes, {photos} photos{hint}")
     copy = "" if is_project else f"cp {output} params.yaml && "
     lines.append(
-        f"next: look at {output}, then run {copy}make repro (or dvc repro), then open "
+        f"next: check {output}, then run {copy}make repro (or dvc repro), then open "
         "reports/index.html"
     )
     return lines

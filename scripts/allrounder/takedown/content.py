@@ -1,6 +1,6 @@
 """What a file of the project holds: photos, thumbnails, URLs of photos, or names of other objects.
 
-Told by the file's own bytes, so it works for objects of any version, and of none.
+Decided by the bytes of the file, so it works for objects of any version, and of none.
 """
 
 import csv
@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from allrounder.clean.alone import decode, decode_alone
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.core.errors import DataError
-from allrounder.core.tars import StoredBytes, tar_members
+from allrounder.core.parquet import check_pyarrow, read_photos
+from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
 from allrounder.core.workers import worker_pool
 from allrounder.params.schema import Clean
 
@@ -66,6 +68,9 @@ class Reader:
             head = file.read(512)
         if head[257:262] == b"ustar":
             return Content(photos=self._photos(_tar_photos(path)))
+        if head.startswith(b"PAR1"):
+            with TemporaryDirectory() as folder:
+                return Content(photos=self._photos(_tar_photos(_unpacked(path, Path(folder)))))
         if head.startswith(_PHOTO):
             stored = StoredBytes(path, 0, path.stat().st_size)
             return Content(photos=self._photos({_sha256(stored): stored}))
@@ -112,6 +117,15 @@ def _tar_photos(path: Path) -> dict[str, StoredBytes]:
     except DataError:
         pass  # cut off: what stands before counts
     return found
+
+
+def _unpacked(path: Path, folder: Path) -> Path:
+    """The photos of a Parquet file in a tar. Raises UsageError without pyarrow."""
+    check_pyarrow(f"reading {path}")
+    with atomic_tar(folder / "photos.tar") as tar:
+        for number, (_, body) in enumerate(read_photos(path)):
+            tar.add(str(number), body)
+    return folder / "photos.tar"
 
 
 def _sources(path: Path) -> Iterator[Source]:

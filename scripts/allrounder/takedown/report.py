@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from allrounder.core.text import one_line, printable
-from allrounder.core.urls import is_local_file
+from allrounder.core.urls import is_url
 from allrounder.takedown.survey import WORK_TREE, Place, Survey, Target
 
 _MOST = 40
@@ -39,7 +39,7 @@ class Findings:
 def lines(found: Findings) -> Iterator[str]:
     """The report for people."""
     if not found.target.sha256s:
-        yield f"no table of the download that was read gives {found.name} a photo; is it right?"
+        yield f"no version that was read has a photo of {found.name}; check the name"
     if not found.places:
         yield f"none of {found.survey.count} objects and files that were read holds {found.name}"
         return
@@ -53,7 +53,7 @@ def lines(found: Findings) -> Iterator[str]:
     yield f"in versions: {found.in_versions}"
     for path in found.lists:
         yield f"its URL only: {path}"
-    for url in filter(is_local_file, found.target.listed):
+    for url in (url for url in found.target.listed if not is_url(url)):
         yield f"a source's own file, which is left alone: {one_line(url, 200)}"
 
 

@@ -13,7 +13,9 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from allrounder.clean.curate import components, copies, same_text
+import numpy as np
+
+from allrounder.clean.curate import components, copies, same_value
 from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_files
@@ -167,7 +169,7 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
     near = copies([one for _, one in prints], radius)
     links = [(prints[one][0], prints[two][0]) for one, two in near]
     sha256s = set(start)
-    for part in components(len(photos), [*links, *same_text(cleaned)]):
+    for part in components(len(photos), [*links, *same_value(np.array(cleaned, str))]):
         own = {text for at in part for text in (photos[at], cleaned[at]) if text}
         sha256s |= own if own & start else set()
     hit = [one.urls for one in sources if one.sha256 in sha256s]

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,22 @@ def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -
             if not any(path.startswith(f"{folder}/") for path in listed or ())
         ]
     faulty = {one.path for one in problems}
-    if found.get(f"{out.path}/{MANIFEST}") and f"{out.path}/{MANIFEST}" not in faulty:
+    shards = any(path.endswith((".tar", ".parquet")) for path in found)  # dvc.lock has them
+    if (
+        not shards
+        and found.get(f"{out.path}/{MANIFEST}")
+        and f"{out.path}/{MANIFEST}" not in faulty
+    ):
         problems += _against_manifest(out, found, faulty, unsure=out.path in faulty)
     problems = sorted(_with_fixes(repo, out, listed or {}, problems), key=lambda one: one.path)
     size = sum(hashed.size for hashed in found.values())
     return OutReport(out.path, out.files, size, tuple(problems))
+
+
+def in_shards(paths: Collection[str]) -> bool:
+    """Whether the photos are in shards, which dvc.lock lists; the manifest lists only photos."""
+    suffixes = {path.rpartition(".")[2] for path in paths}
+    return bool(suffixes & {"tar", "parquet"}) and "jpg" not in suffixes
 
 
 def _files(root: str) -> tuple[list[str], list[str]]:

@@ -92,8 +92,8 @@ def _check_out(
     size = sum(answer.size for answer in answers.values())
     problems = tuple(_problems(odb, out, {md5: names[md5] for md5 in answers}, answers))
     if len(problems) == len(answers) and all(one.kind is Kind.MISSING for one in problems):
-        words = f"none of its {len(names)} objects is on the remote"
-        words = words if len(answers) == len(names) else f"not one of {len(answers)} on the remote"
+        asked = "" if len(answers) == len(names) else " that were read"
+        words = f"none of its {len(answers)} objects{asked} is on the remote"
         problems = (Problem(Kind.MISSING, out.path, words, f"dvc push {out.path}"),)
     return OutReport(out.path, len(names), size, problems, len(names) - len(answers))
 

@@ -145,7 +145,7 @@ def _correction(one: Difference, before: Corrected, after: Corrected) -> str:
     return ""
 
 
-_COLUMNS = ("added", "removed", "moved", "relabelled here", "relabelled away", "renamed")
+_COLUMNS = ("added", "removed", "moved", "relabelled in", "relabelled out", "renamed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Comparison:
 def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
     """The number of photos before and after, and the counts of `_COLUMNS`, for each class.
 
-    after = before + added - removed + relabelled here - relabelled away.
+    after = before + added - removed + relabelled in - relabelled out.
     """
     keys = sorted({photo.wnid for photo in (*comparison.before, *comparison.after)})
     counts = {key: Counter[str]() for key in keys}
@@ -171,8 +171,8 @@ def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
         counts[photo.wnid]["after"] += 1
     for one in comparison.differences:
         if one.change is Change.RELABELLED and one.before and one.after:
-            counts[one.before.wnid]["relabelled away"] += 1
-            counts[one.after.wnid]["relabelled here"] += 1
+            counts[one.before.wnid]["relabelled out"] += 1
+            counts[one.after.wnid]["relabelled in"] += 1
         else:
             counts[one.photo.wnid][one.change] += 1
     return counts

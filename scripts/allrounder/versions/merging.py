@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allrounder.params.classes import class_key
+
 OUTPUTS = {"fetch_urls": "data/urls", "download": "data/raw"}
 """The stages with pins that the merged build uses, and their outputs."""
 _DECIDING = {"fetch_urls": "sources", "download": "download"}
@@ -20,8 +22,9 @@ class Pins:
     params: Mapping[str, Any]
     files: Mapping[str, str]
 
-    def of_class(self, key: str) -> dict[str, str]:
-        """The files of a class."""
+    def of_class(self, name: str) -> dict[str, str]:
+        """The files of a class, by its name in params.yaml."""
+        key = class_key(name)
         return {
             path: md5
             for path, md5 in self.files.items()

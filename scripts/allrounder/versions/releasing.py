@@ -10,7 +10,7 @@ from allrounder.versions.comparison import Comparison, by_class
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
 Metrics = Mapping[str, Any]
 """The content of data/metrics.json."""
-_KINDS = ("added", "removed", "moved", "relabelled here", "relabelled away", "renamed")
+_KINDS = ("added", "removed", "moved", "relabelled in", "relabelled out", "renamed")
 
 
 def checked_version(text: str) -> str:

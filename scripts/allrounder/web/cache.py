@@ -77,7 +77,7 @@ def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
     if sha256 and (found := file_sha256(path)) != sha256:
         raise DataError(
             f"{what}: {location} has SHA-256 {found}, and its sha256 pins {sha256}; "
-            "it has changed: look at what is new, then correct sha256 or go back to the old file"
+            "it has changed: check what is new, then correct sha256 or go back to the old file"
         )
 
 

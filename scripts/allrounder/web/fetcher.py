@@ -33,7 +33,7 @@ from allrounder.web.transfer import Reply, Request, Transfers
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class Job:
     """A URL until it has a result: what was requested for it so far, and how to decide."""
 
     token: Any
@@ -41,6 +41,7 @@ class _Job:
     archive: ArchiveDownload | None = None
     part: Slice | None = None
     row: DatasetRowDownload | None = None
+    asker: int | None = None  # of a robots.txt: who asked for it, if not this machine
     robots: RobotsFile | None = None
     group: GroupDownload | None = None
     failures: int = 0
@@ -68,6 +69,24 @@ class Traffic:
     failures: Counter[tuple[Status, str]] = field(default_factory=Counter)
 
 
+def sum_of(parts: Sequence[Traffic]) -> Traffic:
+    """The traffic of several fetchers together."""
+    return Traffic(
+        sum(part.requests for part in parts),
+        sum(part.answers for part in parts),
+        sum(part.bytes for part in parts),
+        sum((part.failures for part in parts), Counter[tuple[Status, str]]()),
+    )
+
+
+def bounds_of(download: Download, taken_down: frozenset[str] = frozenset()) -> Bounds:
+    """What the params and takedowns say about a photo that is good."""
+    return Bounds(
+        download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
+        taken_down,
+    )  # fmt: skip
+
+
 class Fetcher:
     """Submit URLs, then poll for their results."""
 
@@ -82,19 +101,17 @@ class Fetcher:
         sources: Sequence[Source] = (),
         robots: Path | None = None,
         taken_down: frozenset[str] = frozenset(),
+        policy: NetworkPolicy | None = None,
     ):
-        self.bounds = Bounds(
-            download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
-            taken_down,
-        )  # fmt: skip
+        self.bounds = bounds_of(download, taken_down)
         self.traffic = Traffic()
         self.load = 0  # URLs submitted that have no result yet
-        self._network, self._robots = network, RobotsGate[_Job](download, robots)
+        self._network, self._robots = network, RobotsGate[Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
-        self._policy = NetworkPolicy.of(network, sources)
+        self._policy = policy or NetworkPolicy.of(network, sources)
         self._transfers, self._rows = Transfers(self._policy), rows or DatasetRows()
         self._groups = RowGroups[Any](self._rows, self._clock)
-        self._hosts: Hosts[_Job] = Hosts(
+        self._hosts: Hosts[Job] = Hosts(
             network.connections,
             network.per_host,
             network.min_interval,
@@ -102,7 +119,7 @@ class Fetcher:
             network.retry_after_max,
             {RESCUE_LANE: network.rescue_interval},
         )
-        self._outage: Outage[tuple[_Job, Result, Reply]] = Outage()
+        self._outage: Outage[tuple[Job, Result, Reply]] = Outage()
         self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
@@ -141,7 +158,7 @@ class Fetcher:
             self._ended.append((token, Result(Status.BAD_URL, str(error)), Reply()))
             return
         row = self._rows.job(url)
-        self._admit(_Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
+        self._admit(Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
         """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
@@ -184,7 +201,7 @@ class Fetcher:
         self._robots.close()
         self._groups.close()
 
-    def _admit(self, job: _Job) -> None:
+    def _admit(self, job: Job) -> None:
         """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
 
         The params name the places of archives, slices and rows, and the rescue has its API: no
@@ -208,7 +225,7 @@ class Fetcher:
         else:
             self._hosts.add(job.host, job)
 
-    def _start(self, job: _Job, now: float) -> None:
+    def _start(self, job: Job, now: float) -> None:
         self.traffic.requests += 1
         job.started = now
         silences = self._hosts.silences(job.host)
@@ -216,7 +233,7 @@ class Fetcher:
             job, replace(self._request(job), patience=self._patience(job, silences))
         )
 
-    def _patience(self, job: _Job, silences: int | None) -> float:
+    def _patience(self, job: Job, silences: int | None) -> float:
         """The seconds that a host has to begin its answer; 0: as the params say.
 
         A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
@@ -228,7 +245,7 @@ class Fetcher:
         patience = LAST_PATIENCE if silences >= _MANY_SILENCES else patience
         return max(patience, _LATER_THAN_SLOWEST * self._slowest)
 
-    def _request(self, job: _Job) -> Request:
+    def _request(self, job: Job) -> Request:
         url = job.requested[-1]
         if job.row:
             return job.row.request(url, self.bounds)
@@ -250,7 +267,7 @@ class Fetcher:
             return Request(url, part.size, None, part.offset, part.size, headers)
         return Request(url, self.bounds.max_bytes, headers=headers, decode=job.decode)
 
-    def _handle(self, job: _Job, reply: Reply) -> None:
+    def _handle(self, job: Job, reply: Reply) -> None:
         """Redirect, retry or end a job."""
         now, host = self._clock(), job.host
         values, whole = reply.headers.get(b"retry-after", ()), bool(job.lane)
@@ -287,12 +304,12 @@ class Fetcher:
         else:
             self._end_or_hold(job, decision.result, reply)
 
-    def _is_last_try(self, job: _Job, host: str) -> bool:
+    def _is_last_try(self, job: Job, host: str) -> bool:
         throttled = job.refused and self._hosts.serves_after_403(host)
         failures = job.failures // _TRIES_OF_REFUSED if throttled else job.failures
         return self._policy.is_last_try(failures) or job.timeouts >= MAX_TIMEOUTS
 
-    def _end_or_hold(self, job: _Job, result: Result, reply: Reply) -> None:
+    def _end_or_hold(self, job: Job, result: Result, reply: Reply) -> None:
         """End a job; a failure without any answer only once the network is known to work."""
         if reply.code or reply.blocked:
             if job.refused and reply.code == 403:
@@ -303,21 +320,21 @@ class Fetcher:
         else:
             self._settle(self._outage.hold((job, result, reply), is_photo=not job.robots))
 
-    def _settle(self, settled: Settled[tuple[_Job, Result, Reply]]) -> None:
+    def _settle(self, settled: Settled[tuple[Job, Result, Reply]]) -> None:
         for job, result, reply in settled.failed:
             self._end(job, result, reply)
         for job, _, _ in settled.again:
             self._try_again(job)
 
-    def _try_again(self, job: _Job) -> None:
+    def _try_again(self, job: Job) -> None:
         job.failures = job.timeouts = 0
         self._hosts.add_later(job.host, job, self._clock())
 
-    def _end_busy(self, job: _Job) -> None:
+    def _end_busy(self, job: Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
         self._end(job, http_error(BUSY_CODES[0]).result, Reply(code=BUSY_CODES[0]))
 
-    def _decide(self, job: _Job, reply: Reply) -> Decision:
+    def _decide(self, job: Job, reply: Reply) -> Decision:
         if job.archive:
             decision = job.archive.decide(reply, job.requested, self.bounds)
             if job.archive.progressed():
@@ -337,7 +354,7 @@ class Fetcher:
             return Decision(Result(Status.OK), redirect=job.requested.pop())
         return decide(reply, job.requested, self.bounds, new_cookie)
 
-    def _end(self, job: _Job, result: Result, reply: Reply) -> None:
+    def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots:
             answer = job.robots.answer(reply.code, job.timeouts)
             self._end_robots(robots_url(job.requested[0]), answer)
@@ -358,7 +375,7 @@ class Fetcher:
     def _start_groups(self) -> None:
         for found in self._groups.start(self.bounds):
             if isinstance(found, GroupDownload):
-                self._admit(_Job(None, [request_url(found.cell.file)], group=found))
+                self._admit(Job(None, [request_url(found.cell.file)], group=found))
             else:
                 self._end_cell(*found)
 
@@ -366,7 +383,7 @@ class Fetcher:
         self._ended.append((token, replace(result, final_url=cell.file), reply))
 
     def _request_robots(self, url: str) -> None:
-        self._admit(_Job(None, [url], robots=RobotsFile(self._robots.everyone, self._clock)))
+        self._admit(Job(None, [url], robots=RobotsFile(self._robots.everyone, self._clock)))
 
     def _end_robots(self, url: str, answer: RobotsAnswer) -> None:
         """Admit the jobs that wait for a robots.txt. Its timeout counts as one of theirs."""
@@ -375,7 +392,7 @@ class Fetcher:
             self._admit(job)
 
 
-def _final_url(job: _Job) -> str:
+def _final_url(job: Job) -> str:
     """The last URL requested, without a signature.
 
     The photo of a dataset's row has a signed URL, and files are often redirected to one.

@@ -147,6 +147,14 @@ class Hosts(Generic[Job]):
             self._waits[state.index] = max(self._waits[state.index], state.not_before)
         self._schedule(state)
 
+    def busy_for(self, host: str, now: float) -> float:
+        """The seconds for which a host gets no request."""
+        return max(0.0, self._host(host).not_before - now)
+
+    def postpone(self, host: str, until: float) -> None:
+        """Make no request to a host before a time."""
+        self._host(host).not_before = max(self._host(host).not_before, until)
+
     def silences(self, host: str) -> int | None:
         """How many requests have failed without any answer; None once the host has answered."""
         state = self._host(host)

@@ -172,7 +172,7 @@ def _start() -> "subprocess.Popen[bytes]":
     if child.stdout.readline() != b"{}\n":
         child.communicate()
         raise DataError(
-            "pyarrow cannot be imported to read Parquet: look at python -c 'import "
-            "pyarrow.parquet', and at ulimit -v"
+            "pyarrow cannot be imported to read Parquet; python -c 'import pyarrow.parquet' "
+            "shows why, or ulimit -v"
         )
     return child

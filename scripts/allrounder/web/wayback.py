@@ -24,7 +24,7 @@ from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url
 from allrounder.params.schema import Download
 from allrounder.web.decisions import opt_out_directive
-from allrounder.web.fetcher import RESCUE_LANE, Fetcher
+from allrounder.web.fetcher import RESCUE_LANE
 from allrounder.web.transfer import Reply
 
 GONE_CODES = (404, 410)
@@ -91,10 +91,12 @@ class Rescue:
 
 
 class Wayback:
-    """The rescues of a run, one after the other. The Fetcher's results of them go to `end`."""
+    """The rescues of a run, one after the other. `submit` is a Fetcher's, whose results of them
+    go to `end`.
+    """
 
-    def __init__(self, fetcher: Fetcher, rules: Download):
-        self._fetcher, self._rules = fetcher, rules
+    def __init__(self, submit: Callable[..., None], rules: Download):
+        self._submit_url, self._rules = submit, rules
         self._queue: deque[Rescue] = deque()
         self._busy = False
         self._silent = 0  # photos in a row without any answer of the archive
@@ -137,7 +139,7 @@ class Wayback:
 
     def _submit(self, rescue: Rescue, url: str) -> None:
         self._busy = True
-        self._fetcher.submit(rescue, url, lane=RESCUE_LANE)
+        self._submit_url(rescue, url, lane=RESCUE_LANE)
 
     def _failed(self, rescue: Rescue, result: Result) -> Result:
         """The host's result, or the archive's failure if only that is transient."""

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from PIL import ImageOps
 
-from allrounder.clean.curate import SAME, Item, Origin, curate
+from allrounder.clean.columns import Item, Origin
+from allrounder.clean.curate import SAME, curate
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
-from allrounder.clean.known import HEADER, KnownPhotos, copies_of_known, table_lines
+from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_lines
 from allrounder.core.errors import UsageError
 from allrounder.core.rows import Status
 from allrounder.history import local_files
@@ -41,7 +42,7 @@ def looks() -> list[Fingerprint]:
 
 
 def found(path: Path) -> dict[int, str]:
-    return copies_of_known(looks(), [KnownPhotos(str(path))], Clean().near_radius, SAME)
+    return copies_in_test_sets(looks(), [ProtectedSet(str(path))], Clean().near_radius, SAME)
 
 
 def test_copies_of_the_photos_of_a_folder_are_found(held_out: Path) -> None:
@@ -72,16 +73,16 @@ def test_what_is_no_test_set_is_an_error(tmp_path: Path, text: str, words: str) 
     path = tmp_path / "table.csv"
     path.write_text(text)
     with pytest.raises(UsageError, match=words):
-        KnownPhotos(str(path)).photo(0)
+        ProtectedSet(str(path)).photo(0)
     with pytest.raises(UsageError, match="no such file"):
-        KnownPhotos(str(tmp_path / "nothing"))
+        ProtectedSet(str(tmp_path / "nothing"))
 
 
 def test_all_copies_of_a_known_picture_are_dropped() -> None:
     one, other = (fingerprint(PICTURES[n].convert("L")) for n in (0, 4))
     items = [
         Item("a", "1", "x", 9, [Origin("p/1")], one),
-        Item("a", "2", "y", 99, [Origin("p/2")], one, known="voc: 7.jpg"),
+        Item("a", "2", "y", 99, [Origin("p/2")], one, in_test_set="voc: 7.jpg"),
         Item("b", "3", "z", 9, [Origin("p/3")], other),
     ]
     judged = curate(items, 10, Clean())

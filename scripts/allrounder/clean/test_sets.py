@@ -1,4 +1,4 @@
-"""Known test sets: tables of their fingerprints, and which photos are copies of theirs.
+"""Test sets: tables of their fingerprints, and which photos are copies of their photos.
 
 A table holds no photo, only grey thumbnails of 32 x 32. Thumbnails stay in the file until they are
 compared, so a million fingerprints take 0.1 GB of memory.
@@ -49,14 +49,14 @@ def _lines(folder: Path, paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _line(folder: Path, path: Path) -> str:
-    look = normalize(path.read_bytes(), Clean(min_side=1)).fingerprint
-    if look is None:
+    photo = normalize(path.read_bytes(), Clean(min_side=1)).fingerprint
+    if photo is None:
         return ""
     name = quote(path.relative_to(folder).as_posix(), safe="/ ", errors="surrogatepass")
-    views = b"".join(view.to_bytes(8, "big") for view in look.views).hex()
-    trimmed = "" if look.trimmed == look.thumb else _packed(look.trimmed)
-    aspects = ",".join(f"{aspect:.6f}" for aspect in look.aspects)
-    return f",{name},{views},{aspects},{_packed(look.thumb)},{trimmed}\n"
+    views = b"".join(view.to_bytes(8, "big") for view in photo.views).hex()
+    trimmed = "" if photo.trimmed == photo.thumb else _packed(photo.trimmed)
+    aspects = ",".join(f"{aspect:.6f}" for aspect in photo.aspects)
+    return f",{name},{views},{aspects},{_packed(photo.thumb)},{trimmed}\n"
 
 
 def _packed(thumb: bytes) -> str:
@@ -69,15 +69,16 @@ def _resized(grey: bytes, side: int, to: int) -> bytes:
     return image.resize((to, to), how).tobytes()
 
 
-def _coarse(look: Fingerprint) -> Fingerprint:
+def _coarse(photo: Fingerprint) -> Fingerprint:
     """A fingerprint as it would come back from a table."""
     thumb, trimmed = (
-        _resized(_resized(grey, THUMB, _SIDE), _SIDE, THUMB) for grey in (look.thumb, look.trimmed)
+        _resized(_resized(grey, THUMB, _SIDE), _SIDE, THUMB)
+        for grey in (photo.thumb, photo.trimmed)
     )
-    return Fingerprint(look.hash, look.views, thumb, trimmed, look.aspects, look.flat)
+    return Fingerprint(photo.hash, photo.views, thumb, trimmed, photo.aspects, photo.flat)
 
 
-class KnownPhotos:
+class ProtectedSet:
     """The fingerprints of a test set: a table, a folder of photos, or a manifest beside them.
 
     Raises UsageError for what is none of them.
@@ -151,38 +152,38 @@ class KnownPhotos:
         return name, Fingerprint(views[0], views, grey[0], grey[1], aspects, 0)
 
 
-def copies_of_known(
-    looks: Sequence[Fingerprint], known: Iterable[KnownPhotos], radius: int, similarity: float
+def copies_in_test_sets(
+    photos: Sequence[Fingerprint], sets: Iterable[ProtectedSet], radius: int, similarity: float
 ) -> dict[int, str]:
-    """The photos that are copies of known ones, by index, and of which: `<set>: <name>`."""
+    """The photos that are copies of a set's photos, by index, and of which: `<set>: <name>`."""
     found: dict[int, str] = {}
-    for each in known:
-        for start in range(0, len(looks), _CHUNK):
-            some = [at for at in range(start, min(start + _CHUNK, len(looks))) if at not in found]
+    for each in sets:
+        for start in range(0, len(photos), _CHUNK):
+            some = [at for at in range(start, min(start + _CHUNK, len(photos))) if at not in found]
             for place, name in _copies(
-                [_coarse(looks[at]) for at in some], each, radius, similarity
+                [_coarse(photos[at]) for at in some], each, radius, similarity
             ).items():
                 found[some[place]] = f"{each.shown}: {one_line(name, 100)}"
     return found
 
 
 def _copies(
-    looks: Sequence[Fingerprint], known: KnownPhotos, radius: int, similarity: float
+    photos: Sequence[Fingerprint], test_set: ProtectedSet, radius: int, similarity: float
 ) -> dict[int, str]:
-    views = np.array([look.views for look in looks], np.uint64).reshape(-1, MIRRORED.stop)
+    views = np.array([photo.views for photo in photos], np.uint64).reshape(-1, MIRRORED.stop)
     found: dict[int, str] = {}
     for one, two in dict.fromkeys(chain(SEARCHES, ((two, one) for one, two in SEARCHES))):
-        close = close_pairs(views[:, one].copy(), known.views[:, two].copy(), radius)
+        close = close_pairs(views[:, one].copy(), test_set.views[:, two].copy(), radius)
         rows: dict[int, list[int]] = defaultdict(list)
         for place, row in close.tolist():
             if place not in found and len(rows[place]) < _MOST:
                 rows[place].append(row)
         for place, matching in rows.items():
-            photos = [known.photo(row) for row in matching]
-            pictures = Pictures([looks[place], *(look for _, look in photos)])
-            first = np.zeros(len(photos), np.int64)
-            others: NDArray[np.int64] = np.arange(1, len(photos) + 1)
-            alike = np.flatnonzero(pictures.similarity(first, others, (one, two)) >= similarity)
+            others = [test_set.photo(row) for row in matching]
+            pictures = Pictures([photos[place], *(photo for _, photo in others)])
+            first = np.zeros(len(others), np.int64)
+            second: NDArray[np.int64] = np.arange(1, len(others) + 1)
+            alike = np.flatnonzero(pictures.similarity(first, second, (one, two)) >= similarity)
             if len(alike):
-                found[place] = photos[int(alike[0])][0]
+                found[place] = others[int(alike[0])][0]
     return found

@@ -1,0 +1,150 @@
+"""What does each stage cost as the dataset grows, and what would ImageNet-1k's size cost?
+
+Builds datasets of 10, 100 and 1,000 classes with `dvc repro`, from photos in local folders.
+"""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+import photos
+from harness import LAUNCH, Report, Run, main, project, table, timed
+
+STAGES = ("fetch_urls", "download", "clean", "split", "report")
+DVC = "DVC"
+FULL = 1_300_000
+SIZE = (120, 90)
+"""Small photos, since memory and DVC's time go with their number; --side draws larger ones."""
+_LIMIT = "86400"  # seconds of a build
+
+
+def measure(report: Report, folder: Path) -> None:
+    """Build each size; fit the growth of every stage, and extrapolate it."""
+    sizes = (3, 6, 12) if report.options.quick else (10, 100, 1000)
+    each = max((report.options.photos or (120 if report.options.quick else 20_000)) // sizes[-1], 5)
+    side = report.options.side
+    source = _made(report.options.cache, sizes[-1], each, (side, side * 3 // 4))
+    builds = [_build(report, folder / f"of{count}", source, count, each) for count in sizes]
+    for at, name in enumerate((*STAGES, DVC)):
+        runs = [build[at] for build in builds]
+        power = exponent([(run.photos, run.cpu) for run in runs[-2:]])
+        report.figure(f"{name}: CPU seconds grow with the photos to the power of", power)
+        for what in ("seconds", "cpu", "peak_mb"):
+            points = [(run.photos, getattr(run, what)) for run in runs[-2:]]
+            report.figure(f"{name}: {what} at {FULL:,}", round(extrapolated(points, FULL), 1))
+    whole, dvc = (sum(run.seconds for run in part) for part in (builds[-1], builds[-1][-1:]))
+    report.figure("DVC's share of the largest build", dvc / whole)
+    report.figure(
+        "split: seconds / seconds to copy its photos", _against_copy(folder, sizes[-1], builds)
+    )
+
+
+def exponent(points: Sequence[tuple[int, float]]) -> float:
+    """The power of growth between two points (photos, cost)."""
+    (few, low), (many, high) = points
+    return math.log(max(high, 1e-3) / max(low, 1e-3)) / math.log(many / few)
+
+
+def extrapolated(points: Sequence[tuple[int, float]], photos: int) -> float:
+    """The cost for so many photos: on a line through two points, which has the fixed part.
+
+    If the cost has grown faster than the photos, it goes on to grow with that power.
+    """
+    (few, low), (many, high) = points
+    power = exponent(points)
+    if power > 1:
+        return high * (photos / many) ** power
+    return high + max(high - low, 0) / (many - few) * (photos - many)
+
+
+def _build(report: Report, folder: Path, source: Path, classes: int, each: int) -> list[Run]:
+    """Run `dvc repro` on the first classes; the runs of the stages, and what DVC adds to them."""
+    names = _names(classes)
+    place = project(
+        folder,
+        report.options.scripts,
+        sources=[{"kind": "folder", "location": "data/sample"}],
+        classes=dict.fromkeys(names),
+        per_class=each,
+    )
+    for name in names:
+        shutil.copytree(source / name, place / "data/sample" / name, copy_function=os.link)
+    (place / "launch.py").write_text(LAUNCH, encoding="utf-8")
+    pipeline = yaml.safe_load(
+        (report.options.scripts.parent / "dvc.yaml").read_text(encoding="utf-8")
+    )
+    stages = {name: pipeline["stages"][name] for name in STAGES}
+    for name, stage in stages.items():
+        stage["cmd"] = (
+            f"{sys.executable} launch.py usage-{name}.json {sys.executable} scripts/{name}.py"
+        )
+    (place / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q", "--no-scm"], cwd=place, check=True)
+    count = classes * each
+    whole = timed("all", count, [*dvc, "repro", "-q"], place, {"BENCH_LIMIT": _LIMIT})
+    runs = [
+        Run(name, count, **json.loads((place / f"usage-{name}.json").read_text(encoding="utf-8")))
+        for name in STAGES
+    ]
+    rest = {
+        what: getattr(whole, what) - sum(getattr(run, what) for run in runs)
+        for what in ("seconds", "cpu")
+    }
+    runs.append(replace(whole, name=DVC, **rest))
+    print(f"\n{classes:,} classes of {each:,} photos\n{table(runs)}")
+    return runs
+
+
+def _against_copy(folder: Path, classes: int, builds: Sequence[Sequence[Run]]) -> float:
+    dataset = folder / f"of{classes}/data/dataset"
+    copy = timed("copy", builds[-1][0].photos, ["cp", "-r", dataset, folder / "copy"], folder)
+    return builds[-1][STAGES.index("split")].seconds / copy.seconds
+
+
+def _names(classes: int) -> list[str]:
+    return [f"class_{number:04}" for number in range(classes)]
+
+
+def _made(cache: Path, classes: int, each: int, size: tuple[int, int]) -> Path:
+    """A folder `<class>/<number>.jpg` of distinct photos."""
+    root = cache / f"scale-{classes}x{each}-{size[0]}"
+    if not root.exists():
+        print(f"making {classes * each:,} photos", flush=True)
+        part = root.with_name(root.name + ".part")
+        with ProcessPoolExecutor() as pool:
+            list(
+                pool.map(
+                    partial(_class, part, each, size), range(classes), _names(classes), chunksize=4
+                )
+            )
+        part.rename(root)
+    return root
+
+
+def _class(root: Path, each: int, size: tuple[int, int], place: int, name: str) -> None:
+    (root / name).mkdir(parents=True, exist_ok=True)
+    for number in range(each):
+        body = photos.encoded(photos.picture((place, number), size))
+        (root / name / f"{number:06}.jpg").write_bytes(body)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        main(
+            str(__doc__),
+            measure,
+            photos={"type": int, "metavar": "N", "help": "photos of the largest build (20,000)"},
+            side={"type": int, "default": SIZE[0], "help": "longer side of a photo (120 pixels)"},
+        )
+    )

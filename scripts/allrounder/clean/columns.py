@@ -1,0 +1,186 @@
+"""Many photos as columns, so that a million fit into memory; a photo is an object while it is used.
+
+`Photos` are the valid ones that clean judges, `Decisions` what it has decided on them so far.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allrounder.catalogue.synsets import wnid_of
+from allrounder.clean.fingerprints import Fingerprint, levels_used
+from allrounder.core.corrections import PhotoId
+from allrounder.core.rows import Status
+
+Value = TypeVar("Value")
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Texts(Sequence[str]):
+    """Texts, one after the other in a single one."""
+
+    def __init__(self, texts: Iterable[str]):
+        encoded = [text.encode() for text in texts]
+        self._all = b"".join(encoded)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, at: Any) -> Any:
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return self._all[self._ends[at] : self._ends[at + 1]].decode()
+
+
+class Lazy(Sequence[Value]):
+    """Values that are made when they are read."""
+
+    def __init__(self, count: int, make: Callable[[int], Value]):
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._make(at)
+
+
+class Origin(NamedTuple):
+    """A URL or path that gave a photo, and the URL of the answer if there was a redirect."""
+
+    url: str
+    final_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A decoded photo and the decision so far."""
+
+    key: str  # of its class
+    image_id: str
+    sha256: str  # of the normalized photo
+    pixels: int
+    origins: Sequence[Origin]  # in its class, of exactly these bytes
+    fingerprint: Fingerprint | None = None  # of photos that are no columns
+    upload: str = ""  # id of the upload that it is a copy of, if its URL names one
+    in_test_set: str = ""  # the test set that has it, and its name there
+    synset: str = ""  # its own, where the class is a whole subtree
+    refused: str = ""  # its licence, if clean.licenses does not list it
+    status: Status = Status.KEPT
+    detail: str = ""
+    duplicate_of: str = ""  # as in CleanRow
+    group: str = ""
+    moved_from: str = ""
+
+    @property
+    def photo_id(self) -> PhotoId:
+        """The photo's id in raw."""
+        return self.moved_from or self.key, self.image_id
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffix: unique in the dataset, and never from the web."""
+        return f"{wnid_of(self.key)}_{self.sha256[:16]}"
+
+
+def codes(texts: Iterable[str]) -> Ints:
+    """A number for each text, the same for the same one; 0 for ''."""
+    numbers = {"": 0}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """Photos in class order, then in rank order. Equal numbers stand for equal texts."""
+
+    rows: Ints  # of the photos that can be kept
+    keys: Sequence[str]  # of all classes
+    classes: Ints  # as places in `keys`
+    uploads: Ints  # 0: none
+    synsets: Ints
+    refused: Bools
+    origins: Ints  # how many
+    flat: NDArray[np.float64]
+    levels: NDArray[Any]  # see `levels_used`
+    sha256s: NDArray[Any]
+    in_test_sets: Mapping[int, str]  # by row: the test set, and its name there
+    item: Callable[[int], Item]  # by row
+
+    @classmethod
+    def of(cls, items: Sequence[Item], keys: Sequence[str] = ()) -> "Photos":
+        """The columns of a few photos."""
+        keys = [*dict.fromkeys([*keys, *(one.key for one in items)])]
+        places = {key: place for place, key in enumerate(keys)}
+        looks = [one.fingerprint for one in items if one.fingerprint]
+        return cls(
+            np.arange(len(items)),
+            keys,
+            np.array([places[one.key] for one in items], np.int64),
+            codes(one.upload for one in items),
+            codes(one.synset for one in items),
+            np.array([bool(one.refused) for one in items], bool),
+            np.array([len(one.origins) for one in items], np.int64),
+            np.array([look.flat for look in looks], np.float64),
+            np.array([levels_used(look.thumb) for look in looks], np.int64),
+            np.array([one.sha256 for one in items], str),
+            {at: one.in_test_set for at, one in enumerate(items) if one.in_test_set},
+            items.__getitem__,
+        )
+
+
+class Decisions(Sequence[Item]):
+    """Photos with the decisions so far, in their order: a place stands for a row of `photos`."""
+
+    def __init__(self, photos: Photos):
+        self.photos = photos
+        self.rows = photos.rows
+        self.classes = photos.classes.copy()  # by row, as is the rest
+        self.kept = np.zeros(len(self.classes), bool)
+        self.kept[self.rows] = True
+        self.surplus = np.zeros(len(self.classes), bool)
+        self.changed: dict[int, Item] = {}  # others are kept or surplus
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.of_row(int(self.rows[at]))
+
+    def of_row(self, row: int) -> Item:
+        """The decision on a photo."""
+        item = self.changed.get(row) or self.photos.item(row)
+        return replace(item, status=Status.SURPLUS) if self.surplus[row] else item
+
+    def change(self, at: int, **fields: Any) -> None:
+        """Decide on the photo at a place."""
+        row = int(self.rows[at])
+        item = self.changed[row] = replace(self.of_row(row), **fields)
+        self.kept[row] = item.status is Status.KEPT
+
+    def is_kept(self, at: int) -> bool:
+        """Whether the photo at a place is still kept."""
+        return bool(self.kept[self.rows[at]])
+
+    def kept_places(self) -> Ints:
+        """The places of the photos that are kept so far."""
+        return np.flatnonzero(self.kept[self.rows])
+
+    def drop_surplus(self, places: Ints) -> None:
+        """Decide that these photos are not needed."""
+        self.surplus[self.rows[places]] = True
+        self.kept[self.rows[places]] = False
+
+    def kept_by_class(self) -> Counter[str]:
+        """How many photos are kept, by class."""
+        counts = np.bincount(self.classes[self.kept], minlength=len(self.photos.keys)).tolist()
+        return Counter(dict(zip(self.photos.keys, counts, strict=True)))
+
+    def moved(self) -> Iterator[tuple[int, Item]]:
+        """The rows of photos that have another class now, in their order in raw."""
+        return ((row, one) for row, one in sorted(self.changed.items()) if one.moved_from)

@@ -1,0 +1,217 @@
+"""Decodes the photos of all classes in parallel, or finds what is remembered of them."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allrounder.clean.alignment import THUMB
+from allrounder.clean.alone import decode_alone
+from allrounder.clean.columns import Ints, Origin, Texts
+from allrounder.clean.decode import Photo
+from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.neighbours import Looks, Thumbs
+from allrounder.clean.on_cluster import decode_on_cluster
+from allrounder.clean.slices import (
+    RECORD,
+    Facts,
+    Records,
+    Slice,
+    cut,
+    note_of,
+    read_slice,
+    remembered,
+)
+from allrounder.cluster.ray_cluster import asked_address
+from allrounder.core.errors import DataError
+from allrounder.core.expected import confirmed
+from allrounder.core.progress import progress
+from allrounder.core.rows import RawRow, Status
+from allrounder.core.tables import read_csv
+from allrounder.core.tars import tar_members
+from allrounder.core.urls import flickr_photo_id
+from allrounder.core.workers import killed, worker_pool
+from allrounder.params.schema import Clean
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The photos of a class's raw archive, by its table; and the slices that they are in."""
+
+    image_ids: Texts
+    origins: Texts  # JSON
+    counts: Ints  # of origins
+    uploads: Texts
+    matches: Texts
+    expected: Mapping[int, str]  # hashes of pictures that clean must confirm
+    slices: Sequence[Slice]
+
+    def origins_of(self, at: int) -> list[Origin]:
+        """The URLs that gave a photo's bytes."""
+        return [Origin(*pair) for pair in json.loads(self.origins[at])]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The photos of all classes, decoded: a record each, class by class in the archives' order.
+
+    A photo that is another picture than expected has no fingerprint.
+    """
+
+    listed: Mapping[str, Listed]
+    starts: Ints  # the first record of each class, and their number
+    records: Records
+    slices: Sequence[Slice]
+    files: Sequence[Path]  # of the slices
+    parts: Ints  # the number of each record's slice
+    firsts: Ints  # the first record of each slice
+    changed: Mapping[int, str]  # what differs, by record
+
+    def place(self, row: int) -> tuple[str, int]:
+        """A record's class, and its place there."""
+        number = int(np.searchsorted(self.starts, row, "right")) - 1
+        return [*self.listed][number], row - int(self.starts[number])
+
+    def fingerprint(self, row: int) -> Fingerprint:
+        """The fingerprint of a photo."""
+        record, rows = self.records[row], np.array([row])
+        thumb, trimmed = (self._thumbs(rows, which).tobytes() for which in (False, True))
+        views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
+        flat = float(record["flat"])
+        return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
+
+    def slice_facts(self, part: int) -> list[Facts]:
+        """The facts of a slice's photos."""
+        return read_slice(self.files[part])[1]
+
+    def looks(self) -> Looks:
+        """The fingerprints; thumbnails are read when they are needed."""
+        records = self.records
+        return Looks(
+            records["views"], records["coarse"], records["look"], records["aspects"], self._thumbs
+        )
+
+    def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
+        found = np.empty((len(rows), THUMB, THUMB), np.uint8)
+        offsets = self.records["trimmed" if trimmed else "thumb"][rows].tolist()
+        parts = self.parts[rows]
+        for part in np.unique(parts).tolist():
+            with self.files[part].open("rb", buffering=0) as file:
+                for at in np.flatnonzero(parts == part).tolist():
+                    file.seek(offsets[at])
+                    thumb = np.frombuffer(file.read(THUMB**2), np.uint8)
+                    found[at] = thumb.reshape(THUMB, THUMB)
+        return found
+
+
+def decode_classes(
+    keys: Sequence[str], raw: Path, store: Path, rules: Clean, ray: str | None = None
+) -> Decoded:
+    """The photos of all classes, decoded, or remembered in the store. `ray` as in the params.
+
+    Raises DataError when this machine is at fault, or an archive and its table do not agree.
+    """
+    with worker_pool(max(1, len(keys))) as pool:
+        listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
+    slices = [part for key in keys for part in listed[key].slices]
+    if address := asked_address(ray):
+        decode_on_cluster(address, slices, store, rules)
+    names = decode_slices(slices, store, rules)
+    files = [store / names[part.key, part.number] for part in slices]
+    firsts = np.cumsum([0, *(len(part.places) for part in slices)])
+    starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
+    records = np.zeros(int(starts[-1]), RECORD)
+    for path, start, end in zip(files, firsts[:-1].tolist(), firsts[1:].tolist(), strict=True):
+        records[start:end] = read_slice(path)[0]
+    changed = {
+        start + at: detail
+        for key, start in zip(keys, starts[:-1].tolist(), strict=True)
+        for at, expected in listed[key].expected.items()
+        if (detail := _difference(records[start + at], expected, rules))
+    }
+    for name in ("thumb", "sha256"):
+        records[name][[*changed]] = np.zeros(1, RECORD[name])
+    parts = np.repeat(np.arange(len(slices)), np.diff(firsts))
+    return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed)
+
+
+def _difference(record: Any, expected: str, rules: Clean) -> str:
+    """How a decoded photo differs from the expected picture, or ''."""
+    same, bits = confirmed(expected, int(record["hash"]), rules.near_radius)
+    differs = record["thumb"] and not same
+    return f"{bits} of 64 bits differ from the expected picture" if differs else ""
+
+
+def _listed(key: str, raw: Path) -> Listed:
+    """Raises DataError when archive and table do not agree."""
+    origins: dict[str, list[Origin]] = defaultdict(list)
+    listed: dict[str, RawRow] = {}
+    for row in read_csv(raw / f"{key}.csv", RawRow):
+        if row.sha256:
+            origins[row.sha256].append(Origin(row.url, row.final_url))
+        if row.status is Status.OK:
+            listed[row.image_id] = row
+    members = list(tar_members(raw / f"{key}.tar"))
+    names = [name.rpartition(".")[0] for name, _ in members]
+    if strange := [name for name in names if name not in listed]:
+        raise DataError(f"{raw}/{key}: {strange[0]} is in the tar, not in the csv; download again")
+    if len(names) != len(listed):
+        raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(names)} in the tar")
+    rows = [listed[name] for name in names]
+    places = ((stored, row.sha256) for (_, stored), row in zip(members, rows, strict=True))
+    return Listed(
+        Texts(names),
+        Texts(json.dumps(origins[row.sha256]) for row in rows),
+        np.array([len(origins[row.sha256]) for row in rows], np.int64),
+        Texts(flickr_photo_id(row.url) for row in rows),
+        Texts(row.match for row in rows),
+        {at: row.expected_hash for at, row in enumerate(rows) if row.expected_hash},
+        cut(key, raw / f"{key}.tar", places),
+    )
+
+
+def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tuple[str, int], str]:
+    """The names of the slices' files in the store, by class and number.
+
+    If a worker ended or had not enough memory, the photo that it was decoding is decoded alone,
+    then its slice once more. Raises DataError when this machine is at fault.
+    """
+    for note in store.glob("*.at"):  # of a killed run
+        note.unlink()
+    done: dict[tuple[str, int], str] = {}
+    alone: dict[tuple[str, int], dict[int, Photo]] = defaultdict(dict)
+    with progress(total=sum(len(part.places) for part in slices), unit=" photos") as bar:
+        while left := [part for part in slices if (part.key, part.number) not in done]:
+            with worker_pool(len(left)) as pool:
+                jobs = {}
+                with suppress(BrokenProcessPool):
+                    for part in left:
+                        job = pool.submit(
+                            remembered, part, store, rules, alone[part.key, part.number]
+                        )
+                        jobs[job] = part
+                for job in as_completed(jobs):
+                    part = jobs[job]
+                    with suppress(BrokenProcessPool, MemoryError):
+                        done[part.key, part.number] = job.result()
+                        bar.update(len(part.places))
+            failed = [part for part in left if (part.key, part.number) not in done]
+            suspects = [part for part in failed if note_of(part, store).exists()]
+            if failed and not suspects:
+                raise killed()
+            for part in suspects:
+                note = note_of(part, store)
+                at = int(note.read_bytes() or 0)  # empty: ended while it wrote the note
+                note.unlink()
+                photo = part.photos[at]
+                name = next(name for name, one in tar_members(part.tar) if one == photo)
+                name = f"{part.key} {name.rpartition('.')[0]}"
+                alone[part.key, part.number][at] = decode_alone(name, photo, rules)
+    return done

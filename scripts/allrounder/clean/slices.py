@@ -1,0 +1,237 @@
+"""Slices: some consecutive photos of a class, decoded. What that gives is remembered by content.
+
+A slice's file depends on the photos' bytes, on the rules for decoding and on the decoders, all of
+which its name is a hash of. It ends with its own hash, so a torn or edited file is noticed. It has
+the converted photos, then a record, some facts and the thumbnails of each photo.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allrounder.clean.alone import decode
+from allrounder.clean.decode import Photo
+from allrounder.clean.fingerprints import MIRRORED, levels_used
+from allrounder.clean.flags import look_flags
+from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.neighbours import CELLS, coarse_cells
+from allrounder.core.rows import Status
+from allrounder.core.tars import StoredBytes
+from allrounder.params.schema import Clean
+
+DECODERS = Path(__file__).with_name("decoders.txt")
+"""The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
+CODE = (
+    "clean/alignment.py", "clean/alone.py", "clean/colour.py", "clean/decode.py",
+    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/neighbours.py",
+    "clean/slices.py",
+    "core/photos.py",
+)  # fmt: skip
+"""The code that decides what a slice's file has."""
+STORE_BYTES = 20 * 2**30
+"""What is remembered from one run to the next at most."""
+_PHOTOS, _BYTES = 256, 32 * 2**20  # of a slice, at most
+_ONE_IN = 64  # photos end a slice, by their hash: then new photos change few slices
+_CHUNK = 2**20
+
+RECORD = np.dtype([
+    ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("aspects", "<f8", 2), ("flat", "<f8"),
+    ("levels", "u1"),
+    ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
+    ("look", "V16"),  # a hash of the thumbnail
+    ("coarse", "u1", CELLS),
+    ("sha256", "V32"),  # of the normalized photo
+    ("width", "<u4"), ("height", "<u4"),
+    ("offset", "<i8"), ("size", "<i8"),  # of a converted photo; else 0
+])  # fmt: skip
+Records = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive photos of a raw archive: (first byte, size) of each."""
+
+    key: str
+    number: int
+    tar: Path
+    places: NDArray[np.int64]
+
+    @property
+    def photos(self) -> list[StoredBytes]:
+        """Where the photos' bytes are."""
+        return [StoredBytes(self.tar, offset, size) for offset, size in self.places.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a record has no room for; `kept` as in Photo."""
+
+    status: Status
+    detail: str
+    flags: Sequence[str]
+    kept: ByteRanges
+
+
+def cut(key: str, tar: Path, photos: Iterable[tuple[StoredBytes, str]]) -> list[Slice]:
+    """The slices of a class: its photos' places and SHA-256s, in order.
+
+    A photo's hash ends a slice, so that a photo more or less leaves the others as they are.
+    """
+    slices, places = list[Slice](), list[tuple[int, int]]()
+
+    def end() -> None:
+        slices.append(Slice(key, len(slices), tar, np.array(places)))
+        places.clear()
+
+    for stored, sha256 in photos:
+        places.append((stored.offset, stored.size))
+        full = len(places) >= _PHOTOS or sum(size for _, size in places) >= _BYTES
+        if full or int(sha256[:8] or "1", 16) % _ONE_IN == 0:
+            end()
+    if places:
+        end()
+    return slices
+
+
+def remembered(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo]) -> str:
+    """The name of a slice's file in the store, which has it from now on.
+
+    Photos in `alone`, by number, are decoded already. A note in the store has the number of the
+    photo that is being decoded.
+    """
+    name = name_of(part, rules)
+    path = store / name
+    if not is_whole(path):
+        note = note_of(part, store)
+        new = store / f"{name}.{os.getpid()}.part"
+        with new.open("wb") as file:
+            bodies = (photo.read() for photo in part.photos)
+            write_slice(file, bodies, rules, alone, lambda at: note.write_bytes(b"%d" % at))
+        new.replace(path)
+        note.unlink(missing_ok=True)
+    return name
+
+
+def name_of(part: Slice, rules: Clean) -> str:
+    """The name of a slice's file in the store."""
+    digests = [hashlib.sha256(photo.read()).digest() for photo in part.photos]
+    return hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
+
+
+def note_of(part: Slice, store: Path) -> Path:
+    """The note of the photo that is being decoded."""
+    return store / f"{part.key}.{part.number}.at"
+
+
+def decoding(rules: Clean) -> bytes:
+    """A hash of all that decides what decoding gives, but for the photo."""
+    chosen = [rules.min_side, rules.max_pixels, rules.max_side, rules.quality]
+    return hashlib.sha256(json.dumps([chosen, _decoders()]).encode()).digest()
+
+
+@cache
+def _decoders() -> tuple[str, ...]:
+    packages = {line.partition("==")[0] for line in DECODERS.read_text("utf-8").split()}
+    folder = Path(__file__).parents[1]
+    code = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in CODE]
+    return *(f"{name}=={metadata.version(name)}" for name in sorted(packages)), *code
+
+
+def write_slice(
+    file: BinaryIO,
+    bodies: Iterable[bytes],
+    rules: Clean,
+    alone: Mapping[int, Photo],
+    begin: Callable[[int], object] = lambda at: None,
+) -> None:
+    """Decode photos, and write what that gives. `begin` gets each one's number before."""
+    hashed, size = hashlib.sha256(), 0
+
+    def write(data: bytes) -> int:
+        nonlocal size
+        file.write(data)
+        hashed.update(data)
+        size += len(data)
+        return size - len(data)
+
+    found, facts, thumbs = [np.zeros(0, RECORD)], list[Facts](), dict[bytes, int]()
+    for at, body in enumerate(bodies):
+        if at not in alone:
+            begin(at)
+        photo = alone[at] if at in alone else decode(body, rules)
+        record, print_ = np.zeros(1, RECORD), photo.fingerprint
+        record["width"], record["height"] = photo.width, photo.height
+        if photo.body:
+            record["sha256"] = np.frombuffer(hashlib.sha256(photo.body).digest(), "V32")
+            if not photo.kept:
+                record["offset"], record["size"] = write(photo.body), len(photo.body)
+        if print_:
+            record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
+            record["aspects"], record["look"] = print_.aspects, look(print_.thumb)
+            record["levels"] = levels_used(print_.thumb)
+            record["coarse"] = coarse_cells(np.frombuffer(print_.thumb, np.uint8))
+            for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
+                record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
+        found.append(record)
+        flags = sorted(look_flags(print_.thumb, photo.body)) if print_ else []
+        facts.append(Facts(photo.status, photo.detail, flags, photo.kept))
+    records = np.concatenate(found)
+    start = write(b"thumbs: ") + 8  # so no thumbnail begins at 0
+    for name in ("thumb", "trimmed"):
+        records[name] += start * (records["look"] != np.zeros(1, "V16"))
+    write(b"".join(thumbs))
+    text = json.dumps([[one.status, one.detail, one.flags, one.kept] for one in facts]).encode()
+    write(records.tobytes())
+    write(text)
+    write(np.array([len(records), len(text)], "<i8").tobytes())
+    file.write(hashed.digest())
+
+
+def look(thumb: bytes) -> NDArray[np.void]:
+    """A hash of a thumbnail."""
+    return np.frombuffer(hashlib.blake2b(thumb, digest_size=16).digest(), "V16")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is there and is what was written."""
+    try:
+        with path.open("rb") as file:
+            left, hashed = os.fstat(file.fileno()).st_size - 32, hashlib.sha256()
+            while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                hashed.update(chunk)
+                left -= len(chunk)
+            return hashed.digest() == file.read()
+    except OSError:
+        return False
+
+
+def read_slice(path: Path) -> tuple[Records, list[Facts]]:
+    """The records and facts of a whole file."""
+    with path.open("rb") as file:
+        file.seek(-48, os.SEEK_END)
+        count, length = np.frombuffer(file.read(16), "<i8").tolist()
+        file.seek(-48 - length - count * RECORD.itemsize, os.SEEK_END)
+        records = np.frombuffer(file.read(count * RECORD.itemsize), RECORD)
+        rows = json.loads(file.read(length))
+    return records, [
+        Facts(Status(status), detail, flags, tuple((first, end) for first, end in kept))
+        for status, detail, flags, kept in rows
+    ]
+
+
+def forget(store: Path, used: Collection[str]) -> None:
+    """Remove what the last run had no use for, and what is too much."""
+    left = STORE_BYTES
+    for path in sorted(store.iterdir(), key=lambda path: path.name):
+        left -= path.stat().st_size if path.name in used else 0
+        if path.name not in used or left < 0:
+            path.unlink()

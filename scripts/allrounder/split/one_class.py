@@ -1,0 +1,159 @@
+"""Lays out one class, in a worker process: its photos, and its rows of the dataset's tables."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from allrounder.core.candidates import photo_origins
+from allrounder.core.errors import DataError
+from allrounder.core.funnel import Funnel, class_funnel
+from allrounder.core.paths import MANIFEST, Stages
+from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, RecipeRow, Status
+from allrounder.core.tables import no_formula, read_csv, write_csv
+from allrounder.core.tars import StoredBytes, tar_members
+from allrounder.params.dataset import DatasetClass, split_folders, split_names
+from allrounder.params.schema import Split
+from allrounder.split import recipe
+from allrounder.split.describe import ATTRIBUTION, Credit, credit
+from allrounder.split.facts import Tally
+from allrounder.split.splitting import split_class
+
+TABLES: Mapping[str, type] = {
+    MANIFEST: ManifestRow, ATTRIBUTION: Credit, recipe.FILE: RecipeRow,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ClassJob:
+    """A class to lay out."""
+
+    one: DatasetClass
+    rules: Split
+    licences: Collection[str] | None  # the accepted ones, see `photo_origins`
+    stages: Stages
+    out: Path  # the dataset
+    work: Path  # gets the class's rows, `<key>.<table>`, and empty files
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDone:
+    """What is known of a class when it is laid out. Its rows stay in files."""
+
+    tally: Tally
+    funnel: Funnel
+    moved: Counter[str]  # photos from other classes, by those
+
+
+def part(work: Path, key: str, table: str) -> Path:
+    """The file with a class's rows of a table, and a header."""
+    return work / f"{key}.{table}"
+
+
+def lay_out(job: ClassJob) -> ClassDone:
+    """Split a class, write its photos and its rows. Raises DataError for one that is too small."""
+    key, rules, raw = job.one.key, job.rules, job.stages.raw
+    rows = list(read_csv(job.stages.clean / f"{key}.csv", CleanRow))
+    kept = {row.file: row for row in rows if row.status is Status.KEPT}
+    archive = job.stages.clean / f"{key}.tar"
+    stored = _stored(archive, kept)
+    origins = cache(lambda one: photo_origins(job.stages.urls, raw, one, job.licences))
+    groups = {file: row.group for file, row in kept.items()}
+    origin = {file: origins(row.moved_from or key)[row.image_id] for file, row in kept.items()}
+    given = {file: candidate.split for file, (_, candidate, _) in origin.items()}
+    numbers = job.work / f"numbers-{os.getpid()}"
+    divided = split_class(key, groups, rules, numbers, given)
+    manifest: list[ManifestRow] = []
+    for place, split in split_folders(rules).items():
+        folder = f"{place}/{job.one.folder}"
+        if rules.layout == "folders":
+            photos = {name: stored[name] for name in divided[place]}
+            _write_photos(job.out / folder, archive, photos)
+        if split:  # else it is repeated, in a fold's train
+            manifest += [
+                _row(f"{folder}/{name}", split, job.one, kept[name], *origin[name])
+                for name in divided[place]
+            ]
+    tally = Tally()
+    for row in manifest:
+        tally.count(row, stored[row.file.rpartition("/")[2]].size)
+    listed = list(read_csv(raw / f"{key}.csv", RawRow))
+    _write_rows(job, manifest, kept, listed)
+    by_split = {split: tally.photos[key, split] for split in split_names(rules)}
+    moved = Counter(row.moved_from for row in rows if row.moved_from)
+    return ClassDone(tally, class_funnel(listed, rows, by_split), moved)
+
+
+def _write_rows(
+    job: ClassJob,
+    manifest: list[ManifestRow],
+    kept: Mapping[str, CleanRow],
+    listed: list[RawRow],
+) -> None:
+    """Write the class's rows of all tables."""
+    key, raw = job.one.key, job.stages.raw
+    sha256s = {(key, row.image_id): row.sha256 for row in listed if row.status is Status.OK}
+    for place in {row.moved_from for row in kept.values()} - {"", key}:
+        for row in read_csv(raw / f"{place}.csv", RawRow):
+            if row.status is Status.OK:
+                sha256s[place, row.image_id] = row.sha256
+    rows: dict[str, list[Any]] = {
+        MANIFEST: [*map(_without_formulas, manifest)],
+        ATTRIBUTION: [*filter(None, map(credit, manifest))],
+        recipe.FILE: recipe.class_rows(manifest, kept, sha256s),
+    }
+    for table, own in rows.items():
+        write_csv(part(job.work, key, table), TABLES[table], own)
+
+
+def _write_photos(folder: Path, archive: Path, photos: Mapping[str, StoredBytes]) -> None:
+    """Copy photos out of their archive."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with archive.open("rb", buffering=0) as file:
+        for name, stored in photos.items():
+            file.seek(stored.offset)
+            with open(f"{folder}/{name}", "wb", buffering=0) as photo:
+                photo.write(file.read(stored.size))
+
+
+def _without_formulas(row: ManifestRow) -> ManifestRow:
+    """The row with texts from the web that no spreadsheet evaluates."""
+    names = ("author", "title", "license", "landing_url")
+    quoted: dict[str, Any] = {name: no_formula(getattr(row, name)) for name in names}
+    return replace(row, **quoted)
+
+
+def _row(
+    path: str,
+    split: str,
+    one: DatasetClass,
+    row: CleanRow,
+    url: str,
+    candidate: Candidate,
+    rescued_from: str,
+) -> ManifestRow:
+    synset = "" if row.moved_from else candidate.synset
+    synset = synset or (one.wnid if one.is_own else one.key)
+    return ManifestRow(
+        path, split, one.index, one.key, one.label, one.voc, synset,
+        row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
+        candidate.license, candidate.author, candidate.landing_url, candidate.title,
+        rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
+        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
+    )  # fmt: skip
+
+
+def _stored(archive: Path, wanted: Collection[str]) -> dict[str, StoredBytes]:
+    """The places of the photos in an archive of clean photos.
+
+    Raises DataError if its members are not exactly the wanted files.
+    """
+    stored = dict(tar_members(archive))
+    if other := sorted(stored.keys() ^ wanted):
+        raise DataError(
+            f"{archive}: {other[0]} is not in both the tar and its csv; run dvc repro -f clean"
+        )
+    return stored

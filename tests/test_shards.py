@@ -1,0 +1,160 @@
+"""The dataset in shards: the same photos as in folders, and few shards change with the dataset."""
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pyarrow import parquet
+
+from allrounder.core.errors import UsageError
+from allrounder.core.parquet import read_photos
+from allrounder.core.paths import Stages
+from allrounder.core.rows import ManifestRow
+from allrounder.core.tables import read_csv
+from allrounder.core.tars import StoredBytes
+from allrounder.params.loading import load_params
+from allrounder.params.schema import Clean, Split
+from allrounder.publish.parquet import pack
+from allrounder.split.describe import describe
+from allrounder.split.layout import build_dataset
+from allrounder.split.shards import Sample, cut, runs, write_shards
+from allrounder.takedown.content import Reader
+from allrounder.verify.local import in_shards
+from project import Project
+
+
+def laid_out(project: Project, out: Path, **rules: Any) -> list[ManifestRow]:
+    """Lay the project's photos out by other rules; returns the manifest."""
+    data = project.folder / "data"
+    stages = Stages(data / "urls", data / "raw", data / "clean")
+    params = load_params(project.folder / "params.yaml")
+    params = params.model_copy(update={"split": Split(**rules)})
+    out.mkdir()
+    built = build_dataset(params, stages, out, out.with_name("work"))
+    write_shards(params, stages, out)
+    describe(params, built.funnels, out, built.tally)
+    assert not (out / "croissant.json").exists()
+    (front,) = yaml.safe_load((out / "README.md").read_text(encoding="utf-8").split("---")[1])[
+        "configs"
+    ]
+    for files in front["data_files"]:
+        assert [*out.glob(files["path"])]
+    return list(read_csv(out / "manifest.csv", ManifestRow))
+
+
+def test_tars_have_the_photos_and_their_rows(pulled_once: Path, tmp_path: Path) -> None:
+    project, out = Project(pulled_once), tmp_path / "out"
+    rows = laid_out(project, out, layout="webdataset", shard_photos=40)
+    assert (out / "manifest.csv").read_bytes() == (
+        pulled_once / "data/dataset/manifest.csv"
+    ).read_bytes()
+    found: dict[str, ManifestRow] = {}
+    for path in sorted(out.glob("*/*")):
+        with tarfile.open(path) as tar:
+            names = tar.getnames()
+            assert len(names) <= 80
+            for photo, text in zip(names[::2], names[1::2], strict=True):
+                assert Path(photo).with_suffix(".json").name == text
+                cells = json.loads(tar.extractfile(text).read())  # type: ignore[union-attr]
+                body = tar.extractfile(photo).read()  # type: ignore[union-attr]
+                row = ManifestRow(**cells | {"suspect": cells["suspect"] or None})
+                assert hashlib.sha256(body).hexdigest() == row.sha256
+                assert row.split == path.parent.name
+                found[row.file] = row
+    assert found == {row.file: row for row in rows}
+    train = sorted(path.name for path in (out / "train").iterdir())
+    assert train == [f"{number:05}.tar" for number in range(len(train))]
+    again = tmp_path / "again" / "out"
+    again.parent.mkdir()
+    laid_out(project, again, layout="webdataset", shard_photos=40)
+    for path in out.glob("*/*"):
+        assert (again / path.relative_to(out)).read_bytes() == path.read_bytes()
+
+
+def test_parquet_is_as_the_hub_reads_it(pulled_once: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rows = laid_out(Project(pulled_once), out, layout="parquet")
+    by_name = {Path(row.file).name: row for row in rows}
+    paths = sorted(out.glob("*/*.parquet"))
+    for path in paths:
+        table = parquet.read_table(path)
+        features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+        assert features["image"] == {"_type": "Image"}
+        for image, label in zip(*map(list, table.to_pydict().values()), strict=True):
+            row = by_name.pop(image["path"])
+            assert hashlib.sha256(image["bytes"]).hexdigest() == row.sha256
+            assert features["label"]["names"][label] == Path(row.file).parent.name
+            assert row.split == path.parent.name
+    assert not by_name
+    with pytest.raises(UsageError, match="in shards already"):
+        pack(out, tmp_path / "packed")
+    name, body = next(read_photos(paths[-1]))
+    assert Image.open(io.BytesIO(body)).size
+    photos = Reader(Clean()).read(paths[-1]).photos  # what a takedown searches
+    assert hashlib.sha256(body).hexdigest() in photos, name
+
+
+def sample(number: int, size: int) -> Sample:
+    digest = hashlib.sha256(f"{number}".encode()).hexdigest()
+    texts = ("l", "", "s", "i", "u", "f")
+    row = ManifestRow(f"train/a/{number}.jpg", "train", 0, "n1", *texts, digest, 1, 1, "", "", "")
+    return row, StoredBytes(Path("x"), 0, size)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=300),
+    st.integers(300, 3000),
+    st.integers(2, 60),
+    st.data(),
+)
+def test_shards_keep_their_bounds_and_no_earlier_one_changes(
+    sizes: list[int], most_bytes: int, most: int, data: st.DataObject
+) -> None:
+    samples = [sample(number, size) for number, size in enumerate(sizes)]
+    shards = list(cut(samples, most_bytes, most))
+    assert [one for shard in shards for one in shard] == samples
+    for shard in shards:
+        assert len(shard) <= most
+        assert sum(stored.size for _, stored in shard) <= most_bytes
+    gone = data.draw(st.integers(0, len(samples) - 1))
+    after = list(cut([*samples[:gone], *samples[gone + 1 :]], most_bytes, most))
+    first = next(at for at, shard in enumerate(shards) if samples[gone] in shard)
+    assert after[:first] == shards[:first]
+
+
+def test_few_shards_change_with_a_photo_or_a_class() -> None:
+    samples = [sample(number, 1000) for number in range(4000)]
+    shards = list(cut(samples, 256_000, 10_000))
+    assert 20 < len(shards) < 50
+    changed = [
+        sum(one not in shards for one in cut(samples[:at] + samples[at + 1 :], 256_000, 10_000))
+        for at in range(0, 4000, 500)
+    ]
+    assert sum(changed) / len(changed) < 3
+    keys = [f"n{number:08}" for number in range(1000)]
+    before = list(runs(keys))
+    assert sorted(key for run in before for key in run) == keys
+    assert 90 < len(before) < 170
+    for number in range(0, 1000, 99):
+        after = list(runs([*keys, f"n{number:08}5"]))
+        assert sum(run not in before for run in after) <= 2
+
+
+def test_a_tar_beside_folders_makes_no_shards() -> None:
+    assert in_shards(["d/manifest.csv", "d/train/00000.tar"])
+    assert not in_shards(["d/manifest.csv", "d/train/00000.tar", "d/train/cat/1.jpg"])
+    assert not in_shards(["d/manifest.csv"])
+
+
+def test_folds_need_folders() -> None:
+    with pytest.raises(ValueError, match=r"kfold: .* need layout: folders, not parquet"):
+        Split(kfold=3, layout="parquet")
