@@ -345,6 +345,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
         if not few:
             patch.setattr("allrounder.clean.neighbours._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
+        once = {tuple(pair) for pair in close_pairs(hashes, None, radius).tolist()}
     plain = {
         (i, j)
         for i in range(count)
@@ -352,6 +353,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
         if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= radius
     }
     assert found == plain
+    assert once == {(i, j) for i, j in plain if i <= j}
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {

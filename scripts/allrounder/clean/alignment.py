@@ -238,12 +238,11 @@ def _step(values: Floats, target: Floats, shown: Bools) -> Floats:
     apart = np.abs(values)
     shown = shown & (apart <= _quantile(apart, shown, _ROBUST))
     grid = target.reshape(-1, _CELLS, _CELLS)
-    across, down = np.zeros_like(grid), np.zeros_like(grid)
+    across: Floats = np.zeros_like(grid)
+    down: Floats = np.zeros_like(grid)
     np.subtract(grid[:, :, 2:], grid[:, :, :-2], out=across[:, :, 1:-1])
     np.subtract(grid[:, 2:], grid[:, :-2], out=down[:, 1:-1])
-    across, down = across.reshape(values.shape), down.reshape(values.shape)
-    across *= shown
-    down *= shown
+    across, down = across.reshape(values.shape) * shown, down.reshape(values.shape) * shown
     products = np.empty((len(grid), 5, _CELLS**2))
     for at, (one, two) in enumerate(
         ((across, across), (across, down), (down, down), (across, values), (down, values))
@@ -274,7 +273,7 @@ def _solved(matrix: Floats, goal: Floats) -> Floats:
         matrix[:, row, row] = matrix[:, row, row] * (1 + _RIDGE) + 1
     for row in range(size):
         pivot = matrix[:, row] / matrix[:, row, row, None]
-        matrix -= matrix[:, :, row, None] * pivot[:, None]
+        matrix = matrix - matrix[:, :, row, None] * pivot[:, None]
         matrix[:, row] = pivot
     return matrix[:, :, size]
 
@@ -287,7 +286,7 @@ def _standardized(values: Floats, weights: Floats) -> Floats:
     found = values * count[:, None]
     found -= total[:, None]
     found *= (_LEVELS * np.sqrt(count) / size)[:, None]
-    return np.clip(np.rint(found, out=found), -9999, 9999, out=found)
+    return np.asarray(np.rint(found, out=found).clip(-9999, 9999, out=found))
 
 
 def _quantile(values: Floats, shown: Bools, share: float) -> Floats:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,21 +67,23 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
     """
     width, height = grey.size
     small = grey.resize((9, 8), Image.Resampling.BOX).tobytes()
-    cells = np.frombuffer(small, np.uint8).reshape(8, 9)
-    full = _resized(grey, WHOLE)
+    cells = np.frombuffer(small, np.uint8).reshape(1, 8, 9)
+    shown = _resized(grey, WHOLE)
+    full = shown.tobytes()
     trimmed, box = _trimmed(grey, full)
     inner = _cells(trimmed)
-    outer = inner[: len(FULL)] if box == WHOLE else _cells(full)[: len(FULL)]
+    outer = (inner if box == WHOLE else _cells(full))[: len(FULL)]
     mirrored = inner[: len(MIRRORED), :, ::-1]
-    levels = np.bincount(full.reshape(-1) >> 4, minlength=16)
+    first, *views = _hashes(np.concatenate([cells, outer, inner, mirrored]))
+    counts = shown.histogram()
     aspect = width / height
     return Fingerprint(
-        _hashes(cells)[0],
-        tuple(_hashes(np.concatenate([outer, inner, mirrored]))),
-        full.tobytes(),
-        trimmed.tobytes(),
+        first,
+        tuple(views),
+        full,
+        trimmed,
         (aspect, aspect * (box[3] - box[2]) / (box[1] - box[0])),
-        int(levels.max()) / THUMB**2,
+        max(sum(counts[level : level + 16]) for level in range(0, 256, 16)) / THUMB**2,
     )
 
 
@@ -90,20 +93,24 @@ def levels_used(thumb: bytes) -> int:
     return int((levels * 100 > levels.sum()).sum())
 
 
-def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Grey:
+def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Image.Image:
     top, bottom, left, right = part
     box = (left * grey.width, top * grey.height, right * grey.width, bottom * grey.height)
-    return np.asarray(grey.resize((THUMB, THUMB), how, box=box))
+    return grey.resize((THUMB, THUMB), how, box=box)
 
 
-def _trimmed(grey: Image.Image, thumb: Grey) -> tuple[Grey, Share]:
+def _trimmed(grey: Image.Image, thumb: bytes) -> tuple[bytes, Share]:
     """A thumbnail without plain borders, and what part of the picture it shows."""
     top, bottom, left, right = WHOLE
-    if not any(map(_plain_rows, _from_sides(thumb))):
+    if not _bordered(thumb):
         return thumb, WHOLE
     for _ in range(_ROUNDS):
-        sharp = _resized(grey, (top, bottom, left, right), _SHARP)
-        above, below, before, behind = map(_plain_rows, _from_sides(sharp))
+        sharp = _resized(grey, (top, bottom, left, right), _SHARP).tobytes()
+        if not _bordered(sharp):
+            break
+        rows = np.frombuffer(sharp, np.uint8).reshape(THUMB, THUMB)
+        above, below = _plain_columns(rows.T.copy())
+        before, behind = _plain_columns(rows)
         if above + below > THUMB - _LEAST:
             above = below = 0
         if before + behind > THUMB - _LEAST:
@@ -120,28 +127,40 @@ def _trimmed(grey: Image.Image, thumb: Grey) -> tuple[Grey, Share]:
             break
         top, bottom, left, right = part
     part = (top, bottom, left, right)
-    return _resized(grey, part), part
+    return _resized(grey, part).tobytes(), part
 
 
-def _from_sides(thumb: Grey) -> tuple[Grey, ...]:
-    """A picture's rows from the top and the bottom, its columns from the left and the right."""
-    return thumb, thumb[::-1], thumb.T, thumb.T[::-1]
+def _bordered(thumb: bytes) -> bool:
+    """Whether a side's pixels have one grey level. Some of them tell most that do not."""
+    sides = thumb[:THUMB], thumb[-THUMB:], thumb[::THUMB], thumb[THUMB - 1 :: THUMB]
+    return any(
+        max(some := side[::9]) - min(some) <= _PLAIN and max(side) - min(side) <= _PLAIN
+        for side in sides
+    )
 
 
-def _plain_rows(rows: Grey) -> int:
-    """How many of the first rows have one grey level, and the next one, which they run into."""
-    if int(rows[0].max()) - int(rows[0].min()) > _PLAIN:
-        return 0
-    high = np.maximum.accumulate(rows.max(axis=1)).astype(np.int16)
-    low = np.minimum.accumulate(rows.min(axis=1))
-    return int((high - low <= _PLAIN).sum()) + 1
+def _plain_columns(columns: Grey) -> tuple[int, int]:
+    """How many of the first and of the last columns are a border.
+
+    These have one grey level; the next one, which they run into, counts too.
+    """
+    highest, lowest = columns.max(axis=0).tolist(), columns.min(axis=0).tolist()
+    return _plain_first(highest, lowest), _plain_first(highest[::-1], lowest[::-1])
 
 
-def _cells(thumb: Grey) -> Floats:
+def _plain_first(highest: list[int], lowest: list[int]) -> int:
+    spans = zip(accumulate(highest, max), accumulate(lowest, min), strict=True)
+    count = sum(1 for _ in takewhile(lambda span: span[0] - span[1] <= _PLAIN, spans))
+    return count and count + 1
+
+
+def _cells(thumb: bytes) -> Floats:
     """The grey of the cells of each part's grid, as whole numbers: (parts, 8, 9)."""
     rows, columns = _weights()
     half = THUMB // 2
-    small = thumb.reshape(half, 2, half, 2).sum(axis=(1, 3), dtype=np.float64)
+    pixels = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
+    twos = pixels[::2].astype(np.uint16) + pixels[1::2]
+    small = (twos[:, ::2] + twos[:, 1::2]).astype(np.float64)
     across = (small @ columns).reshape(half, len(PARTS), 9).transpose(1, 0, 2)
     return np.asarray(rows @ across)
 
@@ -162,6 +181,6 @@ def _edges(first: float, last: float, cells: int) -> Floats:
     return np.asarray(covered.clip(0))
 
 
-def _hashes(cells: Floats | Grey) -> list[int]:
+def _hashes(cells: Floats) -> list[int]:
     bits = np.packbits((cells[..., :-1] < cells[..., 1:]).reshape(-1, 64), axis=1)
-    return [int(one) for one in bits.view(">u8")[:, 0]]
+    return list[int](bits.view(">u8")[:, 0].tolist())

@@ -20,31 +20,37 @@ Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
 _FEW = 4_096  # up to this many, comparing all with all is faster than an index
-_ROWS = 256
 _LOOKUPS = 2**18  # at once
+_COMPARED_AT_ONCE = 2**18  # pairs of hashes
 _BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
 
 
-def close_pairs(left: Hashes, right: Hashes, radius: int) -> Pairs:
+def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Returns shape (pairs, 2). A hash has three bands, so at least one band of a close pair differs
-    in at most a third of the radius. Each band is looked up with all flips of so many bits.
+    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three
+    bands, so at least one band of a close pair differs in at most a third of the radius. Each band
+    is looked up with all flips of so many bits.
     Raises ValueError for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
-    few = len(left) * len(right) <= _FEW**2
-    found = list(_all_with_all(left, right, radius) if few else _indexed(left, right, radius))
-    pairs = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
-    return np.unique(pairs, axis=0)
+    others = left if right is None else right
+    if len(left) * len(others) <= _FEW**2:
+        found = list(_all_with_all(left, others, radius, right is None))
+        return np.concatenate([np.zeros((0, 2), np.int64), *found])
+    pairs = np.unique(np.concatenate(list(_indexed(left, others, radius))), axis=0)
+    return pairs[pairs[:, 0] <= pairs[:, 1]] if right is None else pairs
 
 
-def _all_with_all(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
-    for start in range(0, len(left), _ROWS):
-        apart = np.bitwise_count(left[start : start + _ROWS, None] ^ right[None, :])
-        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right)))
-        yield np.stack([rows + start, columns], axis=1)
+def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
+    step = max(1, _COMPARED_AT_ONCE // max(1, len(right)))
+    for start in range(0, len(left), step):
+        first = start if upper else 0
+        apart = np.bitwise_count(left[start : start + step, None] ^ right[None, first:])
+        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
+        pairs = np.stack([rows + start, columns + first], axis=1)
+        yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
 
 
 def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
@@ -132,7 +138,7 @@ SEARCHES = (
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
-_LAID_AT_ONCE = 128
+_LAID_AT_ONCE = 256
 _THREADS = 2
 _FEW_LEFT = 256
 _SAME_KIND = 512
@@ -366,9 +372,7 @@ def _candidates(
     """
     left, right = _kinds(one), _kinds(two)
     same = search[0] == search[1]
-    close = close_pairs(left.hashes, left.hashes if same else right.hashes, radius)
-    if same:
-        close = close[close[:, 0] <= close[:, 1]]
+    close = close_pairs(left.hashes, None if same else right.hashes, radius)
     widths = right.counts[close[:, 1]]
     sizes = left.counts[close[:, 0]] * widths
     for start, end in _slices(sizes):
