@@ -3,21 +3,20 @@
 The data and pictures of DVC's plots are written beside it. See docs/architecture.md.
 """
 
-import argparse
 import sys
 
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.funnel import short_sentence
 from allrounder.core.paths import DATASET, REPORTS, Stages
-from allrounder.params.loading import load_params
+from allrounder.params.loading import load_with_command
+from allrounder.params.schema import Dataset, Report
 from allrounder.report.build import build
 
 
 def main() -> None:
     """Parse, build, write."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    params = load_params()
+    params = load_with_command(__doc__, Dataset, Report)
     with stage_lock("report"):
         remove_tree(REPORTS)
         REPORTS.mkdir(parents=True)

@@ -3,14 +3,14 @@
 Also writes the dataset's tables and descriptions, and the counts of all steps: data/metrics.json.
 """
 
-import argparse
 import sys
 
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET, METRICS, Stages
 from allrounder.core.workers import worker_pool
-from allrounder.params.loading import load_params
+from allrounder.params.loading import load_with_command
+from allrounder.params.schema import Dataset
 from allrounder.split import recipe
 from allrounder.split.describe import describe
 from allrounder.split.layout import build_dataset, summary_line, write_metrics, write_recipe
@@ -19,8 +19,7 @@ from allrounder.split.shards import check_layout, write_shards
 
 def main() -> None:
     """Parse, split, write."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    params, stages = load_params(), Stages()
+    params, stages = load_with_command(__doc__, Dataset), Stages()
     check_layout(params.split)
     with stage_lock("split") as folder, worker_pool(8) as pool:
         remove_tree(DATASET)

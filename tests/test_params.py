@@ -328,9 +328,12 @@ def test_the_published_schema_is_the_models() -> None:
 
 
 def test_dvc_yaml_watches_every_section_but_network() -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    stages, optional = pipeline["stages"], {*pipeline["vars"][0]}
     watched = {key for stage in stages.values() for key in stage["params"]}
-    assert watched == set(Params.model_fields) - {"network"}
+    assert watched | optional == set(Params.model_fields) - {"network"}
+    assert "${dataset}" in stages["split"]["cmd"][0]
+    assert "${dataset} ${report}" in stages["report"]["cmd"][0]
 
 
 @pytest.mark.parametrize(

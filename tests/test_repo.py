@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from project import Project
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -87,3 +89,11 @@ def test_the_other_files_for_github_are_yaml_and_the_pages_for_people_have_true_
         assert all((ROOT / link).exists() for link in links)
         assert all((ROOT / name).exists() for name in re.findall(_RUN, text))
     assert len((ROOT / "AGENTS.md").read_text(encoding="utf-8").splitlines()) <= 25
+
+
+def test_sections_that_describe_the_dataset_may_be_missing(clone: Project) -> None:
+    params = yaml.safe_load(clone.read("params.yaml"))
+    for section in ("dataset", "report"):
+        params.pop(section, None)
+    (clone.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    assert "changed command" in clone.dvc("status", "split")

@@ -1,5 +1,6 @@
 """Reads and checks params.yaml. An error is one line: file, line, key, value and what to do."""
 
+import argparse
 import json
 import re
 from collections.abc import Sequence
@@ -19,10 +20,10 @@ from allrounder.core.text import did_you_mean
 from allrounder.params.classes import TAGS, ClassValue
 from allrounder.params.dataset import dataset_classes
 from allrounder.params.schema import Params
-from allrounder.params.section import WNID
+from allrounder.params.section import WNID, Section
 from allrounder.params.sources import KINDS, PATTERNS
 
-WATCHED = ("download", "clean", "split", "dataset", "report")
+WATCHED = ("download", "clean", "split")
 """Sections that must be present, even if empty: DVC refuses to watch missing ones."""
 
 
@@ -65,6 +66,23 @@ def load_params(path: Path = PARAMS) -> Params:
             f"{path}: {missing[0]}: missing, and dvc.yaml watches it; "
             f"add it, or `{missing[0]}: {{}}` for its defaults"
         )
+    return params
+
+
+def load_with_command(description: str, *sections: type[Section]) -> Params:
+    """The params of a stage whose command repeats the values of some sections.
+
+    dvc.yaml does so that DVC notices their change; params.yaml is what counts. Raises UsageError
+    for params.yaml; exits for other options.
+    """
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    for section in sections:
+        for name in section.model_fields:
+            parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
+    _, others = parser.parse_known_args()
+    params = load_params()
+    if others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     return params
 
 
