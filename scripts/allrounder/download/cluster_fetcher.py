@@ -132,7 +132,12 @@ class ClusterFetcher:
         worker.orders.jobs.append(job)
 
     def _send_robots(self, job: Job, asker: int) -> None:
-        """Have a robots.txt that was redirected to another worker's host fetched there."""
+        """Have a robots.txt that was redirected to another worker's host fetched there.
+
+        Not for a worker that was lost: whoever has its jobs now asks for itself.
+        """
+        if all(worker.number != asker for worker in self._workers):
+            return
         worker = self._owner(job.host)
         job.asker = None if worker.number == asker else asker
         if job.asker is not None:
@@ -190,7 +195,7 @@ class ClusterFetcher:
                 self._send(job)
         for reply in report.robots:
             if self._robots.pop((reply.asker, reply.file), None):
-                (asker,) = [one for one in self._workers if one.number == reply.asker]
+                asker = next(one for one in self._workers if one.number == reply.asker)
                 asker.orders.robots.append(reply)
         for number, result, last in report.ended:
             del worker.jobs[number]
