@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each script that a test starts would be compiled again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+collect_ignore = [] if "ALLROUNDER_TRIALS" in os.environ else ["test_ray.py"]
+"""A real Ray cluster takes 20 s to start and to lose nodes: see docs/architecture.md."""
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
 """Files whose tests share slow builds: one worker runs all tests of such a file."""
 

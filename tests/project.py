@@ -15,7 +15,10 @@ from filelock import FileLock
 
 import warm
 
-GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.invalid")
+GIT = (
+    "git", "-c", "user.name=test", "-c", "user.email=test@example.invalid",
+    "-c", "maintenance.auto=false", "-c", "gc.auto=0",  # would go on in the background
+)  # fmt: skip
 
 
 def snapshot(root: Path, to: Path) -> Path:
