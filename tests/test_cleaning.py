@@ -25,7 +25,7 @@ from allrounder.clean.curate import SAME, components, curate
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse
-from allrounder.clean.neighbours import Pictures, close_pairs, near_pairs
+from allrounder.clean.neighbours import FingerprintColumns, Pictures, close_pairs, near_pairs
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -496,8 +496,14 @@ def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:
         return fingerprint(image)
 
     first, second = np.array([0]), np.array([1])
-    assert Pictures([thing(30), thing(200)]).similarity(first, second, (0, 0)) == 0
-    assert Pictures([thing(30), thing(32)]).similarity(first, second, (0, 0)) > SAME
+    assert (
+        Pictures(FingerprintColumns.of([thing(30), thing(200)])).similarity(first, second, (0, 0))
+        == 0
+    )
+    assert (
+        Pictures(FingerprintColumns.of([thing(30), thing(32)])).similarity(first, second, (0, 0))
+        > SAME
+    )
 
 
 def test_max_side_shrinks_larger_photos_only() -> None:

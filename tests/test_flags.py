@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from allrounder.clean.decode import normalize
-from allrounder.clean.flags import flag_sizes, look_flags
+from allrounder.clean.flags import flag_sizes, pixel_flags
 from allrounder.core.rows import CleanRow, Status
 from allrounder.params.schema import Clean
 
@@ -28,7 +28,7 @@ def flags(image: Image.Image) -> frozenset[str]:
     image.save(out, "JPEG", quality=90)
     photo = normalize(out.getvalue(), Clean())
     assert photo.fingerprint
-    return look_flags(photo.fingerprint.thumb, photo.body)
+    return pixel_flags(photo.fingerprint.thumb, photo.body)
 
 
 @pytest.mark.parametrize(

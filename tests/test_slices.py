@@ -24,7 +24,15 @@ from allrounder.clean import alone, cleaning, decoding, slices
 from allrounder.clean.cleaning import clean
 from allrounder.clean.decode import normalize
 from allrounder.clean.preview import Preview
-from allrounder.clean.slices import CODE, RECORD, cut, forget, is_whole, read_slice, write_slice
+from allrounder.clean.slices import (
+    CODE,
+    RECORD,
+    cut,
+    drop_unused,
+    is_whole,
+    read_slice,
+    write_slice,
+)
 from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes
@@ -251,7 +259,7 @@ def test_the_store_does_not_grow_without_bounds(
     for name in "abcd":
         (tmp_path / name).write_bytes(bytes(100))
     monkeypatch.setattr(slices, "STORE_BYTES", 250)
-    forget(tmp_path, "abc")
+    drop_unused(tmp_path, "abc")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 

@@ -16,7 +16,7 @@ from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.slices import DECODERS, Facts, forget
+from allrounder.clean.slices import DECODERS, Facts, drop_unused
 from allrounder.clean.suspects import add_suspects, check_model
 from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets
 from allrounder.core import licences
@@ -57,7 +57,7 @@ def clean(
     store: Path,
     corrections: Sequence[Correction] = (),
 ) -> tuple[dict[str, Counter[Status]], list[Correction]]:
-    """Clean all classes into `out`. The folder `store` remembers what decoding gave.
+    """Clean all classes into `out`. The folder `store` keeps what decoding gave.
 
     Returns how many photos have which status, by class, and the corrections that match nothing.
     Raises DataError when a raw archive and its table do not agree, UsageError when lines of one
@@ -73,7 +73,7 @@ def clean(
         rows = {key: list(read_csv(out / f"{key}.csv", CleanRow)) for key in keys}
         for key, part in add_suspects(rows, out, suspects).items():
             write_csv(out / f"{key}.csv", CleanRow, part)
-    forget(store, {path.name for path in decoded.files})
+    drop_unused(store, {path.name for path in decoded.files})
     return counts, unmatched(matches, lambda: _urls(keys, raw))
 
 
@@ -97,7 +97,7 @@ def decide(
         if (key, image_id) in by_name
     }
     photos = _photos(params, decoded, urls, raw)
-    decisions = judge(photos, decoded.looks(), params.per_class, params.clean, lines)
+    decisions = judge(photos, decoded.columns(), params.per_class, params.clean, lines)
     return decisions, matches
 
 
@@ -147,9 +147,9 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
 
     rows = np.flatnonzero(records["thumb"])
-    known = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
+    prints = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
-    copies = copies_in_test_sets(known, sets, params.clean.near_radius, SAME)
+    copies = copies_in_test_sets(prints, sets, params.clean.near_radius, SAME)
     is_refused = np.zeros(len(records), bool)
     is_refused[[*refused]] = True
     return Photos(

@@ -117,7 +117,7 @@ class Photos:
         """The columns of a few photos."""
         keys = [*dict.fromkeys([*keys, *(one.key for one in items)])]
         places = {key: place for place, key in enumerate(keys)}
-        looks = [one.fingerprint for one in items if one.fingerprint]
+        prints = [one.fingerprint for one in items if one.fingerprint]
         return cls(
             np.arange(len(items)),
             keys,
@@ -126,8 +126,8 @@ class Photos:
             codes(one.synset for one in items),
             np.array([bool(one.refused) for one in items], bool),
             np.array([len(one.origins) for one in items], np.int64),
-            np.array([look.flat for look in looks], np.float64),
-            np.array([levels_used(look.thumb) for look in looks], np.int64),
+            np.array([one.flat for one in prints], np.float64),
+            np.array([levels_used(one.thumb) for one in prints], np.int64),
             np.array([one.sha256 for one in items], str),
             {at: one.in_test_set for at, one in enumerate(items) if one.in_test_set},
             items.__getitem__,

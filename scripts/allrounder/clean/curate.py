@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.columns import Decisions, Ints, Item, Photos
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, Looks, Pictures, near_pairs
+from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures, near_pairs
 from allrounder.core.corrections import Action, Correction, PhotoId
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -41,15 +41,15 @@ def curate(
     keys: Sequence[str] = (),
 ) -> list[Item]:
     """`judge` for a few photos: the same ones with their decisions."""
-    looks = Looks.of([one.fingerprint for one in items if one.fingerprint])
+    columns = FingerprintColumns.of([one.fingerprint for one in items if one.fingerprint])
     named = {one.photo_id: row for row, one in enumerate(items)}
     lines = {named[photo]: line for photo, line in (corrections or {}).items() if photo in named}
-    return list(judge(Photos.of(items, keys), looks, per_class, rules, lines))
+    return list(judge(Photos.of(items, keys), columns, per_class, rules, lines))
 
 
 def judge(
     photos: Photos,
-    looks: Looks,
+    columns: FingerprintColumns,
     per_class: int,
     rules: Clean,
     corrections: Mapping[int, Correction],
@@ -58,7 +58,7 @@ def judge(
 
     Photos that `corrections` (by row) move stand first in their class.
     """
-    decided, pictures = Decisions(photos), Pictures(looks)
+    decided, pictures = Decisions(photos), Pictures(columns)
     places = {int(row): at for at, row in enumerate(decided.rows) if int(row) in corrections}
     pairs = _copies(decided, pictures, np.arange(len(decided)), rules.near_radius)
     if corrections:
@@ -66,7 +66,7 @@ def judge(
         parts = _corrected_parts(decided, pairs, corrections)
         _exclude(decided, parts, corrections)
     _drop_placeholders(decided, pairs)
-    _drop_known(decided, pairs)
+    _drop_test_set_copies(decided, pairs)
     if corrections:
         pairs = _move(decided, pairs, parts, corrections)
     _drop_duplicates(decided, pairs, rules, pictures)
@@ -152,11 +152,11 @@ def _drop_placeholders(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> 
                 decided.change(at, status=Status.PLACEHOLDER, detail=detail)
 
 
-def _drop_known(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> None:
-    """Drop pictures of known test sets, all copies."""
-    known = decided.photos.in_test_sets
+def _drop_test_set_copies(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> None:
+    """Drop pictures of test sets, all copies."""
+    in_sets = decided.photos.in_test_sets
     rows = decided.rows.tolist()
-    named = {at: known[row] for at, row in enumerate(rows if known else ()) if row in known}
+    named = {at: in_sets[row] for at, row in enumerate(rows if in_sets else ()) if row in in_sets}
     for part in components(len(decided), pairs, named) if named else ():
         first = next((named[at] for at in part if at in named), "")
         for at in filter(decided.is_kept, part if first else ()):
@@ -169,8 +169,8 @@ def _notice(copies: Sequence[Item], flat: bool, wanted: int) -> str:
     MANY unrelated URLs of one site have the same bytes or lead to one address. If the picture is
     flat, FEW that lead to one address are enough, or `wanted` of one site, each in another class:
     two if it is text-like, else FEW. The same product on three pages of a shop, or in two of its
-    categories, is no notice. Rows of datasets and members of archives
-    have no site of their own: there only flat pictures can be notices.
+    categories, is no notice. Rows of datasets and members of archives have no site of their own:
+    there only flat pictures can be notices.
     """
     names, sites = set[str](), defaultdict[str, set[tuple[str, str]]](set)
     same, led = defaultdict[tuple[str, str], set[str]](set), defaultdict[str, set[str]](set)

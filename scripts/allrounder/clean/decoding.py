@@ -1,4 +1,4 @@
-"""Decodes the photos of all classes in parallel, or finds what is remembered of them."""
+"""Decodes the photos of all classes in parallel, or takes them from the store of earlier runs."""
 
 import json
 from collections import defaultdict
@@ -17,7 +17,7 @@ from allrounder.clean.alone import decode_alone
 from allrounder.clean.columns import Ints, Origin, Texts
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Looks, Thumbs
+from allrounder.clean.neighbours import FingerprintColumns, Thumbs
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,
@@ -27,7 +27,7 @@ from allrounder.clean.slices import (
     cut,
     note_of,
     read_slice,
-    remembered,
+    stored_slice,
 )
 from allrounder.cluster.ray_cluster import asked_address
 from allrounder.core.errors import DataError
@@ -73,11 +73,12 @@ class Decoded:
     parts: Ints  # the number of each record's slice
     firsts: Ints  # the first record of each slice
     changed: Mapping[int, str]  # what differs, by record
+    keys: Sequence[str]  # of the classes
 
     def place(self, row: int) -> tuple[str, int]:
         """A record's class, and its place there."""
         number = int(np.searchsorted(self.starts, row, "right")) - 1
-        return [*self.listed][number], row - int(self.starts[number])
+        return self.keys[number], row - int(self.starts[number])
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
@@ -91,11 +92,15 @@ class Decoded:
         """The facts of a slice's photos."""
         return read_slice(self.files[part])[1]
 
-    def looks(self) -> Looks:
+    def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
         records = self.records
-        return Looks(
-            records["views"], records["coarse"], records["look"], records["aspects"], self._thumbs
+        return FingerprintColumns(
+            records["views"],
+            records["coarse"],
+            records["thumb_hash"],
+            records["aspects"],
+            self._thumbs,
         )
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
@@ -114,7 +119,7 @@ class Decoded:
 def decode_classes(
     keys: Sequence[str], raw: Path, store: Path, rules: Clean, ray: str | None = None
 ) -> Decoded:
-    """The photos of all classes, decoded, or remembered in the store. `ray` as in the params.
+    """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
@@ -139,7 +144,7 @@ def decode_classes(
     for name in ("thumb", "sha256"):
         records[name][[*changed]] = np.zeros(1, RECORD[name])
     parts = np.repeat(np.arange(len(slices)), np.diff(firsts))
-    return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed)
+    return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed, keys)
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:
@@ -194,7 +199,7 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 with suppress(BrokenProcessPool):
                     for part in left:
                         job = pool.submit(
-                            remembered, part, store, rules, alone[part.key, part.number]
+                            stored_slice, part, store, rules, alone[part.key, part.number]
                         )
                         jobs[job] = part
                 for job in as_completed(jobs):

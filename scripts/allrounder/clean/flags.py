@@ -30,7 +30,7 @@ _LONG = 3  # times the shorter side
 _TINY = 16  # times as many pixels has the class's median
 
 
-def look_flags(thumb: bytes, body: bytes) -> frozenset[str]:
+def pixel_flags(thumb: bytes, body: bytes) -> frozenset[str]:
     """The flags of a photo by its pixels: its square grey thumbnail, and the normalized JPEG.
 
     Only photos with soft thumbnails are decoded again: 3 in 100.

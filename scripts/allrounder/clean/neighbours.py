@@ -149,7 +149,7 @@ CELLS = 64  # of a picture's coarse version
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class FingerprintColumns:
     """Fingerprints as columns, a row a picture."""
 
     views: Hashes  # (pictures, views)
@@ -159,7 +159,7 @@ class Looks:
     thumbs: Callable[[NDArray[np.int64], bool], Thumbs]  # of rows, as they are or trimmed
 
     @classmethod
-    def of(cls, fingerprints: Sequence[Fingerprint]) -> "Looks":
+    def of(cls, fingerprints: Sequence[Fingerprint]) -> "FingerprintColumns":
         """The columns of a few fingerprints."""
         count = len(fingerprints)
         full = np.frombuffer(b"".join(one.thumb for one in fingerprints), np.uint8)
@@ -181,7 +181,7 @@ def coarse_cells(thumbs: Thumbs) -> Thumbs:
     return means
 
 
-class _Known:
+class _SimilarityCache:
     """Similarities that were computed, as columns."""
 
     def __init__(self, count: int):
@@ -211,7 +211,7 @@ class _Known:
     def look_up(
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """The similarities of pairs, and which of them are not known."""
+        """The similarities of pairs, and which of them are missing."""
         if not len(self._names):
             return np.zeros(len(ones)), np.ones(len(ones), bool)
         names = self._named(ones, twos, search)
@@ -228,9 +228,9 @@ class _Known:
 class Pictures:
     """Pictures to compare. Similarities are kept for further searches."""
 
-    def __init__(self, looks: Looks | Sequence[Fingerprint]):
-        self._looks = looks if isinstance(looks, Looks) else Looks.of(looks)
-        self._known = _Known(len(self._looks.aspects))
+    def __init__(self, columns: FingerprintColumns):
+        self._columns = columns
+        self._cache = _SimilarityCache(len(columns.aspects))
 
     def near_pairs(
         self, rows: NDArray[np.int64], radius: int, similarity: float
@@ -245,8 +245,8 @@ class Pictures:
         """
         if not len(rows):
             return
-        self._known.sort()
-        names = np.unique(self._looks.names[rows], return_inverse=True)[1].reshape(-1)
+        self._cache.sort()
+        names = np.unique(self._columns.names[rows], return_inverse=True)[1].reshape(-1)
         _, first, same = np.unique(names, return_index=True, return_inverse=True)
         first = first[same]
         for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
@@ -256,7 +256,7 @@ class Pictures:
         distinct = rows[places]
         parts = Components(len(distinct))
         for search in SEARCHES if len(distinct) > 1 else ():
-            views = [self._looks.views[distinct, view] for view in search]
+            views = [self._columns.views[distinct, view] for view in search]
             for ones, twos in _candidates(views[0], views[1], search, radius):
                 for one, two in _confirmed(self, distinct, ones, twos, search, similarity, parts):
                     low, high = sorted((int(places[one]), int(places[two])))
@@ -264,7 +264,7 @@ class Pictures:
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
-        left, right = (self._looks.coarse[rows].astype(np.int32) for rows in (ones, twos))
+        left, right = (self._columns.coarse[rows].astype(np.int32) for rows in (ones, twos))
         left, right = (each * CELLS - each.sum(axis=1, keepdims=True) for each in (left, right))
         sizes = [
             np.sqrt(np.maximum((e.astype(np.float64) ** 2).sum(axis=1), 1)) for e in (left, right)
@@ -275,9 +275,9 @@ class Pictures:
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        found, new = self._known.look_up(ones, twos, search)
+        found, new = self._cache.look_up(ones, twos, search)
         found[new] = self._laid(ones[new], twos[new], search)
-        self._known.add(ones[new], twos[new], search, found[new])
+        self._cache.add(ones[new], twos[new], search, found[new])
         return found
 
     def _laid(
@@ -304,8 +304,8 @@ class Pictures:
     def _shown(self, rows: NDArray[np.int64], view: int) -> tuple[NDArray[np.uint8], Floats]:
         """The thumbnails that have a view, and their aspects."""
         trimmed = view not in FULL
-        aspects = self._looks.aspects[rows, int(trimmed)]
-        return self._looks.thumbs(rows, trimmed), aspects
+        aspects = self._columns.aspects[rows, int(trimmed)]
+        return self._columns.thumbs(rows, trimmed), aspects
 
 
 def _box(view: int) -> Box:
@@ -320,7 +320,8 @@ def near_pairs(
     fingerprints: Sequence[Fingerprint], radius: int, similarity: float
 ) -> Iterator[tuple[int, int]]:
     """Yield index pairs (i < j) of near-duplicates: see Pictures."""
-    return Pictures(fingerprints).near_pairs(np.arange(len(fingerprints)), radius, similarity)
+    pictures = Pictures(FingerprintColumns.of(fingerprints))
+    return pictures.near_pairs(np.arange(len(fingerprints)), radius, similarity)
 
 
 def _confirmed(

@@ -13,8 +13,9 @@ from allrounder.params.schema import Params
 
 
 class Preview:
-    """What clean will keep of the photos in `raw`. The folder `work` remembers what
-    decoding gave, for clean too."""
+    """What clean will keep of the photos in `raw`.
+
+    The folder `work` keeps what decoding gave, for clean to use."""
 
     def __init__(
         self,
@@ -64,10 +65,11 @@ def has_more(key: str, quota: int, params: Params, urls: Path, raw: Path) -> boo
     Unused candidates of a class that is not full can never be requested. An archive's unread rest
     can: archives share a class.
     """
-    taken = sum(row.status is Status.OK for row in read_csv(raw / f"{key}.csv", RawRow))
+    rows = list(read_csv(raw / f"{key}.csv", RawRow))
+    taken = sum(row.status is Status.OK for row in rows)
     unused = (
         row
-        for row in read_csv(raw / f"{key}.csv", RawRow)
+        for row in rows
         if (row.status is Status.UNUSED and taken >= quota)
         or (row.status is Status.ARCHIVE and row.resume_at is not None)
     )

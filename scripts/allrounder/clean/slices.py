@@ -1,4 +1,4 @@
-"""Slices: some consecutive photos of a class, decoded. What that gives is remembered by content.
+"""Slices: some consecutive photos of a class, decoded. What that gives is kept by content.
 
 A slice's file depends on the photos' bytes, on the rules for decoding and on the decoders, all of
 which its name is a hash of. It ends with its own hash, so a torn or edited file is noticed. It has
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import MIRRORED, levels_used
-from allrounder.clean.flags import look_flags
+from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.neighbours import CELLS, coarse_cells
 from allrounder.core.rows import Status
@@ -38,7 +38,7 @@ CODE = (
 )  # fmt: skip
 """The code that decides what a slice's file has."""
 STORE_BYTES = 20 * 2**30
-"""What is remembered from one run to the next at most."""
+"""What is kept from one run to the next at most."""
 _PHOTOS, _BYTES = 256, 32 * 2**20  # of a slice, at most
 _ONE_IN = 64  # photos end a slice, by their hash: then new photos change few slices
 _CHUNK = 2**20
@@ -47,7 +47,7 @@ RECORD = np.dtype([
     ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("aspects", "<f8", 2), ("flat", "<f8"),
     ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
-    ("look", "V16"),  # a hash of the thumbnail
+    ("thumb_hash", "V16"),  # a hash of the thumbnail
     ("coarse", "u1", CELLS),
     ("sha256", "V32"),  # of the normalized photo
     ("width", "<u4"), ("height", "<u4"),
@@ -102,7 +102,7 @@ def cut(key: str, tar: Path, photos: Iterable[tuple[StoredBytes, str]]) -> list[
     return slices
 
 
-def remembered(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo]) -> str:
+def stored_slice(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Photo]) -> str:
     """The name of a slice's file in the store, which has it from now on.
 
     Photos in `alone`, by number, are decoded already. A note in the store has the number of the
@@ -176,18 +176,18 @@ def write_slice(
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
         if print_:
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
-            record["aspects"], record["look"] = print_.aspects, look(print_.thumb)
+            record["aspects"], record["thumb_hash"] = print_.aspects, look(print_.thumb)
             record["levels"] = levels_used(print_.thumb)
             record["coarse"] = coarse_cells(np.frombuffer(print_.thumb, np.uint8))
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         found.append(record)
-        flags = sorted(look_flags(print_.thumb, photo.body)) if print_ else []
+        flags = sorted(pixel_flags(print_.thumb, photo.body)) if print_ else []
         facts.append(Facts(photo.status, photo.detail, flags, photo.kept))
     records = np.concatenate(found)
     start = write(b"thumbs: ") + 8  # so no thumbnail begins at 0
     for name in ("thumb", "trimmed"):
-        records[name] += start * (records["look"] != np.zeros(1, "V16"))
+        records[name] += start * (records["thumb_hash"] != np.zeros(1, "V16"))
     write(b"".join(thumbs))
     text = json.dumps([[one.status, one.detail, one.flags, one.kept] for one in facts]).encode()
     write(records.tobytes())
@@ -228,7 +228,7 @@ def read_slice(path: Path) -> tuple[Records, list[Facts]]:
     ]
 
 
-def forget(store: Path, used: Collection[str]) -> None:
+def drop_unused(store: Path, used: Collection[str]) -> None:
     """Remove what the last run had no use for, and what is too much."""
     left = STORE_BYTES
     for path in sorted(store.iterdir(), key=lambda path: path.name):

@@ -20,7 +20,7 @@ from PIL import Image
 from allrounder.clean.alignment import THUMB
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import MIRRORED, Fingerprint
-from allrounder.clean.neighbours import SEARCHES, Pictures, close_pairs
+from allrounder.clean.neighbours import SEARCHES, FingerprintColumns, Pictures, close_pairs
 from allrounder.core.errors import UsageError
 from allrounder.core.paths import is_clutter
 from allrounder.core.text import one_line
@@ -180,7 +180,8 @@ def _copies(
                 rows[place].append(row)
         for place, matching in rows.items():
             others = [test_set.photo(row) for row in matching]
-            pictures = Pictures([photos[place], *(photo for _, photo in others)])
+            compared = [photos[place], *(photo for _, photo in others)]
+            pictures = Pictures(FingerprintColumns.of(compared))
             first = np.zeros(len(others), np.int64)
             second: NDArray[np.int64] = np.arange(1, len(others) + 1)
             alike = np.flatnonzero(pictures.similarity(first, second, (one, two)) >= similarity)

@@ -14,7 +14,7 @@ MANIFEST = "manifest.csv"
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
 DECODED = WORK / "decoded"
-"""What clean remembers of photos. As safe to lose as a cache."""
+"""What decoding gave, kept by content. As safe to lose as a cache."""
 
 
 def in_pipeline(path: Path) -> bool:
