@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 import warm
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each script that a test starts would be compiled again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+settings.register_profile("repeatable", derandomize=True)
+if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI tries the same examples each time; `make test`, new ones
+    settings.load_profile("repeatable")
 collect_ignore = [] if "ALLROUNDER_TRIALS" in os.environ else ["test_ray.py"]
 """A real Ray cluster takes 20 s to start and to lose nodes: see docs/architecture.md."""
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")

@@ -2,7 +2,8 @@
 
 A change of the dataset rewrites few shards. Runs of about GROUP classes share shards; where a run
 ends depends on the class's key alone. The photos of a run are shuffled by content hash, and a shard
-ends where a photo's hash says so: a photo more or less changes only the shard that it is in.
+ends where a photo's hash says so: a photo more or less changes the shard that it is in, and a
+neighbour where a shard was full.
 """
 
 import hashlib
