@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("repeatable", derandomize=True)
-if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI tries the same examples each time; `make test`, new ones
+if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI repeats its examples; `make test` tries new ones
     settings.load_profile("repeatable")
 collect_ignore = [] if "ALLROUNDER_TRIALS" in os.environ else ["test_ray.py"]
 """A real Ray cluster takes 20 s to start and to lose nodes: see docs/architecture.md."""
