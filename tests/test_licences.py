@@ -226,7 +226,7 @@ def licences_and_statuses(project: Project) -> dict[str, tuple[str, Status]]:
     """Licence and status of each photo of raw, by image id."""
     found = {}
     accepted = licences.accepted(load_params(project.folder / "params.yaml").clean.licenses)
-    for path in sorted((project.folder / "data/clean").glob("*.csv")):
+    for path in sorted((project.folder / "data/clean").glob("*[0-9].csv")):
         folders = (project.folder / "data/urls", project.folder / "data/raw")
         known = photo_origins(*folders, path.stem, accepted)
         for row in read_csv(path, CleanRow):

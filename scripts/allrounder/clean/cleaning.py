@@ -16,9 +16,9 @@ from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.slices import DECODERS, Facts, drop_unused
+from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of
 from allrounder.clean.suspects import add_suspects, check_model
-from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets
+from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
@@ -30,7 +30,9 @@ from allrounder.core.corrections import (
     unmatched,
 )
 from allrounder.core.errors import DataError
+from allrounder.core.files import atomic_write
 from allrounder.core.funnel import short_sentence
+from allrounder.core.paths import FINGERPRINTS
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar
@@ -42,11 +44,13 @@ _AHEAD = 64  # classes that wait to be written
 
 @dataclass(frozen=True, slots=True)
 class KeptPhoto:
-    """A photo to write: its file name, its bytes, and which ranges of them (none: all)."""
+    """A photo to write: its name, its bytes, which ranges of them (none: all), its fingerprint."""
 
     file: str
     stored: StoredBytes
     ranges: ByteRanges
+    slice_file: Path
+    record: Any
 
 
 def clean(
@@ -218,7 +222,10 @@ def _rows(
         at = row - int(decoded.firsts[part])
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)
-        kept = KeptPhoto(one.file, _stored(decoded, row, at), facts[at].kept) if one.file else None
+        kept = None
+        if one.file:
+            stored, record = _stored(decoded, row, at), decoded.records[row].copy()
+            kept = KeptPhoto(one.file, stored, facts[at].kept, decoded.files[part], record)
         yield one, kept
 
 
@@ -255,11 +262,15 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
 
 
 def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
-    """Write a class's kept photos, normalized."""
+    """Write a class's kept photos, normalized, and a table of their fingerprints."""
     key, photos, out = job
     with atomic_tar(out / f"{key}.tar") as tar:
         for photo in photos:
             tar.copy(photo.file, photo.stored, photo.ranges or None)
+    with atomic_write(out / f"{key}.{FINGERPRINTS}") as table:
+        table.write(HEADER)
+        for photo in photos:
+            table.write(table_line(photo.file, fingerprint_of(photo.slice_file, photo.record)))
 
 
 # At the end of the stage

@@ -25,8 +25,10 @@ from allrounder.clean.slices import (
     Records,
     Slice,
     cut,
+    fingerprint_of,
     note_of,
     read_slice,
+    read_thumbnails,
     stored_slice,
 )
 from allrounder.cluster.ray_cluster import asked_address
@@ -82,11 +84,7 @@ class Decoded:
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
-        record, rows = self.records[row], np.array([row])
-        thumb, trimmed = (self._thumbs(rows, which).tobytes() for which in (False, True))
-        views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
-        flat = float(record["flat"])
-        return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
+        return fingerprint_of(self.files[self.parts[row]], self.records[row])
 
     def slice_facts(self, part: int) -> list[Facts]:
         """The facts of a slice's photos."""
@@ -108,11 +106,10 @@ class Decoded:
         offsets = self.records["trimmed" if trimmed else "thumb"][rows].tolist()
         parts = self.parts[rows]
         for part in np.unique(parts).tolist():
-            with self.files[part].open("rb", buffering=0) as file:
-                for at in np.flatnonzero(parts == part).tolist():
-                    file.seek(offsets[at])
-                    thumb = np.frombuffer(file.read(THUMB**2), np.uint8)
-                    found[at] = thumb.reshape(THUMB, THUMB)
+            places = np.flatnonzero(parts == part).tolist()
+            thumbs = read_thumbnails(self.files[part], (offsets[at] for at in places))
+            for at, thumb in zip(places, thumbs, strict=True):
+                found[at] = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
         return found
 
 

@@ -53,6 +53,11 @@ def _line(folder: Path, path: Path) -> str:
     if photo is None:
         return ""
     name = quote(path.relative_to(folder).as_posix(), safe="/ ", errors="surrogatepass")
+    return table_line(name, photo)
+
+
+def table_line(name: str, photo: Fingerprint) -> str:
+    """A photo's line in a table; `name` has no commas."""
     views = b"".join(view.to_bytes(8, "big") for view in photo.views).hex()
     trimmed = "" if photo.trimmed == photo.thumb else _packed(photo.trimmed)
     aspects = ",".join(f"{aspect:.6f}" for aspect in photo.aspects)

@@ -14,7 +14,7 @@ from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import atomic_write, remove_tree
 from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
-from allrounder.core.paths import MANIFEST, Stages
+from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
 from allrounder.core.tables import CsvWriter, columns, no_formula, read_csv
@@ -57,6 +57,7 @@ def build_dataset(
             bar.update()
     by_class = {key: replace(funnel, moved_out=moved[key]) for key, funnel in done.items()}
     _join(out, work, MANIFEST, by_class)
+    _join_fingerprints(out, work, list(by_class))
     if tally.attributed:
         _join(out, work, ATTRIBUTION, by_class)
     _write_classes(out / "classes.csv", classes, split_names(params.split), tally.photos)
@@ -80,6 +81,16 @@ def _join(out: Path, work: Path, table: str, by_class: Mapping[str, Funnel]) -> 
                     writer.write(replace(first, results=recipe.results_text(funnel)))
                     next(csv.reader(rows))
                 shutil.copyfileobj(rows, file)
+
+
+def _join_fingerprints(out: Path, work: Path, keys: Sequence[str]) -> None:
+    """Join the classes' tables of fingerprints, which scripts/fingerprints.py would write."""
+    with (out / FINGERPRINTS).open("wb") as file:
+        for number, key in enumerate(keys):
+            with part(work, key, FINGERPRINTS).open("rb") as table:
+                header = table.readline()
+                file.write(header if number == 0 else b"")
+                shutil.copyfileobj(table, file)
 
 
 def _write_classes(

@@ -179,7 +179,7 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
 
 def holders(found: Survey, target: Target) -> set[str]:
     """The contents (by MD5) that hold the photo: its bytes, a cleaned form or a thumbnail."""
-    names = target.sha256s | set(target.urls)
+    names = {*target.sha256s, *target.urls, *(sha256[:16] for sha256 in target.sha256s)}
     hit = {
         md5
         for md5, one in found.contents.items()
