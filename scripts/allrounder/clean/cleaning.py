@@ -17,7 +17,7 @@ from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of
-from allrounder.clean.suspects import add_suspects, check_model
+from allrounder.clean.suspects import add_suspects, with_model_here
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
@@ -68,7 +68,7 @@ def clean(
     photo do not.
     """
     if suspects := params.clean.suspects:
-        check_model(suspects)
+        suspects = with_model_here(suspects, params.network)
     keys = list(params.classes)
     decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
     decisions, matches = decide(params, decoded, urls, raw, corrections)
