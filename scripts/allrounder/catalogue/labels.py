@@ -5,7 +5,7 @@ Sources of the tables: tables/README.md.
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,6 +108,29 @@ def label_matcher(
             for label in part_labels(part, indices) - meant.keys():
                 found[label] = part.key
     return found
+
+
+def index_labels(parts: Sequence[ClassPart], given: Mapping[str, str]) -> dict[str, str]:
+    """The key of the part that each of ILSVRC's indices means, if numbers are such indices."""
+    named = label_matcher(parts, given, indices=False)
+    return {label: k for label, k in label_matcher(parts, given).items() if label not in named}
+
+
+def looks_like_indices(numbers: Collection[int]) -> bool:
+    """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
+
+    Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
+    """
+    last = max(numbers, default=-1)
+    return 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
+
+
+def no_indices(numbers: Collection[int]) -> str:
+    """The warning about numbers that do not look like indices."""
+    return (
+        f"its labels are numbers from {min(numbers)} to {max(numbers)}, which do not look like "
+        "ILSVRC's class indices; map them in labels"
+    )
 
 
 def part_labels(part: ClassPart, indices: bool = True) -> set[str]:
