@@ -42,7 +42,7 @@ _DVC = (
 _SCRIPTS = (
     "certifi", "concurrent.futures.process", "filelock", "idna", "jinja2", "multiprocessing.pool",
     "multiprocessing.popen_fork", "multiprocessing.synchronize", "numpy.ma", "numpy.typing",
-    "PIL.ImageCms", "PIL.ImageOps", "protego", "pycurl", "pydantic.fields",
+    "PIL.ImageCms", "PIL.ImageOps", "pillow_heif", "protego", "pycurl", "pydantic.fields",
     "pydantic.functional_validators", "pydantic.type_adapter", "pydantic.types", "requests",
     "rich.table", "simplejpeg", "splitfolders", "sysconfig", "tarfile", "tqdm",
     "urllib3.util.retry", "yaml", "zipfile", "zoneinfo",
@@ -191,6 +191,7 @@ def _import_libraries() -> None:
     for name in import_module("PIL")._plugins:
         with contextlib.suppress(ImportError):  # two need packages that nobody has
             import_module(f"PIL.{name}")
+    import_module("pydantic").create_model("Any")  # looks for plugins, once
     inspect.getmodule(sys._getframe())  # keeps where each module is; pydantic asks for each class
 
 
