@@ -98,3 +98,5 @@ def test_a_changed_test_set_is_noticed(held_out: Path, monkeypatch: pytest.Monke
     assert not local_files.test_sets_changed(params)
     (held_out / "dogs/new.jpg").write_bytes(b"1")
     assert local_files.test_sets_changed(params)
+    held_out.rename(held_out.with_name("elsewhere"))  # as in a clone that has no test set
+    assert not local_files.test_sets_changed(params)
