@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import gc
 import inspect
-import io
 import json
 import os
 import runpy
@@ -225,8 +224,8 @@ def _answer(connection: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     if encoding := os.environ.get("PYTHONIOENCODING"):
+        printed: Any
         for printed in (sys.stdout, sys.stderr):
-            assert isinstance(printed, io.TextIOWrapper)
             printed.reconfigure(encoding=encoding, errors=printed.errors)
     code = _code(_dvc if request["command"][0] == "dvc" else _script, request["command"])
     threading._shutdown()  # type: ignore[attr-defined]
