@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     journal searches for inodes that were not removed lately (`recently_deleted` in its ialloc.c).
     """
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # asks again
     if getattr(config.option, "dist", "no") != "no" and config.option.tx:
         warm.share()
 

@@ -73,7 +73,7 @@ def run(
             command, folder, environment, (apart if out else both).fileno(), both.fileno()
         )
         both.seek(0)
-        return code, both.read().decode()
+        return code, both.read().decode(errors="replace")
 
 
 def install(folder: Path) -> None:
@@ -223,6 +223,10 @@ def _answer(connection: socket.socket) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        printed: Any
+        for printed in (sys.stdout, sys.stderr):
+            printed.reconfigure(encoding=encoding, errors=printed.errors)
     code = _code(_dvc if request["command"][0] == "dvc" else _script, request["command"])
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
