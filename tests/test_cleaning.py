@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 from allrounder.clean import cleaning, jpeg, neighbours
 from allrounder.clean.alignment import THUMB, Floats
 from allrounder.clean.cleaning import check_decoders
-from allrounder.clean.columns import Item, Origin
-from allrounder.clean.curate import SAME, components, curate
+from allrounder.clean.columns import Origin
+from allrounder.clean.curate import SAME, components
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse
@@ -31,6 +31,7 @@ from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import flickr_photo_id
 from allrounder.params.schema import Clean
+from curating import Item, curate
 from draw import FAULTS, GOOD_KINDS
 from hostile import encoded, picture
 
@@ -201,7 +202,9 @@ def item(
 ) -> Item:
     origins = [Origin(*one) if isinstance(one, tuple) else Origin(one) for one in urls]
     own = origins or [Origin(f"photos/{wnid}/{number}")]
-    return Item(wnid, f"{wnid}_{number}", sha or f"{wnid}{number:060d}", pixels, own, look)
+    return Item(
+        wnid, f"{wnid}_{number}", sha or f"{wnid}{number:060d}", pixels, own, fingerprint=look
+    )
 
 
 @cache
