@@ -132,7 +132,8 @@ def test_the_fingerprints_are_those_of_the_photos(dataset: Path, tmp_path: Path)
     # Another project names the table: each photo is found by its name.
     some = sorted(dataset.glob("*/*/*.jpg"))[::9]
     prints = [one for path in some if (one := normalize(path.read_bytes(), Clean()).fingerprint)]
-    found = copies_in_test_sets(prints, [ProtectedSet(str(table))], Clean().near_radius, SAME)
+    sets, rows = [ProtectedSet(str(table))], range(len(prints))
+    found = copies_in_test_sets(rows, prints.__getitem__, sets, Clean().near_radius, SAME)
     names = [path.relative_to(dataset).as_posix() for path in some]
     assert {at: name.rpartition(": ")[2] for at, name in found.items()} == dict(enumerate(names))
 

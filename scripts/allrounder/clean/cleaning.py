@@ -5,18 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes
+from allrounder.clean.columns import Decisions, Item, Photos, codes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of
+from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of, read_slice
 from allrounder.clean.suspects import add_suspects, with_model_here
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
@@ -151,9 +152,10 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
 
     rows = np.flatnonzero(records["thumb"])
-    prints = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
-    copies = copies_in_test_sets(prints, sets, params.clean.near_radius, SAME)
+    copies = copies_in_test_sets(
+        rows.tolist(), decoded.fingerprint, sets, params.clean.near_radius, SAME
+    )
     is_refused = np.zeros(len(records), bool)
     is_refused[[*refused]] = True
     return Photos(
@@ -167,7 +169,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         records["flat"],
         records["levels"],
         records["sha256"],
-        {int(rows[at]): name for at, name in copies.items()},
+        copies,
         item,
     )
 
@@ -186,7 +188,7 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     counts, jobs = {}, deque[Future[None]]()
     keys = list(decoded.listed)
     with worker_pool(len(keys)) as pool:
-        for key, first, end in zip(keys, *_ranges(decoded.starts), strict=True):
+        for key, (first, end) in zip(keys, pairwise(decoded.starts.tolist()), strict=True):
             own = [row for row in range(first, end) if not _moved_away(decisions, row)]
             found = list(_rows(decoded, decisions, [*moved[key], *own]))
             rows = flag_sizes([row for row, _ in found])
@@ -199,10 +201,6 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
         for job in jobs:
             job.result()
     return counts
-
-
-def _ranges(starts: Ints) -> tuple[list[int], list[int]]:
-    return starts[:-1].tolist(), starts[1:].tolist()
 
 
 def _moved_away(decisions: Decisions, row: int) -> bool:
@@ -218,7 +216,7 @@ def _rows(
     for row in rows:
         if part != decoded.parts[row]:
             part = int(decoded.parts[row])
-            facts = decoded.slice_facts(part)
+            facts = read_slice(decoded.files[part])[1]
         at = row - int(decoded.firsts[part])
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)

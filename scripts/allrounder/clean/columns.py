@@ -6,7 +6,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from allrounder.catalogue.synsets import wnid_of
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import Status
 
-Value = TypeVar("Value")
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -35,19 +34,6 @@ class Texts(Sequence[str]):
         if not 0 <= at < len(self):
             raise IndexError(at)
         return self._all[self._ends[at] : self._ends[at + 1]].decode()
-
-
-class Lazy(Sequence[Value]):
-    """Values that are made when they are read."""
-
-    def __init__(self, count: int, make: Callable[[int], Value]):
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._make(at)
 
 
 class Origin(NamedTuple):

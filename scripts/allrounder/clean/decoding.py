@@ -21,7 +21,6 @@ from allrounder.clean.neighbours import FingerprintColumns, Thumbs
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,
-    Facts,
     Records,
     Slice,
     cut,
@@ -85,10 +84,6 @@ class Decoded:
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
         return fingerprint_of(self.files[self.parts[row]], self.records[row])
-
-    def slice_facts(self, part: int) -> list[Facts]:
-        """The facts of a slice's photos."""
-        return read_slice(self.files[part])[1]
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
