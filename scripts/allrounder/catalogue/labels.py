@@ -110,10 +110,13 @@ def label_matcher(
     return found
 
 
-def index_labels(parts: Sequence[ClassPart], given: Mapping[str, str]) -> dict[str, str]:
-    """The key of the part that each of ILSVRC's indices means, if numbers are such indices."""
+def label_meanings(
+    parts: Sequence[ClassPart], given: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The same for names, and for numbers if these are ILSVRC's indices: see `no_indices`."""
     named = label_matcher(parts, given, indices=False)
-    return {label: k for label, k in label_matcher(parts, given).items() if label not in named}
+    both = label_matcher(parts, given)
+    return named, {label: key for label, key in both.items() if label not in named}
 
 
 def looks_like_indices(numbers: Collection[int]) -> bool:
@@ -121,15 +124,17 @@ def looks_like_indices(numbers: Collection[int]) -> bool:
 
     Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
     """
-    last = max(numbers, default=-1)
-    return 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
+    first, last = min(numbers, default=0), max(numbers, default=0)
+    return first >= 0 and 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
 
 
 def no_indices(numbers: Collection[int]) -> str:
-    """The warning about numbers that do not look like indices."""
+    """A warning about numbers that do not look like indices, or ''."""
+    if looks_like_indices(numbers):
+        return ""
     return (
-        f"its labels are numbers from {min(numbers)} to {max(numbers)}, which do not look like "
-        "ILSVRC's class indices; map them in labels"
+        f"its labels are numbers from {min(numbers, default=0)} to {max(numbers, default=0)}, "
+        "which do not look like ILSVRC's class indices; map them in labels"
     )
 
 

@@ -17,14 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin
 
-from allrounder.catalogue.labels import (
-    ClassPart,
-    index_labels,
-    label_matcher,
-    looks_like_indices,
-    no_indices,
-    normalized_label,
-)
+from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.expected import HASH, SHA256
@@ -265,8 +258,7 @@ class _Meant:
         self, source: CsvSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
     ):
         self._source, self._parts, self._web, self._tally = source, parts, web, tally
-        self._named = label_matcher(parts, source.given_labels, indices=False)
-        self._indices = index_labels(parts, source.given_labels)
+        self._named, self._indices = label_meanings(parts, source.given_labels)
         self._has_indices = source.ilsvrc_indices
 
     def key(self, label: str) -> str:
@@ -290,10 +282,9 @@ class _Meant:
             for label in _labels(row["label"], self._source.label_separator)
             if re.fullmatch("[0-9]{1,9}", label.strip())
         }
-        if looks_like_indices(numbers):
-            return True
-        self._tally.warn(f"{no_indices(numbers)}, or say ilsvrc_indices: true")
-        return False
+        if fault := no_indices(numbers):
+            self._tally.warn(f"{fault}, or say ilsvrc_indices: true")
+        return not fault
 
 
 def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, Any]]:

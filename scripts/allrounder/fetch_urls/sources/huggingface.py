@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from allrounder.catalogue.labels import (
     ClassPart,
-    index_labels,
     label_matcher,
+    label_meanings,
     no_indices,
     normalized_label,
     usual_labels,
@@ -70,12 +70,12 @@ class DatasetViewer:
         licence = info.get("license")
         return features, self._plain(licence) if isinstance(licence, str) else ""
 
-    def range_of(self, column: str) -> tuple[int, int]:
-        """The smallest and the largest number in a column. Raises DataError as `_get` does."""
+    def range_of(self, column: str) -> range:
+        """The numbers that a column may have, the first 2,000. Raises DataError as `_get` does."""
         answer = self._get("statistics")
         try:
             found = {one["column_name"]: one["column_statistics"] for one in answer["statistics"]}
-            return int(found[column]["min"]), int(found[column]["max"])
+            return range(int(found[column]["min"]), int(found[column]["max"]) + 1)[:2000]
         except (KeyError, TypeError, ValueError, OverflowError):
             self.schema("/statistics")
 
@@ -262,11 +262,10 @@ def _values(
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
         found = _class_label_values(source, parts, names, meant, tally)
     elif dtype.startswith(("int", "uint")):
-        if {*meant} & index_labels(parts, source.given_labels).keys():
-            lowest, highest = viewer.range_of(source.label_column)
-            if lowest < 0 or not 990 <= highest < 1000:
-                tally.warn(no_indices((lowest, highest)))
-                meant = label_matcher(parts, source.given_labels, indices=False)
+        named, indices = label_meanings(parts, source.given_labels)
+        if indices and (fault := no_indices(viewer.range_of(source.label_column))):
+            tally.warn(fault)
+            meant = named
         found = _integer_values(meant)
     elif dtype in ("string", "large_string"):
         found = _string_values(source, parts, meant)

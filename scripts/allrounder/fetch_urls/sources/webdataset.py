@@ -10,14 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from allrounder.catalogue.labels import (
-    ClassPart,
-    index_labels,
-    label_matcher,
-    looks_like_indices,
-    no_indices,
-    normalized_label,
-)
+from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
@@ -113,10 +106,10 @@ def candidates(
             yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
-    if looks_like_indices(meant.numbers):
+    if not (fault := no_indices(meant.numbers)):
         yield from meant.numbered
     elif meant.numbered:
-        tally.warn(no_indices(meant.numbers))
+        tally.warn(fault)
 
 
 class _Meant:
@@ -124,8 +117,7 @@ class _Meant:
 
     def __init__(self, source: WebdatasetSource, parts: Sequence[ClassPart]):
         self.parts = parts
-        self.named = label_matcher(parts, source.given_labels, indices=False)
-        self.indices = index_labels(parts, source.given_labels)
+        self.named, self.indices = label_meanings(parts, source.given_labels)
         self.numbers = set[int]()
         self.numbered: list[tuple[str, Candidate]] = []  # that would be of these classes
 
