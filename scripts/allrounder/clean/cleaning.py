@@ -79,7 +79,10 @@ def clean(
         for key, part in add_suspects(rows, out, suspects).items():
             write_csv(out / f"{key}.csv", CleanRow, part)
     drop_unused(store, {path.name for path in decoded.files})
-    return counts, unmatched(matches, lambda: _urls(keys, raw))
+    tables = (raw / f"{key}.csv" for key in keys)
+    return counts, unmatched(
+        matches, lambda: (row.url for table in tables for row in read_csv(table, RawRow))
+    )
 
 
 def decide(
@@ -119,12 +122,6 @@ def _names(decoded: Decoded, raw: Path) -> Iterator[PhotoNames]:
             sha256s = {served[image_id], _sha256(decoded.records[row])} - {""}
             yield PhotoNames(key, image_id, sha256s, urls)
             row += 1
-
-
-def _urls(keys: Sequence[str], raw: Path) -> Iterator[str]:
-    for key in keys:
-        for row in read_csv(raw / f"{key}.csv", RawRow):
-            yield row.url
 
 
 def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
@@ -185,11 +182,12 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     moved: dict[str, list[int]] = defaultdict(list)
     for row, item in decisions.moved():
         moved[item.key].append(row)
+    away = {row for own in moved.values() for row in own}
     counts, jobs = {}, deque[Future[None]]()
     keys = list(decoded.listed)
     with worker_pool(len(keys)) as pool:
         for key, (first, end) in zip(keys, pairwise(decoded.starts.tolist()), strict=True):
-            own = [row for row in range(first, end) if not _moved_away(decisions, row)]
+            own = [row for row in range(first, end) if row not in away]
             found = list(_rows(decoded, decisions, [*moved[key], *own]))
             rows = flag_sizes([row for row, _ in found])
             counts[key] = Counter(row.status for row in rows)
@@ -201,10 +199,6 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
         for job in jobs:
             job.result()
     return counts
-
-
-def _moved_away(decisions: Decisions, row: int) -> bool:
-    return row in decisions.changed and bool(decisions.changed[row].moved_from)
 
 
 def _rows(

@@ -87,14 +87,9 @@ class Decoded:
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        records = self.records
-        return FingerprintColumns(
-            records["views"],
-            records["coarse"],
-            records["thumb_hash"],
-            records["aspects"],
-            self._thumbs,
-        )
+        names = ("views", "coarse", "thumb_hash", "aspects")
+        views, coarse, hashes, aspects = (self.records[name] for name in names)
+        return FingerprintColumns(views, coarse, hashes, aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)

@@ -6,6 +6,7 @@ single photos as slices.
 
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -106,10 +107,12 @@ def candidates(
             yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
-    if not (fault := no_indices(meant.numbers)):
-        yield from meant.numbered
-    elif meant.numbered:
+    if meant.numbered.tell() and (fault := no_indices(meant.numbers)):
         tally.warn(fault)
+    else:
+        meant.numbered.seek(0)
+        for key, found in map(json.loads, meant.numbered):
+            yield key, Candidate(**found)
 
 
 class _Meant:
@@ -119,7 +122,7 @@ class _Meant:
         self.parts = parts
         self.named, self.indices = label_meanings(parts, source.given_labels)
         self.numbers = set[int]()
-        self.numbered: list[tuple[str, Candidate]] = []  # that would be of these classes
+        self.numbered = tempfile.TemporaryFile("w+")  # noqa: SIM115 - photos of these, then
 
 
 def _listed(
@@ -138,7 +141,7 @@ def _listed(
         if key := meant.named.get(plain):
             yield key, candidate
         elif key := meant.indices.get(plain):
-            meant.numbered.append((key, candidate))
+            meant.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
         else:
             tally.doubt(plain, meant.parts)
     if not labelled:
