@@ -122,7 +122,7 @@ class _Meant:
         self.parts = parts
         self.named, self.indices = label_meanings(parts, source.given_labels)
         self.numbers = set[int]()
-        self.numbered = tempfile.TemporaryFile("w+")  # noqa: SIM115 - photos of these, then
+        self.numbered = tempfile.TemporaryFile("w+")  # noqa: SIM115 (photos with such numbers)
 
 
 def _listed(
