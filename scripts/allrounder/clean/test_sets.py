@@ -31,7 +31,7 @@ from allrounder.params.sources import shown_location
 HEADER = "fingerprint-1,name,views,aspect,trimmed_aspect,thumb,trimmed\n"
 _SIDE = THUMB // 2  # pixels of a thumbnail in a table
 _MOST = 20  # that a photo is compared with in a search
-_CHUNK = 2_000  # photos that are compared at once
+_CHUNK = 10_000  # photos that are compared at once
 
 
 def table_lines(folder: Path) -> Iterator[str]:
