@@ -223,10 +223,6 @@ def _answer(connection: socket.socket) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    if encoding := os.environ.get("PYTHONIOENCODING"):
-        printed: Any
-        for printed in (sys.stdout, sys.stderr):
-            printed.reconfigure(encoding=encoding, errors=printed.errors)
     code = _code(_dvc if request["command"][0] == "dvc" else _script, request["command"])
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -260,6 +256,10 @@ def _dvc(command: list[str]) -> Any:
 
 
 def _script(command: list[str]) -> None:
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # colorama, of DVC, replaces them
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    for printed in filter(None, (sys.__stdout__, sys.__stderr__)):
+        printed.reconfigure(encoding=encoding, errors=printed.errors)
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent.absolute())
     runpy.run_path(command[0], run_name="__main__")
