@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import check_params
 from allrounder.clean.suspects import add_suspects, likenesses, with_model_here
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import CleanRow, Status
@@ -99,6 +101,22 @@ def test_what_is_wrong_with_a_model_is_one_line(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
         with_model_here(rules, Network())
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_what_is_not_installed_is_said_before_dvc_removes_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("photos").mkdir()
+    Path("params.yaml").write_text(
+        "sources: [{kind: folder, location: photos}]\nclasses: {n02123394: cat}\nper_class: 5\n"
+        f"min_per_class: 1\nclean: {{suspects: {{model: m.onnx, sha256: {'a' * 64}}}}}\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["check_params.py"])
+    check_params.main()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install onnxruntime"):
+        check_params.main()
 
 
 @pytest.mark.usefixtures("own_folder")

@@ -47,16 +47,21 @@ class Likeness:
     other: int  # the class's number
 
 
+def check_installed(rules: Suspects | None) -> None:
+    """Raise UsageError if a model is to be used and onnxruntime is missing."""
+    if rules and importlib.util.find_spec("onnxruntime") is None:
+        raise UsageError(
+            "clean.suspects: needs onnxruntime: pip install onnxruntime, or write suspects: null"
+        )
+
+
 def with_model_here(rules: Suspects, network: Network) -> Suspects:
     """The rules with the path of the model: a URL's is fetched once, into the cache of lists.
 
     Raises UsageError without onnxruntime or for what is no model, DataError for a model that
     cannot be had or has another hash.
     """
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise UsageError(
-            "clean.suspects: needs onnxruntime: pip install onnxruntime, or write suspects: null"
-        )
+    check_installed(rules)
     what = f"clean.suspects.model {rules.model}"
     path = local_or_cached_list(rules.model, ListClient(network), what, rules.sha256)
     _session(str(path))
