@@ -162,10 +162,10 @@ class Crawl:
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
         retry = self._retry and not pins.fills(candidates, quota)
-        doubtful = self._fetcher.doubtful
+        hosts = self._fetcher.doubtful, self._fetcher.answering
         rescue = self._params.download.rescue is not None and not self._offline
         run = ClassRun(
-            key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
+            key, folders.urls, folders.raw, quota, self._window, *hosts, rescue, self._expect
         )
         places = self._local.places
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)

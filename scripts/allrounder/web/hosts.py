@@ -61,6 +61,7 @@ class Hosts(Generic[Job]):
         alone: Mapping[str, float] = MappingProxyType({}),
     ):
         self.doubtful: set[str] = set()  # hosts whose last replies were failures
+        self.answering: set[str] = set()  # hosts whose last reply was none, also for robots.txt
         self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
         self._total, self._limits = total, (per_host, min_interval)
@@ -140,6 +141,7 @@ class Hosts(Generic[Job]):
         if code and code not in BUSY_CODES and code != 403:
             state.good, state.good_at, state.busy_since = state.good + is_photo, now, None
         state.silent = state.silent + 1 if not code else 0
+        (self.answering.add if state.good_at == now else self.answering.discard)(host)
         if is_photo:
             (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
         if wait:
