@@ -794,6 +794,23 @@ def test_a_host_that_answers_is_asked_for_more_at_once(
     assert len([1, *iter(quota.next_slot, None)]) == at_once
 
 
+@pytest.mark.parametrize("first", [Status.OK, Status.TIMEOUT])
+def test_thousands_of_urls_on_a_failing_host_keep_no_other_waiting(first: Status) -> None:
+    bad = [Candidate(str(n), f"http://bad/{n}.jpg") for n in range(2000)]
+    good = [Candidate(f"g{n}", f"http://good{n}/1.jpg") for n in range(20)]
+    doubtful = set[str]()
+    quota = ClassQuota([*bad, *good], 1000, 16, doubtful)
+    slot = quota.next_slot()
+    assert slot
+    quota.record(slot, _outcome(first, "a"))
+    list(quota.settle())
+    waiting = len(list(iter(quota.next_slot, None)))
+    assert waiting == (8 if first is Status.OK else 1)
+    doubtful.add("bad")
+    asked = [slot.host for slot in iter(quota.next_slot, None) if slot]
+    assert asked == [f"good{n}" for n in range(16 - waiting)]
+
+
 @given(
     _classes,
     st.integers(1, 12),

@@ -404,6 +404,24 @@ def test_patterns_match_as_regular_expressions_do(pattern: str, path: str) -> No
     assert tdmrep.matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
 
 
+def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
+    tmp_path: Path, server: Server, serve: Serve
+) -> None:
+    """It answers when the other host's photo was requested, which stands behind all of its URLs."""
+
+    def answer(exchange: Exchange) -> None:
+        with_photo = server.asked("good/99")
+        busy = exchange.headers["host"].startswith("localhost") and not with_photo
+        exchange.reply(b"", 429 if busy else 404)
+
+    serve(answer)
+    busy = server.url("good/").replace("127.0.0.1", "localhost")
+    urls = [*(f"{busy}{n}" for n in range(20)), server.url("good/99")]
+    project = Project(tmp_path, {WNID: urls}, download={"robots": "named"}, network={"tries": 20})
+    assert statuses(project.crawl())[:10] == 10 * ["ok"]
+    assert server.asked("good/99") == 1
+
+
 def test_another_class_of_the_host_does_not_ask_again(
     tmp_path: Path, server: Server, serve: Serve
 ) -> None:
@@ -610,6 +628,28 @@ def test_a_journal_of_before_is_read(tmp_path: Path) -> None:
     after = Journal(tmp_path, "", fresh=False)
     assert after.get(f"{SITE}/1")
     after.close()
+
+
+def test_a_host_that_is_late_is_doubtful_until_it_answers() -> None:
+    hosts = Hosts[str](4, 4, 0.0)
+    hosts.add("h", "job")
+    assert list(hosts.start(0)) == ["job"]
+    assert list(hosts.start(1)) == []
+    assert not hosts.doubtful
+    assert list(hosts.start(2)) == []
+    assert hosts.doubtful == {"h"}
+    hosts.end("h", 3, 200)
+    assert list(hosts.start(9)) == []
+    assert not hosts.doubtful
+
+
+@pytest.mark.parametrize("code", [0, 429])
+def test_a_host_that_fails_for_robots_txt_is_doubtful(code: int) -> None:
+    hosts = Hosts[str](4, 4, 0.0)
+    hosts.add("h", "job")
+    assert list(hosts.start(0))
+    hosts.end("h", 1, code, is_photo=False)
+    assert hosts.doubtful == {"h"}
 
 
 def test_an_answer_to_robots_txt_does_not_make_a_403_a_throttle() -> None:

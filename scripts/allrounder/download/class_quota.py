@@ -32,6 +32,8 @@ _LIVE_PROBES = 8
 """URLs requested at once at most from a host that has answered, but not in this class."""
 MANY_SILENT = 16
 """A host that has answered is given up after so many URLs in a row without an answer."""
+_MAX_OPEN = 4_096
+"""Candidates opened at once at most: those of failing hosts wait, and others behind them do not."""
 _MAX_HELD_ROWS = 1_000
 """Rows held back at most until a host answers or is given up, so that memory stays flat."""
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
@@ -279,7 +281,7 @@ class ClassQuota:
 
     def _open_next(self) -> Slot | None:
         """Open a slot for the next candidate in rank order; None if it has to wait."""
-        if self._next is None or len(self._slots) >= 4 * self._window:
+        if self._next is None or len(self._slots) >= max(_MAX_OPEN, 4 * self._window):
             return None
         url = self._next.url
         archive = is_archive(url)
@@ -303,9 +305,10 @@ class ClassQuota:
         return self._hosts.get(slot.host)
 
     def _may_start(self, host: _Host) -> int:
-        """How many more of a host's URLs may be requested now."""
+        """How many more of a host's URLs may be requested now: never all that the window has."""
         if host.answered:
-            return self._window
+            most = PROBES if host.name in self._doubtful else max(PROBES, self._window // 2)
+            return most - host.in_flight
         probes = _LIVE_PROBES if host.name in self._answering else PROBES
         return probes - host.in_flight - host.silent
 

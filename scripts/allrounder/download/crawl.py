@@ -144,6 +144,8 @@ class Crawl:
                 for rescue, lost in self._wayback.start():
                     self._end_rescue(rescue, lost)
                 if (now := time.monotonic()) >= shown + POLL:
+                    for run in list(self._active):
+                        self._advance(run)  # a host that it waits for may be doubtful by now
                     show(self.counts())
                     shown = now
         finally:

@@ -24,7 +24,7 @@ from allrounder.web.decisions import (
     http_error,
     is_unknown_encoding,
 )
-from allrounder.web.hosts import Hosts
+from allrounder.web.hosts import LATE, Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
 from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate
@@ -175,7 +175,7 @@ class Fetcher:
                 self._request_robots(file)
         self._start_groups()
         if not self._outage.suspected:
-            for job in self._hosts.start(now):
+            for job in self._hosts.start(now, max(LATE, _LATER_THAN_SLOWEST * self._slowest)):
                 self._start(job, now)
         if not self._transfers.in_flight and not self._ended and self._hosts.wait(now) is None:
             self._outage.idle()
