@@ -153,7 +153,7 @@ class Split(Section):
 class Network(Section):
     """How fast and how patiently URLs are requested, never which. No stage depends on it."""
 
-    connections: int = Field(256, ge=1, le=900)
+    connections: int = Field(512, ge=1, le=900)
     """connections in total"""
     processes: int = Field(2, ge=1, le=16)
     """processes that share the classes and connections"""
