@@ -404,10 +404,9 @@ def sky(seed: int, anywhere: bool = True) -> Image.Image:
     down, across = np.mgrid[0:1:225j, -1:1:300j]
     grey = 90 + 90 * down + random.uniform(-20, 20) * across + random.normal(0, 3, down.shape)
     image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    x, y = random.integers(30, 270), random.integers(30, 195)
-    size, turn = 16, random.uniform(0, 6)
-    if not anywhere:
-        x, y, size = *random.integers((145, 110), (155, 115)), random.integers(16, 30)
+    (low, high), (top, bottom) = ((30, 270), (30, 195)) if anywhere else ((145, 155), (110, 115))
+    x, y, turn = random.integers(low, high), random.integers(top, bottom), random.uniform(0, 6)
+    size = 16 if anywhere else random.uniform(16, 30)
     draw = ImageDraw.Draw(image)
     for left, right, width in ((-1, 1, 4), (-0.3 + 0.7j, 0, 5), (-0.3 - 0.7j, 0, 5)):
         ends = (size * end * np.exp(1j * turn) + complex(x, y) for end in (left, right))
