@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from allrounder.clean.alignment import THUMB
+from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
 from allrounder.clean.columns import Ints, Origin, Texts
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import FingerprintColumns, Thumbs
+from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,

@@ -12,26 +12,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB, Box, Floats, similarity
-from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
+from allrounder.clean.alignment import THUMB, Box, Floats, Thumbs, similarity
+from allrounder.clean.fingerprints import (
+    CELLS,
+    FULL,
+    MIRRORED,
+    PARTS,
+    TRIMMED,
+    Fingerprint,
+    coarse_cells,
+)
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
-_FEW = 4_096  # up to this many, comparing all with all is faster than an index
+_FEW = 2**14  # up to this many, comparing all with all is faster than an index
 _LOOKUPS = 2**18  # at once
 _COMPARED_AT_ONCE = 2**18  # pairs of hashes
-_BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
+_BANDS = ((0, 21), (21, 21), (42, 22))  # (first bit, bits)
 
 
 def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three
-    bands, so at least one band of a close pair differs in at most a third of the radius. Each band
-    is looked up with all flips of so many bits.
-    Raises ValueError for a radius above MAX_RADIUS.
+    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. Raises ValueError
+    for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
@@ -39,8 +45,9 @@ def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     if len(left) * len(others) <= _FEW**2:
         found = list(_all_with_all(left, others, radius, right is None))
         return np.concatenate([np.zeros((0, 2), np.int64), *found])
-    pairs = np.unique(np.concatenate(list(_indexed(left, others, radius))), axis=0)
-    return pairs[pairs[:, 0] <= pairs[:, 1]] if right is None else pairs
+    numbers = list(_indexed(left, others, radius, right is None))
+    pairs = np.unique(np.concatenate([np.zeros(0, np.int64), *numbers]))
+    return np.stack(np.divmod(pairs, len(others)), axis=1)
 
 
 def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
@@ -53,53 +60,62 @@ def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iter
         yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
 
 
-def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
-    for first, width in _BANDS:
+def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[NDArray[np.int64]]:
+    """The close pairs as i * len(right) + j; of `upper` ones i <= j.
+
+    A hash has three bands. If two differ in at most `radius` bits, then the band with number n in
+    at most (radius - n) // 3 bits, for one n: else they would differ in more. So each band is
+    looked up with all flips of so many bits; of `upper` pairs only from the side where the highest
+    of the bits is 0.
+    """
+    for number, (first, width) in enumerate(_BANDS):
         keys, rows = _sorted_by_band(left, first, width)
-        others, columns = (keys, rows) if right is left else _sorted_by_band(right, first, width)
-        starts = np.zeros((1 << width) + 1, np.int64)
-        np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
+        others, columns = (keys, rows) if upper else _sorted_by_band(right, first, width)
+        counts = np.bincount(others, minlength=1 << width).astype(np.int32)
+        starts = (np.cumsum(counts) - counts).astype(np.int32)
+        there = counts > 0
         one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
-        flips = _flips(width, radius // len(_BANDS))
-        step = max(1, _LOOKUPS // max(1, len(keys)))
-        for some in (flips[at : at + step] for at in range(0, len(flips), step)):
-            found = _matches(one, two, radius, (keys ^ some[:, None]).ravel(), starts)
-            yield np.stack([rows[found[:, 0]], columns[found[:, 1]]], axis=1)
+        for bit, flips in _flips(width, (radius - number) // len(_BANDS)):
+            own = (
+                np.flatnonzero(keys >> bit & 1 == 0) if upper and bit >= 0 else np.arange(len(keys))
+            )
+            step = max(1, _LOOKUPS // max(1, len(own)))
+            for some in (flips[at : at + step] for at in range(0, len(flips), step)):
+                wanted = (keys[own] ^ some[:, None]).ravel()
+                hit = np.flatnonzero(there[wanted])
+                wanted, found = wanted[hit], own[hit % len(own)]
+                many = counts[wanted]
+                found, ends = np.repeat(found, many), np.cumsum(many)
+                within = np.arange(len(found)) - np.repeat(ends - many, many)
+                other = np.repeat(starts[wanted], many) + within
+                close = np.flatnonzero(np.bitwise_count(one[found] ^ two[other]) <= radius)
+                i, j = rows[found[close]], columns[other[close]]
+                yield (
+                    np.minimum(i, j) * len(right) + np.maximum(i, j)
+                    if upper
+                    else i * len(right) + j
+                )
 
 
-def _flips(width: int, most: int) -> NDArray[np.int64]:
-    """All ways to flip up to `most` bits of a band."""
-    chosen = (bits for count in range(most + 1) for bits in combinations(range(width), count))
-    return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
+def _flips(width: int, most: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """All ways to flip up to `most` bits of a band, by the highest bit; none: -1."""
+    for highest in range(-1, width if most > 0 else 0) if most >= 0 else ():
+        counts = range(most) if highest >= 0 else range(1)
+        chosen = (bits for count in counts for bits in combinations(range(highest), count))
+        flips = [
+            sum(1 << bit for bit in bits) | (1 << highest if highest >= 0 else 0) for bits in chosen
+        ]
+        yield highest, np.array(flips, np.int32)
 
 
 def _sorted_by_band(
     hashes: Hashes, first: int, width: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The values of a band in ascending order, and the index of each one's hash."""
     mask = np.uint64((1 << width) - 1)
-    keys = ((hashes >> np.uint64(first)) & mask).astype(np.int64)
+    keys = ((hashes >> np.uint64(first)) & mask).astype(np.int32)
     order = np.argsort(keys, kind="stable")
     return keys[order], order
-
-
-def _matches(
-    left: Hashes,
-    right: Hashes,
-    radius: int,
-    keys: NDArray[np.int64],
-    starts: NDArray[np.int64],
-) -> Pairs:
-    """The pairs whose flipped bands are equal and whose whole hashes are close."""
-    low = starts[keys]
-    counts = starts[keys + 1] - low
-    hit = np.nonzero(counts)[0]
-    counts = counts[hit]
-    rows = np.repeat(hit % max(1, len(left)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    columns = np.repeat(low[hit], counts) + within
-    close = np.bitwise_count(left[rows] ^ right[columns]) <= radius
-    return np.stack([rows[close], columns[close]], axis=1)
 
 
 class Components:
@@ -144,10 +160,6 @@ _FEW_LEFT = 256
 _SAME_KIND = 512
 
 
-Thumbs = NDArray[np.uint8]
-CELLS = 64  # of a picture's coarse version
-
-
 @dataclass(frozen=True, slots=True)
 class FingerprintColumns:
     """Fingerprints as columns, a row a picture."""
@@ -172,13 +184,6 @@ class FingerprintColumns:
             np.array([one.aspects for one in fingerprints]).reshape(count, 2),
             lambda rows, trimmed: shapes[trimmed][rows],
         )
-
-
-def coarse_cells(thumbs: Thumbs) -> Thumbs:
-    """The mean grey of the cells of an 8 x 8 grid."""
-    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
-    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
-    return means
 
 
 class _SimilarityCache:
