@@ -143,7 +143,7 @@ def decode_classes(
     }
     for name in ("thumb", "sha256"):
         records[name][[*changed]] = np.zeros(1, RECORD[name])
-    parts = np.repeat(np.arange(len(slices)), np.diff(firsts))
+    parts = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(firsts))
     return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed, keys)
 
 
@@ -174,7 +174,7 @@ def _listed(key: str, raw: Path) -> Listed:
     return Listed(
         Texts(names),
         Texts(json.dumps(origins[row.sha256]) for row in rows),
-        np.array([len(origins[row.sha256]) for row in rows], np.int64),
+        np.array([len(origins[row.sha256]) for row in rows], np.int32),
         Texts(flickr_photo_id(row.url) for row in rows),
         Texts(row.match for row in rows),
         {at: row.expected_hash for at, row in enumerate(rows) if row.expected_hash},

@@ -154,7 +154,9 @@ SEARCHES = (
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
-_LAID_AT_ONCE = 256
+_ROUGHLY_AT_ONCE, _LAID_AT_ONCE = 2**14, 256
+_KEPT = 2**21
+"""Similarities that are remembered, at most: a second search of a small dataset finds all."""
 _THREADS = 2
 _FEW_LEFT = 256
 _SAME_KIND = 512
@@ -201,8 +203,9 @@ class _SimilarityCache:
         search: tuple[int, int],
         values: Floats,
     ) -> None:
-        """Keep similarities; they are found after the next `sort`."""
-        self._added.append((self._named(ones, twos, search), values))
+        """Keep similarities, if they are not too many; they are found after the next `sort`."""
+        if len(self._names) + sum(len(names) for names, _ in self._added) < _KEPT:
+            self._added.append((self._named(ones, twos, search), values))
 
     def sort(self) -> None:
         """Let what was added be found, if that is not little: then it costs more than it saves."""
@@ -269,6 +272,12 @@ class Pictures:
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
+        starts = range(0, len(ones), _ROUGHLY_AT_ONCE)
+        parts = (slice(start, start + _ROUGHLY_AT_ONCE) for start in starts)
+        found = [self._roughly(ones[part], twos[part]) for part in parts]
+        return np.concatenate([np.zeros(0), *found])
+
+    def _roughly(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         left, right = (self._columns.coarse[rows].astype(np.int32) for rows in (ones, twos))
         left, right = (each * CELLS - each.sum(axis=1, keepdims=True) for each in (left, right))
         sizes = [
