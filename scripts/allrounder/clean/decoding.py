@@ -117,19 +117,30 @@ class Decoded:
 
 
 def decode_classes(
-    keys: Sequence[str], raw: Path, store: Path, rules: Clean, ray: str | None = None
+    keys: Sequence[str],
+    raw: Path,
+    store: Path,
+    rules: Clean,
+    ray: str | None = None,
+    known: dict[tuple[object, ...], str] | None = None,
 ) -> Decoded:
     """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
+    `known`, from a call before, has the names of slices' files by the state of the archives, so
+    that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
     with worker_pool(max(1, len(keys))) as pool:
         listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
     slices = [part for key in keys for part in listed[key].slices]
+    known = {} if known is None else known
+    states = [_state(part) for part in slices]
+    new = [part for part, state in zip(slices, states, strict=True) if state not in known]
     if address := asked_address(ray):
-        decode_on_cluster(address, slices, store, rules)
-    names = decode_slices(slices, store, rules)
-    files = [store / names[part.key, part.number] for part in slices]
+        decode_on_cluster(address, new, store, rules)
+    names = decode_slices(new, store, rules)
+    known |= {_state(part): names[part.key, part.number] for part in new}
+    files = [store / known[state] for state in states]
     firsts = np.cumsum([0, *(len(part.places) for part in slices)])
     starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
     records = np.zeros(int(starts[-1]), RECORD)
@@ -145,6 +156,11 @@ def decode_classes(
         records[name][[*changed]] = np.zeros(1, RECORD[name])
     parts = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(firsts))
     return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed, keys)
+
+
+def _state(part: Slice) -> tuple[object, ...]:
+    found = part.tar.stat()
+    return part.tar, found.st_ino, found.st_size, found.st_mtime_ns, part.number
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:

@@ -27,6 +27,7 @@ class Preview:
     ):
         self._params, self._corrections = params, corrections
         self._urls, self._raw, self._work = urls, raw, work
+        self._known: dict[tuple[object, ...], str] = {}
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -43,7 +44,8 @@ class Preview:
 
         self._work.mkdir(parents=True, exist_ok=True)
         keys, rules = list(self._params.classes), self._params.clean
-        photos = decode_classes(keys, self._raw, self._work, rules, self._params.network.ray)
+        ray, known = self._params.network.ray, self._known
+        photos = decode_classes(keys, self._raw, self._work, rules, ray, known)
         decisions, _ = decide(self._params, photos, self._urls, self._raw, self._corrections)
         kept, per_class = decisions.kept_by_class(), self._params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}
