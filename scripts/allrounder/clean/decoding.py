@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
@@ -70,7 +71,7 @@ class Decoded:
     records: Records
     slices: Sequence[Slice]
     files: Sequence[Path]  # of the slices
-    parts: Ints  # the number of each record's slice
+    parts: NDArray[np.int32]  # the number of each record's slice
     firsts: Ints  # the first record of each slice
     changed: Mapping[int, str]  # what differs, by record
     keys: Sequence[str]  # of the classes

@@ -41,32 +41,44 @@ def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
+    numbers = np.concatenate([np.zeros(0, np.int64), *_close_numbers(left, right, radius)])
     others = left if right is None else right
-    if len(left) * len(others) <= _FEW**2:
-        found = list(_all_with_all(left, others, radius, right is None))
-        return np.concatenate([np.zeros((0, 2), np.int64), *found])
-    numbers = list(_indexed(left, others, radius, right is None))
-    pairs = np.unique(np.concatenate([np.zeros(0, np.int64), *numbers]))
-    return np.stack(np.divmod(pairs, len(others)), axis=1)
+    return np.stack(np.divmod(np.sort(numbers), max(1, len(others))), axis=1)
 
 
-def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
+def _close_numbers(left: Hashes, right: Hashes | None, radius: int) -> Iterator[NDArray[np.int64]]:
+    """The same pairs, each once, as i * len(right) + j; about _AT_ONCE at once, these in order."""
+    others, upper = (left, True) if right is None else (right, False)
+    few = len(left) * len(others) <= _FEW**2
+    some, count = list[NDArray[np.int64]](), 0
+    for found in (_all_with_all if few else _indexed)(left, others, radius, upper):
+        some.append(found)
+        count += len(found)
+        if count >= _AT_ONCE:
+            yield np.sort(np.concatenate(some))
+            some, count = [], 0
+    yield from [np.sort(np.concatenate(some))] if some else []
+
+
+def _all_with_all(
+    left: Hashes, right: Hashes, radius: int, upper: bool
+) -> Iterator[NDArray[np.int64]]:
     step = max(1, _COMPARED_AT_ONCE // max(1, len(right)))
     for start in range(0, len(left), step):
         first = start if upper else 0
         apart = np.bitwise_count(left[start : start + step, None] ^ right[None, first:])
-        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
-        pairs = np.stack([rows + start, columns + first], axis=1)
-        yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
+        i, j = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
+        i, j = i + start, j + first
+        numbers = i * len(right) + j
+        yield numbers[i <= j] if upper else numbers
 
 
 def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[NDArray[np.int64]]:
-    """The close pairs as i * len(right) + j; of `upper` ones i <= j.
+    """Look up hashes by their three bands.
 
-    A hash has three bands. If two differ in at most `radius` bits, then the band with number n in
-    at most (radius - n) // 3 bits, for one n: else they would differ in more. So each band is
-    looked up with all flips of so many bits; of `upper` pairs only from the side where the highest
-    of the bits is 0.
+    If two hashes differ in at most `radius` bits, then for one n the band with number n differs in
+    at most (radius - n) // 3 of them: else they would differ in more. So each band is looked up
+    with all flips of so many bits; of `upper` pairs from the side where the highest of these is 0.
     """
     for number, (first, width) in enumerate(_BANDS):
         keys, rows = _sorted_by_band(left, first, width)
@@ -75,10 +87,9 @@ def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[
         starts = (np.cumsum(counts) - counts).astype(np.int32)
         there = counts > 0
         one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
-        for bit, flips in _flips(width, (radius - number) // len(_BANDS)):
-            own = (
-                np.flatnonzero(keys >> bit & 1 == 0) if upper and bit >= 0 else np.arange(len(keys))
-            )
+        for highest, flips in _flips(width, (radius - number) // len(_BANDS)):
+            halved = upper and highest >= 0
+            own = np.flatnonzero(keys >> highest & 1 == 0) if halved else np.arange(len(keys))
             step = max(1, _LOOKUPS // max(1, len(own)))
             for some in (flips[at : at + step] for at in range(0, len(flips), step)):
                 wanted = (keys[own] ^ some[:, None]).ravel()
@@ -88,13 +99,22 @@ def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[
                 found, ends = np.repeat(found, many), np.cumsum(many)
                 within = np.arange(len(found)) - np.repeat(ends - many, many)
                 other = np.repeat(starts[wanted], many) + within
-                close = np.flatnonzero(np.bitwise_count(one[found] ^ two[other]) <= radius)
-                i, j = rows[found[close]], columns[other[close]]
-                yield (
-                    np.minimum(i, j) * len(right) + np.maximum(i, j)
-                    if upper
-                    else i * len(right) + j
-                )
+                close = _new(one[found] ^ two[other], radius, number)
+                found, other = found[close], other[close]
+                i, j = rows[found], columns[other]
+                if upper:
+                    once = halved | (found <= other)
+                    i, j = np.minimum(i, j)[once], np.maximum(i, j)[once]
+                yield i * len(right) + j
+
+
+def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
+    """Which pairs are close and are found by no band before this one, by what differs in them."""
+    close = np.flatnonzero(np.bitwise_count(apart) <= radius)
+    for at, (first, width) in enumerate(_BANDS[:number]):
+        band = apart[close] >> np.uint64(first) & np.uint64((1 << width) - 1)
+        close = close[np.bitwise_count(band) > (radius - at) // len(_BANDS)]
+    return close
 
 
 def _flips(width: int, most: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
@@ -387,18 +407,19 @@ def _candidates(
     """
     left, right = _kinds(one), _kinds(two)
     same = search[0] == search[1]
-    close = close_pairs(left.hashes, None if same else right.hashes, radius)
-    widths = right.counts[close[:, 1]]
-    sizes = left.counts[close[:, 0]] * widths
-    for start, end in _slices(sizes):
-        some = np.repeat(np.arange(start, end), sizes[start:end])
-        within = np.arange(len(some)) - np.repeat(
-            np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
-        )
-        ones = left.members[left.starts[close[some, 0]] + within // widths[some]]
-        twos = right.members[right.starts[close[some, 1]] + within % widths[some]]
-        apart = ones != twos
-        yield ones[apart], twos[apart]
+    for numbers in _close_numbers(left.hashes, None if same else right.hashes, radius):
+        i, j = np.divmod(numbers, len(right.hashes))
+        widths = right.counts[j]
+        sizes = left.counts[i] * widths
+        for start, end in _slices(sizes):
+            some = np.repeat(np.arange(start, end), sizes[start:end])
+            within = np.arange(len(some)) - np.repeat(
+                np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
+            )
+            ones = left.members[left.starts[i[some]] + within // widths[some]]
+            twos = right.members[right.starts[j[some]] + within % widths[some]]
+            apart = ones != twos
+            yield ones[apart], twos[apart]
 
 
 def _slices(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
