@@ -94,18 +94,19 @@ def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[
             for some in (flips[at : at + step] for at in range(0, len(flips), step)):
                 wanted = (keys[own] ^ some[:, None]).ravel()
                 hit = np.flatnonzero(there[wanted])
-                wanted, found = wanted[hit], own[hit % len(own)]
-                many = counts[wanted]
-                found, ends = np.repeat(found, many), np.cumsum(many)
-                within = np.arange(len(found)) - np.repeat(ends - many, many)
-                other = np.repeat(starts[wanted], many) + within
-                close = _new(one[found] ^ two[other], radius, number)
-                found, other = found[close], other[close]
-                i, j = rows[found], columns[other]
-                if upper:
-                    once = halved | (found <= other)
-                    i, j = np.minimum(i, j)[once], np.maximum(i, j)[once]
-                yield i * len(right) + j
+                wanted, found = wanted[hit], own[hit % len(own) if len(some) > 1 else hit]
+                for start, end in _slices(counts[wanted]):
+                    many, ones = counts[wanted[start:end]], found[start:end]
+                    shift = starts[wanted[start:end]] - np.cumsum(many) + many
+                    ones = np.repeat(ones, many)
+                    twos = np.repeat(shift, many) + np.arange(len(ones))
+                    close = _new(one[ones] ^ two[twos], radius, number)
+                    ones, twos = ones[close], twos[close]
+                    i, j = rows[ones], columns[twos]
+                    if upper:
+                        once = halved | (ones <= twos)
+                        i, j = np.minimum(i, j)[once], np.maximum(i, j)[once]
+                    yield i * len(right) + j
 
 
 def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
