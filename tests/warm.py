@@ -42,7 +42,7 @@ _DVC = (
 _SCRIPTS = (
     "certifi", "concurrent.futures.process", "filelock", "idna", "jinja2", "multiprocessing.pool",
     "multiprocessing.popen_fork", "multiprocessing.synchronize", "numpy.ma", "numpy.typing",
-    "PIL.ImageCms", "PIL.ImageOps", "protego", "pycurl", "pydantic.fields",
+    "PIL.ImageCms", "PIL.ImageOps", "pillow_heif", "protego", "pycurl", "pydantic.fields",
     "pydantic.functional_validators", "pydantic.type_adapter", "pydantic.types", "requests",
     "rich.table", "simplejpeg", "splitfolders", "sysconfig", "tarfile", "tqdm",
     "urllib3.util.retry", "yaml", "zipfile", "zoneinfo",
@@ -73,7 +73,7 @@ def run(
             command, folder, environment, (apart if out else both).fileno(), both.fileno()
         )
         both.seek(0)
-        return code, both.read().decode()
+        return code, both.read().decode(errors="replace")
 
 
 def install(folder: Path) -> None:
@@ -191,6 +191,7 @@ def _import_libraries() -> None:
     for name in import_module("PIL")._plugins:
         with contextlib.suppress(ImportError):  # two need packages that nobody has
             import_module(f"PIL.{name}")
+    import_module("pydantic").create_model("Any")  # looks for plugins, once
     inspect.getmodule(sys._getframe())  # keeps where each module is; pydantic asks for each class
 
 
@@ -255,6 +256,10 @@ def _dvc(command: list[str]) -> Any:
 
 
 def _script(command: list[str]) -> None:
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # colorama, of DVC, replaces them
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    for printed in filter(None, (sys.__stdout__, sys.__stderr__)):
+        printed.reconfigure(encoding=encoding, errors=printed.errors)
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent.absolute())
     runpy.run_path(command[0], run_name="__main__")

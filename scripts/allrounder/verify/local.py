@@ -42,12 +42,8 @@ def _check_out(repo: Any, out: versions.Output, show: Callable[[int], object]) -
             if not any(path.startswith(f"{folder}/") for path in listed or ())
         ]
     faulty = {one.path for one in problems}
-    shards = any(path.endswith((".tar", ".parquet")) for path in found)  # dvc.lock has them
-    if (
-        not shards
-        and found.get(f"{out.path}/{MANIFEST}")
-        and f"{out.path}/{MANIFEST}" not in faulty
-    ):
+    manifest = f"{out.path}/{MANIFEST}"
+    if manifest in found and manifest not in faulty and not in_shards(found):
         problems += _against_manifest(out, found, faulty, unsure=out.path in faulty)
     problems = sorted(_with_fixes(repo, out, listed or {}, problems), key=lambda one: one.path)
     size = sum(hashed.size for hashed in found.values())
