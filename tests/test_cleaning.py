@@ -348,7 +348,8 @@ def test_close_pairs_are_those_of_a_plain_comparison(
         if not few:
             patch.setattr("allrounder.clean.neighbours._FEW", 0)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
-        once = {tuple(pair) for pair in close_pairs(hashes, None, radius).tolist()}
+        pairs = close_pairs(hashes, None, radius).tolist()
+        once = {tuple(pair) for pair in pairs}
     plain = {
         (i, j)
         for i in range(count)
@@ -357,6 +358,7 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     }
     assert found == plain
     assert once == {(i, j) for i, j in plain if i <= j}
+    assert pairs == sorted(map(list, once))
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {

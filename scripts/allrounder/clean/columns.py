@@ -6,6 +6,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Texts(Sequence[str]):
     def __init__(self, texts: Iterable[str]):
         encoded = [text.encode() for text in texts]
         self._all = b"".join(encoded)
-        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.uint32)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -72,8 +73,9 @@ class Item:
 
 def codes(texts: Iterable[str]) -> Ints:
     """A number for each text, the same for the same one; 0 for ''."""
-    numbers = {"": 0}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+    digests = (blake2b(text.encode(), digest_size=7).digest() if text else b"" for text in texts)
+    hashes = np.fromiter(map(int.from_bytes, digests), np.int64)  # a dict would take more memory
+    return np.unique(np.r_[0, hashes], return_inverse=True)[1][1:]
 
 
 @dataclass(frozen=True, slots=True)

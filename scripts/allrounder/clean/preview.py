@@ -1,7 +1,7 @@
 """Tells the download which classes clean would leave short, so that it takes more for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -22,6 +22,8 @@ class Preview:
     urls: Path
     raw: Path
     work: Path  # keeps what decoding gave, for clean to use
+    stored: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """What decoding has stored already: see `decode_classes`."""
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -39,7 +41,7 @@ class Preview:
         params = self.params
         self.work.mkdir(parents=True, exist_ok=True)
         keys, ray = list(params.classes), params.network.ray
-        photos = decode_classes(keys, self.raw, self.work, params.clean, ray)
+        photos = decode_classes(keys, self.raw, self.work, params.clean, ray, self.stored)
         decisions, _ = decide(params, photos, self.urls, self.raw, self.corrections)
         kept, per_class = decisions.kept_by_class(), params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}

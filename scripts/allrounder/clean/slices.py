@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import MIRRORED, Fingerprint, levels_used
+from allrounder.clean.fingerprints import CELLS, MIRRORED, Fingerprint, coarse_cells, levels_used
 from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.neighbours import CELLS, coarse_cells
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean
@@ -33,8 +32,7 @@ DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
 CODE = (
     "clean/alignment.py", "clean/alone.py", "clean/colour.py", "clean/decode.py",
-    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/neighbours.py",
-    "clean/slices.py",
+    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/slices.py",
     "core/photos.py",
 )  # fmt: skip
 """The code that decides what a slice's file has."""

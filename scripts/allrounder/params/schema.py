@@ -269,6 +269,11 @@ class Params(Section):
                         f"sources.{number}.{place}: {name!r} is no class of the params and no wnid."
                         f"{did_you_mean(name, names)}"
                     )
+            if source.kind == "open-images" and (source.enough or self.quota) < self.quota:
+                raise ValueError(
+                    f"sources.{number}.enough: {source.enough} photos cannot fill a class of "
+                    f"{self.quota} (per_class and the reserve); raise it"
+                )
         return self
 
     @property
