@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.clean.columns import Decisions, Ints, Item, Photos
-from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures, near_pairs
+from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -299,11 +298,6 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
         group = min(decided[at].name for at in places)
         for at in places:
             decided.change(at, group=group)
-
-
-def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
-    return near_pairs(fingerprints, radius, SAME)
 
 
 def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
