@@ -10,17 +10,20 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.errors import DataError, UsageError, first_line, run
 from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
 from allrounder.history.versions import VersionFiles, cached_object, repository
 from allrounder.params.loading import load_params, read_yaml
 from allrounder.versions.merging import OUTPUTS, Pins, merge_lines, merged_lock, merged_pins
+from allrounder.versions.merging_params import merged_text
 
 _MARKER = re.compile(r"^([<|=>])\1{6,}( |$)", re.MULTILINE)
 """A line that git writes around a conflict; the attribute conflict-marker-size makes it longer."""
@@ -60,9 +63,9 @@ def main() -> None:
 
 
 def _merge_params() -> None:
-    """Resolve conflicts of params.yaml where each side added lines, as two new classes are.
+    """Resolve conflicts of params.yaml, unless both sides changed the same key.
 
-    Raises UsageError, and leaves the file as it is, when both changed the same key.
+    Raises UsageError then, and leaves the file as it is.
     """
     again = f"git checkout --merge {PARAMS} writes the conflict again"
     if not PARAMS.is_file():
@@ -72,19 +75,26 @@ def _merge_params() -> None:
         return
     if not _git("ls-files", "--unmerged", PARAMS.name):
         raise UsageError(f"{PARAMS} has conflict markers, and git knows of no conflict; {again}")
+    base, ours, theirs = (_git("show", f":{number}:./{PARAMS}") for number in (1, 2, 3))
     with stage_lock("merge") as folder:
-        sides = [folder / name for name in (PARAMS.name, "base", "theirs")]
-        for side, number in zip(sides, (2, 1, 3), strict=True):
-            _write(side, _git("show", f":{number}:./{PARAMS}"))
-        _git("merge-file", "--union", *map(str, sides))
+        merged = folder / PARAMS.name
         try:
-            load_params(sides[0])
-        except UsageError as error:
+            _write(merged, merged_text(base, ours, theirs, _union))
+            load_params(merged)
+        except (UsageError, YAMLError, ValueError) as error:
             raise UsageError(
-                f"both branches changed the same key ({error}); edit {PARAMS}, without conflict "
-                "markers, then run this again"
+                f"{first_line(error)}; edit {PARAMS}, without conflict markers, then run this again"
             ) from None
-        _write(PARAMS, sides[0].read_text(encoding="utf-8"))
+        merged.replace(PARAMS)
+
+
+def _union(base: str, ours: str, theirs: str) -> str:
+    """The lines of both sides, as git merges them."""
+    with TemporaryDirectory() as folder:
+        sides = [Path(folder) / name for name in ("ours", "base", "theirs")]
+        for side, text in zip(sides, (ours, base, theirs), strict=True):
+            _write(side, text)
+        return _git("merge-file", "--union", "-p", *map(str, sides))
 
 
 def _pins(stage: str, versions: list[tuple[VersionFiles, dict[str, Any]]]) -> list[Pins]:

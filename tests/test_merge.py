@@ -1,10 +1,16 @@
 """Two branches that each add a class: one command merges them, and the web is asked for nothing."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import merge as merge_script
+from allrounder.core.errors import UsageError
+from allrounder.params.loading import read_yaml
 from allrounder.versions.merging import Pins, merged_pins
+from allrounder.versions.merging_params import Union, merged_text
 from photoserver import PhotoServer
 from project import GIT, Project, of_class
 from test_pins import CAT, HUSKY, PLANE, use
@@ -15,6 +21,8 @@ ONE = {HUSKY: "dog"}
 def test_a_merge_of_two_branches_asks_the_web_for_nothing(
     clone: Project, server: PhotoServer
 ) -> None:
+    use(clone, server, "imagenet-api", classes=ONE, per_class=6)
+    clone.commit("one class")
     clone.git("branch", "planes")
     for branch, key, voc in (("planes", PLANE, "aeroplane"), ("main", CAT, "cat")):
         clone.git("checkout", "-q", branch)
@@ -54,8 +62,7 @@ def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Proj
     clone.run(*GIT, "merge", "more", expect=1)
     before = clone.read("params.yaml")
     output = clone.script("merge", expect=2)
-    assert output.startswith("error: both branches changed the same key")
-    assert "per_class is given twice" in output
+    assert output.startswith("error: both branches changed the same key: per_class; edit params")
     assert clone.read("params.yaml") == before
     longer = before.replace("<<<<<<<", "<<<<<<<<").replace(">>>>>>>", ">>>>>>>>")
     (clone.folder / "params.yaml").write_text(longer)
@@ -64,6 +71,73 @@ def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Proj
     assert "git knows of no conflict; git checkout --merge" in clone.script("merge", expect=2)
     (clone.folder / "params.yaml").unlink()
     assert "error: params.yaml: no such file; git che" in clone.script("merge", expect=2)
+
+
+BASE = """sources:  # in this order
+  - {kind: csv, location: a.csv}
+classes:
+  a: null  # the first
+  b: cat
+
+per_class: 20
+"""
+ADDED = BASE.replace("a.csv}", "a.csv}\n  - {kind: csv, location: c.csv}").replace(
+    "cat\n", "cat\n  c: null\n"
+)
+A_SIDE = {
+    "added": (BASE.replace("a.csv}", "a.csv}\n  - {kind: csv, location: d.csv}").replace(
+        "cat\n", "cat\n  d: dog  # it barks\n"
+    ), "sources: [a, d, c]; classes: {a: null, b: cat, d: dog, c: null}; per_class: 20"),
+    "removed": (BASE.replace("  b: cat\n", ""),
+        "sources: [a, c]; classes: {a: null, c: null}; per_class: 20"),
+    "changed": (BASE.replace("b: cat", "b: dog"),
+        "sources: [a, c]; classes: {a: null, b: dog, c: null}; per_class: 20"),
+    "one line": (BASE.replace("\n  a: null  # the first\n  b: cat\n", " {a: null, b: cat, e: x}\n"),
+        "sources: [a, c]; classes: {a: null, b: cat, e: x, c: null}; per_class: 20"),
+}  # fmt: skip
+
+
+def by_lines(base: str, ours: str, theirs: str) -> str:
+    """A union that conflicts wherever both differ."""
+    return ours if base == theirs or ours == theirs else theirs if base == ours else ours + theirs
+
+
+@pytest.mark.parametrize("change", A_SIDE)
+@pytest.mark.parametrize("union", [by_lines, merge_script._union], ids=["lines", "git"])
+def test_params_are_merged_by_their_keys(change: str, union: Union) -> None:
+    """What one branch removed or changed stays so, beside what the other added there."""
+    ours, wanted = A_SIDE[change]
+    text = merged_text(BASE, ours, ADDED, union)
+    found = read_yaml(text)
+    sources = ", ".join(source["location"][0] for source in found["sources"])
+    classes = ", ".join(f"{key}: {value or 'null'}" for key, value in found["classes"].items())
+    assert f"sources: [{sources}]; classes: {{{classes}}}; per_class: 20" == wanted
+    assert "# in this order" in text
+    assert ("# it barks" in text) == ("# it barks" in ours)
+
+
+KEYS = st.dictionaries(st.sampled_from("abc"), st.sampled_from([None, "x", "y"]))
+
+
+@given(KEYS, KEYS, KEYS)
+def test_each_key_is_of_the_side_that_changed_it(
+    base: dict[str, str], ours: dict[str, str], theirs: dict[str, str]
+) -> None:
+    one, two, three = (json.dumps({"classes": side}) for side in (base, ours, theirs))
+    both = [
+        key
+        for key in "abc"
+        if len({json.dumps(side.get(key, "-")) for side in (base, ours, theirs)}) == 3
+        or (key not in base and key in ours and key in theirs and ours[key] != theirs[key])
+    ]
+    if both:
+        with pytest.raises(UsageError, match=f"classes: [{''.join(both)}]$"):
+            merged_text(one, two, three, by_lines)
+        return
+    found = read_yaml(merged_text(one, two, three, by_lines))["classes"]
+    for key in "abc":
+        of_base, own, other = (side.get(key, "-") for side in (base, ours, theirs))
+        assert found.get(key, "-") == (other if own == of_base else own)
 
 
 def pins(files: dict[str, str], **params: object) -> Pins:

@@ -89,8 +89,12 @@ def merged_lock(
 def merge_lines(merged: Mapping[str, MergedPins], other: str) -> Sequence[str]:
     """What was merged, for people."""
     held = merged["download"].pins.params["classes"]
-    dropped = dict.fromkeys(key for one in merged.values() for key in one.dropped)
-    return [
-        f"dvc.lock pins the photos of {len(held)} classes, of HEAD and of {other}",
-        *(f"{key}: built with other params; its photos are requested again" for key in dropped),
-    ]
+    lists, photos = (", ".join(merged[stage].dropped) for stage in OUTPUTS)
+    lines = [f"dvc.lock pins the photos of {len(held)} classes, of HEAD and of {other}"]
+    if lists:
+        lines.append(f"its sources are of both branches, so lists are read again of: {lists}")
+    if photos:
+        lines.append(
+            f"built with other download params, so photos are requested again of: {photos}"
+        )
+    return lines
