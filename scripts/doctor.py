@@ -44,9 +44,11 @@ def _findings() -> Iterator[machine.Finding]:
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    of_lock = list(version.lock_findings())
-    yield from of_lock
-    if of_lock or any("git init" in one.command for one in in_git):
+    if any("git init" in one.command or "merge.py" in one.command for one in in_git):
+        return  # what follows would be about that
+    of_files = [*version.lock_findings(), *version.params_findings()]
+    yield from of_files
+    if of_files:
         return  # what DVC says then would be about that
     try:
         with repository() as repo:

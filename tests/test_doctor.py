@@ -86,6 +86,16 @@ def shallow() -> None:
 
 
 def conflict() -> None:
+    """A merge that stops, as that of two branches which each add a class."""
+    for switch, per_class in ((["-b", "other"], "6"), (["-"], "7")):
+        tiny.git("checkout", "-q", *switch)
+        write("params.yaml", tiny.PARAMS.replace("5", per_class).encode())
+        tiny.commit(per_class)
+    with pytest.raises(subprocess.CalledProcessError):
+        tiny.git("merge", "other")
+
+
+def markers() -> None:
     write("dvc.lock", b"<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
 
 
@@ -115,7 +125,9 @@ FAULTS = [
     (shallow, "a shallow clone: older versions are missing", "git fetch -q --unshallow"),
     (pointer, "photo.jpg is a Git LFS pointer, not the file", "git lfs pull"),
     (moved_venv, "the project was moved or copied", "rm -rf .venv"),
-    (conflict, "dvc.lock has conflict markers of a merge", "python scripts/merge.py"),
+    (conflict, "a merge of two versions has stopped at params.yaml", "python scripts/merge.py"),
+    (markers, "dvc.lock has conflict markers, and no merge", "git checkout HEAD -- dvc.lock"),
+    (lambda: write("params.yaml", b"classes"), "params.yaml, line 1: ", "scripts/check_params"),
     (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
     (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
     (lambda: write("dvc.yaml", b"- a"), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from allrounder.core.files import file_disguise
-from allrounder.core.paths import WORK
+from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
 _POINTER = 1024
 """Bytes of a Git LFS pointer at most."""
@@ -26,7 +26,7 @@ class Finding:
 
 
 def git_findings() -> Iterator[Finding]:
-    """No git repository, a shallow one, files that are Git LFS pointers."""
+    """No git repository, a merge that stopped, a shallow one, files that are Git LFS pointers."""
     if not _git("rev-parse", "--git-dir"):
         yield Finding(
             "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better clone "
@@ -34,6 +34,10 @@ def git_findings() -> Iterator[Finding]:
             "git init -q && git add -A && git commit -qm start",
         )
         return
+    versions = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
+    if open_ones := _git("diff", "--name-only", "--diff-filter=U", "--", *versions).split():
+        words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
+        yield Finding(words, "python scripts/merge.py")
     if _git("rev-parse", "--is-shallow-repository") == "true":
         yield Finding(
             "a shallow clone: older versions are missing, for diff.py and git checkout",

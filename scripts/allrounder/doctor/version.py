@@ -17,7 +17,7 @@ from allrounder.doctor.machine import Finding
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
-from allrounder.params.loading import read_yaml
+from allrounder.params.loading import load_params, read_yaml
 
 
 def lock_findings() -> Iterator[Finding]:
@@ -34,7 +34,8 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding(words, "python scripts/check_params.py")
         return
     if "\n<<<<<<< " in f"\n{text}":
-        yield Finding("dvc.lock has conflict markers of a merge", "python scripts/merge.py")
+        words = "dvc.lock has conflict markers, and no merge is under way"
+        yield Finding(words, "git checkout HEAD -- dvc.lock")
         return
     try:
         wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
@@ -65,6 +66,14 @@ def lock_findings() -> Iterator[Finding]:
             "build stopped halfway, or someone edited the file",
             "dvc repro",
         )
+
+
+def params_findings() -> Iterator[Finding]:
+    """A params.yaml that no stage can read."""
+    try:
+        load_params()
+    except UsageError as error:
+        yield Finding(f"{error}, until this finds nothing", "python scripts/check_params.py")
 
 
 def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
