@@ -295,7 +295,13 @@ def test_what_the_hub_cannot_hold_is_refused_with_the_way_out(
 
 def test_a_git_tag_counts_with_its_lock_only(dataset: Path) -> None:
     assert files.commit_facts(Path()) == ("", "")
-    for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "x"], ["tag", "v3"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "dvc.lock"],
+        ["commit", "-qm", "x"],
+        ["tag", "dataset@v3"],
+        ["tag", "v3"],
+    ):
         date = {"GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z"}
         subprocess.run([*GIT, *command], check=True, env=date)
     assert files.commit_facts(Path()) == ("v3", "2026-01-02")

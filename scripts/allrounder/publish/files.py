@@ -175,6 +175,7 @@ def commit_facts(folder: Path) -> tuple[str, str]:
             name.removeprefix("refs/tags/")
             for name in repo.references
             if name.startswith("refs/tags/")
+            and "@" not in name  # dataset@v1.2.0 is for DVC
             and repo.references[name].peel(pygit2.Commit).id == commit.id
         )
     except (pygit2.GitError, KeyError, OSError, ValueError):
