@@ -290,7 +290,10 @@ def _clone(where: str, rev: str, folder: str) -> None:
         where = str(Path(where).resolve())
         rev = _git("-C", where, "rev-parse", "--verify", "--end-of-options", f"{rev}^{{commit}}")
     _git("init", "-q", folder)
-    _git("-C", folder, "fetch", "-q", "--depth=1", "--", where, rev)
+    try:
+        _git("-C", folder, "fetch", "-q", "--depth=1", "--", where, rev)
+    except VersionError:  # a plain web server cannot send a part of the history
+        _git("-C", folder, "fetch", "-q", "--", where, rev)
     _git("-C", folder, "-c", "core.symlinks=false", "checkout", "-q", "FETCH_HEAD")
 
 

@@ -264,3 +264,18 @@ def test_a_revision_of_a_git_repository_comes_without_dvc(origin: Path, tmp_path
     assert ended.returncode == 0, ended.stderr
     manifest = (tmp_path / "dataset/manifest.csv").read_text(encoding="utf-8")
     assert manifest.count(",val,") == len(list((tmp_path / "dataset/val").glob("*/*.jpg"))) == 40
+
+
+def test_a_git_server_that_cannot_send_a_part_gives_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def git(*arguments: str) -> str:
+        asked.append(arguments)
+        if "--depth=1" in arguments:
+            raise fetch_version.VersionError("dumb http transport does not support shallow", 2)
+        return ""
+
+    monkeypatch.setattr(fetch_version, "_git", git)
+    fetch_version._clone("https://host/cats.git", "v1", "folder")
+    assert ("-C", "folder", "fetch", "-q", "--", "https://host/cats.git", "v1") in asked
+    assert "checkout" in asked[-1]

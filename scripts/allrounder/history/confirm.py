@@ -32,7 +32,7 @@ def confirm_output(stage: str, out: Path) -> None:
     if other := [key for key, value in locked_params(stage).items() if now_given.get(key) != value]:
         raise UsageError(
             f"{PARAMS}: {other[0]} differs from dvc.lock, so that {PINS_SWITCH}=confirm has "
-            f"nothing to compare with; git checkout HEAD -- {PARAMS}, and change it later"
+            f"nothing to compare with; change it later (git checkout HEAD -- {PARAMS}); {_ACCEPT}"
         )
     paths = sorted(path for path in out.iterdir() if not is_clutter(path.name))
     now = {path.name: file_md5(path) for path in paths}

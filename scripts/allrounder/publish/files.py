@@ -24,6 +24,10 @@ from allrounder.history.lock import locked_output
 CARD, CROISSANT = "README.md", "croissant.json"
 RECIPE = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
 """What is published without photos."""
+_WITHOUT_PHOTOS = (
+    "**No photos here**, and none of the files below that describe them: `recipe.csv` has their "
+    "addresses and hashes, to build the dataset from the web."
+)
 PACKED = "data"
 """The folder of Parquet."""
 TABLES = (*RECIPE, MANIFEST, FINGERPRINTS)
@@ -155,6 +159,7 @@ def _with_other_files(card: str, files: Collection[str]) -> str:
                 one["path"] = f"{PACKED}/{one['path'].removesuffix('/**')}/*.parquet"
     else:
         del values["configs"], values["dataset_info"]
+        body = re.sub(r"^(# .*\n)", rf"\1\n{_WITHOUT_PHOTOS}\n", body, count=1, flags=re.MULTILINE)
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n{body}"
 
 
