@@ -114,6 +114,14 @@ def pointer() -> None:
     tiny.commit("a pointer")
 
 
+def linked() -> None:
+    """A file that is a link to the object in the cache, as with cache.type hardlink, was edited."""
+    path = Path("data/dataset/train/cat/1.jpg")
+    path.unlink()
+    path.hardlink_to(place(ONE))
+    damage(path)
+
+
 def nowhere_but_here() -> None:
     damage(place(ONE))
     place(LIST).unlink()
@@ -137,6 +145,7 @@ FAULTS = [
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
     (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
+    (linked, "train/cat/1.jpg: damaged in DVC's c", "data/dataset/train/cat/1.jpg && dvc"),
     (lambda: place(ONE).unlink(), "data/dataset/train/cat/1.jpg: missing from", "dvc pull data/d"),
     (lambda: damage(place(LIST)), "data/raw: damaged in DVC's cache; the remote has", "rm -f"),
     (journal, "an earlier download failed or was killed; its 0.0 MB are kept", "dvc repro"),

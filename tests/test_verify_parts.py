@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
+import tiny
 from allrounder.core.urls import Slice
 from allrounder.params.schema import Params
 from allrounder.params.sources import HuggingfaceSource
-from allrounder.verify.drift import Drift, TakenPhoto, drift_of_bytes, find_placeholders
+from allrounder.verify.drift import (
+    Drift,
+    TakenPhoto,
+    _tables,
+    drift_of_bytes,
+    find_placeholders,
+)
 from allrounder.verify.web import Validators, check
 from allrounder.web.dataset_rows import row_url
 from shardserver import ShardServer
@@ -91,3 +98,13 @@ def test_where_urls_changed_to_one_picture_their_number_tells_whether_it_is_a_no
     ]
     expected = Drift.PLACEHOLDER if placeholder else Drift.CHANGED
     assert {one.drift for one in find_placeholders(answers)} == {expected}
+
+
+def test_tables_that_a_failed_build_left_are_not_those_of_the_version(
+    own_folder: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.environment(monkeypatch)
+    tiny.make("store", ".dvc/cache")
+    tiny.write("data/raw/n02123394.csv", b"other")
+    (table,) = _tables(Path("store"))
+    assert table.read_bytes() == tiny.RAW["n02123394.csv"]

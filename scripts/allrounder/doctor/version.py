@@ -107,7 +107,7 @@ class _Loss:
     path: str
     words: str
     whole: bool  # nothing of it is in the cache
-    damaged: tuple[Path, ...]
+    damaged: tuple[Path, ...]  # to remove: objects, and files that are links to them
     remote: bool  # the remote has them
     here: bool  # the files of the output are intact
 
@@ -165,6 +165,8 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
     if not bad:
         return None
     damaged = tuple(places[md5] for md5 in bad if not hashed[md5].error)
+    local = ((Path(path), places[md5]) for path, md5 in files.items() if places[md5] in damaged)
+    damaged += tuple(path for path, place in local if path.is_file() and path.samefile(place))
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     how = "damaged in" if bad[0] in hashed and not hashed[bad[0]].error else "missing from"
     return _Loss(

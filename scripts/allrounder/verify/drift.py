@@ -84,7 +84,7 @@ def _tables(folder: Path) -> list[Path]:
                 table = Path(path)
                 if hash_file(table).md5 != md5:
                     table = folder / table.name
-                    table.write_bytes(files.read(path))
+                    table.write_bytes(files.stored(path))
                 tables.append(table)
     return tables
 
