@@ -329,14 +329,6 @@ def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
         yield int(first[at]), at
 
 
-def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield each index with the first index of the same text. Empty texts match nothing."""
-    first: dict[str, int] = {}
-    for index, text in enumerate(texts):
-        if text and first.setdefault(text, index) != index:
-            yield first[text], index
-
-
 def components(
     count: int, pairs: Iterable[tuple[int, int]], single: Iterable[int] | None = None
 ) -> list[list[int]]:
