@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes
+from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes, first_bytes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
@@ -162,7 +162,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         np.concatenate([np.zeros(0, np.int64), *(part.counts for part in listed.values())]),
         records["flat"],
         records["levels"],
-        records["sha256"],
+        first_bytes(records["sha256"]),
         {int(rows[at]): name for at, name in copies.items()},
         item,
     )

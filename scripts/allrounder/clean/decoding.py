@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
-from allrounder.clean.columns import Ints, Origin, Texts
+from allrounder.clean.columns import Ints, Origin, Texts, first_bytes
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import FingerprintColumns
@@ -99,7 +99,7 @@ class Decoded:
         return FingerprintColumns(
             records["views"],
             records["coarse"],
-            records["thumb_hash"],
+            first_bytes(records["thumb_hash"]),
             records["aspects"],
             self._thumbs,
         )

@@ -120,12 +120,10 @@ def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
 
 def _flips(width: int, most: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """All ways to flip up to `most` bits of a band, by the highest bit; none: -1."""
-    for highest in range(-1, width if most > 0 else 0) if most >= 0 else ():
-        counts = range(most) if highest >= 0 else range(1)
+    for highest in range(-1, width if most > 0 else most):
+        counts = range(max(most, 1))
         chosen = (bits for count in counts for bits in combinations(range(highest), count))
-        flips = [
-            sum(1 << bit for bit in bits) | (1 << highest if highest >= 0 else 0) for bits in chosen
-        ]
+        flips = [sum(1 << bit for bit in (*bits, highest) if bit >= 0) for bits in chosen]
         yield highest, np.array(flips, np.int32)
 
 
