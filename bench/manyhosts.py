@@ -4,20 +4,23 @@ import json
 import random
 import sys
 import urllib.request
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import downloaders
 import photos
 from downloaders import IMG2DATASET, Job
-from harness import WNIDS, Report, Run, installed, main, ratios, running
+from harness import PARAMS, WNIDS, Report, Run, installed, main, ratios, running
 
 PORT = 18080
 TIMEOUT = 10  # seconds that img2dataset waits for one photo
-THREADS = (64, 128)  # of each of img2dataset's two processes; the faster run counts
+THREADS = (64, 128, 256)  # of each of img2dataset's two processes; the faster run counts
 GONE = 0.1  # of the URLs answer 404
 DEAD = 0.05  # of the hosts accept connections and never answer
 SILENT = 2_000  # URLs on one dead host
+NETWORK = {name: PARAMS["network"][name] for name in ("connections", "per_host")}  # defaults
 LONGEST = 180  # seconds for these, while the other photos arrive
 
 
@@ -30,32 +33,36 @@ def measure(report: Report, folder: Path) -> None:
     dead = set(rng.sample(names[:-1], round(DEAD * hosts)))
     photo = next((photos.made(options.cache, WNIDS, 30) / WNIDS[0]).iterdir())
     program = installed(options.cache, "img2dataset", IMG2DATASET) / "img2dataset"
-    server = [sys.executable, Path(__file__).with_name("webserver.py"), photo, str(PORT), *names]
+    command = [sys.executable, Path(__file__).with_name("webserver.py"), photo, str(PORT)]
     requests: list[int] = []
 
-    def ours(job: Job) -> Run:
-        with running(server, names[-1], PORT):
+    def serving(silent: set[str]) -> AbstractContextManager[None]:
+        hosts = (f"{name}!" if name in silent else name for name in names)
+        return running([*command, *hosts], names[-1], PORT)
+
+    def ours(job: Job, silent: set[str]) -> Run:
+        with serving(silent):
             run = downloaders.ours(job, folder / "run", options.scripts)
             with urllib.request.urlopen(f"http://{names[-1]}:{PORT}/requests") as reply:
                 requests.append(json.load(reply))
         return run
 
-    def theirs(job: Job, threads: int) -> Run:
-        with running(server, names[-1], PORT):
+    def theirs(job: Job, silent: set[str], threads: int) -> Run:
+        with serving(silent):
             run = downloaders.img2dataset(job, folder / "run", program, TIMEOUT, threads=threads)
         return replace(run, name=f"img2dataset {threads}")
 
     lists = {"all hosts answer": (2.5, set[str]()), "dead hosts": (1.0, dead)}
     for title, (bound, silent) in lists.items():
         job = _job(names, silent, count)
-        turns = [lambda job=job: ours(job), *(lambda j=job, t=t: theirs(j, t) for t in THREADS)]
+        turns = [partial(ours, job, silent), *(partial(theirs, job, silent, n) for n in THREADS)]
         mine, *others = report.turns(f"{count} URLs on {hosts} hosts, {title}", *turns)
         best = [max(runs, key=lambda run: run.rate) for runs in zip(*others, strict=True)]
         report.target(f"{title}: rate / img2dataset's best", ratios(mine, best), bound)
         report.figure(f"{title}: photos a second of CPU", mine[-1].photos / mine[-1].cpu)
         report.figure(f"{title}: requests a URL", requests[-1] / len(job.listed))
-    job = _job(names, dead, count, [f"http://{min(dead)}:{PORT}/silent/" for _ in range(SILENT)])
-    [runs] = report.turns(f"{SILENT} URLs on one dead host", lambda: ours(job))
+    job = _job(names, dead, count, [f"http://{min(dead)}:{PORT}/ok/" for _ in range(SILENT)])
+    [runs] = report.turns(f"{SILENT} URLs on one dead host", partial(ours, job, dead))
     seconds = [run.seconds for run in runs]
     report.target("one dead host: seconds", seconds, LONGEST, at_least=False)
 
@@ -68,12 +75,12 @@ def _job(hosts: list[str], silent: set[str], count: int, more: list[str] | None 
     for number in range(count):
         host = rng.choice(hosts)
         kind = "gone" if rng.random() < GONE else "ok"
-        url = f"http://{host}:{PORT}/{'silent' if host in silent else kind}/{number}.jpg"
+        url = f"http://{host}:{PORT}/{kind}/{number}.jpg"
         urls.append(url)
         if kind == "ok" and host not in silent:
             good.add(url)
     lists = {wnid: urls[place :: len(WNIDS)] for place, wnid in enumerate(WNIDS)}
-    network = {"connections": 256, "per_host": 16, "allow_private": hosts}
+    network = NETWORK | {"allow_private": hosts}
     least = min(sum(url in good for url in each) for each in lists.values())
     return Job(lists, len(good), network=network, min_per_class=least)
 

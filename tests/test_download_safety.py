@@ -729,8 +729,8 @@ class Simulation:
     def __init__(self, listed: list[Answer | list[Answer]], quota: int, window: int, doubts: bool):
         candidates = [Candidate(str(n), url) for n, url in enumerate(_urls(listed))]
         self._listed, self._window, self._doubts = listed, window, doubts
-        self._doubtful: set[str] = set()
-        self._quota = ClassQuota(candidates, quota, window, self._doubtful)
+        self._doubtful, self._answering = set[str](), set[str]()
+        self._quota = ClassQuota(candidates, quota, window, self._doubtful, self._answering)
         self._in_flight: list[Slot] = []
         self.rows: list[Row] = []
         self.good_asked = 0
@@ -760,8 +760,8 @@ class Simulation:
         answer = self._listed[int(slot.candidate.image_id)]
         if isinstance(answer, Answer):
             if self._doubts:
-                change = self._doubtful.discard if chance.random() < 0.5 else self._doubtful.add
-                change(answer.host)
+                for hosts in (self._doubtful, self._answering):
+                    (hosts.discard if chance.random() < 0.5 else hosts.add)(answer.host)
             self._quota.record(slot, _outcome(answer.status, answer.sha256))
             return
         for number, (status, sha256, *_) in enumerate(answer):
@@ -778,6 +778,37 @@ class Simulation:
 
 def _outcome(status: Status, sha256: str) -> Result:
     return Result(status, sha256=sha256 if status is OK else "")
+
+
+@pytest.mark.parametrize(("answering", "at_once"), [((), 2), (("h",), 8)])
+def test_a_host_that_answers_is_asked_for_more_at_once(
+    answering: tuple[str, ...], at_once: int
+) -> None:
+    listed = [Candidate(str(n), f"http://h/{n}.jpg") for n in range(20)]
+    known = set[str]()
+    quota = ClassQuota(listed, 20, 20, answering=known)
+    first = [slot for slot in iter(quota.next_slot, None) if slot]
+    assert len(first) == PROBES
+    known.update(answering)
+    quota.record(first[0], Result(Status.BAD_URL))
+    assert len([1, *iter(quota.next_slot, None)]) == at_once
+
+
+@pytest.mark.parametrize("first", [Status.OK, Status.TIMEOUT])
+def test_thousands_of_urls_on_a_failing_host_keep_no_other_waiting(first: Status) -> None:
+    bad = [Candidate(str(n), f"http://bad/{n}.jpg") for n in range(2000)]
+    good = [Candidate(f"g{n}", f"http://good{n}/1.jpg") for n in range(20)]
+    doubtful = set[str]()
+    quota = ClassQuota([*bad, *good], 1000, 16, doubtful)
+    slot = quota.next_slot()
+    assert slot
+    quota.record(slot, _outcome(first, "a"))
+    list(quota.settle())
+    waiting = len(list(iter(quota.next_slot, None)))
+    assert waiting == (8 if first is Status.OK else 1)
+    doubtful.add("bad")
+    asked = [slot.host for slot in iter(quota.next_slot, None) if slot]
+    assert asked == [f"good{n}" for n in range(16 - waiting)]
 
 
 @given(

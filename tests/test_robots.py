@@ -5,6 +5,7 @@ import io
 import json
 import re
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -169,7 +170,7 @@ def test_robots_txt_is_asked_once_and_before_any_photo(
     assert statuses(found) == ["ok", "ok", "robots.txt: GPTBot", "ok"]
     assert found[2].status is Status.OPTED_OUT
     assert found[2].final_url == server.url("good/2")
-    assert server.log[0].path == "/robots.txt"
+    assert "/robots.txt" in {one.path for one in server.log[:2]}
     assert (server.asked("robots.txt"), server.asked("good/2")) == (1, 0)
 
 
@@ -304,7 +305,7 @@ def test_a_redirect_obeys_the_rules_of_where_it_leads(
 RESERVED = [{"location": "/good/2", "tdm-reservation": 1}]
 
 
-def test_tdmrep_json_is_asked_once_after_robots_txt(
+def test_tdmrep_json_is_asked_once_and_before_any_photo(
     tmp_path: Path, server: Server, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve("")
@@ -313,12 +314,27 @@ def test_tdmrep_json_is_asked_once_after_robots_txt(
     found = rows(tmp_path, [server.url(f"good/{n}") for n in range(4)])
     assert statuses(found) == ["ok", "ok", "tdmrep.json: tdm-reservation=1", "ok"]
     assert found[2].status is Status.OPTED_OUT
-    assert [one.path for one in server.log[:2]] == ["/robots.txt", tdmrep.PATH]
+    assert {one.path for one in server.log[:2]} == {"/robots.txt", tdmrep.PATH}
     assert (server.requests[tdmrep.PATH], server.asked("good/2")) == (1, 0)
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
     assert statuses(rows(tmp_path / "b", [server.url("good/2")], "ignore")) == ["ok"]
     assert server.requests[tdmrep.PATH] == 1
+
+
+def test_a_host_is_asked_for_both_files_at_once(
+    tmp_path: Path, server: Server, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    def together(exchange: Exchange) -> None:
+        both.wait(20)
+        exchange.reply(b"[]")
+
+    serve(together)
+    monkeypatch.setitem(BEHAVIOURS, ".well-known", together)
+    assert statuses(rows(tmp_path, [server.url("good/1")])) == ["ok"]
+    assert not both.broken
 
 
 @pytest.mark.parametrize("answer", [gone, failing, broken, silent_end, endless, circular])
@@ -388,6 +404,24 @@ def test_patterns_match_as_regular_expressions_do(pattern: str, path: str) -> No
     assert tdmrep.matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
 
 
+def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
+    tmp_path: Path, server: Server, serve: Serve
+) -> None:
+    """It answers when the other host's photo was requested, which stands behind all of its URLs."""
+
+    def answer(exchange: Exchange) -> None:
+        with_photo = server.asked("good/99")
+        busy = exchange.headers["host"].startswith("localhost") and not with_photo
+        exchange.reply(b"", 429 if busy else 404)
+
+    serve(answer)
+    busy = server.url("good/").replace("127.0.0.1", "localhost")
+    urls = [*(f"{busy}{n}" for n in range(20)), server.url("good/99")]
+    project = Project(tmp_path, {WNID: urls}, download={"robots": "named"}, network={"tries": 20})
+    assert statuses(project.crawl())[:10] == 10 * ["ok"]
+    assert server.asked("good/99") == 1
+
+
 def test_another_class_of_the_host_does_not_ask_again(
     tmp_path: Path, server: Server, serve: Serve
 ) -> None:
@@ -417,19 +451,23 @@ def test_the_processes_of_a_run_ask_once_together(
 
 
 def test_what_a_process_leaves_another_one_requests(tmp_path: Path) -> None:
-    file, download = f"{SITE}/robots.txt", Download()
+    file, tdm, download = f"{SITE}/robots.txt", f"{SITE}{tdmrep.PATH}", Download()
     one, other = (RobotsGate[str](download, tmp_path) for _ in range(2))
-    assert one.wait(f"{SITE}/1", "a")
+    assert one.wait(f"{SITE}/1", "a") == [file, tdm]
+    assert one.wait(f"{SITE}/9", "z") == []
     assert not other.wait(f"{SITE}/2", "b")
     assert list(other.look(1)) == []
     one.close()
-    assert list(other.look(2)) == [(file, None)]
-    assert other.settle(file, RobotsAnswer(200, body=b"User-agent: CCBot\nDisallow: /2")) == ["b"]
+    assert sorted(other.look(2)) == [(tdm, None), (file, None)]
+    rules = RobotsAnswer(200, 1, b"User-agent: CCBot\nDisallow: /2")
+    assert other.settle(file, rules) == ([], 0)
+    assert other.verdict(f"{SITE}/2") is None
+    assert other.settle(tdm, RobotsAnswer(404)) == (["b"], 1)
     third = RobotsGate[str](download, tmp_path)
     assert not third.wait(f"{SITE}/3", "c")
-    ((_, answer),) = third.look(1)
-    assert answer
-    third.settle(file, answer)
+    for each, answer in third.look(1):
+        assert answer
+        third.settle(each, answer)
     verdict = third.verdict(f"{SITE}/3")
     assert verdict
     assert verdict(f"{SITE}/2")
@@ -590,6 +628,28 @@ def test_a_journal_of_before_is_read(tmp_path: Path) -> None:
     after = Journal(tmp_path, "", fresh=False)
     assert after.get(f"{SITE}/1")
     after.close()
+
+
+def test_a_host_that_is_late_is_doubtful_until_it_answers() -> None:
+    hosts = Hosts[str](4, 4, 0.0)
+    hosts.add("h", "job")
+    assert list(hosts.start(0)) == ["job"]
+    assert list(hosts.start(1)) == []
+    assert not hosts.doubtful
+    assert list(hosts.start(2)) == []
+    assert hosts.doubtful == {"h"}
+    hosts.end("h", 3, 200)
+    assert list(hosts.start(9)) == []
+    assert not hosts.doubtful
+
+
+@pytest.mark.parametrize("code", [0, 429])
+def test_a_host_that_fails_for_robots_txt_is_doubtful(code: int) -> None:
+    hosts = Hosts[str](4, 4, 0.0)
+    hosts.add("h", "job")
+    assert list(hosts.start(0))
+    hosts.end("h", 1, code, is_photo=False)
+    assert hosts.doubtful == {"h"}
 
 
 def test_an_answer_to_robots_txt_does_not_make_a_403_a_throttle() -> None:

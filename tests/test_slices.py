@@ -198,13 +198,13 @@ def test_a_round_reads_only_the_archives_that_changed(
 
     monkeypatch.setattr(decoding, "decode_slices", noted)
     monkeypatch.setattr(decoding, "worker_pool", lambda most: Inline())
-    known: dict[tuple[object, ...], str] = {}
+    stored: dict[tuple[object, ...], str] = {}
     folders, rules = (tmp_path / "raw", tmp_path / "store"), build.params.clean
-    first = decoding.decode_classes(["a", "b"], *folders, rules, known=known)
-    again = decoding.decode_classes(["a", "b"], *folders, rules, known=known)
+    first = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
+    again = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
     assert np.array_equal(first.records, again.records)
     raw_archive(tmp_path / "raw", "b", [body(30), body(31)])
-    changed = decoding.decode_classes(["a", "b"], *folders, rules, known=known)
+    changed = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
     fresh = decoding.decode_classes(["a", "b"], *folders, rules)
     assert np.array_equal(changed.records, fresh.records)
     assert not np.array_equal(first.records, fresh.records)

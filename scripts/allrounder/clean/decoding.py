@@ -22,12 +22,13 @@ from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,
-    Facts,
     Records,
     Slice,
     cut,
+    fingerprint_of,
     note_of,
     read_slice,
+    read_thumbnails,
     stored_slice,
 )
 from allrounder.cluster.ray_cluster import asked_address
@@ -83,37 +84,23 @@ class Decoded:
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
-        record, rows = self.records[row], np.array([row])
-        thumb, trimmed = (self._thumbs(rows, which).tobytes() for which in (False, True))
-        views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
-        flat = float(record["flat"])
-        return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
-
-    def slice_facts(self, part: int) -> list[Facts]:
-        """The facts of a slice's photos."""
-        return read_slice(self.files[part])[1]
+        return fingerprint_of(self.files[self.parts[row]], self.records[row])
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        records = self.records
-        return FingerprintColumns(
-            records["views"],
-            records["coarse"],
-            first_bytes(records["thumb_hash"]),
-            records["aspects"],
-            self._thumbs,
-        )
+        names = ("views", "coarse", "thumb_hash", "aspects")
+        views, coarse, hashes, aspects = (self.records[name] for name in names)
+        return FingerprintColumns(views, coarse, first_bytes(hashes), aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)
         offsets = self.records["trimmed" if trimmed else "thumb"][rows].tolist()
         parts = self.parts[rows]
         for part in np.unique(parts).tolist():
-            with self.files[part].open("rb", buffering=0) as file:
-                for at in np.flatnonzero(parts == part).tolist():
-                    file.seek(offsets[at])
-                    thumb = np.frombuffer(file.read(THUMB**2), np.uint8)
-                    found[at] = thumb.reshape(THUMB, THUMB)
+            places = np.flatnonzero(parts == part).tolist()
+            thumbs = read_thumbnails(self.files[part], (offsets[at] for at in places))
+            for at, thumb in zip(places, thumbs, strict=True):
+                found[at] = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
         return found
 
 
@@ -123,25 +110,25 @@ def decode_classes(
     store: Path,
     rules: Clean,
     ray: str | None = None,
-    known: dict[tuple[object, ...], str] | None = None,
+    stored: dict[tuple[object, ...], str] | None = None,
 ) -> Decoded:
     """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
-    `known`, from a call before, has the names of slices' files by the state of the archives, so
+    `stored`, from a call before, has the names of slices' files by the state of the archives, so
     that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
     with worker_pool(max(1, len(keys))) as pool:
         listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
     slices = [part for key in keys for part in listed[key].slices]
-    known = {} if known is None else known
+    stored = {} if stored is None else stored
     states = [_state(part) for part in slices]
-    new = [part for part, state in zip(slices, states, strict=True) if state not in known]
+    new = [part for part, state in zip(slices, states, strict=True) if state not in stored]
     if address := asked_address(ray):
         decode_on_cluster(address, new, store, rules)
     names = decode_slices(new, store, rules)
-    known |= {_state(part): names[part.key, part.number] for part in new}
-    files = [store / known[state] for state in states]
+    stored |= {_state(part): names[part.key, part.number] for part in new}
+    files = [store / stored[state] for state in states]
     firsts = np.cumsum([0, *(len(part.places) for part in slices)])
     starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
     records = np.zeros(int(starts[-1]), RECORD)

@@ -8,7 +8,7 @@ the converted photos, then a record, some facts and the thumbnails of each photo
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import CELLS, MIRRORED, coarse_cells, levels_used
+from allrounder.clean.fingerprints import CELLS, MIRRORED, Fingerprint, coarse_cells, levels_used
 from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core.rows import Status
@@ -224,6 +225,22 @@ def read_slice(path: Path) -> tuple[Records, list[Facts]]:
         Facts(Status(status), detail, flags, tuple((first, end) for first, end in kept))
         for status, detail, flags, kept in rows
     ]
+
+
+def read_thumbnails(path: Path, offsets: Iterable[int]) -> Iterator[bytes]:
+    """The thumbnails that start at these bytes of a slice's file."""
+    with path.open("rb", buffering=0) as file:
+        for offset in offsets:
+            file.seek(offset)
+            yield file.read(THUMB**2)
+
+
+def fingerprint_of(path: Path, record: Any) -> Fingerprint:
+    """The fingerprint of a photo, by its record in a slice's file."""
+    thumb, trimmed = read_thumbnails(path, (int(record["thumb"]), int(record["trimmed"])))
+    views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
+    flat = float(record["flat"])
+    return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
 
 
 def drop_unused(store: Path, used: Collection[str]) -> None:

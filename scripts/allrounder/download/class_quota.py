@@ -28,8 +28,12 @@ SLACK = 4
 """Photos requested beyond those still needed: the most that a class fetches without need."""
 PROBES = 2
 """A host that has never answered is given up after so many URLs without an answer."""
+_LIVE_PROBES = 8
+"""URLs requested at once at most from a host that has answered, but not in this class."""
 MANY_SILENT = 16
 """A host that has answered is given up after so many URLs in a row without an answer."""
+_MAX_OPEN = 4_096
+"""Candidates opened at once at most: those of failing hosts wait, and others behind them do not."""
 _MAX_HELD_ROWS = 1_000
 """Rows held back at most until a host answers or is given up, so that memory stays flat."""
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
@@ -62,6 +66,7 @@ class _Row:
 class _Host:
     """A host in the list of one class."""
 
+    name: str
     answered: bool = False  # it may get any number of requests
     in_flight: int = 0
     silent: int = 0  # results without an answer, before any answer
@@ -69,11 +74,6 @@ class _Host:
     settled_answer: bool = False  # this and the next two follow the rank order
     silent_rows: list[_Row] = field(default_factory=list)
     given_up: Result | None = None
-
-    @property
-    def may_be_requested(self) -> bool:
-        """Whether another of its URLs may be requested now."""
-        return self.answered or self.in_flight + self.silent < PROBES
 
     def release(self) -> None:
         """Hold its rows back no longer."""
@@ -88,8 +88,9 @@ class ClassQuota:
     A host is given up when its first PROBES URLs in rank order got no answer, or MANY_SILENT in a
     row after an answer. Its other URLs in this class are not requested and all get the same
     result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
-    the moment: the class does not wait for their URLs. Another address of a photo is requested
-    only when those before it have failed.
+    the moment: the class does not wait for their URLs. `answering` are hosts that do not, of which
+    it requests more at once. Another address of a photo is requested only when those before it have
+    failed.
 
     With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
     `rescues`), and neither has any URL of a host that was given up.
@@ -101,6 +102,7 @@ class ClassQuota:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        answering: Set[str] = frozenset(),
         rescue: bool = False,
         expect: Expect = Expect.NOTHING,
     ):
@@ -111,10 +113,12 @@ class ClassQuota:
         self._ready: list[tuple[int, Slot]] = []  # a heap: were parked, may be requested now
         self._rows: deque[_Row] = deque()  # settled and not yielded, in rank order
         self._hosts: dict[str, _Host] = {}
+        self._parked = set[str]()  # the hosts with parked slots
         self._photos: dict[str, deque[Slot]] = {}  # by photo: its addresses, the first in flight
         self._good: dict[str, str] = {}  # image id by photo, if an address of it was good
         self._taken: dict[str, str] = {}  # image id by SHA-256
         self._quota, self._window, self._doubtful = quota, window, doubtful
+        self._answering = answering
         self._rank = 0  # of the next slot
         self._in_flight = self._waiting = 0  # slots that were requested; that may be requested yet
         self._good_ahead = 0  # good photos that are not settled
@@ -151,7 +155,7 @@ class ClassQuota:
             host = self._host(slot)
             if slot.photo in self._good or self._is_under_way(slot):
                 self._waiting -= 1  # decided by another address of the photo
-            elif host is None or host.may_be_requested or slot is self._slots[0]:
+            elif host is None or self._may_start(host) > 0 or slot is self._slots[0]:
                 self._waiting -= 1
                 self._in_flight += 1
                 if host:
@@ -159,6 +163,7 @@ class ClassQuota:
                 return slot
             else:
                 host.parked.append(slot)
+                self._parked.add(host.name)
         return None
 
     def record(self, slot: Slot, result: Result, prior: bool = True) -> None:
@@ -172,6 +177,8 @@ class ClassQuota:
             elif result.status not in _NEUTRAL:
                 host.answered = True
             self._unpark(host)
+        for name in self._parked & self._answering:
+            self._unpark(self._hosts[name])
         if slot.result is None and slot.lost is None:
             if self.may_rescue(slot, result):
                 self._lose(slot, result)
@@ -274,7 +281,7 @@ class ClassQuota:
 
     def _open_next(self) -> Slot | None:
         """Open a slot for the next candidate in rank order; None if it has to wait."""
-        if self._next is None or len(self._slots) >= 4 * self._window:
+        if self._next is None or len(self._slots) >= max(_MAX_OPEN, 4 * self._window):
             return None
         url = self._next.url
         archive = is_archive(url)
@@ -293,14 +300,25 @@ class ClassQuota:
         return slot
 
     def _host(self, slot: Slot) -> _Host | None:
-        return self._hosts.setdefault(slot.host, _Host()) if slot.host else None
+        if slot.host and slot.host not in self._hosts:
+            self._hosts[slot.host] = _Host(slot.host)
+        return self._hosts.get(slot.host)
+
+    def _may_start(self, host: _Host) -> int:
+        """How many more of a host's URLs may be requested now: never all that the window has."""
+        if host.answered:
+            most = PROBES if host.name in self._doubtful else max(PROBES, self._window // 2)
+            return most - host.in_flight
+        probes = _LIVE_PROBES if host.name in self._answering else PROBES
+        return probes - host.in_flight - host.silent
 
     def _unpark(self, host: _Host) -> None:
         """Make parked slots ready, as many as may be requested."""
-        count = len(host.parked) if host.answered else PROBES - host.in_flight - host.silent
-        for _ in range(min(count, len(host.parked))):
+        for _ in range(min(self._may_start(host), len(host.parked))):
             slot = host.parked.popleft()
             heapq.heappush(self._ready, (slot.rank, slot))
+        if not host.parked:
+            self._parked.discard(host.name)
 
     def _is_under_way(self, slot: Slot) -> bool:
         """Whether an earlier address may still give the photo; the slot is then queued after it."""
@@ -457,12 +475,13 @@ class ClassRun:
         quota: int,
         window: int,
         doubtful: Set[str] = frozenset(),
+        answering: Set[str] = frozenset(),
         rescue: bool = False,
         expect: Expect = Expect.NOTHING,
     ):
         self.key, self._expect = key, expect
         listed = read_csv(urls / f"{key}.csv", Candidate)
-        self.quota = ClassQuota(listed, quota, window, doubtful, rescue, expect)
+        self.quota = ClassQuota(listed, quota, window, doubtful, answering, rescue, expect)
         self.counts: Counter[Status] = Counter()
         self.codes: Counter[int] = Counter()
         self.transient = self.first_requests = 0

@@ -68,7 +68,7 @@ class ClusterFetcher:
     ) -> None:
         self.bounds = bounds_of(params.download, taken_down)
         self.traffic, self.load = Traffic(), 0
-        self.doubtful: set[str] = set()
+        self.doubtful, self.answering = set[str](), frozenset[str]()
         policy = NetworkPolicy.of(network, params.sources)
         self._address, self._network = address, network
         self._arguments = FetchWorker, network, params.download, policy, taken_down

@@ -144,6 +144,8 @@ class Crawl:
                 for rescue, lost in self._wayback.start():
                     self._end_rescue(rescue, lost)
                 if (now := time.monotonic()) >= shown + POLL:
+                    for run in list(self._active):
+                        self._advance(run)  # a host that it waits for may be doubtful by now
                     show(self.counts())
                     shown = now
         finally:
@@ -162,10 +164,10 @@ class Crawl:
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
         retry = self._retry and not pins.fills(candidates, quota)
-        doubtful = self._fetcher.doubtful
+        hosts = self._fetcher.doubtful, self._fetcher.answering
         rescue = self._params.download.rescue is not None and not self._offline
         run = ClassRun(
-            key, folders.urls, folders.raw, quota, self._window, doubtful, rescue, self._expect
+            key, folders.urls, folders.raw, quota, self._window, *hosts, rescue, self._expect
         )
         places = self._local.places
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)

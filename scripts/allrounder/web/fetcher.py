@@ -24,10 +24,10 @@ from allrounder.web.decisions import (
     http_error,
     is_unknown_encoding,
 )
-from allrounder.web.hosts import Hosts
+from allrounder.web.hosts import LATE, Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
-from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate, robots_url
+from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate
 from allrounder.web.row_groups import GroupDownload, RowGroups
 from allrounder.web.transfer import Reply, Request, Transfers
 
@@ -129,6 +129,11 @@ class Fetcher:
         return self._hosts.doubtful
 
     @property
+    def answering(self) -> Set[str]:
+        """The hosts whose last reply was no failure."""
+        return self._hosts.answering
+
+    @property
     def wants_more(self) -> bool:
         """Whether more URLs would keep the connections busier; a slow host's queue does not."""
         total = self._network.connections
@@ -170,7 +175,7 @@ class Fetcher:
                 self._request_robots(file)
         self._start_groups()
         if not self._outage.suspected:
-            for job in self._hosts.start(now):
+            for job in self._hosts.start(now, max(LATE, _LATER_THAN_SLOWEST * self._slowest)):
                 self._start(job, now)
         if not self._transfers.in_flight and not self._ended and self._hosts.wait(now) is None:
             self._outage.idle()
@@ -202,7 +207,7 @@ class Fetcher:
         self._groups.close()
 
     def _admit(self, job: Job) -> None:
-        """Queue a job for the host of its last URL, once the robots.txt there does not forbid it.
+        """Queue a job for the host of its last URL, once no robots.txt or tdmrep.json forbids it.
 
         The params name the places of archives, slices and rows, and the rescue has its API: no
         robots.txt is asked there.
@@ -211,8 +216,8 @@ class Fetcher:
         named = job.archive or job.part or job.row or job.group or job.lane
         if self._robots.obeyed and not (named or job.robots):
             if (verdict := self._robots.verdict(url)) is None:
-                if self._robots.wait(url, job):
-                    self._request_robots(robots_url(url))
+                for file in self._robots.wait(url, job):
+                    self._request_robots(file)
                 return
             if refusal := verdict(url):
                 refusal = replace(refusal, final_url=_final_url(job))
@@ -357,7 +362,7 @@ class Fetcher:
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots:
             answer = job.robots.answer(reply.code, job.timeouts)
-            self._end_robots(robots_url(job.requested[0]), answer)
+            self._end_robots(job.requested[0], answer)
             return
         if not reply.code:
             self.traffic.failures[result.status, result.detail] += 1
@@ -383,12 +388,13 @@ class Fetcher:
         self._ended.append((token, replace(result, final_url=cell.file), reply))
 
     def _request_robots(self, url: str) -> None:
-        self._admit(Job(None, [url], robots=RobotsFile(self._robots.everyone, self._clock)))
+        self._admit(Job(None, [url], robots=self._robots.file(url, self._clock)))
 
     def _end_robots(self, url: str, answer: RobotsAnswer) -> None:
-        """Admit the jobs that wait for a robots.txt. Its timeout counts as one of theirs."""
-        for job in self._robots.settle(url, answer):
-            job.timeouts = max(job.timeouts, min(answer.timeouts, MAX_TIMEOUTS - 1))
+        """Admit the jobs that wait for a host's files. A robots.txt's timeout is one of theirs."""
+        jobs, timeouts = self._robots.settle(url, answer)
+        for job in jobs:
+            job.timeouts = max(job.timeouts, min(timeouts, MAX_TIMEOUTS - 1))
             self._admit(job)
 
 

@@ -20,6 +20,8 @@ WAITS = 4096
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 _SOME_REFUSALS, _MANY_REFUSALS = 4, 8
 _FINAL_REFUSALS = 3
+LATE = 1.5
+"""Seconds after which a host that has not answered yet is doubtful. It may still answer."""
 FIRST_BUSY_PATIENCE = 30.0
 """Seconds, beyond the longest Retry-After, that a host may be busy before its first good answer."""
 BUSY_PATIENCE = 300.0
@@ -27,14 +29,15 @@ BUSY_PATIENCE = 300.0
 
 
 class _Host(Generic[Job]):
-    def __init__(self, index: int, most: int, min_interval: float) -> None:
-        self.index = index  # in the table of waits
+    def __init__(self, name: str, index: int, most: int, min_interval: float) -> None:
+        self.name, self.index = name, index  # in the table of waits
         self.most, self.min_interval = most, min_interval
         self.queue: deque[Job] = deque()
         self.in_flight = 0
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
         self.not_before = 0.0
         self.scheduled = False  # in _ready or _waiting
+        self.asked = False
         self.good = self.silent = 0  # answers other than refusals; failures without any answer
         self.good_at = self.slowed_at = -1.0  # times of the last one
         self.busy_since: float | None = None  # no good answer since then
@@ -61,6 +64,7 @@ class Hosts(Generic[Job]):
         alone: Mapping[str, float] = MappingProxyType({}),
     ):
         self.doubtful: set[str] = set()  # hosts whose last replies were failures
+        self.answering: set[str] = set()  # hosts whose last reply was none, also for robots.txt
         self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
         self._total, self._limits = total, (per_host, min_interval)
@@ -71,6 +75,7 @@ class Hosts(Generic[Job]):
         self._delayed: list[tuple[float, int, str, Job, bool]] = []
         self._count = itertools.count()
         self._in_flight = 0
+        self._unanswered: dict[str, float] = {}  # hosts without a photo's reply: since when
 
     def add(self, host: str, job: Job) -> None:
         """Queue a job after the others of its host."""
@@ -82,8 +87,14 @@ class Hosts(Generic[Job]):
         """Queue a job for a later try, at `when`, before the others of its host or `last`."""
         heapq.heappush(self._delayed, (when, next(self._count), host, job, last))
 
-    def start(self, now: float) -> Iterator[Job]:
-        """Yield the jobs that may start now, one host after the other; each is then in flight."""
+    def start(self, now: float, late: float = LATE) -> Iterator[Job]:
+        """Yield the jobs that may start now, one host after the other; each is then in flight.
+
+        A host that has not answered in `late` seconds is doubtful.
+        """
+        for host in [host for host, since in self._unanswered.items() if now - since > late]:
+            del self._unanswered[host]
+            self.doubtful.add(host)
         while self._delayed and self._delayed[0][0] <= now:
             _, _, host, job, last = heapq.heappop(self._delayed)
             queue = self._host(host).queue
@@ -106,6 +117,8 @@ class Hosts(Generic[Job]):
             state.not_before = now + max(state.min_interval, state.interval)
             job = state.queue.popleft()
             self._schedule(state)
+            if not state.asked:
+                state.asked, self._unanswered[state.name] = True, now
             yield job
 
     def end(
@@ -123,6 +136,8 @@ class Hosts(Generic[Job]):
         shorten it. Answers to requests from before the last slow-down do not slow it down again.
         """
         state = self._host(host)
+        if self._unanswered.pop(host, None) is not None and not is_photo:
+            self._unanswered[host] = now
         state.in_flight -= 1
         self._in_flight -= 1
         wait = asked_wait or 0.0
@@ -140,8 +155,8 @@ class Hosts(Generic[Job]):
         if code and code not in BUSY_CODES and code != 403:
             state.good, state.good_at, state.busy_since = state.good + is_photo, now, None
         state.silent = state.silent + 1 if not code else 0
-        if is_photo:
-            (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
+        (self.answering.add if state.good_at == now else self.answering.discard)(host)
+        (self.doubtful.discard if state.good_at == now else self.doubtful.add)(host)
         if wait:
             state.not_before = max(state.not_before, now + wait)
             self._waits[state.index] = max(self._waits[state.index], state.not_before)
@@ -203,7 +218,7 @@ class Hosts(Generic[Job]):
         if (state := self._hosts.get(host)) is None:
             index = zlib.crc32(host.encode()) % len(self._waits)
             limits = (1, self._alone[host]) if host in self._alone else self._limits
-            state = self._hosts[host] = _Host(index, *limits)
+            state = self._hosts[host] = _Host(host, index, *limits)
         return state
 
     def _schedule(self, state: _Host[Job]) -> None:

@@ -16,7 +16,7 @@ from allrounder.core.urls import parse_slice, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.web.fetcher import Fetcher, Job, Traffic
 from allrounder.web.policy import BUSY_CODES, NetworkPolicy
-from allrounder.web.robots import RobotsAnswer, robots_url
+from allrounder.web.robots import RobotsAnswer
 from allrounder.web.transfer import Reply
 
 _EXCHANGE = 0.1  # seconds
@@ -65,8 +65,8 @@ def plain_job(number: int, url: str) -> Job:
 
 
 def robots_file(job: Job) -> str:
-    """The URL of the robots.txt that a job is for."""
-    return robots_url(job.requested[0])
+    """The URL of the robots.txt or tdmrep.json that a job is for."""
+    return job.requested[0]
 
 
 class OwnedFetcher(Fetcher):

@@ -124,16 +124,11 @@ def _agents() -> tuple[str, ...]:
 
 
 class RobotsFile:
-    """A robots.txt that is being fetched, and then its host's tdmrep.json.
+    """A robots.txt or tdmrep.json that is being fetched. `patient`: with the tries of a photo."""
 
-    The second file is requested if the host has answered for the first one. `everyone` as in
-    `RobotsRules`.
-    """
-
-    def __init__(self, everyone: bool, clock: Callable[[], float] = time.monotonic):
-        self._everyone, self._clock = everyone, clock
+    def __init__(self, patient: bool, clock: Callable[[], float] = time.monotonic):
+        self._patient, self._clock = patient, clock
         self._is_second = False  # the second try at a host that gave no answer
-        self._robots: tuple[int, bytes] | None = None  # code and body, once it has come
         self.begin()
 
     def begin(self) -> None:
@@ -148,68 +143,50 @@ class RobotsFile:
         return len(self._body) < MAX_ROBOTS and self._clock() < self._started + _LONGEST
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
-        """Decide on how a request for one of the files ended."""
-        decision = self._decide(reply, requested, bounds)
-        is_answer = reply.code and not decision.retry and not decision.redirect
-        if self._robots or not is_answer or reply.code in TRANSIENT_CODES:
-            return decision
-        self._robots = self._content(reply.code)
-        url = urljoin(requested[0], tdmrep.PATH)
-        requested.clear()
-        return Decision(Result(Status.OK), redirect=url)
+        """Decide on how a request ended, as for a photo.
 
-    def _decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
-        """Decide on a request as for a photo.
-
-        Many hosts are dead: only where all rules are obeyed, one without an answer gets the tries
-        of a photo. Else it gets a second one, and none after a timeout or a proper end.
+        Many hosts are dead: one without an answer gets the tries of a photo only from the patient,
+        else a second one, and none after a timeout or a proper end.
         """
         if reply.stopped:
             reply.error = 0  # no more was wanted
         if failed := transport_failure(reply, bounds):
             is_last = self._is_second or reply.error in _FINAL
             self._is_second = True
-            return replace(failed, retry=failed.retry and (self._everyone or not is_last))
+            return replace(failed, retry=failed.retry and (self._patient or not is_last))
         if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
             return decide_redirect(decode_url(targets[-1]), requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
     def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
         """What has come of it; `code` is that of the last reply."""
-        last, body = self._content(code)
-        if self._robots is None:
-            return RobotsAnswer(last, timeouts, body)
-        return RobotsAnswer(self._robots[0], timeouts, self._robots[1], tdm=body)
-
-    def _content(self, code: int) -> tuple[int, bytes]:
-        return code, bytes(self._body) if 200 <= code < 300 else b""
+        return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsAnswer:
-    """How the request for a robots.txt ended: the last code (0: without any answer), the body.
-
-    `tdm` is the body of the host's tdmrep.json.
-    """
+    """How the request for a file ended: the last code (0: without any answer), the body."""
 
     code: int
     timeouts: int = 0
     body: bytes = b""
-    tdm: bytes = b""
 
-    def verdict(self, everyone: bool) -> Verdict:
-        """The verdict on the host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
 
-        A host that has no robots.txt, or gives no answer at all, forbids nothing: each photo of a
-        dead host has its own failure. A transient failure forbids all URLs if rules for every
-        robot are obeyed, else none.
-        """
-        if self.code in TRANSIENT_CODES:
-            failure = Result(Status.HTTP_ERROR, f"robots.txt: {self.code}", http_status=self.code)
-            return lambda url: failure if everyone else None
-        of_robots = RobotsRules(self.body.decode("utf-8-sig", "replace"), everyone).result
-        of_tdm = tdmrep.tdm_result(self.tdm)
-        return lambda url: of_robots(url) or of_tdm(url)
+def verdict_of(robots: RobotsAnswer, tdm: RobotsAnswer, everyone: bool) -> Verdict:
+    """The verdict on a host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
+
+    A host that has no robots.txt, or gives no answer at all, forbids nothing by it: each photo of
+    a dead host has its own failure. A transient failure forbids all URLs if rules for every robot
+    are obeyed, else none. Many hosts answer with a page or a photo instead.
+    """
+    if everyone and robots.code in TRANSIENT_CODES:
+        detail = f"robots.txt: {robots.code}"
+        failure = Result(Status.HTTP_ERROR, detail, http_status=robots.code)
+        return lambda url: failure
+    has_rules = b"agent" in robots.body.lower()
+    text = robots.body.decode("utf-8-sig", "replace") if has_rules else ""
+    of_robots, of_tdm = RobotsRules(text, everyone).result, tdmrep.tdm_result(tdm.body)
+    return lambda url: of_robots(url) or of_tdm(url)
 
 
 class SharedAnswers:
@@ -223,7 +200,7 @@ class SharedAnswers:
         self._claims: set[Path] = set()
 
     def claim(self, url: str) -> bool:
-        """Whether this process is the one to request the robots.txt at `url`."""
+        """Whether this process is the one to request the file at `url`."""
         if self._folder:
             try:
                 self._path(url).touch(exist_ok=False)
@@ -236,21 +213,20 @@ class SharedAnswers:
         """Record the answer for the other processes."""
         if self._folder and (path := self._path(url)) in self._claims:
             part = part_of(path)
-            head = b"%d %d %d\n" % (answer.code, answer.timeouts, len(answer.body))
-            part.write_bytes(head + answer.body + answer.tdm)
+            part.write_bytes(b"%d %d\n" % (answer.code, answer.timeouts) + answer.body)
             part.replace(path)
             self._claims.discard(path)
 
     def get(self, url: str) -> RobotsAnswer | None:
         """The answer that another process got, if there is one yet."""
         try:
-            head, _, rest = self._path(url).read_bytes().partition(b"\n")
+            head, _, body = self._path(url).read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         if not head:
             return None
-        code, timeouts, size = map(int, head.split())
-        return RobotsAnswer(code, timeouts, rest[:size], rest[size:])
+        code, timeouts = map(int, head.split())
+        return RobotsAnswer(code, timeouts, body)
 
     def close(self) -> None:
         """Leave to others what has no answer yet."""
@@ -268,8 +244,9 @@ class RobotsGate(Generic[Job]):
     def __init__(self, download: Download, folder: Path | None = None):
         self.obeyed = download.honour_opt_out and download.robots != "ignore"
         self.everyone = download.robots == "all"
-        self.elsewhere: set[str] = set()  # requested by another process
+        self.elsewhere: set[str] = set()  # files requested by another process
         self._shared, self._next_look = SharedAnswers(folder), 0.0
+        self._answers: dict[str, RobotsAnswer] = {}  # by file, until its host has a verdict
         self._verdicts: dict[str, Verdict] = {}
         self._waiting: dict[str, list[Job]] = {}
 
@@ -277,14 +254,20 @@ class RobotsGate(Generic[Job]):
         """The verdict of a URL's host, if it is known."""
         return self._verdicts.get(robots_url(url))
 
-    def wait(self, url: str, job: Job) -> bool:
-        """Keep a job until the verdict on its URL is known; returns whether to request it now."""
-        waiting = self._waiting.setdefault(file := robots_url(url), [])
+    def file(self, url: str, clock: Callable[[], float]) -> RobotsFile:
+        """The file at `url`, to be fetched."""
+        return RobotsFile(self.everyone and url == robots_url(url), clock)
+
+    def wait(self, url: str, job: Job) -> list[str]:
+        """Keep a job until the verdict on its URL is known; returns the files to request now."""
+        waiting = self._waiting.setdefault(robots_url(url), [])
         waiting.append(job)
-        if len(waiting) > 1 or self._shared.claim(file):
-            return len(waiting) == 1
-        self.elsewhere.add(file)
-        return False
+        if len(waiting) > 1:
+            return []
+        files = _files_of(url)
+        own = [file for file in files if self._shared.claim(file)]
+        self.elsewhere.update(set(files).difference(own))
+        return own
 
     def look(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
         """Yield what other processes have answered, and what they have left to this one (None)."""
@@ -297,11 +280,18 @@ class RobotsGate(Generic[Job]):
                 self.elsewhere.discard(file)
                 yield file, answer
 
-    def settle(self, file: str, answer: RobotsAnswer) -> list[Job]:
-        """Record the answer for the robots.txt at `file`; returns the jobs that waited for it."""
+    def settle(self, file: str, answer: RobotsAnswer) -> tuple[list[Job], int]:
+        """Record the answer for one of a host's two files.
+
+        Returns the jobs that waited, once both are there, and the timeouts of the robots.txt.
+        """
         self._shared.put(file, answer)
-        self._verdicts[file] = answer.verdict(self.everyone)
-        return self._waiting.pop(file)
+        self._answers[file] = answer
+        if any(other not in self._answers for other in _files_of(file)):
+            return [], 0
+        robots, tdm = (self._answers.pop(each) for each in _files_of(file))
+        self._verdicts[robots_url(file)] = verdict_of(robots, tdm, self.everyone)
+        return self._waiting.pop(robots_url(file)), robots.timeouts
 
     def close(self) -> None:
         """Leave to other processes what has no answer yet."""
@@ -312,3 +302,8 @@ def robots_url(url: str) -> str:
     """The URL of the robots.txt for a URL: each scheme, host and port has its own."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/robots.txt"
+
+
+def _files_of(url: str) -> tuple[str, str]:
+    """The URLs of the robots.txt and the tdmrep.json for a URL."""
+    return robots_url(url), urljoin(url, tdmrep.PATH)
