@@ -257,9 +257,9 @@ def _dvc(command: list[str]) -> Any:
 
 def _script(command: list[str]) -> None:
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # colorama, of DVC, replaces them
-    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
-    for printed in filter(None, (sys.__stdout__, sys.__stderr__)):
-        printed.reconfigure(encoding=encoding, errors=printed.errors)
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        for printed in filter(None, (sys.__stdout__, sys.__stderr__)):
+            printed.reconfigure(encoding=encoding, errors=printed.errors)
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent.absolute())
     runpy.run_path(command[0], run_name="__main__")
