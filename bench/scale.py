@@ -9,10 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -47,6 +49,8 @@ def measure(report: Report, folder: Path) -> None:
     report.figure(
         "split: seconds / seconds to copy its photos", _against_copy(folder, sizes[-1], builds)
     )
+    if report.options.ray:
+        _on_ray(report, folder / f"of{sizes[-1]}", builds[-1][0].photos)
 
 
 def exponent(points: Sequence[tuple[int, float]]) -> float:
@@ -112,6 +116,35 @@ def _against_copy(folder: Path, classes: int, builds: Sequence[Sequence[Run]]) -
     return builds[-1][STAGES.index("split")].seconds / copy.seconds
 
 
+def _on_ray(report: Report, place: Path, count: int) -> None:
+    """Let clean decode the largest build's photos again, on 1 to N workers of a Ray cluster here.
+
+    Seconds are those of the stage, with its start and its own work; CPU and memory the driver's.
+    """
+    runs: list[Run] = []
+    for workers in range(1, report.options.ray + 1):
+        shutil.rmtree(place / ".allrounder/decoded")
+        with _ray_cluster(workers) as address:
+            extra = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled", "BENCH_LIMIT": _LIMIT}
+            command = [sys.executable, "scripts/clean.py"]
+            runs.append(timed(f"clean, workers: {workers}", count, command, place, extra))
+    print(f"\n{table(runs)}")
+    for before, run in pairwise(runs):
+        report.figure(f"{run.name}: rate / rate with one worker less", run.rate / before.rate)
+
+
+@contextmanager
+def _ray_cluster(workers: int) -> Iterator[str]:
+    os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_prestart_worker_first_driver": "0"}
+    from ray.cluster_utils import Cluster  # no benchmark without --ray needs it
+
+    cluster = Cluster(True, head_node_args={"num_cpus": workers, "include_dashboard": False})
+    try:
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
 def _names(classes: int) -> list[str]:
     return [f"class_{number:04}" for number in range(classes)]
 
@@ -145,6 +178,7 @@ if __name__ == "__main__":
             str(__doc__),
             measure,
             photos={"type": int, "metavar": "N", "help": "photos of the largest build (20,000)"},
+            ray={"type": int, "metavar": "N", "help": "decode on 1 to N Ray workers, too"},
             side={"type": int, "default": SIZE[0], "help": "longer side of a photo (120 pixels)"},
         )
     )

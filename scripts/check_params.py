@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from allrounder.clean.suspects import check_installed
 from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
@@ -24,6 +25,7 @@ from allrounder.params.classes import class_parts
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import BaseSource
+from allrounder.split.shards import check_layout
 
 
 def main() -> None:
@@ -51,6 +53,8 @@ def main() -> None:
         check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
         load_takedowns()
         _check_locations(args.file, params)
+        check_layout(params.split)
+        check_installed(params.clean.suspects)
         if only_the_order_changed(params.classes):
             print(
                 f"warning: {args.file}: the order of the classes differs from dvc.lock, so their "

@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.clean.cleaning import clean
-from allrounder.clean.columns import Item
-from allrounder.clean.curate import curate
 from allrounder.core.corrections import (
     HEADER,
     Action,
@@ -37,6 +35,7 @@ from allrounder.core.tars import tar_members
 from allrounder.corrections.edits import Changes, Edits, edits
 from allrounder.corrections.lines import listed
 from allrounder.params.schema import Clean, Params
+from curating import Item, curate
 from hostile import encoded, picture
 from project import Project
 from test_cleaning import item, look_of

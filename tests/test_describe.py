@@ -21,6 +21,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from allrounder.catalogue.synsets import all_synsets
+from allrounder.clean.curate import SAME
+from allrounder.clean.decode import normalize
+from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets, table_lines
 from allrounder.core.funnel import class_funnel, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
@@ -121,6 +124,18 @@ def hugging_face(home: Path, *calls: tuple[list[str], dict[str, str]]) -> list[A
     assert ended.returncode == 0, ended.stderr
     assert "malformed" not in ended.stderr
     return list(json.loads(ended.stdout))
+
+
+def test_the_fingerprints_are_those_of_the_photos(dataset: Path, tmp_path: Path) -> None:
+    table = dataset / "fingerprints.csv"
+    assert sorted(table.read_text().splitlines(True)) == sorted(table_lines(dataset))
+    # Another project names the table: each photo is found by its name.
+    some = sorted(dataset.glob("*/*/*.jpg"))[::9]
+    prints = [one for path in some if (one := normalize(path.read_bytes(), Clean()).fingerprint)]
+    sets, rows = [ProtectedSet(str(table))], range(len(prints))
+    found = copies_in_test_sets(rows, prints.__getitem__, sets, Clean().near_radius, SAME)
+    names = [path.relative_to(dataset).as_posix() for path in some]
+    assert {at: name.rpartition(": ")[2] for at, name in found.items()} == dict(enumerate(names))
 
 
 def test_hugging_face_loads_the_folders_and_the_card_alike(dataset: Path, tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_of_a_tiff_the_first_page_is_taken() -> None:
 def test_other_formats_are_refused_by_name(body: bytes, name: str) -> None:
     result = judge(body, BOUNDS)
     assert result.status is Status.NOT_IMAGE
-    assert result.detail == f"format {name} is not accepted"
+    hint = ": install libjxl-tools, convert it with djxl" * (name == "JPEG XL")
+    assert result.detail == f"format {name} is not accepted{hint}"
 
 
 def test_tags_of_a_tiff_may_not_repeat_the_file() -> None:

@@ -158,6 +158,20 @@ def test_labels_of_every_type_are_understood(
     assert rows(found[CAT]) == [1, 3, 5]
 
 
+@pytest.mark.parametrize("bounds", [(0, 9), (0, 396), (1, 1000), (-1, 999), (0, 10**15)])
+def test_other_numbers_than_ilsvrc_has_are_no_indices(
+    bounds: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ViewerServer([(248, b""), (283, b"")], {"_type": "Value", "dtype": "int64"}) as viewer:
+        viewer.statistics = dict(zip(("min", "max"), bounds, strict=True))
+        assert rows(listed(viewer, CAT, labels={CAT: "283"})[CAT]) == [1]
+        with pytest.raises(DataError, match="lists no photo for any class"):
+            listed(viewer)
+        said = capsys.readouterr().err
+    last = min(bounds[1], 1999)
+    assert f"numbers from {bounds[0]} to {last}, which do not look like" in said
+
+
 def test_the_thousand_of_ilsvrc_go_by_their_index() -> None:
     thousand = {s.ilsvrc_index: s for s in all_synsets().values() if s.ilsvrc_index is not None}
     names = [", ".join(thousand[index].names) for index in range(1000)]

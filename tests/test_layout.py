@@ -82,7 +82,7 @@ def test_it_reads_as_an_image_folder_with_the_same_classes_in_every_split(built:
     # train or val, and passes over one beside them: so there is none.
     assert {entry.name for entry in root.iterdir()} == {
         *("train", "val", "manifest.csv", "classes.csv", "README.md", "croissant.json"),
-        "recipe.csv",
+        *("recipe.csv", "fingerprints.csv"),
     }
 
 

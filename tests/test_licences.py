@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from allrounder.clean.columns import Item, Origin
-from allrounder.clean.curate import curate
+from allrounder.clean.columns import Origin
 from allrounder.clean.fingerprints import fingerprint
 from allrounder.clean.preview import has_more
 from allrounder.core import licences
@@ -23,6 +22,7 @@ from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Clean
+from curating import Item, curate
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +145,8 @@ def item(wnid: str, number: int, picture: int, refused: str = "", pixels: int = 
     cells = np.random.default_rng(picture).integers(0, 255, (6, 8), dtype=np.uint8)
     seen = fingerprint(Image.fromarray(cells).resize((120, 90), Image.Resampling.BICUBIC))
     own = [Origin(f"photos/{wnid}/{number}")]
-    return Item(wnid, f"{wnid}_{number}", f"{number:064x}", pixels, own, seen, refused=refused)
+    sha256, image_id = f"{number:064x}", f"{wnid}_{number}"
+    return Item(wnid, image_id, sha256, pixels, own, refused=refused, fingerprint=seen)
 
 
 def statuses(items: list[Item], **rules: str) -> list[Status]:
@@ -226,7 +227,7 @@ def licences_and_statuses(project: Project) -> dict[str, tuple[str, Status]]:
     """Licence and status of each photo of raw, by image id."""
     found = {}
     accepted = licences.accepted(load_params(project.folder / "params.yaml").clean.licenses)
-    for path in sorted((project.folder / "data/clean").glob("*.csv")):
+    for path in sorted((project.folder / "data/clean").glob("*[0-9].csv")):
         folders = (project.folder / "data/urls", project.folder / "data/raw")
         known = photo_origins(*folders, path.stem, accepted)
         for row in read_csv(path, CleanRow):

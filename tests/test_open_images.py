@@ -142,6 +142,24 @@ def test_only_the_named_parts_are_read_in_their_order(bucket: Bucket) -> None:
     assert not any("val" in path for path in bucket.paths())
 
 
+def test_a_part_is_read_for_the_classes_that_those_before_it_leave_open(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = listed(bucket, enough=1)
+    assert ids(found[DOG]) == sorted([image_id(1), image_id(4)])
+    assert ids(found[CAT]) == [image_id(2)]
+    assert set(bucket.paths()) == {
+        f"/{LABELS['validation']}",
+        f"/{IMAGES['validation']}",
+    }
+    assert "train is not read: each class has 1 photos" in capsys.readouterr().err
+
+    found = listed(bucket, enough=2)
+    assert ids(found[DOG]) == sorted([image_id(1), image_id(4)])  # as if it were the only class
+    assert ids(found[CAT]) == [image_id(2), image_id(8)]
+    assert ids(listed(bucket, enough=None)[DOG])[2:] == [image_id(7), image_id(8)]
+
+
 def test_a_class_may_be_named_by_its_mid(
     bucket: Bucket, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,13 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from allrounder.catalogue.labels import ClassPart, coco_labels, label_matcher, meaning
+from allrounder.catalogue.labels import (
+    ClassPart,
+    coco_labels,
+    label_matcher,
+    looks_like_indices,
+    meaning,
+)
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.funnel import class_funnel, total_funnel
 from allrounder.core.rows import Candidate
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.sources.csv_table import looks_like_indices
 from allrounder.history import local_files
 from allrounder.history.local_files import (
     LocalPlaces,
@@ -190,7 +195,10 @@ def test_class_numbers_are_no_indices_unless_asked_for(
     table = {"kind": "csv", "location": "l.csv"}
     with pytest.raises(DataError, match="lists no photo"):
         listed({"n01440764": None}, table)
-    assert "2 numbers from 0 to 1, which do not look like ILSVRC's" in capsys.readouterr().err
+    assert (
+        "its labels are numbers from 0 to 1, which do not look like ILSVRC's"
+        in capsys.readouterr().err
+    )
     found = listed({"n01440764": None}, table | {"ilsvrc_indices": True})
     assert [one.url for one in found["n01440764"]] == ["http://h/1.jpg"]
 
@@ -336,7 +344,7 @@ def facts_of(params: Params, source: str = "folder") -> DatasetFacts:
 
 
 def described(folder: Path, params: Params, source: str = "folder") -> tuple[str, str]:
-    for name in ("manifest.csv", "classes.csv"):
+    for name in ("manifest.csv", "classes.csv", "fingerprints.csv"):
         (folder / name).touch()
     facts = facts_of(params, source)
     card.write(folder, params, facts, "1", "")

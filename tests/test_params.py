@@ -110,6 +110,11 @@ FAULTS = {
         "{kind: csv, location: l.csv, labels: {dog: dog}}",
         "sources.0.labels.dog: 'dog' is no class of the params and no wnid",
     ),
+    "never full": (
+        "{kind: folder, location: data/sample}",
+        "{kind: open-images, enough: 23}",
+        "sources.0.enough: 23 photos cannot fill a class of 24 .per_class and the reserve.",
+    ),
     "no name of a column": (
         "{kind: folder, location: data/sample}",
         "{kind: csv, location: l.csv, url: ''}",

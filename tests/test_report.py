@@ -433,6 +433,8 @@ def test_text_is_legible_in_both_schemes_and_nothing_is_wider_than_a_phone(
         show(phone, built.folder / "reports")
         phone.select_option("#reason", "any")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+        rows = phone.locator(".funnel tbody tr")
+        assert max(rows.evaluate_all("all => all.map((one) => one.offsetHeight)")) < 120
         phone.locator("#walls .card").first.click()
         assert phone.locator("#large").evaluate("one => one.scrollWidth <= one.clientWidth")
         low = phone.evaluate(CONTRASTS)

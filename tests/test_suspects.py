@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import ValidationError
 
-from allrounder.clean.suspects import add_suspects, check_model, likenesses
-from allrounder.core.errors import UsageError
+import check_params
+from allrounder.clean.suspects import add_suspects, likenesses, with_model_here
+from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import CleanRow, Status
 from allrounder.core.tars import atomic_tar
-from allrounder.params.schema import Suspects
+from allrounder.params.schema import Network, Suspects
+from bucket import Bucket
 
 MODEL = base64.b64decode(
     "CAgSADpaChkKAXgSAXkiEUdsb2JhbEF2ZXJhZ2VQb29sEgFnWh0KAXgSGAoWCAESEgoCCAEKAggDCgMSAWgKAxIBd2Ib"
@@ -86,15 +88,44 @@ def test_what_is_wrong_with_a_model_is_one_line(
 ) -> None:
     rules = model(tmp_path)
     for other, said in (
-        (rules.model_copy(update={"model": str(tmp_path / "no.onnx")}), "No such file"),
-        (rules.model_copy(update={"sha256": "0" * 64}), "has .*, not 0000"),
+        (
+            rules.model_copy(update={"model": str(tmp_path / "no.onnx")}),
+            r"model .*no\.onnx: no such file",
+        ),
+        (rules.model_copy(update={"sha256": "0" * 64}), "has SHA-256 .* pins 0000"),
         (model(tmp_path, b"no model"), "is no ONNX model"),
     ):
-        with pytest.raises(UsageError, match=said) as error:
-            check_model(other)
+        with pytest.raises((UsageError, DataError), match=said) as error:
+            with_model_here(other, Network())
         assert "\n" not in str(error.value)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
-        check_model(rules)
-    with pytest.raises(ValidationError, match="download it first"):
-        model(tmp_path, model="https://h.example/m.onnx")
+        with_model_here(rules, Network())
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_what_is_not_installed_is_said_before_dvc_removes_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("photos").mkdir()
+    Path("params.yaml").write_text(
+        "sources: [{kind: folder, location: photos}]\nclasses: {n02123394: cat}\nper_class: 5\n"
+        f"min_per_class: 1\nclean: {{suspects: {{model: m.onnx, sha256: {'a' * 64}}}}}\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["check_params.py"])
+    check_params.main()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install onnxruntime"):
+        check_params.main()
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_a_model_at_a_url_is_fetched_once_and_must_be_as_pinned(tmp_path: Path) -> None:
+    with Bucket({"/m.onnx": MODEL}) as bucket:
+        rules = model(tmp_path, model=f"{bucket.base}/m.onnx")
+        here = [with_model_here(rules, Network(tries=1)) for _ in range(2)]
+        assert Path(here[0].model).read_bytes() == MODEL
+        assert (here[0], bucket.answered) == (here[1], {200: 1})
+        other = rules.model_copy(update={"sha256": "0" * 64})
+        with pytest.raises(DataError, match=r"^clean.suspects.model .*/m.onnx has SHA-256"):
+            with_model_here(other, Network(tries=1))

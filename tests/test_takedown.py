@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import takedown as script
+from allrounder.clean.test_sets import HEADER
 from allrounder.core.corrections import load_takedowns
 from allrounder.core.errors import UsageError
 from allrounder.core.photos import Bounds, judge
@@ -53,6 +54,8 @@ def test_what_a_file_holds_is_told_by_its_bytes(tmp_path: Path) -> None:
     assert read(RAW[0]).photos == {SHA[0]}
     shown = read(page([SHA[0], "u0", "AAAA"], [SHA[1], "u1"], [SHA[2], "u2", ""]).encode()).shown
     assert shown == {SHA[0], "u0"}
+    table = f"{HEADER},val/cat/n1_{SHA[0][:16]}.jpg,00,1,1,AA,\n,b.jpg,00,1,1,AA,\n"
+    assert read(table.encode()).shown == {SHA[0][:16]}
     assert read(b'<!doctype html><script type="application/json">{oops</script>') == Content()
     assert read(b'[{"md5": "ab", "relpath": "x/y.jpg"}]').files == {"x/y.jpg": "ab"}
     assert read(b"a,b\n1,2\n") == read(b"") == Content()
@@ -76,6 +79,7 @@ def surveyed(tmp_path: Path) -> tuple[Survey, Reader]:
     sheets = {f"plots/sheets/{name}.jpg": f"{name}-sheet" for name in ("n1", "n2", "n3")}
     found.contents["list"] = Content(files={"index.html": "page", **sheets})
     found.contents["page"] = Content(shown=frozenset({SHA[1]}))
+    found.contents["prints"] = Content(shown=frozenset({SHA[0][:16]}))
     found.contents |= {oid: Content() for oid in sheets.values()}
     return found, reader
 
@@ -88,7 +92,7 @@ def test_copies_are_found_by_picture_from_any_name(tmp_path: Path, name: str) ->
     assert SHA[2] not in target.sha256s
     assert target.listed == ("http://h/a", "http://h/b")
     assert "http://cdn/a" in target.urls
-    assert holders(found, target) == {"n1-tar", "n2-tar", "page", "n1-sheet", "n2-sheet"}
+    assert holders(found, target) == {"n1-tar", "n2-tar", "page", "prints", "n1-sheet", "n2-sheet"}
 
 
 def test_an_unknown_photo_is_held_by_nothing(tmp_path: Path) -> None:

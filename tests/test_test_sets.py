@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from PIL import ImageOps
 
-from allrounder.clean.columns import Item, Origin
-from allrounder.clean.curate import SAME, curate
+from allrounder.clean.columns import Origin
+from allrounder.clean.curate import SAME
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_lines
 from allrounder.core.errors import UsageError
 from allrounder.core.rows import Status
 from allrounder.history import local_files
 from allrounder.params.schema import Clean
+from curating import Item, curate
 from hostile import encoded, picture
 
 PICTURES = [picture(seed, (300, 225)) for seed in range(6)]
@@ -42,7 +43,9 @@ def looks() -> list[Fingerprint]:
 
 
 def found(path: Path) -> dict[int, str]:
-    return copies_in_test_sets(looks(), [ProtectedSet(str(path))], Clean().near_radius, SAME)
+    prints = looks()
+    sets = [ProtectedSet(str(path))]
+    return copies_in_test_sets(range(6), prints.__getitem__, sets, Clean().near_radius, SAME)
 
 
 def test_copies_of_the_photos_of_a_folder_are_found(held_out: Path) -> None:
@@ -81,9 +84,9 @@ def test_what_is_no_test_set_is_an_error(tmp_path: Path, text: str, words: str) 
 def test_all_copies_of_a_known_picture_are_dropped() -> None:
     one, other = (fingerprint(PICTURES[n].convert("L")) for n in (0, 4))
     items = [
-        Item("a", "1", "x", 9, [Origin("p/1")], one),
-        Item("a", "2", "y", 99, [Origin("p/2")], one, in_test_set="voc: 7.jpg"),
-        Item("b", "3", "z", 9, [Origin("p/3")], other),
+        Item("a", "1", "x", 9, [Origin("p/1")], fingerprint=one),
+        Item("a", "2", "y", 99, [Origin("p/2")], fingerprint=one, in_test_set="voc: 7.jpg"),
+        Item("b", "3", "z", 9, [Origin("p/3")], fingerprint=other),
     ]
     judged = curate(items, 10, Clean())
     assert [one.status for one in judged] == [Status.IN_TEST_SET] * 2 + [Status.KEPT]
@@ -98,3 +101,5 @@ def test_a_changed_test_set_is_noticed(held_out: Path, monkeypatch: pytest.Monke
     assert not local_files.test_sets_changed(params)
     (held_out / "dogs/new.jpg").write_bytes(b"1")
     assert local_files.test_sets_changed(params)
+    held_out.rename(held_out.with_name("elsewhere"))  # as in a clone that has no test set
+    assert not local_files.test_sets_changed(params)

@@ -499,6 +499,19 @@ def test_labels_that_mean_no_class_are_an_error(tmp_path: Path) -> None:
         listed(here(tmp_path, shard([("1.jpg", b"1"), ("1.cls", b"999")])))
 
 
+@pytest.mark.parametrize(
+    ("numbers", "plausible"), [([248, 283], True), ([248, 283, 1000], False), (range(300), False)]
+)
+def test_numbers_are_indices_if_all_of_them_may_be(
+    tmp_path: Path, numbers: Sequence[int], plausible: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [pair for n in numbers for pair in ((f"{n}.jpg", b"1"), (f"{n}.cls", b"%d" % n))]
+    files += [("named.jpg", b"2"), ("named.cls", b"husky")]
+    found = listed(here(tmp_path, shard(files)), [HUSKY])
+    assert [one.image_id for one in found[HUSKY]] == ["named"] + ["248"] * plausible
+    assert ("do not look like ILSVRC's" in capsys.readouterr().err) != plausible
+
+
 # End to end
 
 

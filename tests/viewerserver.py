@@ -40,6 +40,7 @@ class ViewerServer(Loopback):
         self.faults: dict[str, Callable[[str], Reply | None]] = {}
         self.expired: Callable[[int, int], bool] = lambda row, nth: False
         self.asked: Counter[str] = Counter()  # by call
+        self.statistics = {"min": 0, "max": 999}
         self.filters: list[dict[str, str]] = []
         self.headers: dict[str, list[tuple[str, dict[str, str]]]] = {"api": [], "photos": []}
         self._signed: Counter[int] = Counter()
@@ -83,6 +84,9 @@ class ViewerServer(Loopback):
         if call == "/info":
             info = {"features": features, "license": self.license, "config_name": self.config}
             return {"dataset_info": info, "partial": self.partial}
+        if call == "/statistics":
+            numbers = {"column_name": "label", "column_type": "int"}
+            return {"statistics": [numbers | {"column_statistics": self.statistics}]}
         offset, length = int(query["offset"]), int(query["length"])
         if not 0 <= length <= 100:
             raise ApiError(422, "InvalidParameter", "length must not be above 100")

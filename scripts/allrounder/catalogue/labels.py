@@ -5,7 +5,7 @@ Sources of the tables: tables/README.md.
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,6 +108,34 @@ def label_matcher(
             for label in part_labels(part, indices) - meant.keys():
                 found[label] = part.key
     return found
+
+
+def label_meanings(
+    parts: Sequence[ClassPart], given: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The same for names, and for numbers if these are ILSVRC's indices: see `no_indices`."""
+    named = label_matcher(parts, given, indices=False)
+    both = label_matcher(parts, given)
+    return named, {label: key for label, key in both.items() if label not in named}
+
+
+def looks_like_indices(numbers: Collection[int]) -> bool:
+    """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
+
+    Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
+    """
+    first, last = min(numbers, default=0), max(numbers, default=0)
+    return first >= 0 and 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
+
+
+def no_indices(numbers: Collection[int]) -> str:
+    """A warning about numbers that do not look like indices, or ''."""
+    if looks_like_indices(numbers):
+        return ""
+    return (
+        f"its labels are numbers from {min(numbers, default=0)} to {max(numbers, default=0)}, "
+        "which do not look like ILSVRC's class indices; map them in labels"
+    )
 
 
 def part_labels(part: ClassPart, indices: bool = True) -> set[str]:

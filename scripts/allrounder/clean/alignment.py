@@ -6,6 +6,7 @@ so their order does not matter; all else is single IEEE operations (+, -, x, /, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,14 @@ _NOISE, _BUSY = 2, 0.3
 
 Of 3,000 photos of ten classes 3 in 1,000 are smooth.
 """
-_DETAIL_APART = 0.11
-"""Two smooth pictures whose details differ more do not show the same thing."""
+_TOLERANCE = 4
+"""Quarters of a grey level by which details may lie beyond those of the cells around."""
+_APART, _LEAST_DETAIL = 5, 8 * 49
+"""Details differ if the square of what differs in 7 x 7 cells is over a fifth of what agrees."""
+_MISSING = 6
+"""They differ if the other picture lacks more than a sixth of the plainer one's strong details."""
+_EDGE = 5
+"""Fine cells at a picture's edges where a smooth copy may have a watermark or a caption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +169,10 @@ def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats
     divided by the other's. The first picture is moved, stretched and turned a little to lie on the
     second (Lucas and Kanade's method). Where they correlate, the similarity is the correlation of
     their details, without the tenth that differs most (a watermark), over exposures; of two smooth
-    pictures it is that of the pictures, or 0 if their few details differ, such as aeroplanes in a
-    plain sky. A picture that had to be stretched must be twice as alike. Very different contrasts
-    are not alike: a white and a black sofa in one pose correlate well.
+    pictures it is that of the pictures, or 0 if a detail of one is not in the other, such as an
+    aeroplane in a plain sky, or if one shows nothing. A picture that had to be stretched must be
+    twice as alike. Very different contrasts are not alike: a white and a black sofa in one pose
+    correlate well.
     """
     alike = np.zeros(len(one))
     hopeful, found, places, there = _laid_over(one, two, boxes)
@@ -192,8 +200,12 @@ def _in_detail(found: Floats, one: Floats, two: Floats, shown: Bools) -> Floats:
 
     best = _correlation(left, right, shown, _SPARED_DETAIL)
     best = _over_exposures(best, correlation, one, two, shown, 1 << _STEP_BITS)
-    smooth, differ = _compared(left, right)
-    return np.where(smooth, np.where(differ, 0.0, found), best)
+    busy = np.stack([(np.abs(each) > 4 * _NOISE).mean(axis=1) for each in (left, right)])
+    smooth = np.flatnonzero(busy.max(axis=0) <= _BUSY)
+    differ = _differ(left[smooth], right[smooth], shown[smooth])
+    differ |= (busy.min(axis=0) == 0)[smooth]
+    best[smooth] = np.where(differ, 0.0, found[smooth])
+    return best
 
 
 def _laid_over(
@@ -363,22 +375,46 @@ def _moments(
 
 def _details(cells: Floats) -> Floats:
     """What remains of pictures without their smooth background, in quarters of a grey level."""
-    grid = cells.reshape(-1, _FINE_CELLS, _FINE_CELLS)
-    wide = np.pad(grid, ((0, 0), (3, 3), (3, 3)), mode="edge")
+    return np.rint((cells * 49 - _sums_around(cells)) / (49 << (_STEP_BITS - 2)))
+
+
+def _sums_around(cells: Floats) -> Floats:
+    """The sum of the 7 x 7 cells around each."""
+    wide = np.pad(cells.reshape(-1, _FINE_CELLS, _FINE_CELLS), ((0, 0), (3, 3), (3, 3)), "edge")
     for _ in range(2):  # the sums of 7 rows, then of 7 columns
         two = wide[:, :-1] + wide[:, 1:]
         four = two[:, :-2] + two[:, 2:]
         wide = (four[:, :-3] + two[:, 4:-1] + wide[:, 6:]).transpose(0, 2, 1)
-    return np.rint((grid * 49 - wide) / (49 << (_STEP_BITS - 2))).reshape(cells.shape)
+    return wide.reshape(cells.shape)
 
 
-def _compared(left: Floats, right: Floats) -> tuple[Bools, Bools]:
-    """Whether both pictures are smooth; whether the plainer one's details are not in the other."""
-    busy = [(np.abs(each) > 4 * _NOISE).mean(axis=1) for each in (left, right)]
+def _differ(left: Floats, right: Floats, shown: Bools) -> Bools:
+    """Whether smooth pictures have details that differ anywhere.
+
+    The one with more details may have a watermark or a caption at its edges.
+    """
     swap = ((left**2).sum(axis=1) > (right**2).sum(axis=1))[:, None]
     plain, other = np.where(swap, right, left), np.where(swap, left, right)
-    weights = plain**2
-    missing = (weights * (plain - other) ** 2).sum(axis=1)
-    apart = missing / np.maximum((weights * plain**2).sum(axis=1), 1)
-    smooth = np.maximum(*busy) <= _BUSY
-    return np.asarray(smooth), np.asarray((apart > _DETAIL_APART) & (np.maximum(*busy) > 0))
+    near_plain, near_other = _around(plain), _around(other)
+    strong = np.abs(near_plain).max(axis=0)
+    lost = ((plain - near_other) ** 2 * strong**2).sum(axis=2).min(axis=0)
+    differ = _MISSING * lost > np.vecdot(strong**2, plain**2)
+    missing, added = (
+        np.maximum(near.min(axis=0) - each, each - near.max(axis=0)) - _TOLERANCE
+        for each, near in ((plain, near_other), (other, near_plain))
+    )
+    apart = np.maximum(missing, added).clip(0) * (shown & (_INSIDE | (strong > 4 * _NOISE)))
+    agree = np.minimum(np.abs(plain), np.abs(other)) * shown
+    most = _sums_around(agree**2) + _LEAST_DETAIL
+    return np.asarray(differ | (_APART * _sums_around(apart**2) > most).any(axis=1))
+
+
+def _around(cells: Floats) -> Floats:
+    """Pictures moved by up to one cell in each direction: (9, pictures, cells)."""
+    wide = np.pad(cells.reshape(-1, _FINE_CELLS, _FINE_CELLS), ((0, 0), (1, 1), (1, 1)), "edge")
+    places = [slice(start, start + _FINE_CELLS) for start in range(3)]
+    moved = [wide[:, down, across] for down, across in product(places, repeat=2)]
+    return np.stack(moved).reshape(9, *cells.shape)
+
+
+_INSIDE = np.pad(np.ones((_FINE_CELLS - 2 * _EDGE,) * 2, bool), _EDGE).ravel()

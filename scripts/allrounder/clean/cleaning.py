@@ -5,20 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Ints, Item, Lazy, Photos, codes
+from allrounder.clean.columns import Decisions, Item, Photos, codes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.slices import DECODERS, Facts, drop_unused
-from allrounder.clean.suspects import add_suspects, check_model
-from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets
+from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of, read_slice
+from allrounder.clean.suspects import add_suspects, with_model_here
+from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.corrections import (
@@ -30,7 +31,9 @@ from allrounder.core.corrections import (
     unmatched,
 )
 from allrounder.core.errors import DataError
+from allrounder.core.files import atomic_write
 from allrounder.core.funnel import short_sentence
+from allrounder.core.paths import FINGERPRINTS
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar
@@ -42,11 +45,13 @@ _AHEAD = 64  # classes that wait to be written
 
 @dataclass(frozen=True, slots=True)
 class KeptPhoto:
-    """A photo to write: its file name, its bytes, and which ranges of them (none: all)."""
+    """A photo to write: its name, its bytes, which ranges of them (none: all), its fingerprint."""
 
     file: str
     stored: StoredBytes
     ranges: ByteRanges
+    slice_file: Path
+    record: Any
 
 
 def clean(
@@ -64,7 +69,7 @@ def clean(
     photo do not.
     """
     if suspects := params.clean.suspects:
-        check_model(suspects)
+        suspects = with_model_here(suspects, params.network)
     keys = list(params.classes)
     decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
     decisions, matches = decide(params, decoded, urls, raw, corrections)
@@ -74,7 +79,10 @@ def clean(
         for key, part in add_suspects(rows, out, suspects).items():
             write_csv(out / f"{key}.csv", CleanRow, part)
     drop_unused(store, {path.name for path in decoded.files})
-    return counts, unmatched(matches, lambda: _urls(keys, raw))
+    tables = (raw / f"{key}.csv" for key in keys)
+    return counts, unmatched(
+        matches, lambda: (row.url for table in tables for row in read_csv(table, RawRow))
+    )
 
 
 def decide(
@@ -116,12 +124,6 @@ def _names(decoded: Decoded, raw: Path) -> Iterator[PhotoNames]:
             row += 1
 
 
-def _urls(keys: Sequence[str], raw: Path) -> Iterator[str]:
-    for key in keys:
-        for row in read_csv(raw / f"{key}.csv", RawRow):
-            yield row.url
-
-
 def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
     """The valid photos of all classes. Candidates matter for their licence or own synset."""
     accepted = licences.accepted(params.clean.licenses)
@@ -147,9 +149,10 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
 
     rows = np.flatnonzero(records["thumb"])
-    prints = Lazy(len(rows), lambda at: decoded.fingerprint(int(rows[at])))
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
-    copies = copies_in_test_sets(prints, sets, params.clean.near_radius, SAME)
+    copies = copies_in_test_sets(
+        rows.tolist(), decoded.fingerprint, sets, params.clean.near_radius, SAME
+    )
     is_refused = np.zeros(len(records), bool)
     is_refused[[*refused]] = True
     return Photos(
@@ -163,7 +166,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         records["flat"],
         records["levels"],
         records["sha256"],
-        {int(rows[at]): name for at, name in copies.items()},
+        copies,
         item,
     )
 
@@ -179,11 +182,12 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     moved: dict[str, list[int]] = defaultdict(list)
     for row, item in decisions.moved():
         moved[item.key].append(row)
+    away = {row for own in moved.values() for row in own}
     counts, jobs = {}, deque[Future[None]]()
     keys = list(decoded.listed)
     with worker_pool(len(keys)) as pool:
-        for key, first, end in zip(keys, *_ranges(decoded.starts), strict=True):
-            own = [row for row in range(first, end) if not _moved_away(decisions, row)]
+        for key, (first, end) in zip(keys, pairwise(decoded.starts.tolist()), strict=True):
+            own = [row for row in range(first, end) if row not in away]
             found = list(_rows(decoded, decisions, [*moved[key], *own]))
             rows = flag_sizes([row for row, _ in found])
             counts[key] = Counter(row.status for row in rows)
@@ -197,14 +201,6 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     return counts
 
 
-def _ranges(starts: Ints) -> tuple[list[int], list[int]]:
-    return starts[:-1].tolist(), starts[1:].tolist()
-
-
-def _moved_away(decisions: Decisions, row: int) -> bool:
-    return row in decisions.changed and bool(decisions.changed[row].moved_from)
-
-
 def _rows(
     decoded: Decoded, decisions: Decisions, rows: Sequence[int]
 ) -> Iterator[tuple[CleanRow, KeptPhoto | None]]:
@@ -214,11 +210,14 @@ def _rows(
     for row in rows:
         if part != decoded.parts[row]:
             part = int(decoded.parts[row])
-            facts = decoded.slice_facts(part)
+            facts = read_slice(decoded.files[part])[1]
         at = row - int(decoded.firsts[part])
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)
-        kept = KeptPhoto(one.file, _stored(decoded, row, at), facts[at].kept) if one.file else None
+        kept = None
+        if one.file:
+            stored, record = _stored(decoded, row, at), decoded.records[row].copy()
+            kept = KeptPhoto(one.file, stored, facts[at].kept, decoded.files[part], record)
         yield one, kept
 
 
@@ -255,11 +254,15 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
 
 
 def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
-    """Write a class's kept photos, normalized."""
+    """Write a class's kept photos, normalized, and a table of their fingerprints."""
     key, photos, out = job
     with atomic_tar(out / f"{key}.tar") as tar:
         for photo in photos:
             tar.copy(photo.file, photo.stored, photo.ranges or None)
+    with atomic_write(out / f"{key}.{FINGERPRINTS}") as table:
+        table.write(HEADER)
+        for photo in photos:
+            table.write(table_line(photo.file, fingerprint_of(photo.slice_file, photo.record)))
 
 
 # At the end of the stage

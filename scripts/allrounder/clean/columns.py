@@ -6,17 +6,16 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.catalogue.synsets import wnid_of
-from allrounder.clean.fingerprints import Fingerprint, levels_used
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import Status
 
-Value = TypeVar("Value")
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -27,7 +26,7 @@ class Texts(Sequence[str]):
     def __init__(self, texts: Iterable[str]):
         encoded = [text.encode() for text in texts]
         self._all = b"".join(encoded)
-        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.uint32)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -36,19 +35,6 @@ class Texts(Sequence[str]):
         if not 0 <= at < len(self):
             raise IndexError(at)
         return self._all[self._ends[at] : self._ends[at + 1]].decode()
-
-
-class Lazy(Sequence[Value]):
-    """Values that are made when they are read."""
-
-    def __init__(self, count: int, make: Callable[[int], Value]):
-        self._count, self._make = count, make
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._make(at)
 
 
 class Origin(NamedTuple):
@@ -67,10 +53,6 @@ class Item:
     sha256: str  # of the normalized photo
     pixels: int
     origins: Sequence[Origin]  # in its class, of exactly these bytes
-    fingerprint: Fingerprint | None = None  # of photos that are no columns
-    upload: str = ""  # id of the upload that it is a copy of, if its URL names one
-    in_test_set: str = ""  # the test set that has it, and its name there
-    synset: str = ""  # its own, where the class is a whole subtree
     refused: str = ""  # its licence, if clean.licenses does not list it
     status: Status = Status.KEPT
     detail: str = ""
@@ -91,8 +73,9 @@ class Item:
 
 def codes(texts: Iterable[str]) -> Ints:
     """A number for each text, the same for the same one; 0 for ''."""
-    numbers = {"": 0}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+    digests = (blake2b(text.encode(), digest_size=7).digest() if text else b"" for text in texts)
+    hashes = np.fromiter(map(int.from_bytes, digests), np.int64)  # a dict would take more memory
+    return np.unique(np.r_[0, hashes], return_inverse=True)[1][1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +94,6 @@ class Photos:
     sha256s: NDArray[Any]
     in_test_sets: Mapping[int, str]  # by row: the test set, and its name there
     item: Callable[[int], Item]  # by row
-
-    @classmethod
-    def of(cls, items: Sequence[Item], keys: Sequence[str] = ()) -> "Photos":
-        """The columns of a few photos."""
-        keys = [*dict.fromkeys([*keys, *(one.key for one in items)])]
-        places = {key: place for place, key in enumerate(keys)}
-        prints = [one.fingerprint for one in items if one.fingerprint]
-        return cls(
-            np.arange(len(items)),
-            keys,
-            np.array([places[one.key] for one in items], np.int64),
-            codes(one.upload for one in items),
-            codes(one.synset for one in items),
-            np.array([bool(one.refused) for one in items], bool),
-            np.array([len(one.origins) for one in items], np.int64),
-            np.array([one.flat for one in prints], np.float64),
-            np.array([levels_used(one.thumb) for one in prints], np.int64),
-            np.array([one.sha256 for one in items], str),
-            {at: one.in_test_set for at, one in enumerate(items) if one.in_test_set},
-            items.__getitem__,
-        )
 
 
 class Decisions(Sequence[Item]):

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.clean.columns import Decisions, Ints, Item, Photos
-from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures, near_pairs
-from allrounder.core.corrections import Action, Correction, PhotoId
+from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures
+from allrounder.core.corrections import Action, Correction
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
 from allrounder.core.urls import host_of, is_url, parse_slice, photo_key
@@ -31,20 +30,6 @@ FEW, MANY = 3, 5
 """Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
 SAME, SIMILAR = 0.985, 0.96
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
-
-
-def curate(
-    items: Sequence[Item],
-    per_class: int,
-    rules: Clean,
-    corrections: Mapping[PhotoId, Correction] | None = None,
-    keys: Sequence[str] = (),
-) -> list[Item]:
-    """`judge` for a few photos: the same ones with their decisions."""
-    columns = FingerprintColumns.of([one.fingerprint for one in items if one.fingerprint])
-    named = {one.photo_id: row for row, one in enumerate(items)}
-    lines = {named[photo]: line for photo, line in (corrections or {}).items() if photo in named}
-    return list(judge(Photos.of(items, keys), columns, per_class, rules, lines))
 
 
 def judge(
@@ -131,7 +116,7 @@ def _move(
             item = decided[at]
             if item.status is Status.KEPT and line.action is Action.MOVE and line.to != item.key:
                 detail = one_line(line.reason, 200)
-                decided.change(at, key=line.to, moved_from=item.key, synset="", detail=detail)
+                decided.change(at, key=line.to, moved_from=item.key, detail=detail)
                 decided.classes[decided.rows[at]], moved[at] = numbers[line.to], True
     order = np.lexsort((decided.rows, ~moved, decided.classes[decided.rows]))
     decided.rows, new = decided.rows[order], np.argsort(order)
@@ -315,11 +300,6 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
             decided.change(at, group=group)
 
 
-def copies(fingerprints: Sequence[Fingerprint], radius: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of near-duplicates, enough to connect all copies of a picture."""
-    return near_pairs(fingerprints, radius, SAME)
-
-
 def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
     """Yield each index with the first index of the same value. 0 and '' match nothing."""
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
@@ -327,14 +307,6 @@ def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
     nothing = np.zeros(1, values.dtype)
     for at in np.flatnonzero((first != np.arange(len(values))) & (values != nothing)).tolist():
         yield int(first[at]), at
-
-
-def same_text(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Yield each index with the first index of the same text. Empty texts match nothing."""
-    first: dict[str, int] = {}
-    for index, text in enumerate(texts):
-        if text and first.setdefault(text, index) != index:
-            yield first[text], index
 
 
 def components(

@@ -185,7 +185,9 @@ def _converted(image: Image.Image, orientation: int, profile: bytes, rules: Clea
     image.info = {}  # Pillow writes comments back
     out = io.BytesIO()
     image.save(out, "JPEG", quality=rules.quality, optimize=True)
-    return Photo(Status.OK, "", *image.size, out.getvalue(), fingerprint(image.convert("L")))
+    written = out.getvalue()
+    grey, _ = _strictly_grey(written, parse(written))
+    return Photo(Status.OK, "", *image.size, written, fingerprint(grey or image.convert("L")))
 
 
 def _instead(image: Image.Image, new: Image.Image) -> Image.Image:

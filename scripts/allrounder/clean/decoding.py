@@ -11,22 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB
+from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
 from allrounder.clean.columns import Ints, Origin, Texts
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import FingerprintColumns, Thumbs
+from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
     RECORD,
-    Facts,
     Records,
     Slice,
     cut,
+    fingerprint_of,
     note_of,
     read_slice,
+    read_thumbnails,
     stored_slice,
 )
 from allrounder.cluster.ray_cluster import asked_address
@@ -70,7 +72,7 @@ class Decoded:
     records: Records
     slices: Sequence[Slice]
     files: Sequence[Path]  # of the slices
-    parts: Ints  # the number of each record's slice
+    parts: NDArray[np.int32]  # the number of each record's slice
     firsts: Ints  # the first record of each slice
     changed: Mapping[int, str]  # what differs, by record
     keys: Sequence[str]  # of the classes
@@ -82,54 +84,51 @@ class Decoded:
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
-        record, rows = self.records[row], np.array([row])
-        thumb, trimmed = (self._thumbs(rows, which).tobytes() for which in (False, True))
-        views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
-        flat = float(record["flat"])
-        return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
-
-    def slice_facts(self, part: int) -> list[Facts]:
-        """The facts of a slice's photos."""
-        return read_slice(self.files[part])[1]
+        return fingerprint_of(self.files[self.parts[row]], self.records[row])
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        records = self.records
-        return FingerprintColumns(
-            records["views"],
-            records["coarse"],
-            records["thumb_hash"],
-            records["aspects"],
-            self._thumbs,
-        )
+        names = ("views", "coarse", "thumb_hash", "aspects")
+        views, coarse, hashes, aspects = (self.records[name] for name in names)
+        return FingerprintColumns(views, coarse, hashes, aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)
         offsets = self.records["trimmed" if trimmed else "thumb"][rows].tolist()
         parts = self.parts[rows]
         for part in np.unique(parts).tolist():
-            with self.files[part].open("rb", buffering=0) as file:
-                for at in np.flatnonzero(parts == part).tolist():
-                    file.seek(offsets[at])
-                    thumb = np.frombuffer(file.read(THUMB**2), np.uint8)
-                    found[at] = thumb.reshape(THUMB, THUMB)
+            places = np.flatnonzero(parts == part).tolist()
+            thumbs = read_thumbnails(self.files[part], (offsets[at] for at in places))
+            for at, thumb in zip(places, thumbs, strict=True):
+                found[at] = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
         return found
 
 
 def decode_classes(
-    keys: Sequence[str], raw: Path, store: Path, rules: Clean, ray: str | None = None
+    keys: Sequence[str],
+    raw: Path,
+    store: Path,
+    rules: Clean,
+    ray: str | None = None,
+    stored: dict[tuple[object, ...], str] | None = None,
 ) -> Decoded:
     """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
+    `stored`, from a call before, has the names of slices' files by the state of the archives, so
+    that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
     with worker_pool(max(1, len(keys))) as pool:
         listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
     slices = [part for key in keys for part in listed[key].slices]
+    stored = {} if stored is None else stored
+    states = [_state(part) for part in slices]
+    new = [part for part, state in zip(slices, states, strict=True) if state not in stored]
     if address := asked_address(ray):
-        decode_on_cluster(address, slices, store, rules)
-    names = decode_slices(slices, store, rules)
-    files = [store / names[part.key, part.number] for part in slices]
+        decode_on_cluster(address, new, store, rules)
+    names = decode_slices(new, store, rules)
+    stored |= {_state(part): names[part.key, part.number] for part in new}
+    files = [store / stored[state] for state in states]
     firsts = np.cumsum([0, *(len(part.places) for part in slices)])
     starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
     records = np.zeros(int(starts[-1]), RECORD)
@@ -143,8 +142,13 @@ def decode_classes(
     }
     for name in ("thumb", "sha256"):
         records[name][[*changed]] = np.zeros(1, RECORD[name])
-    parts = np.repeat(np.arange(len(slices)), np.diff(firsts))
+    parts = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(firsts))
     return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed, keys)
+
+
+def _state(part: Slice) -> tuple[object, ...]:
+    found = part.tar.stat()
+    return part.tar, found.st_ino, found.st_size, found.st_mtime_ns, part.number
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:
@@ -174,7 +178,7 @@ def _listed(key: str, raw: Path) -> Listed:
     return Listed(
         Texts(names),
         Texts(json.dumps(origins[row.sha256]) for row in rows),
-        np.array([len(origins[row.sha256]) for row in rows], np.int64),
+        np.array([len(origins[row.sha256]) for row in rows], np.int32),
         Texts(flickr_photo_id(row.url) for row in rows),
         Texts(row.match for row in rows),
         {at: row.expected_hash for at, row in enumerate(rows) if row.expected_hash},

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from allrounder.clean.alignment import THUMB, Floats
+from allrounder.clean.alignment import THUMB, Floats, Thumbs
 
 Grey = NDArray[np.uint8]
 Share = tuple[float, float, float, float]
@@ -29,6 +29,7 @@ FULL, TRIMMED, MIRRORED = range(2), range(2, 9), range(9, 11)
 """The views of a fingerprint: the first parts of the full picture, all parts of the trimmed one,
 and the first parts of that one mirrored."""
 
+CELLS = 64  # of a picture's coarse version
 _PLAIN = 12
 """Grey levels by which the pixels of a plain border differ at most."""
 _ROUNDS = 3  # borders within borders
@@ -91,6 +92,13 @@ def levels_used(thumb: bytes) -> int:
     """How many of 16 grey levels have 1 % of a thumbnail's pixels: few in a text."""
     levels = np.bincount(np.frombuffer(thumb, np.uint8) >> 4, minlength=16)
     return int((levels * 100 > levels.sum()).sum())
+
+
+def coarse_cells(thumbs: Thumbs) -> Thumbs:
+    """The mean grey of the cells of an 8 x 8 grid."""
+    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
+    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
+    return means
 
 
 def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Image.Image:

@@ -12,94 +12,131 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB, Box, Floats, similarity
-from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
+from allrounder.clean.alignment import THUMB, Box, Floats, Thumbs, similarity
+from allrounder.clean.fingerprints import (
+    CELLS,
+    FULL,
+    MIRRORED,
+    PARTS,
+    TRIMMED,
+    Fingerprint,
+    coarse_cells,
+)
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
 
 MAX_RADIUS = 11
-_FEW = 4_096  # up to this many, comparing all with all is faster than an index
+_FEW = 2**14  # up to this many, comparing all with all is faster than an index
 _LOOKUPS = 2**18  # at once
 _COMPARED_AT_ONCE = 2**18  # pairs of hashes
-_BANDS = ((0, 22), (22, 21), (43, 21))  # (first bit, bits)
+_BANDS = ((0, 21), (21, 21), (42, 22))  # (first bit, bits)
 
 
 def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
     """Index pairs (i, j) with left[i] and right[j] at most `radius` bits apart, in (i, j) order.
 
-    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. A hash has three
-    bands, so at least one band of a close pair differs in at most a third of the radius. Each band
-    is looked up with all flips of so many bits.
-    Raises ValueError for a radius above MAX_RADIUS.
+    Returns shape (pairs, 2). Without `right` they are the pairs i <= j of `left`. Raises ValueError
+    for a radius above MAX_RADIUS.
     """
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius} is not between 0 and {MAX_RADIUS}")
+    numbers = np.concatenate([np.zeros(0, np.int64), *_close_numbers(left, right, radius)])
     others = left if right is None else right
-    if len(left) * len(others) <= _FEW**2:
-        found = list(_all_with_all(left, others, radius, right is None))
-        return np.concatenate([np.zeros((0, 2), np.int64), *found])
-    pairs = np.unique(np.concatenate(list(_indexed(left, others, radius))), axis=0)
-    return pairs[pairs[:, 0] <= pairs[:, 1]] if right is None else pairs
+    return np.stack(np.divmod(np.sort(numbers), max(1, len(others))), axis=1)
 
 
-def _all_with_all(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[Pairs]:
+def _close_numbers(left: Hashes, right: Hashes | None, radius: int) -> Iterator[NDArray[np.int64]]:
+    """The same pairs, each once, as i * len(right) + j; about _AT_ONCE at once, these in order."""
+    others, upper = (left, True) if right is None else (right, False)
+    few = len(left) * len(others) <= _FEW**2
+    some, count = list[NDArray[np.int64]](), 0
+    for found in (_all_with_all if few else _indexed)(left, others, radius, upper):
+        some.append(found)
+        count += len(found)
+        if count >= _AT_ONCE:
+            yield np.sort(np.concatenate(some))
+            some, count = [], 0
+    yield from [np.sort(np.concatenate(some))] if some else []
+
+
+def _all_with_all(
+    left: Hashes, right: Hashes, radius: int, upper: bool
+) -> Iterator[NDArray[np.int64]]:
     step = max(1, _COMPARED_AT_ONCE // max(1, len(right)))
     for start in range(0, len(left), step):
         first = start if upper else 0
         apart = np.bitwise_count(left[start : start + step, None] ^ right[None, first:])
-        rows, columns = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
-        pairs = np.stack([rows + start, columns + first], axis=1)
-        yield pairs[pairs[:, 0] <= pairs[:, 1]] if upper else pairs
+        i, j = np.divmod(np.flatnonzero(apart <= radius), max(1, len(right) - first))
+        i, j = i + start, j + first
+        numbers = i * len(right) + j
+        yield numbers[i <= j] if upper else numbers
 
 
-def _indexed(left: Hashes, right: Hashes, radius: int) -> Iterator[Pairs]:
-    for first, width in _BANDS:
+def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[NDArray[np.int64]]:
+    """Look up hashes by their three bands.
+
+    If two hashes differ in at most `radius` bits, then for one n the band with number n differs in
+    at most (radius - n) // 3 of them: else they would differ in more. So each band is looked up
+    with all flips of so many bits; of `upper` pairs from the side where the highest of these is 0.
+    """
+    for number, (first, width) in enumerate(_BANDS):
         keys, rows = _sorted_by_band(left, first, width)
-        others, columns = (keys, rows) if right is left else _sorted_by_band(right, first, width)
-        starts = np.zeros((1 << width) + 1, np.int64)
-        np.cumsum(np.bincount(others, minlength=1 << width), out=starts[1:])
+        others, columns = (keys, rows) if upper else _sorted_by_band(right, first, width)
+        counts = np.bincount(others, minlength=1 << width).astype(np.int32)
+        starts = (np.cumsum(counts) - counts).astype(np.int32)
+        there = counts > 0
         one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
-        flips = _flips(width, radius // len(_BANDS))
-        step = max(1, _LOOKUPS // max(1, len(keys)))
-        for some in (flips[at : at + step] for at in range(0, len(flips), step)):
-            found = _matches(one, two, radius, (keys ^ some[:, None]).ravel(), starts)
-            yield np.stack([rows[found[:, 0]], columns[found[:, 1]]], axis=1)
+        for highest, flips in _flips(width, (radius - number) // len(_BANDS)):
+            halved = upper and highest >= 0
+            own = np.flatnonzero(keys >> highest & 1 == 0) if halved else np.arange(len(keys))
+            step = max(1, _LOOKUPS // max(1, len(own)))
+            for some in (flips[at : at + step] for at in range(0, len(flips), step)):
+                wanted = (keys[own] ^ some[:, None]).ravel()
+                hit = np.flatnonzero(there[wanted])
+                wanted, found = wanted[hit], own[hit % len(own) if len(some) > 1 else hit]
+                for start, end in _slices(counts[wanted]):
+                    many, ones = counts[wanted[start:end]], found[start:end]
+                    shift = starts[wanted[start:end]] - np.cumsum(many) + many
+                    ones = np.repeat(ones, many)
+                    twos = np.repeat(shift, many) + np.arange(len(ones))
+                    close = _new(one[ones] ^ two[twos], radius, number)
+                    ones, twos = ones[close], twos[close]
+                    i, j = rows[ones], columns[twos]
+                    if upper:
+                        once = halved | (ones <= twos)
+                        i, j = np.minimum(i, j)[once], np.maximum(i, j)[once]
+                    yield i * len(right) + j
 
 
-def _flips(width: int, most: int) -> NDArray[np.int64]:
-    """All ways to flip up to `most` bits of a band."""
-    chosen = (bits for count in range(most + 1) for bits in combinations(range(width), count))
-    return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
+def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
+    """Which pairs are close and are found by no band before this one, by what differs in them."""
+    close = np.flatnonzero(np.bitwise_count(apart) <= radius)
+    for at, (first, width) in enumerate(_BANDS[:number]):
+        band = apart[close] >> np.uint64(first) & np.uint64((1 << width) - 1)
+        close = close[np.bitwise_count(band) > (radius - at) // len(_BANDS)]
+    return close
+
+
+def _flips(width: int, most: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+    """All ways to flip up to `most` bits of a band, by the highest bit; none: -1."""
+    for highest in range(-1, width if most > 0 else 0) if most >= 0 else ():
+        counts = range(most) if highest >= 0 else range(1)
+        chosen = (bits for count in counts for bits in combinations(range(highest), count))
+        flips = [
+            sum(1 << bit for bit in bits) | (1 << highest if highest >= 0 else 0) for bits in chosen
+        ]
+        yield highest, np.array(flips, np.int32)
 
 
 def _sorted_by_band(
     hashes: Hashes, first: int, width: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The values of a band in ascending order, and the index of each one's hash."""
     mask = np.uint64((1 << width) - 1)
-    keys = ((hashes >> np.uint64(first)) & mask).astype(np.int64)
+    keys = ((hashes >> np.uint64(first)) & mask).astype(np.int32)
     order = np.argsort(keys, kind="stable")
     return keys[order], order
-
-
-def _matches(
-    left: Hashes,
-    right: Hashes,
-    radius: int,
-    keys: NDArray[np.int64],
-    starts: NDArray[np.int64],
-) -> Pairs:
-    """The pairs whose flipped bands are equal and whose whole hashes are close."""
-    low = starts[keys]
-    counts = starts[keys + 1] - low
-    hit = np.nonzero(counts)[0]
-    counts = counts[hit]
-    rows = np.repeat(hit % max(1, len(left)), counts)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    columns = np.repeat(low[hit], counts) + within
-    close = np.bitwise_count(left[rows] ^ right[columns]) <= radius
-    return np.stack([rows[close], columns[close]], axis=1)
 
 
 class Components:
@@ -138,14 +175,12 @@ SEARCHES = (
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
-_LAID_AT_ONCE = 256
+_ROUGHLY_AT_ONCE, _LAID_AT_ONCE = 2**14, 256
+_KEPT = 2**21
+"""Similarities that are remembered, at most: a second search of a small dataset finds all."""
 _THREADS = 2
 _FEW_LEFT = 256
 _SAME_KIND = 512
-
-
-Thumbs = NDArray[np.uint8]
-CELLS = 64  # of a picture's coarse version
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +209,6 @@ class FingerprintColumns:
         )
 
 
-def coarse_cells(thumbs: Thumbs) -> Thumbs:
-    """The mean grey of the cells of an 8 x 8 grid."""
-    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
-    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
-    return means
-
-
 class _SimilarityCache:
     """Similarities that were computed, as columns."""
 
@@ -196,8 +224,9 @@ class _SimilarityCache:
         search: tuple[int, int],
         values: Floats,
     ) -> None:
-        """Keep similarities; they are found after the next `sort`."""
-        self._added.append((self._named(ones, twos, search), values))
+        """Keep similarities, if they are not too many; they are found after the next `sort`."""
+        if len(self._names) + sum(len(names) for names, _ in self._added) < _KEPT:
+            self._added.append((self._named(ones, twos, search), values))
 
     def sort(self) -> None:
         """Let what was added be found, if that is not little: then it costs more than it saves."""
@@ -264,6 +293,12 @@ class Pictures:
 
     def alike(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         """How well pairs of pictures correlate, roughly."""
+        starts = range(0, len(ones), _ROUGHLY_AT_ONCE)
+        parts = (slice(start, start + _ROUGHLY_AT_ONCE) for start in starts)
+        found = [self._roughly(ones[part], twos[part]) for part in parts]
+        return np.concatenate([np.zeros(0), *found])
+
+    def _roughly(self, ones: NDArray[np.int64], twos: NDArray[np.int64]) -> Floats:
         left, right = (self._columns.coarse[rows].astype(np.int32) for rows in (ones, twos))
         left, right = (each * CELLS - each.sum(axis=1, keepdims=True) for each in (left, right))
         sizes = [
@@ -373,18 +408,19 @@ def _candidates(
     """
     left, right = _kinds(one), _kinds(two)
     same = search[0] == search[1]
-    close = close_pairs(left.hashes, None if same else right.hashes, radius)
-    widths = right.counts[close[:, 1]]
-    sizes = left.counts[close[:, 0]] * widths
-    for start, end in _slices(sizes):
-        some = np.repeat(np.arange(start, end), sizes[start:end])
-        within = np.arange(len(some)) - np.repeat(
-            np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
-        )
-        ones = left.members[left.starts[close[some, 0]] + within // widths[some]]
-        twos = right.members[right.starts[close[some, 1]] + within % widths[some]]
-        apart = ones != twos
-        yield ones[apart], twos[apart]
+    for numbers in _close_numbers(left.hashes, None if same else right.hashes, radius):
+        i, j = np.divmod(numbers, len(right.hashes))
+        widths = right.counts[j]
+        sizes = left.counts[i] * widths
+        for start, end in _slices(sizes):
+            some = np.repeat(np.arange(start, end), sizes[start:end])
+            within = np.arange(len(some)) - np.repeat(
+                np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
+            )
+            ones = left.members[left.starts[i[some]] + within // widths[some]]
+            twos = right.members[right.starts[j[some]] + within % widths[some]]
+            apart = ones != twos
+            yield ones[apart], twos[apart]
 
 
 def _slices(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Tells the download which classes clean would leave short, so that it takes more for them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
@@ -12,21 +13,17 @@ from allrounder.core.tables import read_csv
 from allrounder.params.schema import Params
 
 
+@dataclass(frozen=True, slots=True)
 class Preview:
-    """What clean will keep of the photos in `raw`.
+    """What clean will keep of the photos in `raw`."""
 
-    The folder `work` keeps what decoding gave, for clean to use."""
-
-    def __init__(
-        self,
-        params: Params,
-        corrections: Sequence[Correction],
-        urls: Path,
-        raw: Path,
-        work: Path,
-    ):
-        self._params, self._corrections = params, corrections
-        self._urls, self._raw, self._work = urls, raw, work
+    params: Params
+    corrections: Sequence[Correction]
+    urls: Path
+    raw: Path
+    work: Path  # keeps what decoding gave, for clean to use
+    stored: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """What decoding has stored already: see `decode_classes`."""
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -34,18 +31,19 @@ class Preview:
         `quotas` are those that the photos in `raw` were taken by. The result depends on nothing but
         these photos. Raises as `clean` does.
         """
-        folders = self._params, self._urls, self._raw
+        folders = self.params, self.urls, self.raw
         open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
         if not open_classes:
             return {}
         from allrounder.clean.cleaning import decide  # most runs do not need these
         from allrounder.clean.decoding import decode_classes
 
-        self._work.mkdir(parents=True, exist_ok=True)
-        keys, rules = list(self._params.classes), self._params.clean
-        photos = decode_classes(keys, self._raw, self._work, rules, self._params.network.ray)
-        decisions, _ = decide(self._params, photos, self._urls, self._raw, self._corrections)
-        kept, per_class = decisions.kept_by_class(), self._params.per_class
+        params = self.params
+        self.work.mkdir(parents=True, exist_ok=True)
+        keys, ray = list(params.classes), params.network.ray
+        photos = decode_classes(keys, self.raw, self.work, params.clean, ray, self.stored)
+        decisions, _ = decide(params, photos, self.urls, self.raw, self.corrections)
+        kept, per_class = decisions.kept_by_class(), params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}
         wanted = {
             key: next_quota(quotas[key], kept[key], taken[key], per_class) for key in open_classes

@@ -8,7 +8,7 @@ the converted photos, then a record, some facts and the thumbnails of each photo
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import MIRRORED, levels_used
+from allrounder.clean.fingerprints import CELLS, MIRRORED, Fingerprint, coarse_cells, levels_used
 from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
-from allrounder.clean.neighbours import CELLS, coarse_cells
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean
@@ -32,8 +32,7 @@ DECODERS = Path(__file__).with_name("decoders.txt")
 """The pinned versions of the packages that decide the photos' bytes; written by `make lock`."""
 CODE = (
     "clean/alignment.py", "clean/alone.py", "clean/colour.py", "clean/decode.py",
-    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/neighbours.py",
-    "clean/slices.py",
+    "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/slices.py",
     "core/photos.py",
 )  # fmt: skip
 """The code that decides what a slice's file has."""
@@ -226,6 +225,22 @@ def read_slice(path: Path) -> tuple[Records, list[Facts]]:
         Facts(Status(status), detail, flags, tuple((first, end) for first, end in kept))
         for status, detail, flags, kept in rows
     ]
+
+
+def read_thumbnails(path: Path, offsets: Iterable[int]) -> Iterator[bytes]:
+    """The thumbnails that start at these bytes of a slice's file."""
+    with path.open("rb", buffering=0) as file:
+        for offset in offsets:
+            file.seek(offset)
+            yield file.read(THUMB**2)
+
+
+def fingerprint_of(path: Path, record: Any) -> Fingerprint:
+    """The fingerprint of a photo, by its record in a slice's file."""
+    thumb, trimmed = read_thumbnails(path, (int(record["thumb"]), int(record["trimmed"])))
+    views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
+    flat = float(record["flat"])
+    return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
 
 
 def drop_unused(store: Path, used: Collection[str]) -> None:

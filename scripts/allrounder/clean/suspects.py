@@ -4,7 +4,6 @@ An ONNX model of the user's turns photos into embeddings. Nothing is dropped. Em
 to integers before they are compared, so the last bits of a CPU's arithmetic rarely decide.
 """
 
-import hashlib
 import importlib.util
 import io
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,9 @@ from allrounder.core.progress import progress
 from allrounder.core.rows import CleanRow
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.workers import worker_pool
-from allrounder.params.schema import Suspects
+from allrounder.params.schema import Network, Suspects
+from allrounder.web.cache import local_or_cached_list
+from allrounder.web.lists import ListClient
 
 _NEAREST = 10  # photos of a class that a photo is compared with
 _SCALE = 1024  # of rounded embeddings: their products are exact in 32-bit floats
@@ -46,28 +47,25 @@ class Likeness:
     other: int  # the class's number
 
 
-def check_model(rules: Suspects) -> None:
-    """Raise UsageError unless the model can be used: onnxruntime, the file and its hash."""
-    if importlib.util.find_spec("onnxruntime") is None:
+def check_installed(rules: Suspects | None) -> None:
+    """Raise UsageError if a model is to be used and onnxruntime is missing."""
+    if rules and importlib.util.find_spec("onnxruntime") is None:
         raise UsageError(
             "clean.suspects: needs onnxruntime: pip install onnxruntime, or write suspects: null"
         )
-    _session(rules.model, rules.sha256)
 
 
-def _read_model(path: str, sha256: str) -> bytes:
-    try:
-        body = Path(path).read_bytes()
-    except OSError as error:
-        why = error.strerror or "cannot be read"
-        raise UsageError(f"clean.suspects.model: {path}: {why}; put the model there") from None
-    found = hashlib.sha256(body).hexdigest()
-    if found != sha256:
-        raise UsageError(
-            f"clean.suspects.sha256: {path} has {found}, not {sha256}; get that version of the "
-            "model, or write the new hash"
-        )
-    return body
+def with_model_here(rules: Suspects, network: Network) -> Suspects:
+    """The rules with the path of the model: a URL's is fetched once, into the cache of lists.
+
+    Raises UsageError without onnxruntime or for what is no model, DataError for a model that
+    cannot be had or has another hash.
+    """
+    check_installed(rules)
+    what = f"clean.suspects.model {rules.model}"
+    path = local_or_cached_list(rules.model, ListClient(network), what, rules.sha256)
+    _session(str(path))
+    return rules.model_copy(update={"model": str(path)})
 
 
 def add_suspects(
@@ -120,7 +118,7 @@ def _embed(photos: Sequence[StoredBytes], rules: Suspects) -> Embeddings:
 
 def _embed_some(job: tuple[Sequence[StoredBytes], Suspects]) -> list[NDArray[np.float32]]:
     photos, rules = job
-    session = _session(rules.model, rules.sha256)
+    session = _session(rules.model)
     try:
         return [_embedding(session, photo.read(), rules) for photo in photos]
     except Exception as error:  # onnxruntime's errors have no common base
@@ -128,7 +126,7 @@ def _embed_some(job: tuple[Sequence[StoredBytes], Suspects]) -> list[NDArray[np.
 
 
 @cache
-def _session(path: str, sha256: str) -> Any:
+def _session(path: str) -> Any:
     """The model in this process: one thread, so the order of additions is fixed."""
     import onnxruntime  # an extra; `check_model` says how to get it
 
@@ -136,9 +134,8 @@ def _session(path: str, sha256: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 4
-    body = _read_model(path, sha256)
     try:
-        return onnxruntime.InferenceSession(body, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise _unusable(path, error) from None
 

@@ -7,7 +7,7 @@ compared, so a million fingerprints take 0.1 GB of memory.
 import csv
 from base64 import b64decode, b64encode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,7 +31,7 @@ from allrounder.params.sources import shown_location
 HEADER = "fingerprint-1,name,views,aspect,trimmed_aspect,thumb,trimmed\n"
 _SIDE = THUMB // 2  # pixels of a thumbnail in a table
 _MOST = 20  # that a photo is compared with in a search
-_CHUNK = 2_000  # photos that are compared at once
+_CHUNK = 10_000  # photos that are compared at once
 
 
 def table_lines(folder: Path) -> Iterator[str]:
@@ -53,6 +53,11 @@ def _line(folder: Path, path: Path) -> str:
     if photo is None:
         return ""
     name = quote(path.relative_to(folder).as_posix(), safe="/ ", errors="surrogatepass")
+    return table_line(name, photo)
+
+
+def table_line(name: str, photo: Fingerprint) -> str:
+    """A photo's line in a table; `name` has no commas."""
     views = b"".join(view.to_bytes(8, "big") for view in photo.views).hex()
     trimmed = "" if photo.trimmed == photo.thumb else _packed(photo.trimmed)
     aspects = ",".join(f"{aspect:.6f}" for aspect in photo.aspects)
@@ -153,16 +158,19 @@ class ProtectedSet:
 
 
 def copies_in_test_sets(
-    photos: Sequence[Fingerprint], sets: Iterable[ProtectedSet], radius: int, similarity: float
+    rows: Sequence[int],
+    fingerprint: Callable[[int], Fingerprint],
+    sets: Iterable[ProtectedSet],
+    radius: int,
+    similarity: float,
 ) -> dict[int, str]:
-    """The photos that are copies of a set's photos, by index, and of which: `<set>: <name>`."""
+    """The rows whose photos are copies of a set's photos, and of which: `<set>: <name>`."""
     found: dict[int, str] = {}
     for each in sets:
-        for start in range(0, len(photos), _CHUNK):
-            some = [at for at in range(start, min(start + _CHUNK, len(photos))) if at not in found]
-            for place, name in _copies(
-                [_coarse(photos[at]) for at in some], each, radius, similarity
-            ).items():
+        for start in range(0, len(rows), _CHUNK):
+            some = [row for row in rows[start : start + _CHUNK] if row not in found]
+            photos = [_coarse(fingerprint(row)) for row in some]
+            for place, name in _copies(photos, each, radius, similarity).items():
                 found[some[place]] = f"{each.shown}: {one_line(name, 100)}"
     return found
 

@@ -22,6 +22,16 @@ _UNIQUE = {
 }  # fmt: skip
 
 
+class Addable:
+    """A dataclass of counters and numbers, which are added up class by class."""
+
+    def add(self, other: Any) -> None:
+        """Add the counts of another class."""
+        for name, more in vars(other).items():
+            mine = getattr(self, name)
+            mine.update(more) if isinstance(mine, Counter) else setattr(self, name, mine + more)
+
+
 @dataclass(frozen=True)
 class Funnel:
     """Counts by status and split, of a class or of all."""

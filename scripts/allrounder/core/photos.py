@@ -320,7 +320,8 @@ def _sniffed(body: bytes) -> str:
         return what
     for name, start in _REFUSED.items():
         if re.match(start, body, re.DOTALL):
-            return f"format {name} is not accepted"
+            hint = ": install libjxl-tools, convert it with djxl" if name == "JPEG XL" else ""
+            return f"format {name} is not accepted{hint}"
     if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
         return "unreadable header"
     return "text" if head.isascii() else "unknown format"

@@ -198,9 +198,10 @@ def test_set_states(params: Params) -> States:
 
 
 def test_sets_changed(params: Params) -> bool:
-    """Whether a test set may differ from the one that the photos were last compared with."""
-    recorded = _recorded()
-    return any(recorded.get(name) != state for name, state in test_set_states(params).items())
+    """Whether a test set that is here may differ from the one that was last compared with."""
+    recorded, now = _recorded(), test_set_states(params)
+    here = {f"not_like {path}" for path in params.clean.not_like if Path(path).exists()}
+    return any(recorded.get(name) != state for name, state in now.items() if name in here)
 
 
 def _tree_state(path: str) -> str:

@@ -217,10 +217,9 @@ def check_overlaps(classes: Classes) -> None:
     """Check that no two classes share photos or labels. Raises ValueError that names both."""
     # By wnid, with + for a subtree: the classes that are synsets.
     names = {
-        wnid: name_of(key, value)
+        key: name_of(key, value)
         for key, value in classes.items()
         if not isinstance(value, NamedClass) or not value.is_own
-        for wnid in [key]
     }
     for value in classes.values():
         if isinstance(value, NamedClass) and value.is_own and value.synset:

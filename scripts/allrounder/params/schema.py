@@ -15,7 +15,7 @@ from allrounder.params.classes import (
     voc_of,
 )
 from allrounder.params.section import Section
-from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_path
+from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_location, check_path
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]{1,200}$"
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
@@ -64,8 +64,8 @@ Levels = Annotated[list[float], Field(min_length=3, max_length=3)]
 class Suspects(Section):
     """Which model finds photos that may belong to another class. It decides nothing."""
 
-    model: Annotated[str, AfterValidator(check_path)]
-    """an ONNX model's file, from photos (1 x 3 x height x width) to embeddings"""
+    model: Annotated[str, AfterValidator(check_location)]
+    """an ONNX model, a file or a URL, from photos (1 x 3 x height x width) to embeddings"""
     sha256: str = Field(pattern=SHA256)
     """SHA-256 of the model; a file with another one is refused"""
     share: float = Field(0.05, gt=0, le=1)
@@ -269,6 +269,11 @@ class Params(Section):
                         f"sources.{number}.{place}: {name!r} is no class of the params and no wnid."
                         f"{did_you_mean(name, names)}"
                     )
+            if source.kind == "open-images" and (source.enough or self.quota) < self.quota:
+                raise ValueError(
+                    f"sources.{number}.enough: {source.enough} photos cannot fill a class of "
+                    f"{self.quota} (per_class and the reserve); raise it"
+                )
         return self
 
     @property

@@ -500,6 +500,8 @@ class OpenImagesSource(BaseSource):
         ["validation", "test", "train"], min_length=1
     )
     """parts to read, in this order; their CSVs have about 45 MB, 130 MB and 3.4 GB"""
+    enough: int | None = Field(1000, ge=1, le=10_000_000)
+    """a class that has so many photos needs none of the parts that follow; null: read all parts"""
     classes: dict[ClassName, Annotated[str, Field(pattern=MID)]] = Field({})
     """wnid or name of a class: mid:/m/...; overrides the table openimages.csv"""
 

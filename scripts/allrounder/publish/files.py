@@ -16,7 +16,7 @@ from allrounder.core import licences
 from allrounder.core.errors import DataError
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.funnel import ranked
-from allrounder.core.paths import LOCK, MANIFEST, is_clutter
+from allrounder.core.paths import FINGERPRINTS, LOCK, MANIFEST, is_clutter
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history.lock import locked_output
@@ -26,7 +26,7 @@ RECIPE = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
 """What is published without photos."""
 PACKED = "data"
 """The folder of Parquet."""
-TABLES = (*RECIPE, MANIFEST)
+TABLES = (*RECIPE, MANIFEST, FINGERPRINTS)
 """What is published beside Parquet. The Hub makes the Croissant metadata of that itself."""
 MAX_FILES, MAX_IN_FOLDER = 100_000, 10_000
 """Files of a repository, and entries of a folder in it.

@@ -21,7 +21,7 @@ Content = Path | bytes
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OURS = re.compile(
     r"(data/)?(train|val|test|fold_[0-9]+)/.+"
-    r"|ATTRIBUTION\.csv|classes\.csv|croissant\.json|manifest\.csv|recipe\.csv|README\.md"
+    r"|(ATTRIBUTION|classes|fingerprints|manifest|recipe)\.csv|croissant\.json|README\.md"
 )
 """What we publish. Other files of the repository are not ours and stay."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -3,8 +3,9 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
+from allrounder.core.funnel import Addable
 from allrounder.report.entries import Entry, host
 
 ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
@@ -12,7 +13,7 @@ KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024
 
 
 @dataclass
-class Counts:
+class Counts(Addable):
     """Counts of the dataset's photos, and of candidates without one."""
 
     splits: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class and split
@@ -43,10 +44,3 @@ class Counts:
             if one.clean and one.clean.group:
                 groups[one.clean.group] += 1
         self.groups.update(groups.values())
-
-    def add(self, other: "Counts") -> None:
-        """Add the counts of another class."""
-        for one in fields(self):
-            if one.name != "bytes":
-                getattr(self, one.name).update(getattr(other, one.name))
-        self.bytes += other.bytes

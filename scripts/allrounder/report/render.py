@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from allrounder.core.funnel import STEPS, Funnel, short_sentence, stage_of, total_funnel
 from allrounder.core.rows import Match
-from allrounder.core.text import PROJECT
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
 from allrounder.report.pages import Page
@@ -100,7 +99,7 @@ def further(
     pages: Sequence[Page],
     classes: Sequence[Mapping[str, str]],
     data: Mapping[str, Any],
-    name: str = PROJECT,
+    name: str,
 ) -> str:
     """A further page, which contains photos only. Pages are numbered from 1."""
     return _render("page.html", data, name=name, number=number, pages=_listed(pages, classes))

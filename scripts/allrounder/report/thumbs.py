@@ -131,10 +131,6 @@ def write_sheets(
 
 def _write_sheet(job: tuple[Sequence[bytes], Path]) -> None:
     thumbs, path = job
-    _sheet(thumbs).save(path, "JPEG", quality=72, optimize=True)
-
-
-def _sheet(thumbs: Sequence[bytes]) -> Image.Image:
     rows = max(-(-len(thumbs) // _COLUMNS), 1)
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * _TILE), (255, 255, 255))
     for at, thumb in enumerate(thumbs):
@@ -143,4 +139,4 @@ def _sheet(thumbs: Sequence[bytes]) -> Image.Image:
             left = at % _COLUMNS * _TILE + (_TILE - image.width) // 2
             top = at // _COLUMNS * _TILE + (_TILE - image.height) // 2
             sheet.paste(image, (left, top))
-    return sheet
+    sheet.save(path, "JPEG", quality=72, optimize=True)

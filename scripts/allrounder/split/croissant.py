@@ -22,7 +22,7 @@ _ID = "a slug of its name, or its wnid, with + for a whole subtree"
 
 
 def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
-    """Write croissant.json into `out`, which must contain manifest.csv and classes.csv."""
+    """Write croissant.json into `out`, which must contain the tables that it describes."""
     about = params.dataset
     own = [licences.normal(about.license)] if about.license else []
     template = (TEMPLATES / FILE).read_text(encoding="utf-8")

@@ -50,10 +50,8 @@ def credit(row: ManifestRow) -> Credit | None:
 
     Creative Commons licences with BY ask for this.
     """
-    return _credit(row) if row.author or row.license else None
-
-
-def _credit(row: ManifestRow) -> Credit:
+    if not (row.author or row.license):
+        return None
     form = licences.normal(row.license)
     address = licences.address(form)
     stated = row.license if row.license.startswith(("http://", "https://")) else ""

@@ -3,10 +3,10 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from allrounder.core.funnel import Funnel, ranked, total_funnel
+from allrounder.core.funnel import Addable, Funnel, ranked, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import ManifestRow, Status
 from allrounder.core.urls import host_of, is_url
@@ -80,7 +80,7 @@ class DatasetFacts:
 
 
 @dataclass
-class Tally:
+class Tally(Addable):
     """Counts of photos, class by class."""
 
     photos: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class key and split
@@ -103,15 +103,6 @@ class Tally:
         self.rescued += bool(row.rescued_from)
         if row.moved_from:
             self.moved[row.moved_from, row.wnid] += 1
-
-    def add(self, other: "Tally") -> None:
-        """Add the counts of another class."""
-        for one in fields(self):
-            mine, more = getattr(self, one.name), getattr(other, one.name)
-            if isinstance(mine, Counter):
-                mine.update(more)
-            else:
-                setattr(self, one.name, mine + more)
 
 
 def dataset_facts(params: Params, funnels: Mapping[str, Funnel], tally: Tally) -> DatasetFacts:

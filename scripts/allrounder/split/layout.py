@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import atomic_write, remove_tree
 from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
-from allrounder.core.paths import MANIFEST, Stages
+from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
-from allrounder.core.tables import CsvWriter, columns, no_formula, read_csv
+from allrounder.core.tables import no_formula, read_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.split import recipe
 from allrounder.split.describe import ATTRIBUTION
 from allrounder.split.facts import Tally
-from allrounder.split.one_class import TABLES, ClassJob, lay_out, part
+from allrounder.split.one_class import ClassJob, lay_out, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ def build_dataset(
             bar.update()
     by_class = {key: replace(funnel, moved_out=moved[key]) for key, funnel in done.items()}
     _join(out, work, MANIFEST, by_class)
+    _join(out, work, FINGERPRINTS, by_class)
     if tally.attributed:
         _join(out, work, ATTRIBUTION, by_class)
     _write_classes(out / "classes.csv", classes, split_names(params.split), tally.photos)
@@ -71,13 +72,14 @@ def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None
 def _join(out: Path, work: Path, table: str, by_class: Mapping[str, Funnel]) -> None:
     """Join the classes' rows of a table in the order of the classes."""
     with atomic_write(out / table) as file:
-        writer = CsvWriter(file, columns(TABLES[table]))
-        for key, funnel in by_class.items():
+        for number, (key, funnel) in enumerate(by_class.items()):
             with part(work, key, table).open(encoding="utf-8", newline="") as rows:
-                rows.readline()
+                header = rows.readline()
+                file.write("" if number else header)
                 if table == recipe.FILE:
                     first = next(read_csv(part(work, key, table), RecipeRow))
-                    writer.write(replace(first, results=recipe.results_text(funnel)))
+                    row = replace(first, results=recipe.results_text(funnel))
+                    csv.writer(file, lineterminator="\n").writerow(astuple(row))
                     next(csv.reader(rows))
                 shutil.copyfileobj(rows, file)
 

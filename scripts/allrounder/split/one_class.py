@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
-from allrounder.core.paths import MANIFEST, Stages
+from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, RecipeRow, Status
 from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.core.tars import StoredBytes, tar_members
@@ -107,6 +107,23 @@ def _write_rows(
     }
     for table, own in rows.items():
         write_csv(part(job.work, key, table), TABLES[table], own)
+    _write_fingerprints(job, [row.file for row in manifest])
+
+
+def _write_fingerprints(job: ClassJob, files: Sequence[str]) -> None:
+    """Write the class's table of fingerprints as `clean` did, but by the photos' paths."""
+    key = job.one.key
+    source = job.stages.clean / f"{key}.{FINGERPRINTS}"
+    with source.open("rb") as table, part(job.work, key, FINGERPRINTS).open("wb") as out:
+        out.write(table.readline())
+        starts, at = dict[bytes, int](), table.tell()
+        for line in table:
+            starts[line.split(b",", 2)[1]] = at
+            at += len(line)
+        for file in files:
+            folder, _, name = file.rpartition("/")
+            table.seek(starts[name.encode()] + 1)
+            out.write(b",%s/%s" % (folder.encode(), table.readline()))
 
 
 def _write_photos(folder: Path, archive: Path, photos: Mapping[str, StoredBytes]) -> None:

@@ -6,7 +6,7 @@ Source: https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from allrounder.core import licences
@@ -116,17 +116,12 @@ def _biases(facts: DatasetFacts) -> Iterator[str]:
     sizes = [sum(funnel.splits.values()) for funnel in facts.funnels.values()]
     if sizes:
         yield f"The classes have {min(sizes):,} to {max(sizes):,} photos each."
-    hosts: Mapping[str, int] = _by_host(facts)
+    hosts = Counter[str]()
+    for one in facts.origins:
+        hosts[one.host] += one.photos
     for host, count in hosts.items():
         if host and count > _MOSTLY * facts.photos:
             yield f"{count:,} of {facts.photos:,} photos are from {one_line(host, 80)}."
-
-
-def _by_host(facts: DatasetFacts) -> Counter[str]:
-    counts = Counter[str]()
-    for one in facts.origins:
-        counts[one.host] += one.photos
-    return counts
 
 
 def _personal(facts: DatasetFacts) -> Iterator[str]:

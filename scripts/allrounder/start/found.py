@@ -30,11 +30,6 @@ class FoundClass:
     photos: int
     synset: Synset | None
 
-    @property
-    def voc(self) -> str | None:
-        """The VOC label to propose."""
-        return self.synset.voc if self.synset else None
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -57,8 +52,7 @@ def look(place: str) -> Found:
 
 def _folder(path: Path) -> Found:
     classes, notes, recursive = [], list[str](), False
-    names = sorted(one.name for one in path.iterdir() if one.is_dir() and one.name[:1] != ".")
-    for name in names:
+    for name in sorted(one.name for one in path.iterdir() if one.is_dir() and one.name[:1] != "."):
         flat = _count(path / name, recursive=False)
         deep = _count(path / name, recursive=True)
         recursive |= deep > flat

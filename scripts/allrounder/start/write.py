@@ -49,7 +49,7 @@ def _with_section(text: str, name: str, lines: str) -> str:
 
 
 def _value(one: FoundClass) -> str:
-    voc = one.voc or "null"
+    voc = (one.synset and one.synset.voc) or "null"
     if one.synset is None or is_wnid(one.name):
         return voc
     return f"{{voc: {voc}, synset: {one.synset.wnid}}}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from allrounder.clean.alone import decode, decode_alone
 from allrounder.clean.fingerprints import Fingerprint
+from allrounder.clean.test_sets import HEADER
 from allrounder.core.errors import DataError
 from allrounder.core.parquet import check_pyarrow, read_photos
 from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
@@ -42,7 +43,7 @@ class Content:
     """What a file holds."""
 
     photos: frozenset[str] = frozenset()  # SHA-256s
-    shown: frozenset[str] = frozenset()  # SHA-256s and URLs of the photos that a page shows
+    shown: frozenset[str] = frozenset()  # hashes and URLs of photos whose thumbnails it has
     sources: tuple[Source, ...] = ()
     files: dict[str, str] = field(default_factory=dict)  # of a folder's list: path, object
 
@@ -76,6 +77,8 @@ class Reader:
             return Content(photos=self._photos({_sha256(stored): stored}))
         if head.startswith(_RAW_TABLE):
             return Content(sources=tuple(_sources(path)))
+        if head.startswith(HEADER[:12].encode()):
+            return Content(shown=frozenset(_fingerprinted(path)))
         if head.startswith(_LIST):
             entries = json.loads(path.read_bytes())
             return Content(files={one["relpath"]: str(one["md5"]) for one in entries})
@@ -134,6 +137,13 @@ def _sources(path: Path) -> Iterator[Source]:
             if sha256 := row.get("sha256"):
                 urls = (row.get(name) or "" for name in ("url", "final_url", "rescued_from"))
                 yield Source(sha256, tuple(url for url in urls if url))
+
+
+def _fingerprinted(path: Path) -> Iterator[str]:
+    """The hash in the name of each photo in a table of fingerprints, which have thumbnails."""
+    with path.open(encoding="ascii", errors="replace") as file:
+        for line in file:
+            yield from re.findall(r"^,[^,]*_([0-9a-f]{16})\.jpg,", line)
 
 
 def _shown(page: str) -> Iterator[str]:

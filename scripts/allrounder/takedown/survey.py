@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from allrounder.clean.curate import components, copies, same_value
+from allrounder.clean.curate import SAME, components, same_value
+from allrounder.clean.neighbours import near_pairs
 from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_files
@@ -166,7 +167,7 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
     photos = list(reader.prints)
     cleaned = [reader.prints[sha256].cleaned for sha256 in photos]
     prints = [(at, one) for at, sha in enumerate(photos) if (one := reader.prints[sha].fingerprint)]
-    near = copies([one for _, one in prints], radius)
+    near = near_pairs([one for _, one in prints], radius, SAME)
     links = [(prints[one][0], prints[two][0]) for one, two in near]
     sha256s = set(start)
     for part in components(len(photos), [*links, *same_value(np.array(cleaned, str))]):
@@ -179,7 +180,7 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
 
 def holders(found: Survey, target: Target) -> set[str]:
     """The contents (by MD5) that hold the photo: its bytes, a cleaned form or a thumbnail."""
-    names = target.sha256s | set(target.urls)
+    names = {*target.sha256s, *target.urls, *(sha256[:16] for sha256 in target.sha256s)}
     hit = {
         md5
         for md5, one in found.contents.items()

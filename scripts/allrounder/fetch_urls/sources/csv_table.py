@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin
 
-from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
+from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, normalized_label
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.expected import HASH, SHA256
@@ -258,10 +258,7 @@ class _Meant:
         self, source: CsvSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
     ):
         self._source, self._parts, self._web, self._tally = source, parts, web, tally
-        given = source.given_labels
-        self._named = label_matcher(parts, given, indices=False)
-        both = label_matcher(parts, given)
-        self._indices = {label: key for label, key in both.items() if label not in self._named}
+        self._named, self._indices = label_meanings(parts, source.given_labels)
         self._has_indices = source.ilsvrc_indices
 
     def key(self, label: str) -> str:
@@ -285,23 +282,9 @@ class _Meant:
             for label in _labels(row["label"], self._source.label_separator)
             if re.fullmatch("[0-9]{1,9}", label.strip())
         }
-        if looks_like_indices(numbers):
-            return True
-        self._tally.warn(
-            f"its labels are {len(numbers)} numbers from {min(numbers)} to {max(numbers)}, which "
-            "do not look like ILSVRC's class indices; map them in labels, or say "
-            "ilsvrc_indices: true"
-        )
-        return False
-
-
-def looks_like_indices(numbers: Collection[int]) -> bool:
-    """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
-
-    Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
-    """
-    last = max(numbers, default=-1)
-    return 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
+        if fault := no_indices(numbers):
+            self._tally.warn(f"{fault}, or say ilsvrc_indices: true")
+        return not fault
 
 
 def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,14 @@ from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label, usual_labels
+from allrounder.catalogue.labels import (
+    ClassPart,
+    label_matcher,
+    label_meanings,
+    no_indices,
+    normalized_label,
+    usual_labels,
+)
 from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
@@ -62,6 +69,15 @@ class DatasetViewer:
             self.schema("/info")
         licence = info.get("license")
         return features, self._plain(licence) if isinstance(licence, str) else ""
+
+    def range_of(self, column: str) -> range:
+        """The numbers that a column may have, the first 2,000. Raises DataError as `_get` does."""
+        answer = self._get("statistics")
+        try:
+            found = {one["column_name"]: one["column_statistics"] for one in answer["statistics"]}
+            return range(int(found[column]["min"]), int(found[column]["max"]) + 1)[:2000]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            self.schema("/statistics")
 
     def rows(self, where: str, offset: int, length: int) -> tuple[list[tuple[int, Any]], int]:
         """A page of the rows that match: (index, cells) of each; and how many match in all.
@@ -163,7 +179,7 @@ def candidates(
     _check_split(source, viewer)
     features, licence = viewer.info()
     _check_columns(source, features, viewer.what)
-    values = _values(source, parts, features[source.label_column], tally)
+    values = _values(source, parts, features[source.label_column], tally, viewer)
     if source.via == "parquet" and values:
         try:
             for key, row, cell in _cells(source, HubParquet(source, web), values, tally):
@@ -234,7 +250,11 @@ def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: st
 
 
 def _values(
-    source: HuggingfaceSource, parts: Sequence[ClassPart], feature: dict[str, Any], tally: Tally
+    source: HuggingfaceSource,
+    parts: Sequence[ClassPart],
+    feature: dict[str, Any],
+    tally: Tally,
+    viewer: DatasetViewer,
 ) -> dict[str, list[Value]]:
     """The values of the label column that mean each class; classes without one are left out."""
     meant = label_matcher(parts, source.given_labels)
@@ -242,6 +262,10 @@ def _values(
     if feature.get("_type") == "ClassLabel" and isinstance(names, list):
         found = _class_label_values(source, parts, names, meant, tally)
     elif dtype.startswith(("int", "uint")):
+        named, indices = label_meanings(parts, source.given_labels)
+        if indices and (fault := no_indices(viewer.range_of(source.label_column))):
+            tally.warn(fault)
+            meant = named
         found = _integer_values(meant)
     elif dtype in ("string", "large_string"):
         found = _string_values(source, parts, meant)

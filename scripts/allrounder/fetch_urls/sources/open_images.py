@@ -6,6 +6,7 @@ Boxes, masks and machine-made labels are not used.
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -53,19 +54,28 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
+    A part is read for the classes of which the parts before it have fewer than `enough` photos.
     Photos that are not stored upright (`Rotation`) are left out: the labels are of the upright
     picture, and the stored one does not say how to turn it.
     Raises DataError when a CSV cannot be read or its form has changed.
     """
-    what = source.name
+    what, counts = source.name, Counter[str]()
     classes = _classes(source, parts, tally)
     for part in source.parts if classes else ():
+        left = {
+            mid: tuple(key for key in keys if counts[key] < (source.enough or counts[key] + 1))
+            for mid, keys in classes.items()
+        }
+        if not any(left.values()):
+            tally.note(f"{part} is not read: each class has {source.enough} photos")
+            continue
         labels = _Table(f"{source.location}/{LABELS[part]}", web, what)
-        shown = _shown(labels, classes, tally)
+        shown = _shown(labels, left, tally)
         images = _Table(f"{source.location}/{IMAGES[part]}", web, what)
         found = _found(images, shown, f"{source.photos}/{part}", tally)
         for image_id in sorted(found):
             for wnid in shown[image_id]:
+                counts[wnid] += 1
                 yield wnid, found[image_id]
 
 

@@ -6,11 +6,12 @@ single photos as slices.
 
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
+from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
@@ -96,26 +97,36 @@ def candidates(
     Raises DataError that names a shard which cannot be read, is no tar, is cut off or has no
     photo with a label, or whose server supports no ranges.
     """
-    what = source.name
-    meant = label_matcher(parts, source.given_labels)
+    what, meant = source.name, _Meant(source, parts)
     advice = "correct the location or leave the shard out of it"
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(progress(iterable=source.places, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, shard, tally, parts)
+            yield from _listed(photos, source.label_key, meant, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
+    if meant.numbered.tell() and (fault := no_indices(meant.numbers)):
+        tally.warn(fault)
+    else:
+        meant.numbered.seek(0)
+        for key, found in map(json.loads, meant.numbered):
+            yield key, Candidate(**found)
+
+
+class _Meant:
+    """What labels mean. Whether numbers are ILSVRC's indices, all of them tell together."""
+
+    def __init__(self, source: WebdatasetSource, parts: Sequence[ClassPart]):
+        self.parts = parts
+        self.named, self.indices = label_meanings(parts, source.given_labels)
+        self.numbers = set[int]()
+        self.numbered = tempfile.TemporaryFile("w+")  # noqa: SIM115 (photos with such numbers)
 
 
 def _listed(
-    photos: Iterable[Photo],
-    label_key: str,
-    meant: dict[str, str],
-    shard: str,
-    tally: Tally,
-    parts: Sequence[ClassPart],
+    photos: Iterable[Photo], label_key: str, meant: _Meant, shard: str, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
@@ -123,10 +134,16 @@ def _listed(
         tally.read += 1
         if label is None:
             tally.pass_over("no label", candidate.url)
-        elif key := meant.get(normalized_label(label)):
+            continue
+        plain = normalized_label(label)
+        if re.fullmatch("[0-9]{1,9}", plain):
+            meant.numbers.add(int(plain))
+        if key := meant.named.get(plain):
             yield key, candidate
+        elif key := meant.indices.get(plain):
+            meant.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
         else:
-            tally.doubt(normalized_label(label), parts)
+            tally.doubt(plain, meant.parts)
     if not labelled:
         raise DataError(
             f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "
