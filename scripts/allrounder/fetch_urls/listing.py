@@ -95,7 +95,7 @@ def list_classes(
         tally.say()
         doubts += tally.doubts()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
-        if not tally.used and not pinned and can_have:
+        if not tally.used and not tally.absent and not pinned and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "

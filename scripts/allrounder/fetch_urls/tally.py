@@ -19,6 +19,7 @@ class Tally:
     what: str
     read: int = 0
     used: int = 0
+    absent: int = 0  # classes of which the source says that it does not have them
     passed_over: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, list[str]] = field(default_factory=dict)
     """Labels of no class that are names of several synsets: these synsets."""

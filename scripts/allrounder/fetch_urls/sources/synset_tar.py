@@ -32,6 +32,7 @@ def candidates(
         else:
             missing = not Path(location).is_file()
         if missing:
+            tally.absent += 1
             tally.pass_over("no such archive", location)
         else:
             yield wnid, Candidate(wnid, location)
