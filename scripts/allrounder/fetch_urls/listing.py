@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 
 from allrounder.catalogue.labels import ClassPart
@@ -34,7 +35,9 @@ OPTIONAL = (
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
 _MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
-_TEXTS = (*REQUIRED, *(name for name in OPTIONAL if name != "synset"))
+_FOUND = ("image_id", *(name for name in OPTIONAL if name not in ("synset", "source")))
+_TEXTS = ("url", "source", *_FOUND)
+_found = attrgetter(*_FOUND)
 
 
 class Listed:
@@ -132,8 +135,7 @@ def _rows(
         tally.used += 1
         if tally.used > MAX_LISTED:
             raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
-        candidate = replace(candidate, url=url, source=candidate.source or source.kind)
-        yield part, number, *(getattr(candidate, name) for name in _TEXTS)
+        yield part, number, url, candidate.source or source.kind, *_found(candidate)
 
 
 def unique(prefix: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
