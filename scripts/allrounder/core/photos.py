@@ -327,6 +327,6 @@ def _sniffed(body: bytes) -> str:
             return f"format {name} is not accepted{hint}"
     if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
         return "unreadable header"
-    if re.match(rb"(\S+[ \t,]+)?https?://\S+\s*\n", head):
-        return "a list of URLs"
-    return "text" if head.isascii() and b"\0" not in head else "unknown format"
+    if b"\0" in head or not head.isascii():
+        return "unknown format"
+    return "a list of URLs" if re.match(rb"(\S+[ \t,]+)?https?://\S+\s*\n", head) else "text"

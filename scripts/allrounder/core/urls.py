@@ -94,9 +94,9 @@ def address_key(url: str) -> str:
         return url
     row = _ROW.match(url)
     scheme, _, rest = (row[0] if row else slashes(url).partition("#")[0]).partition("://")
-    end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
-    host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
-    return f"{scheme.lower()}://{host}{rest[end:] or '/'}"
+    host = re.split("[/?]", rest, maxsplit=1)[0]
+    name = host.lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+    return f"{scheme.lower()}://{name}{rest[len(host) :] or '/'}"
 
 
 def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
@@ -212,10 +212,8 @@ def request_url(url: str) -> str:
 
 def slashes(url: str) -> str:
     """The URL with plain slashes in front of its query and fragment, two before the host."""
-    if "\\" in url:
-        end = next((place for place, letter in enumerate(url) if letter in "?#"), len(url))
-        url = url[:end].replace("\\", "/") + url[end:]
-    return _SURPLUS_SLASHES.sub(r"\1//", url)
+    path = re.split("[?#]", url, maxsplit=1)[0]
+    return _SURPLUS_SLASHES.sub(r"\1//", path.replace("\\", "/")) + url[len(path) :]
 
 
 @lru_cache(4096)

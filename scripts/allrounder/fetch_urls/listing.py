@@ -158,9 +158,8 @@ class _DiskSet:
     def add(self, text: str) -> bool:
         """Add a text; returns whether it is new."""
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return (
-            self._database.execute("INSERT OR IGNORE INTO texts VALUES (?)", (digest,)).rowcount > 0
-        )
+        done = self._database.execute("INSERT OR IGNORE INTO texts VALUES (?)", (digest,))
+        return done.rowcount > 0
 
 
 def _temporary(*tables: str) -> sqlite3.Connection:
