@@ -454,7 +454,7 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
     copies = [replace(look, views=(n % 3,) * 11) for n, look in enumerate(looks)]
     others = [replace(look_of(seed), views=(0,) * 11) for seed in range(9, 129)]
     compared = 0
-    laid = Pictures._laid
+    laid = Pictures.similarity
 
     def counted(self: Pictures, ones: Indices, twos: Indices, search: tuple[int, int]) -> Floats:
         nonlocal compared
@@ -462,7 +462,7 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
         return laid(self, ones, twos, search)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pictures, "_laid", counted)
+        patch.setattr(Pictures, "similarity", counted)
         assert len(list(near_pairs(copies, 8, SAME))) == 399
         assert compared == 399
         patch.setattr(neighbours, "SEARCHES", ((0, 0),))

@@ -19,7 +19,7 @@ from allrounder.catalogue.labels import (
     ClassPart,
     coco_labels,
     label_matcher,
-    looks_like_indices,
+    may_be_indices,
     meaning,
 )
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
@@ -185,7 +185,7 @@ def test_a_class_goes_by_its_name_id_labels_and_synset() -> None:
 def test_numbers_are_indices_of_ilsvrc_only_if_they_look_so(
     numbers: set[int], plausible: bool
 ) -> None:
-    assert looks_like_indices(numbers) == plausible
+    assert may_be_indices(numbers) == plausible
 
 
 def test_class_numbers_are_no_indices_unless_asked_for(

@@ -937,7 +937,7 @@ def short(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     one, two, *_ = [row["sha256"] for row in manifest(built)][4:]
     path = root / "data/clean/n02109961.csv"
     change_cells(path, CleanRow, "sha256", one, blurred=1, tiny_for_class=1)
-    change_cells(path, CleanRow, "sha256", two, suspect=90, looks_like="n02123394")
+    change_cells(path, CleanRow, "sha256", two, suspect=90, suspected_class="n02123394")
     change_cells(path, CleanRow, "status", "surplus", status=Status.EXCLUDED, detail="a toy")
     params = load_params(built.folder / "params.yaml")
     return make(root, params.model_copy(update={"per_class": 300}))

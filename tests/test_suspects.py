@@ -56,11 +56,11 @@ def test_a_photo_like_another_class_comes_first_and_names_it(tmp_path: Path) -> 
         "n2": photos(tmp_path, "n2", [BLUE] * 5),
     }
     found = add_suspects(rows, tmp_path, model(tmp_path))
-    assert [row.looks_like for row in found["n1"]] == ["", "", "", "n2", "", ""]
+    assert [row.suspected_class for row in found["n1"]] == ["", "", "", "n2", "", ""]
     assert found["n1"][0] == rows["n1"][0]
     scores = [row.suspect for row in found["n1"][1:]]
     assert max(range(5), key=lambda at: scores[at] or 0) == 2
-    assert sum(bool(row.looks_like) for row in found["n2"]) == 1  # the share, ceiled
+    assert sum(bool(row.suspected_class) for row in found["n2"]) == 1  # the share, ceiled
     assert found == add_suspects(rows, tmp_path, model(tmp_path))
 
 

@@ -135,7 +135,8 @@ def test_other_wording_replays_an_archive_in_the_same_way(
         raw.mkdir(exist_ok=True)
         write_csv(urls / f"{KEY}.csv", Candidate, [Candidate("t", TAR)])
         prior = pinned.prior(rows, retry=True)
-        run = class_quota.ClassRun(KEY, urls, raw, quota, 4)
+        class_of_one = class_quota.ClassQuota([Candidate("t", TAR)], quota, 4)
+        run = class_quota.ClassRun(KEY, urls, raw, class_of_one)
         slot = run.quota.next_slot()
         assert slot
         journal = Journal(pinned.folder / "journal", "key", fresh=True)

@@ -256,10 +256,12 @@ def _dvc(command: list[str]) -> Any:
 
 
 def _script(command: list[str]) -> None:
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # colorama, of DVC, replaces them
+    # Streams as Python opens them: this process has others, which DVC wraps.
     encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
-    for printed in filter(None, (sys.__stdout__, sys.__stderr__)):
-        printed.reconfigure(encoding=encoding, errors=printed.errors)
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", 1, encoding=encoding, errors="backslashreplace", closefd=False
+    )
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent.absolute())
     runpy.run_path(command[0], run_name="__main__")

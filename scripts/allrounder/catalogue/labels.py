@@ -119,7 +119,7 @@ def label_meanings(
     return named, {label: key for label, key in both.items() if label not in named}
 
 
-def looks_like_indices(numbers: Collection[int]) -> bool:
+def may_be_indices(numbers: Collection[int]) -> bool:
     """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
 
     Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
@@ -130,7 +130,7 @@ def looks_like_indices(numbers: Collection[int]) -> bool:
 
 def no_indices(numbers: Collection[int]) -> str:
     """A warning about numbers that do not look like indices, or ''."""
-    if looks_like_indices(numbers):
+    if may_be_indices(numbers):
         return ""
     return (
         f"its labels are numbers from {min(numbers, default=0)} to {max(numbers, default=0)}, "

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Item, Photos, codes
+from allrounder.clean.columns import Decisions, Item, Photos, codes, first_bytes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
@@ -165,7 +165,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         np.concatenate([np.zeros(0, np.int64), *(part.counts for part in listed.values())]),
         records["flat"],
         records["levels"],
-        records["sha256"],
+        first_bytes(records["sha256"]),
         copies,
         item,
     )

@@ -78,6 +78,11 @@ def codes(texts: Iterable[str]) -> Ints:
     return np.unique(np.r_[0, hashes], return_inverse=True)[1][1:]
 
 
+def first_bytes(hashes: NDArray[Any]) -> NDArray[np.uint64]:
+    """The first 8 bytes of hashes, as in names of photos: numbers are sorted in less memory."""
+    return hashes.copy().view(np.uint64)[:: hashes.itemsize // 8].copy()
+
+
 @dataclass(frozen=True, slots=True)
 class Photos:
     """Photos in class order, then in rank order. Equal numbers stand for equal texts."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
-from allrounder.clean.columns import Ints, Origin, Texts
+from allrounder.clean.columns import Ints, Origin, Texts, first_bytes
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import FingerprintColumns
@@ -90,7 +90,7 @@ class Decoded:
         """The fingerprints; thumbnails are read when they are needed."""
         names = ("views", "coarse", "thumb_hash", "aspects")
         views, coarse, hashes, aspects = (self.records[name] for name in names)
-        return FingerprintColumns(views, coarse, hashes, aspects, self._thumbs)
+        return FingerprintColumns(views, coarse, first_bytes(hashes), aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)

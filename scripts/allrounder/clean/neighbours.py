@@ -120,12 +120,10 @@ def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
 
 def _flips(width: int, most: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
     """All ways to flip up to `most` bits of a band, by the highest bit; none: -1."""
-    for highest in range(-1, width if most > 0 else 0) if most >= 0 else ():
-        counts = range(most) if highest >= 0 else range(1)
+    for highest in range(-1, width if most > 0 else most):
+        counts = range(max(most, 1))
         chosen = (bits for count in counts for bits in combinations(range(highest), count))
-        flips = [
-            sum(1 << bit for bit in bits) | (1 << highest if highest >= 0 else 0) for bits in chosen
-        ]
+        flips = [sum(1 << bit for bit in (*bits, highest) if bit >= 0) for bits in chosen]
         yield highest, np.array(flips, np.int32)
 
 
@@ -176,8 +174,6 @@ _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
 _AT_ONCE = 2**18  # pairs; so that memory stays small
 _ROUGHLY_AT_ONCE, _LAID_AT_ONCE = 2**14, 256
-_KEPT = 2**21
-"""Similarities that are remembered, at most: a second search of a small dataset finds all."""
 _THREADS = 2
 _FEW_LEFT = 256
 _SAME_KIND = 512
@@ -209,57 +205,11 @@ class FingerprintColumns:
         )
 
 
-class _SimilarityCache:
-    """Similarities that were computed, as columns."""
-
-    def __init__(self, count: int):
-        self._count = max(1, count)
-        self._names, self._values = np.zeros(0, np.int64), np.zeros(0)
-        self._added: list[tuple[NDArray[np.int64], Floats]] = []
-
-    def add(
-        self,
-        ones: NDArray[np.int64],
-        twos: NDArray[np.int64],
-        search: tuple[int, int],
-        values: Floats,
-    ) -> None:
-        """Keep similarities, if they are not too many; they are found after the next `sort`."""
-        if len(self._names) + sum(len(names) for names, _ in self._added) < _KEPT:
-            self._added.append((self._named(ones, twos, search), values))
-
-    def sort(self) -> None:
-        """Let what was added be found, if that is not little: then it costs more than it saves."""
-        if sum(len(names) for names, _ in self._added) * 4 <= len(self._names):
-            return
-        names = np.concatenate([self._names, *(names for names, _ in self._added)])
-        values = np.concatenate([self._values, *(values for _, values in self._added)])
-        order = np.argsort(names, kind="stable")
-        self._names, self._values, self._added = names[order], values[order], []
-
-    def look_up(
-        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
-    ) -> tuple[Floats, NDArray[np.bool_]]:
-        """The similarities of pairs, and which of them are missing."""
-        if not len(self._names):
-            return np.zeros(len(ones)), np.ones(len(ones), bool)
-        names = self._named(ones, twos, search)
-        at = np.searchsorted(self._names, names).clip(0, len(self._names) - 1)
-        return self._values[at], self._names[at] != names
-
-    def _named(
-        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
-    ) -> NDArray[np.int64]:
-        views = MIRRORED.stop
-        return ((ones * self._count + twos) * views + search[0]) * views + search[1]
-
-
 class Pictures:
-    """Pictures to compare. Similarities are kept for further searches."""
+    """Pictures to compare."""
 
     def __init__(self, columns: FingerprintColumns):
         self._columns = columns
-        self._cache = _SimilarityCache(len(columns.aspects))
 
     def near_pairs(
         self, rows: NDArray[np.int64], radius: int, similarity: float
@@ -274,7 +224,6 @@ class Pictures:
         """
         if not len(rows):
             return
-        self._cache.sort()
         names = np.unique(self._columns.names[rows], return_inverse=True)[1].reshape(-1)
         _, first, same = np.unique(names, return_index=True, return_inverse=True)
         first = first[same]
@@ -310,14 +259,6 @@ class Pictures:
         self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
     ) -> Floats:
         """The similarity of pairs whose views of a search are alike."""
-        found, new = self._cache.look_up(ones, twos, search)
-        found[new] = self._laid(ones[new], twos[new], search)
-        self._cache.add(ones[new], twos[new], search, found[new])
-        return found
-
-    def _laid(
-        self, ones: NDArray[np.int64], twos: NDArray[np.int64], search: tuple[int, int]
-    ) -> Floats:
         if not len(ones):
             return np.zeros(0)
         starts = range(0, len(ones), _LAID_AT_ONCE)

@@ -73,8 +73,8 @@ def add_suspects(
 ) -> dict[str, list[CleanRow]]:
     """The rows of all classes, with scores for the kept photos, whose tars are in `out`.
 
-    `looks_like` is set for the share of each class with the highest scores. Raises UsageError for
-    a model that cannot be used.
+    `suspected_class` is set for the share of each class with the highest scores. Raises UsageError
+    for a model that cannot be used.
     """
     keys = list(rows)
     stored = {key: dict(tar_members(out / f"{key}.tar")) for key in keys}
@@ -94,7 +94,7 @@ def _scored(
     for row in rows:
         if one := found.get(row.file):
             like = keys[one.other] if row.file in first else ""
-            row = replace(row, suspect=one.score, looks_like=like)
+            row = replace(row, suspect=one.score, suspected_class=like)
         scored.append(row)
     return scored
 

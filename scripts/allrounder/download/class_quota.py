@@ -106,7 +106,7 @@ class ClassQuota:
         rescue: bool = False,
         expect: Expect = Expect.NOTHING,
     ):
-        self._rescue, self._lost, self._expect = rescue, list[Slot](), expect
+        self._rescue, self._lost, self.expect = rescue, list[Slot](), expect
         self._rest = iter(candidates)
         self._next: Candidate | None = next(self._rest, None)
         self._slots: deque[Slot] = deque()  # opened and not settled, in rank order
@@ -207,7 +207,7 @@ class ClassQuota:
         self._lost.append(slot)
 
     def _decide(self, slot: Slot, result: Result) -> None:
-        slot.result = result = as_expected(slot.candidate, result, self._expect)
+        slot.result = result = as_expected(slot.candidate, result, self.expect)
         self._good_ahead += result.status is Status.OK
         if result.status is not Status.OK:
             self._next_address(slot)
@@ -467,21 +467,8 @@ class ClassResult:
 class ClassRun:
     """Writes `<key>.csv` and `<key>.tar` while the class's results arrive."""
 
-    def __init__(
-        self,
-        key: str,
-        urls: Path,
-        raw: Path,
-        quota: int,
-        window: int,
-        doubtful: Set[str] = frozenset(),
-        answering: Set[str] = frozenset(),
-        rescue: bool = False,
-        expect: Expect = Expect.NOTHING,
-    ):
-        self.key, self._expect = key, expect
-        listed = read_csv(urls / f"{key}.csv", Candidate)
-        self.quota = ClassQuota(listed, quota, window, doubtful, answering, rescue, expect)
+    def __init__(self, key: str, urls: Path, raw: Path, quota: ClassQuota):
+        self.key, self.quota = key, quota
         self.counts: Counter[Status] = Counter()
         self.codes: Counter[int] = Counter()
         self.transient = self.first_requests = 0
@@ -489,7 +476,7 @@ class ClassRun:
         self.unrequested: list[str] = []
         shared = read_csv(urls / f"{key}.csv", Candidate) if is_subtree(key) else ()
         self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
-        self._enough = quota  # photos taken at which the current archive is left
+        self._enough = quota.missing  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
         self._members: set[str] = set()
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
@@ -560,7 +547,7 @@ class ClassRun:
             self.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in RESULT_COLUMNS}
         match = match_of(candidate, result)
-        compare = match is Match.CHANGED and self._expect is Expect.PICTURE
+        compare = match is Match.CHANGED and self.quota.expect is Expect.PICTURE
         expected = candidate.expected_hash if compare else ""
         row = RawRow(image_id, candidate.url, **shared, match=match, expected_hash=expected)
         self._rows.write(row)

@@ -17,7 +17,7 @@ from allrounder.core.rows import Result, Status
 from allrounder.core.urls import BadUrlError
 from allrounder.params.schema import Network, Params
 from allrounder.web.fetcher import Job, Traffic, bounds_of, sum_of
-from allrounder.web.owned import FetchWorker, Orders, Report, plain_job, robots_file
+from allrounder.web.owned import FetchWorker, Orders, Report, plain_job
 from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply
 
@@ -141,7 +141,7 @@ class ClusterFetcher:
         worker = self._owner(job.host)
         job.asker = None if worker.number == asker else asker
         if job.asker is not None:
-            self._robots[asker, robots_file(job)] = job, worker
+            self._robots[asker, job.requested[0]] = job, worker
         worker.orders.jobs.append(job)
 
     def _owner(self, host: str) -> _Worker:

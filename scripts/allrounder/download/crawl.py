@@ -24,7 +24,7 @@ from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.urls import is_url, parse_slice
-from allrounder.download.class_quota import ClassResult, ClassRun, Slot
+from allrounder.download.class_quota import ClassQuota, ClassResult, ClassRun, Slot
 from allrounder.download.cluster_fetcher import ClusterFetcher
 from allrounder.history.journal import Journal
 from allrounder.history.local_files import LocalPlaces
@@ -159,16 +159,16 @@ class Crawl:
 
     def _open(self, key: str) -> ClassRun:
         """Start a class. Unless the pins fill its quota, pinned transient failures are retried."""
-        folders, quota = self._folders, self._quotas[key]
+        folders, wanted = self._folders, self._quotas[key]
         uncommitted = self._journal.uncommitted
         pins = PinnedResults(key, self._params, folders.work / key, uncommitted)
         candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
-        retry = self._retry and not pins.fills(candidates, quota)
+        retry = self._retry and not pins.fills(candidates, wanted)
         hosts = self._fetcher.doubtful, self._fetcher.answering
         rescue = self._params.download.rescue is not None and not self._offline
-        run = ClassRun(
-            key, folders.urls, folders.raw, quota, self._window, *hosts, rescue, self._expect
-        )
+        candidates = read_csv(folders.urls / f"{key}.csv", Candidate)
+        quota = ClassQuota(candidates, wanted, self._window, *hosts, rescue, self._expect)
+        run = ClassRun(key, folders.urls, folders.raw, quota)
         places = self._local.places
         self._active[run] = PriorResults(pins, self._journal, self._bounds, retry, places)
         return run

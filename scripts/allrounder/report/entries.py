@@ -42,7 +42,7 @@ class Entry:
     def noted(self) -> bool:
         """Whether it is flagged, or a suspect."""
         row = self.clean
-        return bool(row and (row.looks_like or any(getattr(row, flag) for flag in FLAGS)))
+        return bool(row and (row.suspected_class or any(getattr(row, flag) for flag in FLAGS)))
 
     @property
     def bytes(self) -> int:

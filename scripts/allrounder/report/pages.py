@@ -18,7 +18,7 @@ from allrounder.report.words import words
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",
     "license", "author", "landing", "synset", "file", "hash", "detail", "group", "final_url",
-    "rescued_from", "moved_from", "duplicate_of", "flags", "suspect", "looks_like", "guest",
+    "rescued_from", "moved_from", "duplicate_of", "flags", "suspect", "suspected_class", "guest",
     "thumb",
 )  # fmt: skip
 """The cells of a row, in order. Empty cells at its end are left out.
@@ -28,7 +28,7 @@ _SHARED into its list of strings; `duplicate_of` into its rows, from 1. A guest 
 page, and a row of this page repeats it.
 """
 _SHARED = (
-    "source", "license", "author", "synset", "detail", "group", "flags", "looks_like",
+    "source", "license", "author", "synset", "detail", "group", "flags", "suspected_class",
 )  # fmt: skip
 _PLACES = 20  # bytes, about, of a row's cells that are places in lists
 
@@ -143,7 +143,7 @@ def _cells(one: Entry) -> dict[str, Any]:
         "rescued_from": raw.rescued_from,
         "moved_from": clean.moved_from,
         "flags": " ".join(name for name in FLAGS if getattr(clean, name)),
-        "suspect": (clean.suspect or 0) if clean.looks_like else 0,
-        "looks_like": clean.looks_like,
+        "suspect": (clean.suspect or 0) if clean.suspected_class else 0,
+        "suspected_class": clean.suspected_class,
         "thumb": base64.b64encode(one.thumb).decode("ascii"),
     }

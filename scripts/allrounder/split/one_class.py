@@ -159,7 +159,7 @@ def _row(
         row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
         rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
-        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.looks_like,
+        row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.suspected_class,
     )  # fmt: skip
 
 

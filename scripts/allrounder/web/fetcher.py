@@ -71,12 +71,10 @@ class Traffic:
 
 def sum_of(parts: Sequence[Traffic]) -> Traffic:
     """The traffic of several fetchers together."""
-    return Traffic(
-        sum(part.requests for part in parts),
-        sum(part.answers for part in parts),
-        sum(part.bytes for part in parts),
-        sum((part.failures for part in parts), Counter[tuple[Status, str]]()),
-    )
+    counts = [(part.requests, part.answers, part.bytes) for part in parts]
+    requests, answers, received = map(sum, zip(*counts, strict=True))
+    failures = sum((part.failures for part in parts), Counter[tuple[Status, str]]())
+    return Traffic(requests, answers, received, failures)
 
 
 def bounds_of(download: Download, taken_down: frozenset[str] = frozenset()) -> Bounds:
@@ -119,19 +117,11 @@ class Fetcher:
             network.retry_after_max,
             {RESCUE_LANE: network.rescue_interval},
         )
+        self.doubtful: Set[str] = self._hosts.doubtful
+        self.answering: Set[str] = self._hosts.answering
         self._outage: Outage[tuple[Job, Result, Reply]] = Outage()
         self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
-
-    @property
-    def doubtful(self) -> Set[str]:
-        """The hosts whose last replies were failures."""
-        return self._hosts.doubtful
-
-    @property
-    def answering(self) -> Set[str]:
-        """The hosts whose last reply was no failure."""
-        return self._hosts.answering
 
     @property
     def wants_more(self) -> bool:
@@ -388,7 +378,8 @@ class Fetcher:
         self._ended.append((token, replace(result, final_url=cell.file), reply))
 
     def _request_robots(self, url: str) -> None:
-        self._admit(Job(None, [url], robots=self._robots.file(url, self._clock)))
+        patient = self._robots.everyone and url.endswith("/robots.txt")
+        self._admit(Job(None, [url], robots=RobotsFile(patient, self._clock)))
 
     def _end_robots(self, url: str, answer: RobotsAnswer) -> None:
         """Admit the jobs that wait for a host's files. A robots.txt's timeout is one of theirs."""

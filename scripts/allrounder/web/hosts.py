@@ -20,8 +20,7 @@ WAITS = 4096
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 _SOME_REFUSALS, _MANY_REFUSALS = 4, 8
 _FINAL_REFUSALS = 3
-LATE = 1.5
-"""Seconds after which a host that has not answered yet is doubtful. It may still answer."""
+LATE = 1.5  # seconds after which a host without an answer is doubtful; it may still answer
 FIRST_BUSY_PATIENCE = 30.0
 """Seconds, beyond the longest Retry-After, that a host may be busy before its first good answer."""
 BUSY_PATIENCE = 300.0
@@ -37,7 +36,6 @@ class _Host(Generic[Job]):
         self.interval = 0.0  # seconds between two requests, beyond the configured minimum
         self.not_before = 0.0
         self.scheduled = False  # in _ready or _waiting
-        self.asked = False
         self.good = self.silent = 0  # answers other than refusals; failures without any answer
         self.good_at = self.slowed_at = -1.0  # times of the last one
         self.busy_since: float | None = None  # no good answer since then
@@ -88,10 +86,7 @@ class Hosts(Generic[Job]):
         heapq.heappush(self._delayed, (when, next(self._count), host, job, last))
 
     def start(self, now: float, late: float = LATE) -> Iterator[Job]:
-        """Yield the jobs that may start now, one host after the other; each is then in flight.
-
-        A host that has not answered in `late` seconds is doubtful.
-        """
+        """Yield the jobs that may start now, one host after the other; each is then in flight."""
         for host in [host for host, since in self._unanswered.items() if now - since > late]:
             del self._unanswered[host]
             self.doubtful.add(host)
@@ -117,8 +112,8 @@ class Hosts(Generic[Job]):
             state.not_before = now + max(state.min_interval, state.interval)
             job = state.queue.popleft()
             self._schedule(state)
-            if not state.asked:
-                state.asked, self._unanswered[state.name] = True, now
+            if not (state.good or state.silent):
+                self._unanswered.setdefault(state.name, now)
             yield job
 
     def end(

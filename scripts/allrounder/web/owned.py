@@ -64,11 +64,6 @@ def plain_job(number: int, url: str) -> Job:
     return Job(number, [request_url(part.file if part else url)], part=part)
 
 
-def robots_file(job: Job) -> str:
-    """The URL of the robots.txt or tdmrep.json that a job is for."""
-    return job.requested[0]
-
-
 class OwnedFetcher(Fetcher):
     """Makes requests only within `exchange`: without orders from its driver it stands still."""
 
@@ -129,7 +124,7 @@ class OwnedFetcher(Fetcher):
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots and job.asker is not None:
             answer = job.robots.answer(reply.code, job.timeouts)
-            self._answers.append(RobotsReply(job.asker, robots_file(job), answer))
+            self._answers.append(RobotsReply(job.asker, job.requested[0], answer))
         else:
             super()._end(job, result, reply)
 

@@ -254,10 +254,6 @@ class RobotsGate(Generic[Job]):
         """The verdict of a URL's host, if it is known."""
         return self._verdicts.get(robots_url(url))
 
-    def file(self, url: str, clock: Callable[[], float]) -> RobotsFile:
-        """The file at `url`, to be fetched."""
-        return RobotsFile(self.everyone and url == robots_url(url), clock)
-
     def wait(self, url: str, job: Job) -> list[str]:
         """Keep a job until the verdict on its URL is known; returns the files to request now."""
         waiting = self._waiting.setdefault(robots_url(url), [])

@@ -80,7 +80,7 @@
   }
 
   // What the machine noticed about a photo, in words; nothing was dropped for it.
-  const notesOf = (photo) => [...photo.moved_from ? ["moved by hand"] : [], ...photo.looks_like ? [`like ${classOf(photo.looks_like)}`] : [],
+  const notesOf = (photo) => [...photo.moved_from ? ["moved by hand"] : [], ...photo.suspected_class ? [`like ${classOf(photo.suspected_class)}`] : [],
     ...photo.flags.split(" ").filter(Boolean).map((flag) => data.flags[flag])];
   const classOf = (key) => data.classes.find((one) => one.key === key)?.name ?? key;
 
@@ -211,14 +211,14 @@
   function fill(photo) {
     current = photo;
     byId("large-mark").hidden = !markable(photo);
-    if (photo.looks_like) byId("target").value = byId("large-target").value = photo.looks_like; // most often right
+    if (photo.suspected_class) byId("target").value = byId("large-target").value = photo.suspected_class; // most often right
     const at = around.indexOf(photo), place = at < 0 || around.length < 2 ? "" : `, ${number(at + 1)} of ${number(around.length)}`;
     byId("large-title").textContent = `${photo.class.name}: ${photo.split || describe(photo.reason)}${place}`;
     byId("large-photo").replaceChildren(thumbOf(photo) ? largePicture(photo)
       : make("p", { className: "none", textContent: "No picture: it was not downloaded or could not be decoded." }));
     byId("large-facts").replaceChildren();
     fact("Status", describe(photo.reason) + (photo.detail ? `: ${photo.detail}` : ""));
-    if (photo.looks_like) fact("Similarity", `${(photo.suspect / 1000).toFixed(3)} higher to ${classOf(photo.looks_like)} than to its own class`);
+    if (photo.suspected_class) fact("Similarity", `${(photo.suspect / 1000).toFixed(3)} higher to ${classOf(photo.suspected_class)} than to its own class`);
     if (notesOf(photo).length) fact("Noticed", notesOf(photo).join(", "));
     if (photo.original) {
       const original = photo.original;
@@ -331,7 +331,7 @@
   optionsFor("class", data.classes.filter((one) => own.some((photo) => photo.class === one)).map((one) => [one.key, one.name]));
   optionsFor("split", data.splits.map((one) => [one, one]));
   optionsFor("source", [...new Set(own.map((photo) => photo.source).filter(Boolean))].sort().map((one) => [one, one]));
-  const has = (photo, flag) => flag === "marked" ? markable(photo) && marks.has(photo.sha256) : flag === "suspect" ? photo.looks_like
+  const has = (photo, flag) => flag === "marked" ? markable(photo) && marks.has(photo.sha256) : flag === "suspect" ? photo.suspected_class
     : flag === "moved" ? photo.moved_from : photo.flags.split(" ").includes(flag);
   const noted = (flag) => own.filter((photo) => has(photo, flag)).length;
   optionsFor("flag", [["marked", "marked in the review"],
@@ -370,7 +370,7 @@
     return words.every((word) => haystack(photo).includes(word));
   }
 
-  const rank = (photo) => photo.looks_like ? 2000 + Number(photo.suspect) : 0;
+  const rank = (photo) => photo.suspected_class ? 2000 + Number(photo.suspect) : 0;
 
   const tableOf = (key, part) => part.startsWith("download.") ? `data/raw/${key}.csv`
     : part.startsWith("clean.") ? `data/clean/${key}.csv` : "data/dataset/manifest.csv";
