@@ -17,8 +17,16 @@ from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
-from allrounder.core.urls import BadUrlError, is_public_address, photo_key, request_url
+from allrounder.core.urls import (
+    BadUrlError,
+    address_key,
+    is_public_address,
+    is_url,
+    photo_key,
+    request_url,
+)
 from allrounder.download.class_quota import MANY_SILENT, PROBES, SLACK, ClassQuota, Slot
+from allrounder.web.policy import next_hop
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
 from webfaults.pictures import photo
 from webfaults.project import WNID, Project
@@ -95,6 +103,18 @@ def test_a_url_that_is_never_requested(url: str, words: str) -> None:
 )
 def test_a_url_as_it_is_requested(url: str, asked: str) -> None:
     assert request_url(url) == asked
+
+
+@pytest.mark.parametrize(
+    "target", ["http:///b/1.jpg", "http:\\\\b\\1.jpg", "\\\\b\\1.jpg", "///b/1.jpg", "//b/1.jpg"]
+)
+def test_a_redirect_with_surplus_slashes_or_backslashes(target: str) -> None:
+    assert next_hop(target, ["http://a/x/y"]) == "http://b/1.jpg"
+
+
+def test_a_url_with_backslashes_is_no_local_path() -> None:
+    assert is_url(r"http:\\host\1.jpg")
+    assert address_key(r"http:\\HOST:80\1.jpg") == address_key("http://host/1.jpg")
 
 
 @given(st.text(max_size=40) | st.text("htp:/[]@.%\u00e9 1a#?\\", max_size=30))

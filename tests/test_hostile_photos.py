@@ -216,6 +216,9 @@ def test_of_a_tiff_the_first_page_is_taken() -> None:
         (b"%PDF-1.4", "PDF"),
         (b"8BPS\0\1", "PSD"),
         (b"II+\0\x08\0\0\0", "BigTIFF"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"PK\3\4\x14\0\0\0", "ZIP"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4"),
     ],
 )
 def test_other_formats_are_refused_by_name(body: bytes, name: str) -> None:
@@ -223,6 +226,19 @@ def test_other_formats_are_refused_by_name(body: bytes, name: str) -> None:
     assert result.status is Status.NOT_IMAGE
     hint = ": install libjxl-tools, convert it with djxl" * (name == "JPEG XL")
     assert result.detail == f"format {name} is not accepted{hint}"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"http://h/1.jpg\nhttp://h/2.jpg\n", "a list of URLs"),
+        (b"n02109961_1\thttps://h/1.jpg\r\nn02109961_2", "a list of URLs"),
+        (b"See http://h/ for more", "text"),
+        (b"\0\1\2\3", "unknown format"),
+    ],
+)
+def test_a_body_of_no_format_is_named(body: bytes, words: str) -> None:
+    assert judge(body, BOUNDS).detail == words
 
 
 def test_tags_of_a_tiff_may_not_repeat_the_file() -> None:

@@ -323,6 +323,8 @@ def test_an_archive_that_is_not_there_is_left_to_other_sources(
     found = listing.list_classes(selected, dict.fromkeys([UNKNOWN, HUSKY]), ListClient(NETWORK))
     assert [c.source for c in found[UNKNOWN]] == ["folder"]
     assert [c.source for c in found[HUSKY]] == ["synset-tar"]
+    found = listing.list_classes(selected, {UNKNOWN: None}, ListClient(NETWORK))
+    assert [c.source for c in found[UNKNOWN]] == ["folder"]
 
 
 ANSWERS = {

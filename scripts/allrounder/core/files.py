@@ -75,10 +75,8 @@ def _alive(pid: str) -> bool:
         return bool(pid)  # Windows has no signal that only tests a process
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 

@@ -39,6 +39,9 @@ _REFUSED = {
     "DjVu": rb"AT&TFORM",
     "OpenEXR": rb"v/1\x01",
     "HDR": rb"#\?RADIANCE",
+    "gzip": rb"\x1f\x8b",
+    "ZIP": rb"PK\x03\x04",
+    "MP4": rb".{4}ftyp(iso|mp4|qt  |M4V)",
     "Windows metafile": rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF",
 }
 """Known formats that are not accepted, and how they start. docs/cleaning.md has the reasons."""
@@ -324,4 +327,6 @@ def _sniffed(body: bytes) -> str:
             return f"format {name} is not accepted{hint}"
     if body.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF")):
         return "unreadable header"
-    return "text" if head.isascii() else "unknown format"
+    if b"\0" in head or not head.isascii():
+        return "unknown format"
+    return "a list of URLs" if re.match(rb"(\S+[ \t,]+)?https?://\S+\s*\n", head) else "text"

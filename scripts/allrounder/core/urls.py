@@ -93,10 +93,10 @@ def address_key(url: str) -> str:
     if not is_url(url) or is_part(url):
         return url
     row = _ROW.match(url)
-    scheme, _, rest = (row[0] if row else url.partition("#")[0]).partition("://")
-    end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
-    host = rest[:end].lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
-    return f"{scheme.lower()}://{host}{rest[end:] or '/'}"
+    scheme, _, rest = (row[0] if row else slashes(url).partition("#")[0]).partition("://")
+    host = re.split("[/?]", rest, maxsplit=1)[0]
+    name = host.lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+    return f"{scheme.lower()}://{name}{rest[len(host) :] or '/'}"
 
 
 def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
@@ -106,7 +106,7 @@ def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
 
 def is_url(url: str) -> bool:
     """Whether this is an http(s) URL and not a local path."""
-    return url[:8].lower().startswith(("http://", "https://"))
+    return url[:8].lower().replace("\\", "/").startswith(("http://", "https://"))
 
 
 def is_local_file(url: str) -> bool:
@@ -142,7 +142,7 @@ _PLAIN = re.compile(
 )
 """An ordinary URL, which needs no changes."""
 _KEPT = "!$%&'()*+,-./:;=?@[]_~"
-_SURPLUS_SLASHES = re.compile(r"^(https?:)/{3,}", re.IGNORECASE)
+_SURPLUS_SLASHES = re.compile(r"^(https?:)?/{3,}", re.IGNORECASE)
 
 _SPECIAL = tuple(
     ipaddress.ip_network(network)
@@ -193,7 +193,7 @@ def request_url(url: str) -> str:
     if _CONTROL.search(url):
         raise BadUrlError("control character")
     try:
-        parts = urlsplit(_SURPLUS_SLASHES.sub(r"\1//", slashes(url)))
+        parts = urlsplit(slashes(url))
         port = parts.port
     except ValueError:
         raise BadUrlError("malformed") from None
@@ -211,9 +211,9 @@ def request_url(url: str) -> str:
 
 
 def slashes(url: str) -> str:
-    """The URL with slashes for the backslashes in front of its query and fragment."""
-    end = next((place for place, letter in enumerate(url) if letter in "?#"), len(url))
-    return url[:end].replace("\\", "/") + url[end:] if "\\" in url else url
+    """The URL with plain slashes in front of its query and fragment, two before the host."""
+    path = re.split("[?#]", url, maxsplit=1)[0]
+    return _SURPLUS_SLASHES.sub(r"\1//", path.replace("\\", "/")) + url[len(path) :]
 
 
 @lru_cache(4096)

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 
 from allrounder.catalogue.labels import ClassPart
@@ -34,7 +35,9 @@ OPTIONAL = (
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
 _MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
-_TEXTS = (*REQUIRED, *(name for name in OPTIONAL if name != "synset"))
+_FOUND = ("image_id", *(name for name in OPTIONAL if name not in ("synset", "source")))
+_TEXTS = ("url", "source", *_FOUND)
+_found = attrgetter(*_FOUND)
 
 
 class Listed:
@@ -95,7 +98,7 @@ def list_classes(
         tally.say()
         doubts += tally.doubts()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
-        if not tally.used and not pinned and can_have:
+        if not tally.used and not tally.absent and not pinned and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
@@ -132,8 +135,7 @@ def _rows(
         tally.used += 1
         if tally.used > MAX_LISTED:
             raise DataError(f"{source.name}: lists more than {MAX_LISTED:,} photos; shorten it")
-        candidate = replace(candidate, url=url, source=candidate.source or source.kind)
-        yield part, number, *(getattr(candidate, name) for name in _TEXTS)
+        yield part, number, url, candidate.source or source.kind, *_found(candidate)
 
 
 def unique(prefix: str, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -156,9 +158,8 @@ class _DiskSet:
     def add(self, text: str) -> bool:
         """Add a text; returns whether it is new."""
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return (
-            self._database.execute("INSERT OR IGNORE INTO texts VALUES (?)", (digest,)).rowcount > 0
-        )
+        done = self._database.execute("INSERT OR IGNORE INTO texts VALUES (?)", (digest,))
+        return done.rowcount > 0
 
 
 def _temporary(*tables: str) -> sqlite3.Connection:

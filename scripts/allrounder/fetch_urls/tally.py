@@ -19,6 +19,7 @@ class Tally:
     what: str
     read: int = 0
     used: int = 0
+    absent: int = 0  # classes of which the source says that it does not have them
     passed_over: dict[str, int] = field(default_factory=dict)
     doubtful: dict[str, list[str]] = field(default_factory=dict)
     """Labels of no class that are names of several synsets: these synsets."""
@@ -52,8 +53,9 @@ class Tally:
     def doubts(self) -> list[str]:
         """A sentence for each label that may mean a class of the params, and another synset."""
         return [
-            f"its label {label!r} is ambiguous: {' or '.join(map(_described, wnids))}; say which "
-            f"in labels, e.g. labels: {{{wnids[0]}: {label}}}"
+            f"its label {label!r} is ambiguous: "
+            f"{' or '.join(f'{wnid} ({class_name(wnid)})' for wnid in wnids)}; say which in "
+            f"labels, e.g. labels: {{{wnids[0]}: {label}}}"
             for label, wnids in self.doubtful.items()
             if wnids
         ]
@@ -65,7 +67,3 @@ class Tally:
     def warn(self, words: str) -> None:
         """Print a warning about the source."""
         print(f"warning: {self.what}: {words}", file=sys.stderr)
-
-
-def _described(wnid: str) -> str:
-    return f"{wnid} ({class_name(wnid)})"

@@ -11,8 +11,6 @@ from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import SynsetTarSource
 from allrounder.web.lists import ListClient
 
-_GONE = (404, 410)
-
 
 def candidates(
     source: SynsetTarSource, wnids: Sequence[str], web: ListClient, tally: Tally
@@ -26,12 +24,13 @@ def candidates(
         location = source.archive(wnid)
         tally.read += 1
         if source.is_remote:
-            expected = (200, *_GONE)
+            expected = (200, 404, 410)
             with web.stream(location, f"{source.name}: class {wnid}", expect=expected) as reply:
-                missing = reply.code in _GONE  # the code is enough: the body is not read
+                missing = reply.code != 200  # the code is enough: the body is not read
         else:
             missing = not Path(location).is_file()
         if missing:
+            tally.absent += 1
             tally.pass_over("no such archive", location)
         else:
             yield wnid, Candidate(wnid, location)

@@ -32,16 +32,15 @@ def candidates(
     wanted = {wnid.encode(): wnid for wnid in wnids}
     with open_list(source.location, web, what, source.sha256) as file:
         for line in lines(file, what):
+            if line and line.isspace():
+                continue
             tally.read += 1
             first = first or line or b"(a line without end)"
             if line is None:
                 tally.pass_over(f"a line of more than {MAX_LINE:,} bytes", f"line {tally.read:,}")
                 continue
             if not _LINE.match(line):
-                if line.strip():
-                    tally.pass_over(f"no line of the form {_FORM}", line)
-                else:
-                    tally.read -= 1
+                tally.pass_over(f"no line of the form {_FORM}", line)
                 continue
             is_list = True
             # Nearly every line belongs to another class: compare its first bytes only.
