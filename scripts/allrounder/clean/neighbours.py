@@ -23,12 +23,16 @@ from allrounder.clean.fingerprints import (
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]
+Bands = tuple[tuple[int, int], ...]
 
 MAX_RADIUS = 11
 _FEW = 2**14  # up to this many, comparing all with all is faster than an index
 _LOOKUPS = 2**18  # at once
 _COMPARED_AT_ONCE = 2**18  # pairs of hashes
-_BANDS = ((0, 21), (21, 21), (42, 22))  # (first bit, bits)
+_BANDS = {  # (first bit, bits) each, up to so many hashes: few lookups, or few hashes a lookup
+    2**18: ((0, 16), (16, 16), (32, 16), (48, 16)),
+    2**63: ((0, 21), (21, 21), (42, 22)),
+}
 
 
 def close_pairs(left: Hashes, right: Hashes | None, radius: int) -> Pairs:
@@ -72,20 +76,22 @@ def _all_with_all(
 
 
 def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[NDArray[np.int64]]:
-    """Look up hashes by their three bands.
+    """Look up hashes by their bands.
 
-    If two hashes differ in at most `radius` bits, then for one n the band with number n differs in
-    at most (radius - n) // 3 of them: else they would differ in more. So each band is looked up
-    with all flips of so many bits; of `upper` pairs from the side where the highest of these is 0.
+    If two hashes differ in at most `radius` bits, then for one n the band with number n, of N,
+    differs in at most (radius - n) // N of them: else they would differ in more. So each band is
+    looked up with all flips of so many bits; of `upper` pairs from the side where the highest of
+    these is 0.
     """
-    for number, (first, width) in enumerate(_BANDS):
+    bands = next(bands for most, bands in _BANDS.items() if len(right) <= most)
+    for number, (first, width) in enumerate(bands):
         keys, rows = _sorted_by_band(left, first, width)
         others, columns = (keys, rows) if upper else _sorted_by_band(right, first, width)
         counts = np.bincount(others, minlength=1 << width).astype(np.int32)
         starts = (np.cumsum(counts) - counts).astype(np.int32)
         there = counts > 0
         one, two = left[rows], right[columns]  # in the order of their bands, so close in memory
-        for highest, flips in _flips(width, (radius - number) // len(_BANDS)):
+        for highest, flips in _flips(width, (radius - number) // len(bands)):
             halved = upper and highest >= 0
             own = np.flatnonzero(keys >> highest & 1 == 0) if halved else np.arange(len(keys))
             step = max(1, _LOOKUPS // max(1, len(own)))
@@ -98,7 +104,7 @@ def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[
                     shift = starts[wanted[start:end]] - np.cumsum(many) + many
                     ones = np.repeat(ones, many)
                     twos = np.repeat(shift, many) + np.arange(len(ones))
-                    close = _new(one[ones] ^ two[twos], radius, number)
+                    close = _new(one[ones] ^ two[twos], radius, bands, number)
                     ones, twos = ones[close], twos[close]
                     i, j = rows[ones], columns[twos]
                     if upper:
@@ -107,12 +113,12 @@ def _indexed(left: Hashes, right: Hashes, radius: int, upper: bool) -> Iterator[
                     yield i * len(right) + j
 
 
-def _new(apart: Hashes, radius: int, number: int) -> NDArray[np.int64]:
+def _new(apart: Hashes, radius: int, bands: Bands, number: int) -> NDArray[np.int64]:
     """Which pairs are close and are found by no band before this one, by what differs in them."""
     close = np.flatnonzero(np.bitwise_count(apart) <= radius)
-    for at, (first, width) in enumerate(_BANDS[:number]):
+    for at, (first, width) in enumerate(bands[:number]):
         band = apart[close] >> np.uint64(first) & np.uint64((1 << width) - 1)
-        close = close[np.bitwise_count(band) > (radius - at) // len(_BANDS)]
+        close = close[np.bitwise_count(band) > (radius - at) // len(bands)]
     return close
 
 
