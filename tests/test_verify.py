@@ -80,7 +80,7 @@ def follow(project: Project, *fixes: str) -> None:
 def test_a_whole_version_is_whole(pulled: Project) -> None:
     found = verify(pulled, expect=0)
     assert found["problems"] == []
-    assert found["outs"]["data/dataset"]["files"] == 205
+    assert found["outs"]["data/dataset"]["files"] == 206
     assert sum(out["bytes_read"] for out in found["outs"].values()) > 3_000_000
     output = pulled.script("verify")
     files = sum(out["files"] for out in found["outs"].values())
@@ -321,7 +321,7 @@ def listing(project: Project, stage: str) -> Path:
 
 def test_a_whole_remote_is_whole_without_a_pull(clone: Project) -> None:
     found = verify(clone, "--remote", expect=0)
-    assert found["outs"]["data/dataset"]["objects"] == 206
+    assert found["outs"]["data/dataset"]["objects"] == 207
     assert "data/metrics.json" not in found["outs"]  # git keeps it
     assert clone.changes == ""
     assert not (clone.folder / ".dvc/cache").exists()
@@ -333,7 +333,7 @@ def test_a_part_of_the_remote_is_read(clone: Project) -> None:
         read = sum(part[path]["objects"] - part[path]["unread"] for part in parts)
         assert read == out["objects"] + 2  # its list is read each time
     output = clone.script("verify", "--remote", "--max-seconds", "0")
-    assert output.splitlines()[-1] == "5 of 282 objects read; they match dvc.lock"
+    assert output.splitlines()[-1] == "5 of 293 objects read; they match dvc.lock"
     for options in (("--subset", "4/3", "--remote"), ("--subset", "1/3"), ("--max-seconds", "1")):
         assert "verify.py: error: " in clone.script("verify", *options, expect=2)
 

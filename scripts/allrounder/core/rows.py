@@ -164,9 +164,7 @@ class CleanRow:
     extreme_aspect: int = 0
     tiny_for_class: int = 0
     suspect: int | None = None  # thousandths of similarity to another class above its own's
-    suspected_class: str = (
-        ""  # that class's key, for the share of each class with the highest scores
-    )
+    suspected_class: str = ""  # its key, for the share of each class with the highest scores
     match: Match = Match.NONE
 
 
