@@ -30,7 +30,7 @@ _FEW = 2**14  # up to this many, comparing all with all is faster than an index
 _LOOKUPS = 2**18  # at once
 _COMPARED_AT_ONCE = 2**18  # pairs of hashes
 _BANDS = {  # (first bit, bits) each, up to so many hashes: few lookups, or few hashes a lookup
-    2**18: ((0, 16), (16, 16), (32, 16), (48, 16)),
+    2**19: ((0, 16), (16, 16), (32, 16), (48, 16)),
     2**63: ((0, 21), (21, 21), (42, 22)),
 }
 
