@@ -334,10 +334,13 @@ def test_components_part_all_nodes(nodes: int, pairs: list[tuple[int, int]]) -> 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    seed=st.integers(0, 99), count=st.integers(0, 60), radius=st.integers(0, 11), few=st.booleans()
+    seed=st.integers(0, 99),
+    count=st.integers(0, 60),
+    radius=st.integers(0, 11),
+    bands=st.sampled_from([None, *neighbours._BANDS.values()]),
 )
 def test_close_pairs_are_those_of_a_plain_comparison(
-    seed: int, count: int, radius: int, few: bool
+    seed: int, count: int, radius: int, bands: neighbours.Bands | None
 ) -> None:
     rng = np.random.default_rng(seed)
     centres = rng.integers(0, 2**63, 4, dtype=np.uint64)
@@ -345,8 +348,9 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     flips = [sum({1 << int(b) for b in rng.integers(0, 64, n % 14)}) for n in range(count)]
     hashes = np.asarray(picked ^ np.array(flips, dtype=np.uint64), dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
-        if not few:
-            patch.setattr("allrounder.clean.neighbours._FEW", 0)
+        if bands:
+            patch.setattr(neighbours, "_FEW", 0)
+            patch.setattr(neighbours, "_BANDS", {count: bands})
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
         pairs = close_pairs(hashes, None, radius).tolist()
         once = {tuple(pair) for pair in pairs}
@@ -442,6 +446,16 @@ def test_smooth_pictures_that_show_nothing_are_not_alike() -> None:
     ramps = [np.tile(np.linspace(90 + n, 130, 100).astype(np.uint8), (75, 1)) for n in range(2)]
     looks = [fingerprint(Image.fromarray(ramp)) for ramp in ramps]
     assert list(near_pairs(looks, RULES.near_radius, SAME)) == []
+
+
+@pytest.mark.parametrize(("bits", "found"), [(26, [(0, 1)]), (27, [])])
+def test_only_pictures_with_close_second_hashes_are_compared(
+    bits: int, found: list[tuple[int, int]]
+) -> None:
+    look = look_of(1)
+    downs = tuple(down ^ (1 << bits) - 1 for down in look.downs)
+    copy = replace(look, downs=downs, thumb=look.thumb[:-1] + bytes([look.thumb[-1] ^ 1]))
+    assert list(near_pairs([look, copy], RULES.near_radius, SAME)) == found
 
 
 def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:

@@ -88,9 +88,9 @@ class Decoded:
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        names = ("views", "coarse", "thumb_hash", "aspects")
-        views, coarse, hashes, aspects = (self.records[name] for name in names)
-        return FingerprintColumns(views, coarse, first_bytes(hashes), aspects, self._thumbs)
+        names = ("views", "downs", "thumb_hash", "aspects")
+        views, downs, hashes, aspects = (self.records[name] for name in names)
+        return FingerprintColumns(views, downs, first_bytes(hashes), aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from allrounder.clean.alignment import THUMB, Floats, Thumbs
+from allrounder.clean.alignment import THUMB, Floats
 
 Grey = NDArray[np.uint8]
 Share = tuple[float, float, float, float]
@@ -29,7 +29,6 @@ FULL, TRIMMED, MIRRORED = range(2), range(2, 9), range(9, 11)
 """The views of a fingerprint: the first parts of the full picture, all parts of the trimmed one,
 and the first parts of that one mirrored."""
 
-CELLS = 64  # of a picture's coarse version
 _PLAIN = 12
 """Grey levels by which the pixels of a plain border differ at most."""
 _ROUNDS = 3  # borders within borders
@@ -45,6 +44,7 @@ class Fingerprint:
     """What copies of a picture have in common.
 
     `hash` is the 64-bit difference hash of the picture, `views` are those of its parts: see FULL.
+    `downs` are the parts' second hashes, of cells above each other.
     `thumb` is the picture in 64 x 64 grey bytes, `trimmed` the same without plain borders.
     `aspects` are their widths by their heights. `flat` is the share of the most common of 16 grey
     levels, near 1 for a notice such as "photo unavailable".
@@ -52,6 +52,7 @@ class Fingerprint:
 
     hash: int
     views: tuple[int, ...]
+    downs: tuple[int, ...]
     thumb: bytes
     trimmed: bytes
     aspects: tuple[float, float]
@@ -63,7 +64,8 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
 
     Integer arithmetic only, so it is the same on every machine.
 
-    Each bit of a hash says whether a cell of a 9 x 8 grid is darker than its right neighbour.
+    Each bit of a hash says whether a cell of a 9 x 8 grid is darker than its right neighbour, in
+    the second hash than the one below.
     Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
     width, height = grey.size
@@ -75,12 +77,14 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
     inner = _cells(trimmed)
     outer = (inner if box == WHOLE else _cells(full))[: len(FULL)]
     mirrored = inner[: len(MIRRORED), :, ::-1]
-    first, *views = _hashes(np.concatenate([cells, outer, inner, mirrored]))
+    parts = np.concatenate([cells, outer, inner, mirrored])
+    first, *views = _packed(parts[..., :-1] < parts[..., 1:])
     counts = shown.histogram()
     aspect = width / height
     return Fingerprint(
         first,
         tuple(views),
+        tuple(_packed(parts[1:, :-1] < parts[1:, 1:])),
         full,
         trimmed,
         (aspect, aspect * (box[3] - box[2]) / (box[1] - box[0])),
@@ -92,13 +96,6 @@ def levels_used(thumb: bytes) -> int:
     """How many of 16 grey levels have 1 % of a thumbnail's pixels: few in a text."""
     levels = np.bincount(np.frombuffer(thumb, np.uint8) >> 4, minlength=16)
     return int((levels * 100 > levels.sum()).sum())
-
-
-def coarse_cells(thumbs: Thumbs) -> Thumbs:
-    """The mean grey of the cells of an 8 x 8 grid."""
-    cells = thumbs.reshape(-1, 8, THUMB // 8, 8, THUMB // 8).sum(axis=(2, 4), dtype=np.int64)
-    means: Thumbs = (cells.reshape(-1, CELLS) * CELLS // THUMB**2).astype(np.uint8)
-    return means
 
 
 def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Image.Image:
@@ -189,6 +186,7 @@ def _edges(first: float, last: float, cells: int) -> Floats:
     return np.asarray(covered.clip(0))
 
 
-def _hashes(cells: Floats) -> list[int]:
-    bits = np.packbits((cells[..., :-1] < cells[..., 1:]).reshape(-1, 64), axis=1)
-    return list[int](bits.view(">u8")[:, 0].tolist())
+def _packed(bits: NDArray[np.bool_]) -> list[int]:
+    """A number for up to 64 bits each."""
+    found = np.packbits(bits.reshape(len(bits), -1), axis=1)
+    return list[int](found.view(">u8")[:, 0].tolist())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import CELLS, MIRRORED, Fingerprint, coarse_cells, levels_used
+from allrounder.clean.fingerprints import MIRRORED, Fingerprint, levels_used
 from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core.rows import Status
@@ -43,11 +43,10 @@ _ONE_IN = 64  # photos end a slice, by their hash: then new photos change few sl
 _CHUNK = 2**20
 
 RECORD = np.dtype([
-    ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("aspects", "<f8", 2), ("flat", "<f8"),
-    ("levels", "u1"),
+    ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("downs", "<u8", MIRRORED.stop),
+    ("aspects", "<f8", 2), ("flat", "<f8"), ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
     ("thumb_hash", "V16"),  # a hash of the thumbnail
-    ("coarse", "u1", CELLS),
     ("sha256", "V32"),  # of the normalized photo
     ("width", "<u4"), ("height", "<u4"),
     ("offset", "<i8"), ("size", "<i8"),  # of a converted photo; else 0
@@ -175,9 +174,9 @@ def write_slice(
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
         if print_:
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
-            record["aspects"], record["thumb_hash"] = print_.aspects, look(print_.thumb)
+            record["downs"], record["aspects"] = print_.downs, print_.aspects
+            record["thumb_hash"] = look(print_.thumb)
             record["levels"] = levels_used(print_.thumb)
-            record["coarse"] = coarse_cells(np.frombuffer(print_.thumb, np.uint8))
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         found.append(record)
@@ -238,9 +237,9 @@ def read_thumbnails(path: Path, offsets: Iterable[int]) -> Iterator[bytes]:
 def fingerprint_of(path: Path, record: Any) -> Fingerprint:
     """The fingerprint of a photo, by its record in a slice's file."""
     thumb, trimmed = read_thumbnails(path, (int(record["thumb"]), int(record["trimmed"])))
-    views, (full, inner) = record["views"].tolist(), record["aspects"].tolist()
+    views, downs, aspects = (tuple(record[name].tolist()) for name in ("views", "downs", "aspects"))
     flat = float(record["flat"])
-    return Fingerprint(int(record["hash"]), tuple(views), thumb, trimmed, (full, inner), flat)
+    return Fingerprint(int(record["hash"]), views, downs, thumb, trimmed, aspects, flat)
 
 
 def drop_unused(store: Path, used: Collection[str]) -> None:

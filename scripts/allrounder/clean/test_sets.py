@@ -8,6 +8,7 @@ import csv
 from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -80,7 +81,7 @@ def _coarse(photo: Fingerprint) -> Fingerprint:
         _resized(_resized(grey, THUMB, _SIDE), _SIDE, THUMB)
         for grey in (photo.thumb, photo.trimmed)
     )
-    return Fingerprint(photo.hash, photo.views, thumb, trimmed, photo.aspects, photo.flat)
+    return replace(photo, thumb=thumb, trimmed=trimmed)
 
 
 class ProtectedSet:
@@ -154,7 +155,7 @@ class ProtectedSet:
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
         views = tuple(self.views[row].tolist())
-        return name, Fingerprint(views[0], views, grey[0], grey[1], aspects, 0)
+        return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0)  # no downs
 
 
 def copies_in_test_sets(
