@@ -5,6 +5,7 @@ object on the remote is as dvc.lock says. It pushes data with DVC, but pushes no
 """
 
 import argparse
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -62,6 +63,7 @@ def main() -> None:
     for tag in tags:
         _git("tag", "-a", tag, "-m", f"Version {version}")
     url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
+    url = re.sub("^(https?://)[^/]*@", r"\1", url)  # a login is not printed
     print_lines([section, *how_to_get(version, url)])
 
 

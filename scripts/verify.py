@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--max-seconds",
-        type=float,
+        type=int,
         metavar="S",
         help="with --remote: begin to read no further object after this time",
     )
@@ -65,6 +65,8 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.remote and (args.subset or args.max_seconds is not None):
         parser.error("--subset and --max-seconds are for --remote")
+    if (args.max_seconds or 0) < 0:
+        parser.error("--max-seconds must be at least 0")
     if args.sample is not None and not args.web:
         parser.error("--sample is for --web")
     if args.sample is not None and args.sample < 1:

@@ -334,7 +334,13 @@ def test_a_part_of_the_remote_is_read(clone: Project) -> None:
         assert read == out["objects"] + 2  # its list is read each time
     output = clone.script("verify", "--remote", "--max-seconds", "0")
     assert output.splitlines()[-1] == "5 of 293 objects read; they match dvc.lock"
-    for options in (("--subset", "4/3", "--remote"), ("--subset", "1/3"), ("--max-seconds", "1")):
+    for options in (
+        ("--subset", "4/3", "--remote"),
+        ("--subset", "1/3"),
+        ("--max-seconds", "1"),
+        ("--max-seconds", "-1", "--remote"),
+        ("--max-seconds", "nan", "--remote"),
+    ):
         assert "verify.py: error: " in clone.script("verify", *options, expect=2)
 
 

@@ -273,7 +273,8 @@ class Fetcher:
         self.traffic.bytes += streamed.received if streamed else reply.size
         if reply.code:
             self._slowest = max(reply.first_byte, _FADING * self._slowest)
-            reference = "" if job.archive else job.requested[-1]
+            unfit = job.archive or job.lane  # large, or with an interval of its own
+            reference = "" if unfit else job.requested[-1]
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
         if decision.redirect:
