@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +14,7 @@ from threading import Event, Thread
 from allrounder.core.errors import DataError
 
 _THREADS = 3  # one more than a pool needs
+_PATIENCE = 5.0  # seconds for a thread to end
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -52,6 +54,10 @@ def worker_pool(
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+            # Python's exit wakes the pool's own thread without a lock: it must have ended by then.
+            for thread in threading.enumerate():
+                if thread is not threading.current_thread() and not thread.daemon:
+                    thread.join(_PATIENCE)
             if isinstance(error, BrokenProcessPool):
                 raise killed() from None
             raise
