@@ -119,17 +119,23 @@ def _sftp(key: str) -> Iterator[int]:
     def call(task: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(task, loop).result(30)
 
+    connections: list[asyncssh.SSHServerConnection] = []
+
     async def listen() -> Any:
         public = asyncssh.read_private_key(key).export_public_key().decode()
         return await asyncssh.listen(
             "127.0.0.1", 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
             authorized_client_keys=asyncssh.import_authorized_keys(public), sftp_factory=True,
+            acceptor=connections.append,
         )  # fmt: skip
 
     server = call(listen())
     yield server.get_port()
 
     async def end() -> None:
+        for connection in connections:
+            connection.abort()
+            await connection.wait_closed()
         server.close()
         await server.wait_closed()
 
