@@ -51,7 +51,7 @@ def _check(clean: Path, count: int) -> None:
     The download has dropped the exact duplicates.
     """
     found: Counter[str] = Counter()
-    for path in clean.glob("*.csv"):
+    for path in (clean / f"{wnid}.csv" for wnid in WNIDS):
         with path.open(encoding="utf-8", newline="") as file:
             found.update(row["status"] for row in csv.DictReader(file))
     if found != {"kept": count - 2 * len(WNIDS), "near_duplicate": len(WNIDS)}:
