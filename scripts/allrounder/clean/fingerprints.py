@@ -136,7 +136,7 @@ def _trimmed(grey: Image.Image, thumb: bytes) -> tuple[bytes, Share]:
 
 
 def _bordered(thumb: bytes) -> bool:
-    """Whether a side's pixels have one grey level. Some of them tell most that do not."""
+    """Whether a side's pixels have one grey level. Every ninth pixel is checked first."""
     sides = thumb[:THUMB], thumb[-THUMB:], thumb[::THUMB], thumb[THUMB - 1 :: THUMB]
     return any(
         max(some := side[::9]) - min(some) <= _PLAIN and max(side) - min(side) <= _PLAIN

@@ -317,7 +317,7 @@ def _confirmed(
     Each picture is compared with one earlier one at a time, the one with the fewest `bits` that
     differ first; the last few pairs are compared at once, which is faster.
     """
-    left = parts.roots(ones) != parts.roots(twos)
+    left = _apart(parts, ones, twos)
     ones, twos, bits = ones[left], twos[left], bits[left]
     later = np.maximum(ones, twos)
     order = np.lexsort((ones, bits, later))
@@ -332,15 +332,15 @@ def _confirmed(
             if parts.root(one) != parts.root(two):
                 parts.join(one, two)
                 yield one, two
-        ones, twos = _apart(parts, ones[~leads], twos[~leads])
+        left = ~leads & _apart(parts, ones, twos)
+        ones, twos = ones[left], twos[left]
 
 
 def _apart(
     parts: Components, ones: NDArray[np.int64], twos: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs that are not connected."""
-    left = parts.roots(ones) != parts.roots(twos)
-    return ones[left], twos[left]
+) -> NDArray[np.bool_]:
+    """Which pairs are not connected."""
+    return np.asarray(parts.roots(ones) != parts.roots(twos))
 
 
 def _candidates(

@@ -175,7 +175,7 @@ def write_slice(
         if print_:
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
             record["downs"], record["aspects"] = print_.downs, print_.aspects
-            record["thumb_hash"] = look(print_.thumb)
+            record["thumb_hash"] = thumb_hash(print_.thumb)
             record["levels"] = levels_used(print_.thumb)
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
@@ -194,7 +194,7 @@ def write_slice(
     file.write(hashed.digest())
 
 
-def look(thumb: bytes) -> NDArray[np.void]:
+def thumb_hash(thumb: bytes) -> NDArray[np.void]:
     """A hash of a thumbnail."""
     return np.frombuffer(hashlib.blake2b(thumb, digest_size=16).digest(), "V16")
 

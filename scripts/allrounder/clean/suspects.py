@@ -128,7 +128,7 @@ def _embed_some(job: tuple[Sequence[StoredBytes], Suspects]) -> list[NDArray[np.
 @cache
 def _session(path: str) -> Any:
     """The model in this process: one thread, so the order of additions is fixed."""
-    import onnxruntime  # an extra; `check_model` says how to get it
+    import onnxruntime  # an extra; `check_installed` says how to get it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

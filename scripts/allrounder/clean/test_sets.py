@@ -154,8 +154,8 @@ class ProtectedSet:
                 raise ValueError
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
-        views = tuple(self.views[row].tolist())
-        return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0)  # no downs
+        views = tuple(self.views[row].tolist())  # also for `downs`: tables have no second hashes
+        return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0)
 
 
 def copies_in_test_sets(

@@ -67,7 +67,7 @@ def read_csv(path: Path, kind: type[Row], parts: Sequence[Part] | None = None) -
     Raises DataError with file and line if the file is missing or is not such a table.
     """
     if not path.exists():
-        raise DataError(f"{path}: no such file; run dvc repro, which builds it")
+        raise _missing(path)
     casts = _casts(kind)  # type: ignore[arg-type]
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file if parts is None else _lines(path, parts))
@@ -85,8 +85,7 @@ def read_csv(path: Path, kind: type[Row], parts: Sequence[Part] | None = None) -
                     values[at] = cast(values[at])
                 yield kind(*values) if in_order else kind(**dict(zip(header, values, strict=True)))
         except (ValueError, TypeError, csv.Error) as error:
-            where = f"{path}, line {reader.line_num}"
-            raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+            raise _bad_row(path, reader.line_num, error) from None
 
 
 def _lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
@@ -106,7 +105,7 @@ def table_parts(path: Path, *names: str) -> tuple[dict[str, list[Part]], Counter
     places: dict[str, list[Part]] = {}
     counts = Counter[tuple[str, ...]]()
     if not path.exists():
-        raise DataError(f"{path}: no such file; run dvc repro, which builds it")
+        raise _missing(path)
     with path.open("rb") as file:
         reader = csv.reader(line.decode("utf-8") for line in iter(file.readline, b""))
         try:
@@ -124,9 +123,16 @@ def table_parts(path: Path, *names: str) -> tuple[dict[str, list[Part]], Counter
             if last:
                 places.setdefault(last, []).append((start, end))
         except (ValueError, IndexError, csv.Error) as error:
-            where = f"{path}, line {reader.line_num}"
-            raise DataError(f"{where}: bad row ({error}); build this stage again") from None
+            raise _bad_row(path, reader.line_num, error) from None
     return places, counts
+
+
+def _missing(path: Path) -> DataError:
+    return DataError(f"{path}: no such file; run dvc repro, which builds it")
+
+
+def _bad_row(path: Path, line: int, error: Exception) -> DataError:
+    return DataError(f"{path}, line {line}: bad row ({error}); build this stage again")
 
 
 @cache

@@ -88,9 +88,9 @@ class ClassQuota:
     A host is given up when its first PROBES URLs in rank order got no answer, or MANY_SILENT in a
     row after an answer. Its other URLs in this class are not requested and all get the same
     result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
-    the moment: the class does not wait for their URLs. `answering` are hosts that do not, of which
-    it requests more at once. Another address of a photo is requested only when those before it have
-    failed.
+    the moment: the class does not wait for their URLs. `answering` are hosts that do not fail: the
+    class requests more of their URLs at once. Another address of a photo is requested only when
+    those before it have failed.
 
     With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
     `rescues`), and neither has any URL of a host that was given up.
@@ -305,7 +305,7 @@ class ClassQuota:
         return self._hosts.get(slot.host)
 
     def _may_start(self, host: _Host) -> int:
-        """How many more of a host's URLs may be requested now: never all that the window has."""
+        """How many more of a host's URLs may be requested now, at most half of the window."""
         if host.answered:
             most = PROBES if host.name in self._doubtful else max(PROBES, self._window // 2)
             return most - host.in_flight

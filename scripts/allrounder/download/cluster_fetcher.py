@@ -44,7 +44,7 @@ def why_here(params: Params, urls: Path, keys: Iterable[str]) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A worker, what it has to do, and what it last told."""
+    """A worker, its next orders, and its last report."""
 
     handle: Any
     number: int

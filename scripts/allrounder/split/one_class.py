@@ -100,10 +100,11 @@ def _write_rows(
         for row in read_csv(raw / f"{place}.csv", RawRow):
             if row.status is Status.OK:
                 sha256s[place, row.image_id] = row.sha256
+    safe = [*map(_without_formulas, manifest)]
     rows: dict[str, list[Any]] = {
-        MANIFEST: [*map(_without_formulas, manifest)],
+        MANIFEST: safe,
         ATTRIBUTION: [*filter(None, map(credit, manifest))],
-        recipe.FILE: recipe.class_rows(manifest, kept, sha256s),
+        recipe.FILE: recipe.class_rows(safe, kept, sha256s),
     }
     for table, own in rows.items():
         write_csv(part(job.work, key, table), TABLES[table], own)

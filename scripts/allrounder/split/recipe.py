@@ -14,7 +14,7 @@ from typing import Any
 from allrounder.core.funnel import Funnel
 from allrounder.core.opt_outs import Signal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Match, RecipeRow, Status
-from allrounder.core.tables import no_formula, read_csv
+from allrounder.core.tables import read_csv
 
 FILE = "recipe.csv"
 
@@ -26,7 +26,8 @@ def class_rows(
 ) -> list[RecipeRow]:
     """The rows of a class, by file name, without its results.
 
-    `clean` has the rows by file name, and `sha256s` the raw photos by their class and image id.
+    `photos` are rows as the manifest has them. `clean` has the rows by file name, and `sha256s` the
+    raw photos by their class and image id.
     """
     return [
         _row(row, clean[name], sha256s)
@@ -35,8 +36,6 @@ def class_rows(
 
 
 def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], str]) -> RecipeRow:
-    names = ("license", "author", "landing_url", "title")
-    texts = {name: no_formula(getattr(row, name)) for name in names}
     return RecipeRow(
         wnid=row.wnid,
         split=row.split,
@@ -48,7 +47,10 @@ def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], 
         source=row.source,
         rescued_from=row.rescued_from,
         moved_from=row.moved_from,
-        **texts,
+        license=row.license,
+        author=row.author,
+        landing_url=row.landing_url,
+        title=row.title,
     )
 
 

@@ -62,7 +62,7 @@ class Hosts(Generic[Job]):
         alone: Mapping[str, float] = MappingProxyType({}),
     ):
         self.doubtful: set[str] = set()  # hosts whose last replies were failures
-        self.answering: set[str] = set()  # hosts whose last reply was none, also for robots.txt
+        self.answering: set[str] = set()  # hosts whose last reply, also for robots.txt, was good
         self._longest_wait = longest_wait
         self._waits = [0.0] * WAITS if waits is None else waits
         self._total, self._limits = total, (per_host, min_interval)

@@ -33,7 +33,7 @@ class RobotsReply:
 
 @dataclass(slots=True)
 class Orders:
-    """What a fetcher is told: new hosts of its own, the seconds before their first request; jobs
+    """Work for a fetcher: new hosts of its own, with the seconds before their first request; jobs
     for its hosts; answers for the robots.txt that it waits for."""
 
     hosts: dict[str, float] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """What a fetcher has to tell since its last report; `traffic` is that of its whole life."""
+    """What a fetcher did since its last report; `traffic` is that of its whole life."""
 
     ended: list[tuple[int, Result, Reply]]
     moved: list[Job]  # redirected to hosts that are not its own
@@ -83,7 +83,7 @@ class OwnedFetcher(Fetcher):
         self._told: set[str] = set()  # doubtful hosts, as last reported
 
     def exchange(self, orders: Orders) -> Report:
-        """Take orders, work until there is something to tell or for a moment, and tell it."""
+        """Take orders, work until there is something to report or for a moment, and report it."""
         now = self._clock()
         for host, wait in orders.hosts.items():
             self._owned.add(host)

@@ -116,7 +116,7 @@ def candidates(
 
 
 class _Meant:
-    """What labels mean. Whether numbers are ILSVRC's indices, all of them tell together."""
+    """What labels mean. All numbers decide together whether they are ILSVRC's indices."""
 
     def __init__(self, source: WebdatasetSource, parts: Sequence[ClassPart]):
         self.parts = parts
