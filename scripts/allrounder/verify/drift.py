@@ -14,7 +14,7 @@ from allrounder.core.files import hash_file
 from allrounder.core.paths import RAW
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
+from allrounder.core.urls import is_archive, is_local_file, is_url, parse_byte_range
 from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
 
 
@@ -23,7 +23,7 @@ class Form(StrEnum):
 
     PAGE = "page"  # one request
     FILE = "file"  # a local file
-    SLICE = "slice"  # a part of a local file
+    BYTE_RANGE = "byte range"  # a part of a local file
     ARCHIVE = "archive"  # a member `<tar>#<name>`: the tar is read once for all of them
     UNKNOWN = "unknown"
 
@@ -42,8 +42,8 @@ class TakenPhoto:
     @property
     def form(self) -> Form:
         """How its URL is requested. UNKNOWN ones are only counted."""
-        if parse_slice(self.url):
-            return Form.PAGE if is_url(self.url) else Form.SLICE
+        if parse_byte_range(self.url):
+            return Form.PAGE if is_url(self.url) else Form.BYTE_RANGE
         base, mark, member = self.url.partition("#")
         if mark and is_archive(base):
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN

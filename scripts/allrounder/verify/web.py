@@ -24,7 +24,7 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.text import printable, text_table
-from allrounder.core.urls import BadUrlError, host_of, is_url, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, host_of, is_url, parse_byte_range, request_url
 from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import (
@@ -177,7 +177,7 @@ def check(
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     places = LocalPlaces(params.sources)
     answers += _files(forms[Form.FILE], places)
-    answers += (_slice(photo, places) for photo in forms[Form.SLICE])
+    answers += (_byte_range(photo, places) for photo in forms[Form.BYTE_RANGE])
     show(len(answers))
     download = _unbounded(params.download, chosen)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
@@ -219,9 +219,9 @@ def _files(photos: Sequence[TakenPhoto], places: LocalPlaces) -> Iterator[DriftR
             yield drift_of_bytes(photo, one.sha256)
 
 
-def _slice(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
+def _byte_range(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
     """The answer for a part of a local file."""
-    part = parse_slice(photo.url)
+    part = parse_byte_range(photo.url)
     assert part
     try:
         body = StoredBytes(Path(places.path(part.file)), part.offset, part.size).read()

@@ -19,7 +19,7 @@ from allrounder.core.photos import (
 )
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import Slice, decode_url
+from allrounder.core.urls import ByteRange, decode_url
 from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
@@ -84,8 +84,10 @@ def decide(
     return decide_body(reply, bounds)
 
 
-def decide_slice(reply: Reply, requested: list[str], bounds: Bounds, part: Slice) -> Decision:
-    """Decide on the reply for a slice. The rest of the file is never read."""
+def decide_byte_range(
+    reply: Reply, requested: list[str], bounds: Bounds, part: ByteRange
+) -> Decision:
+    """Decide on the reply for a byte range. The rest of the file is never read."""
     if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
         return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
     if reply.code != 206:
@@ -160,7 +162,7 @@ def decide_redirect(target: str, requested: list[str], new_cookie: bool = False)
     return Decision(Result(Status.OK), redirect=url)
 
 
-def _is_requested_range(reply: Reply, part: Slice) -> bool:
+def _is_requested_range(reply: Reply, part: ByteRange) -> bool:
     """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
     place = b"bytes %d-%d/" % (part.offset, part.offset + part.size - 1)
     values = reply.headers.get(b"content-range", ())
