@@ -16,12 +16,13 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line, run
 from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
 from allrounder.history.versions import VersionFiles, cached_object, repository
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params
 from allrounder.versions.merging import OUTPUTS, Pins, merge_lines, merged_lock, merged_pins
 from allrounder.versions.merging_params import merged_text
 

@@ -24,6 +24,7 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.classes.search import is_named, resolve
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import part_of
 from allrounder.core.paths import DATASET, PARAMS
@@ -36,7 +37,7 @@ from allrounder.params.classes import (
     title_of,
     voc_of,
 )
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params
 from allrounder.params.schema import Params
 
 _NOT_LINES = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, hash_files
 from allrounder.core.paths import LOCK, WORK
@@ -17,7 +18,7 @@ from allrounder.doctor.machine import Finding
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params
 
 
 def lock_findings() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
 from allrounder.core.files import disguise
 from allrounder.core.paths import PARAMS, in_pipeline
@@ -84,14 +85,6 @@ def load_with_command(description: str, *sections: type[Section]) -> Params:
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     return params
-
-
-def read_yaml(text: str) -> Any:
-    """The values of a YAML text, read as DVC does (dvc.utils.serialize.parse_yaml).
-
-    So `024` is 24, and `yes` and `1:30` are texts. Raises YAMLError, RecursionError and ValueError.
-    """
-    return YAML(typ="safe").load(text)
 
 
 def json_schema() -> str:

@@ -4,19 +4,18 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
-from allrounder.core.files import atomic_write, file_md5, folder_md5, in_threads
+from allrounder.core.dvc_lock import locked_stages
+from allrounder.core.files import atomic_write, files_below, hash_folder
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
-from allrounder.core.paths import LOCK, MANIFEST, Stages, is_clutter
+from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.tables import table_parts
-from allrounder.core.workers import cores, worker_pool
+from allrounder.core.workers import worker_pool
 from allrounder.params.dataset import dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.report import gather, pages, render, stats, thumbs
@@ -143,11 +142,13 @@ def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[st
 def dataset_version(params: Params, folders: Sequence[Path]) -> Version:
     """The version of the dataset in these folders of the stages.
 
-    While `dvc repro` runs this stage, dvc.lock has what DVC found in the folders just now. They are
-    hashed if it has not, or if a folder has another number of files or bytes.
+    While `dvc repro` runs this stage, dvc.lock has the folders' present hashes. A folder is hashed
+    again if it does not agree with dvc.lock, and in every other case.
     """
-    locked = _locked() if os.environ.get("DVC_STAGE") == "report" else {}
-    hashes = {one.as_posix(): locked.get(_facts(one, locked)) or dvc_hash(one) for one in folders}
+    by_dvc = os.environ.get("DVC_STAGE") == "report"
+    hashes = {
+        one.as_posix(): (by_dvc and _recorded_hash(one)) or hash_folder(one) for one in folders
+    }
     lines = "".join(f"{digest} {name}\n" for name, digest in hashes.items())
     return Version(params_digest(params), hashlib.sha256(lines.encode()).hexdigest(), hashes)
 
@@ -163,44 +164,11 @@ def params_digest(params: Params) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-Facts = tuple[str, int, int]
-"""Path, files and bytes of a folder."""
-
-
-def _locked() -> dict[Facts, str]:
-    """The hash of each folder that dvc.lock records; none if it cannot be read."""
-    try:
-        stages = yaml.load(LOCK.read_bytes(), yaml.CSafeLoader)["stages"].values()
-        outs = [out for stage in stages for out in stage.get("outs", ()) if "nfiles" in out]
-        return {(out["path"], out["nfiles"], out["size"]): out["md5"] for out in outs}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
-
-
-def _facts(folder: Path, locked: Mapping[Facts, str]) -> Facts:
-    """The facts of a folder that may be among the locked ones."""
-    if not any(path == folder.as_posix() for path, *_ in locked):
-        return folder.as_posix(), 0, 0
-    files = size = 0
-    for one in _files(folder.as_posix()):
-        files, size = files + 1, size + one.stat().st_size
-    return folder.as_posix(), files, size
-
-
-def dvc_hash(folder: Path) -> str:
-    """The hash that DVC records for a folder."""
-    paths = [Path(one.path) for one in _files(folder.as_posix())]
-    hashes = zip(paths, in_threads(file_md5, paths, cores()), strict=True)
-    return folder_md5({path.relative_to(folder).as_posix(): md5 for path, md5 in hashes})
-
-
-def _files(folder: str) -> Iterator["os.DirEntry[str]"]:
-    """All files in a folder and below, without clutter."""
-    with os.scandir(folder) as entries:
-        for one in entries:
-            if is_clutter(one.name):
-                continue
-            if one.is_dir():
-                yield from _files(one.path)
-            elif one.is_file():
-                yield one
+def _recorded_hash(folder: Path) -> str:
+    """The hash of a folder in dvc.lock; '' if the folder has other numbers of files or bytes."""
+    outs = [out for stage in locked_stages().values() for out in stage.outs]
+    for out in outs:
+        if out["path"] == folder.as_posix():
+            sizes = [path.stat().st_size for path in files_below(folder)]
+            return out["md5"] if (len(sizes), sum(sizes)) == (out["nfiles"], out["size"]) else ""
+    return ""
