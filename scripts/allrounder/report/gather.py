@@ -181,8 +181,7 @@ class _OneClass:
         for photo in read_csv(self._stages.clean / f"{key}.csv", CleanRow):
             self._rows[photo.moved_from or key][photo.image_id] = photo
         self._listed: dict[str, ManifestRow] = {
-            row.file.rpartition("/")[2]: row
-            for row in read_csv(tables.manifest, ManifestRow, tables.parts[key])
+            row.name: row for row in read_csv(tables.manifest, ManifestRow, tables.parts[key])
         }
         self._cleaned = dict(tar_members(self._stages.clean / f"{key}.tar"))
         self._raw_members: dict[str, dict[str, StoredBytes]] = {}

@@ -79,7 +79,7 @@ def lay_out(job: ClassJob) -> ClassDone:
             ]
     tally = Tally()
     for row in manifest:
-        tally.count(row, stored[row.file.rpartition("/")[2]].size)
+        tally.count(row, stored[row.name].size)
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}

@@ -55,7 +55,7 @@ def write_shards(
     """
     parts, _ = table_parts(out / MANIFEST, "wnid", "split")
     folders = sorted(
-        {_folder(next(read_csv(out / MANIFEST, ManifestRow, parts[key]))) for key in parts}
+        {next(read_csv(out / MANIFEST, ManifestRow, parts[key])).folder for key in parts}
     )
     jobs = [
         _Run(number, {key: parts[key] for key in keys}, params.split, folders, stages.clean, out)
@@ -111,7 +111,7 @@ def _write_run(run: _Run) -> list[Path]:
     for key, parts in run.parts.items():
         stored = dict(tar_members(run.clean / f"{key}.tar"))
         for row in read_csv(run.out / MANIFEST, ManifestRow, parts):
-            samples[row.split].append((row, stored[row.file.rpartition("/")[2]]))
+            samples[row.split].append((row, stored[row.name]))
     written = []
     for split, own in samples.items():
         (run.out / split).mkdir(exist_ok=True)
@@ -122,7 +122,7 @@ def _write_run(run: _Run) -> list[Path]:
             if run.rules.layout == "webdataset":
                 _write_tar(written[-1], shard)
             else:
-                cells = ((_name(row), _folder(row), place.read()) for row, place in shard)
+                cells = ((row.name, row.folder, place.read()) for row, place in shard)
                 write_photos(written[-1], cells, run.labels)
     return written
 
@@ -131,16 +131,7 @@ def _write_tar(path: Path, shard: Sequence[Sample]) -> None:
     """Write `key.jpg` and `key.json`, the photo's row of the manifest, for each sample."""
     with atomic_tar(path) as tar:
         for row, stored in shard:
-            name = _name(row)
-            tar.copy(name, stored)
+            tar.copy(row.name, stored)
             cells = asdict(row) | {"suspect": row.suspect or 0}  # of one type in all shards
             text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
-            tar.add(f"{name.rpartition('.')[0]}.json", text.encode())
-
-
-def _name(row: ManifestRow) -> str:
-    return row.file.rpartition("/")[2]
-
-
-def _folder(row: ManifestRow) -> str:
-    return row.file.split("/")[-2]
+            tar.add(f"{row.name.rpartition('.')[0]}.json", text.encode())
