@@ -18,9 +18,9 @@ from allrounder.core.tables import table_parts
 from allrounder.core.workers import worker_pool
 from allrounder.params.dataset import dataset_classes, split_names
 from allrounder.params.schema import Params
-from allrounder.report import gather, pages, render, stats, thumbs
+from allrounder.report import pages, render, stats, thumbs
 from allrounder.report.entries import KEPT, Entry
-from allrounder.report.gather import Gathered
+from allrounder.report.gather import Gathered, read_all
 from allrounder.report.pages import Page
 from allrounder.report.render import Overview, Version
 
@@ -28,8 +28,8 @@ MAX_PAGE = 4_900_000
 """About the most bytes of a page."""
 _PHOTOS = 5_000
 """About the most photos of all classes together, unless `report.photos_per_class` is given."""
-_STRIPS, _IN_STRIP = 40, 8
-"""Classes with a strip of photos at the top, and the most photos of each."""
+_STRIPS = 40
+"""Classes with a strip of photos at the top, at most."""
 _SHELL = 100_000
 """About the bytes of a further page without its photos; those of the first page are measured."""
 
@@ -51,12 +51,8 @@ def _build(
     names = {one["key"]: one["name"] for one in classes}
     parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
     counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
-    moved = gather.moved_photos(stages.clean, [key for key in names if counted[key].moved_in])
-    places = {key: place for place, key in enumerate(names)}
-    tables = gather.Tables(stages, dataset / MANIFEST, parts, places, moved)
     most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
-    bounds = gather.Bounds(gather.rows_each(counted.values(), most), most, _IN_STRIP)
-    gathered = gather.read_all(tables, bounds, pool.map)
+    gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
     version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
     strips = thumbs.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]}, pool)
     overview = Overview(
