@@ -13,7 +13,7 @@ from pathlib import Path
 
 from allrounder.core import paths
 from allrounder.core.errors import DataError, UsageError, run
-from allrounder.core.files import atomic_write
+from allrounder.core.files import replace_text
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
 from allrounder.history.remotes import remote_of
@@ -56,8 +56,8 @@ def main() -> None:
     _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     section = changelog_section(version, date, *_changes())
-    _write(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
-    _write(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+    replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+    replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
     _git("add", str(CHANGELOG), str(CITATION))
     _git("commit", "-q", "-m", f"Release {version}")
     for tag in tags:
@@ -117,11 +117,6 @@ def _git(*arguments: str, fails: bool = False) -> str:
         said = ended.stderr.strip().splitlines() or ["failed"]
         raise UsageError(f"git {arguments[0]}: {said[-1]}; correct that, then release again")
     return ended.stdout.strip() if not ended.returncode else ""
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

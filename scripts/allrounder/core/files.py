@@ -226,3 +226,9 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
     with part.open("w", encoding="utf-8", newline="") as file:
         yield file
     part.replace(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, or replace it, at once."""
+    with atomic_write(path) as file:
+        file.write(text)

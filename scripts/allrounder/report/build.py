@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from allrounder.core.dvc_lock import locked_stages
-from allrounder.core.files import atomic_write, files_below, hash_folder
+from allrounder.core.files import files_below, hash_folder, replace_text
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
 from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.tables import table_parts
@@ -76,7 +76,7 @@ def _build(
     thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
     for bars in overview.distributions:
         if not bars.empty:
-            _write(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
+            replace_text(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
     return counted
 
 
@@ -93,14 +93,14 @@ def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Execut
     _add_thumbs(gathered.entries, room, pool)
     further = pages.paginate(gathered.entries, room)
     if len(further) == 1:
-        _write(out / "index.html", render.index(overview, (), data(further[0])))
+        replace_text(out / "index.html", render.index(overview, (), data(further[0])))
         return
     further = pages.paginate(gathered.entries, MAX_PAGE - _SHELL)
-    _write(out / "index.html", render.index(overview, further, None))
+    replace_text(out / "index.html", render.index(overview, further, None))
     name = overview.params.dataset.name
     for number, page in enumerate(further, start=1):
         text = render.further(number, further, overview.classes, data(page), name)
-        _write(out / render.page_name(number), text)
+        replace_text(out / render.page_name(number), text)
 
 
 def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
@@ -110,11 +110,6 @@ def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
     made = thumbs.thumbnails([stored for one in found if (stored := one.stored)], budget, pool)
     for at, thumb in zip(photos, made, strict=True):
         found[at] = replace(found[at], thumb=thumb)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[str]) -> None:
@@ -132,7 +127,7 @@ def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[st
     }
     for column, (name, counts) in tables.items():
         rows = [{column: label, "photos": count} for label, count in counts.items()]
-        _write(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+        replace_text(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
 
 
 def dataset_version(params: Params, folders: Sequence[Path]) -> Version:

@@ -11,7 +11,7 @@ from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
-from allrounder.core.files import atomic_write, remove_tree
+from allrounder.core.files import atomic_write, remove_tree, replace_text
 from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
@@ -132,6 +132,4 @@ def write_metrics(path: Path, by_class: Mapping[str, Funnel], per_class: int) ->
         "all": total_funnel(by_class.values()).as_metrics(),
         "classes": {key: funnel.as_metrics() for key, funnel in by_class.items()},
     }
-    with atomic_write(path) as file:
-        json.dump(metrics, file, indent=2)
-        file.write("\n")
+    replace_text(path, json.dumps(metrics, indent=2) + "\n")

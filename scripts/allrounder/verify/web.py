@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.files import atomic_write, hash_files
+from allrounder.core.files import hash_files, replace_text
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
@@ -93,8 +93,7 @@ class Validators:
 
     def save(self) -> None:
         """Write the file."""
-        with atomic_write(self._path) as file:
-            json.dump(dict(sorted(self._by_url.items())), file, indent=1)
+        replace_text(self._path, json.dumps(self._by_url, indent=1, sort_keys=True))
 
 
 class TarCheck:
