@@ -45,7 +45,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
     environment.filters |= {"md": escaped, "n": "{:,}".format}
     text = environment.get_template("card.md.j2").render(
         dataset=params.dataset,
-        id="id" if any(one.is_own for one in facts.classes) else "wnid",
+        id="id" if facts.has_own else "wnid",
         own_licence=_own_licence(params),
         front=yaml.safe_dump(front_matter(params, facts), sort_keys=False, allow_unicode=True),
         facts=facts,

@@ -26,7 +26,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     about = params.dataset
     own = [licences.normal(about.license)] if about.license else []
     template = (TEMPLATES / FILE).read_text(encoding="utf-8")
-    if any(one.is_own for one in facts.classes):
+    if facts.has_own:
         template = template.replace("an ImageNet synset, with + for its whole subtree", _ID)
         template = template.replace("first name of the synset in WordNet", "as in its id or folder")
     document: dict[str, Any] = json.loads(template)

@@ -4,20 +4,20 @@ import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
-from allrounder.core.files import atomic_write, remove_tree, replace_text
+from allrounder.core.files import remove_tree, replace_text
 from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
-from allrounder.core.tables import no_formula, read_csv
+from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.split import recipe
@@ -66,21 +66,23 @@ def build_dataset(
 
 def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None:
     """Write recipe.csv, whose first row of each class has the class's counts."""
-    _join(out, work, recipe.FILE, described)
+    write_csv(out / recipe.FILE, RecipeRow, _recipe_rows(work, described))
 
 
-def _join(out: Path, work: Path, table: str, by_class: Mapping[str, Funnel]) -> None:
+def _recipe_rows(work: Path, described: Mapping[str, Funnel]) -> Iterator[RecipeRow]:
+    for key, funnel in described.items():
+        rows = read_csv(part(work, key, recipe.FILE), RecipeRow)
+        yield replace(next(rows), results=recipe.results_text(funnel))
+        yield from rows
+
+
+def _join(out: Path, work: Path, table: str, keys: Iterable[str]) -> None:
     """Join the classes' rows of a table in the order of the classes."""
-    with atomic_write(out / table) as file:
-        for number, (key, funnel) in enumerate(by_class.items()):
-            with part(work, key, table).open(encoding="utf-8", newline="") as rows:
+    with (out / table).open("wb") as file:
+        for number, key in enumerate(keys):
+            with part(work, key, table).open("rb") as rows:
                 header = rows.readline()
-                file.write("" if number else header)
-                if table == recipe.FILE:
-                    first = next(read_csv(part(work, key, table), RecipeRow))
-                    row = replace(first, results=recipe.results_text(funnel))
-                    csv.writer(file, lineterminator="\n").writerow(astuple(row))
-                    next(csv.reader(rows))
+                file.write(b"" if number else header)
                 shutil.copyfileobj(rows, file)
 
 
@@ -92,23 +94,24 @@ def _write_classes(
 ) -> None:
     """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO.
 
-    Where a class is one's own, two more columns have the names as the params write them, and the
+    If a class is one of the user's own, two more columns have the names in the params and the
     synsets.
     """
-    names = ["class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index"]
-    own = ["name", "synset"] if any(one.is_own for one in classes) else []
-    with atomic_write(path) as file:
+    names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
+    own = ("name", "synset") if any(one.is_own for one in classes) else ()
+    with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*names, "coco", "coco_index", *splits, *own])
         for one in classes:
-            ilsvrc = one.synset.ilsvrc_index if one.synset else None
-            cells: list[object] = [one.index, one.folder, one.key, one.label, one.voc]
-            cells += ["" if ilsvrc is None else ilsvrc]
-            cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
             coco = coco_of(one.wnid)
-            cells += [coco.label, coco.index] if coco else ["", ""]
-            cells += [counts[one.key, split] for split in splits]
-            table.writerow([*cells, *([no_formula(one.name), one.wnid] if own else [])])
+            table.writerow([
+                one.index, one.folder, one.key, one.label, one.voc,
+                one.synset.ilsvrc_index if one.synset else None,
+                VOC_LABELS.index(one.voc) if one.voc else None,
+                *((coco.label, coco.index) if coco else (None, None)),
+                *(counts[one.key, split] for split in splits),
+                *((no_formula(one.name), one.wnid) if own else ()),
+            ])  # fmt: skip
 
 
 def summary_line(photos: Mapping[tuple[str, str], int]) -> str:

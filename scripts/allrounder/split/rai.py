@@ -99,7 +99,7 @@ def _preprocessing(clean: Clean, facts: DatasetFacts) -> Iterator[str]:
 
 
 def _annotation(facts: DatasetFacts) -> Iterator[str]:
-    own = any(one.is_own for one in facts.classes)
+    own = facts.has_own
     kinds = f"There are {facts.kinds}" if own else "Classes are ImageNet synsets"
     usual = " wnid, ILSVRC index or WordNet name" if facts.has_imagenet or not own else ""
     by = " or".join(filter(None, [usual, " the names of the classes" * own]))
