@@ -9,8 +9,7 @@ from allrounder.core.errors import UsageError, run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_lines
 from allrounder.params.loading import replace_params
-from allrounder.start.found import look
-from allrounder.start.write import params_text, report
+from allrounder.start.proposal import find_classes, params_text, report
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.place:
         raise UsageError("which photos? make start d=FOLDER, or a CSV")
-    found = look(args.place.rstrip("/") or "/")
+    found = find_classes(args.place.rstrip("/") or "/")
     if args.output.exists() and not args.force and _is_edited(args.output):
         raise UsageError(
             f"{args.output} has edits that are not in git; commit them, or write to another file "

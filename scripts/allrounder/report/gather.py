@@ -17,8 +17,8 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import Part, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.report.counts import Counts
 from allrounder.report.entries import KEPT, Entry, host, original_of
+from allrounder.report.stats import Counts
 
 _ROWS, _LEAST, _MOST = 3_000, 30, 300
 """Candidates without a photo that are shown in all, about; the bounds for one reason in a class.

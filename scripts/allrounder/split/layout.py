@@ -1,4 +1,4 @@
-"""Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
+"""Lays out the dataset: folders of photos, tables, descriptions and the metrics."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
-from allrounder.core.files import remove_tree, replace_text
+from allrounder.core.files import file_sha256, remove_tree, replace_text
 from allrounder.core.funnel import Funnel, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
@@ -20,10 +20,9 @@ from allrounder.core.rows import RecipeRow
 from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
-from allrounder.split import recipe
-from allrounder.split.describe import ATTRIBUTION
-from allrounder.split.facts import Tally
-from allrounder.split.one_class import ClassJob, lay_out, part
+from allrounder.split import card, croissant, recipe
+from allrounder.split.facts import Tally, dataset_facts
+from allrounder.split.one_class import ATTRIBUTION, ClassJob, lay_out, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,18 @@ def _write_classes(
                 *(counts[one.key, split] for split in splits),
                 *((no_formula(one.name), one.wnid) if own else ()),
             ])  # fmt: skip
+
+
+def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Tally) -> None:
+    """Describe the dataset in `out` by its own files and the counts of each class.
+
+    The version is the first 12 hex digits of the SHA-256 of manifest.csv.
+    """
+    version = file_sha256(out / MANIFEST)[:12]
+    facts = dataset_facts(params, funnels, tally)
+    card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
+    if params.split.layout == "folders":  # of Parquet the Hub makes it
+        croissant.write(out, params, facts, version)
 
 
 def summary_line(photos: Mapping[tuple[str, str], int]) -> str:
