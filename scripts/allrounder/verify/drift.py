@@ -22,8 +22,7 @@ class Form(StrEnum):
     """How a photo's URL is requested."""
 
     PAGE = "page"  # one request
-    FILE = "file"  # a local file
-    BYTE_RANGE = "byte range"  # a part of a local file
+    FILE = "file"  # a local file, or a byte range of one
     ARCHIVE = "archive"  # a member `<tar>#<name>`: the tar is read once for all of them
     UNKNOWN = "unknown"
 
@@ -43,7 +42,7 @@ class TakenPhoto:
     def form(self) -> Form:
         """How its URL is requested. UNKNOWN ones are only counted."""
         if parse_byte_range(self.url):
-            return Form.PAGE if is_url(self.url) else Form.BYTE_RANGE
+            return Form.PAGE if is_url(self.url) else Form.FILE
         base, mark, member = self.url.partition("#")
         if mark and is_archive(base):
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
