@@ -47,8 +47,8 @@ _CONTRAST = 0.7
 """The least ratio of the contrasts, or of the exposures, of two similar pictures."""
 _DARK, _BRIGHT = 8, 245
 _NOISE, _BUSY = 2, 0.3
-"""A cell is plain if its detail has at most so many grey levels. A picture is busy if more than this
-share of its cells is not plain; else it is smooth: 3 of 1,000 photos.
+"""A cell is plain if its detail has at most so many grey levels. A picture is busy if more than
+this share of its cells is not plain; else it is smooth: 3 of 1,000 photos.
 """
 _TOLERANCE = 4
 """Quarters of a grey level by which a detail may differ from those of the nearest cells."""
