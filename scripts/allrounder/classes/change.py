@@ -27,14 +27,7 @@ from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
-from allrounder.params.classes import (
-    Classes,
-    class_key,
-    name_of,
-    read_classes,
-    title_of,
-    voc_of,
-)
+from allrounder.params.classes import Classes, class_key, name_of, read_classes, title_of, voc_of
 from allrounder.params.loading import NOT_LINES, load_params, replace_params
 from allrounder.params.schema import Params
 

@@ -218,11 +218,7 @@ class _OneClass:
         return self._rows[origin][image_id]
 
     def _taken(
-        self,
-        origin: str,
-        row: RawRow,
-        photo: CleanRow,
-        candidate_of: Callable[[str], Candidate],
+        self, origin: str, row: RawRow, photo: CleanRow, candidate_of: Callable[[str], Candidate]
     ) -> Entry:
         if photo.status is not Status.KEPT:
             reason, stored = f"clean.{photo.status}", self._raw(origin)[row.image_id]

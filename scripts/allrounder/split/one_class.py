@@ -107,10 +107,7 @@ def lay_out(job: ClassJob) -> ClassDone:
 
 
 def _write_rows(
-    job: ClassJob,
-    manifest: list[ManifestRow],
-    kept: Mapping[str, CleanRow],
-    listed: list[RawRow],
+    job: ClassJob, manifest: list[ManifestRow], kept: Mapping[str, CleanRow], listed: list[RawRow]
 ) -> None:
     """Write the class's rows of all tables."""
     key, raw = job.one.key, job.stages.raw
