@@ -1,4 +1,4 @@
-"""Stage split: divide the clean photos into train, val (and test) folders, in data/dataset.
+"""Stage split: divides the clean photos into train, val (and test) folders, in data/dataset.
 
 Also writes the dataset's tables and descriptions, and the counts of all steps: data/metrics.json.
 """

@@ -25,8 +25,8 @@ _OURS = re.compile(
 """What we publish. Other files of the repository are not ours and stay."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
-_OTHER_FORM = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What huggingface_hub raises for a reply that is none of the Hub's, as of a login page."""
+_NOT_THE_HUB = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What huggingface_hub raises for a reply that is not the Hub's, such as a login page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Hub:
                 f"{self.address} cannot be reached ({first_line(error)}); check the network and "
                 "run it again: what was uploaded is kept"
             ) from None
-        except _OTHER_FORM as error:
+        except _NOT_THE_HUB as error:
             raise DataError(
                 f"{self.address} does not answer as the Hub does ({type(error).__name__}: "
                 f"{first_line(error)}); check the network and HF_ENDPOINT"

@@ -25,13 +25,13 @@ from allrounder.report.pages import Page
 from allrounder.report.render import Overview, Version
 
 MAX_PAGE = 4_900_000
-"""About the most bytes of a page."""
+"""Bytes of a page at most, about."""
 _PHOTOS = 5_000
-"""About the most photos of all classes together, unless `report.photos_per_class` is given."""
+"""Photos of all classes together at most, about, unless `report.photos_per_class` is given."""
 _STRIPS = 40
 """Classes with a strip of photos at the top, at most."""
 _SHELL = 100_000
-"""About the bytes of a further page without its photos; those of the first page are measured."""
+"""Bytes of a further page without its photos, about. The first page is measured."""
 
 
 def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str, Funnel]:

@@ -141,11 +141,11 @@ def _read_class(job: _Job) -> Gathered:
 
 
 def sample(found: Sequence[Entry], most: int) -> list[Entry]:
-    """The entries, with at most `most` of a class's photos; the others keep their order.
+    """The entries in their order, with at most `most` of a class's photos.
 
-    Half of them are dropped photos, of every reason in turn, as far as there are so many. Of the
-    kept ones, those come first that a shown photo repeats, then flagged ones and suspects. What
-    remains is decided by content hash, so that a build that changes little shows the same.
+    Half of these are dropped photos, if there are so many, from every reason in turn. Of the kept
+    photos, the originals of duplicates that are shown come first, then flagged ones and suspects,
+    then others by content hash. So two similar builds show nearly the same photos.
     """
     photos = [one for one in found if one.stored]
     if len(photos) <= most:

@@ -1,9 +1,9 @@
 """Lays the photos out in shards: tars as WebDataset reads them, or Parquet.
 
-A change of the dataset rewrites few shards. Runs of about GROUP classes share shards; where a run
-ends depends on the class's key alone. The photos of a run are shuffled by content hash, and a shard
-ends where a photo's hash says so: a photo more or less changes the shard that it is in, and a
-neighbour where a shard was full.
+A change of the dataset rewrites few shards. Runs of about GROUP classes share shards, and the
+classes' keys decide where a run ends. The photos of a run are shuffled by content hash, and the
+photos' hashes decide where a shard ends. So one photo more changes the shard that it is in, and the
+next one if the shard was full.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ def write_shards(
 
 
 def runs(keys: Iterable[str]) -> Iterator[list[str]]:
-    """Divide class keys: the last one of a run has a hash that one in GROUP keys has."""
+    """Divide class keys into runs. A key ends its run if its hash is a multiple of GROUP."""
     run: list[str] = []
     for key in sorted(keys):
         run.append(key)
@@ -86,7 +86,8 @@ def runs(keys: Iterable[str]) -> Iterator[list[str]]:
 def cut(samples: Iterable[Sample], most_bytes: int, most: int) -> Iterator[list[Sample]]:
     """Divide samples into shards of at most so many bytes and photos, half of that on average.
 
-    From a quarter on, a photo ends its shard with a probability by its size; its hash is the die.
+    Once a shard is a quarter full, each photo may end it. The photo's hash decides, with a
+    probability that grows with the photo's size, so that the same photos give the same shards.
     """
     shard: list[Sample] = []
     filled = 0

@@ -103,8 +103,8 @@ def sample_photos(found: Sequence[TakenPhoto], count: int) -> list[TakenPhoto]:
 
 
 FEW, MANY = 3, 5
-"""URLs that show that the same other picture is a placeholder, as in cleaning: that lead to one
-address, or are in as many classes; of any kind. A shop's product may replace two photos."""
+"""URLs that must have changed to one picture before it counts as a placeholder, as in cleaning: FEW
+that lead to one address or are in different classes, or MANY others. Two may be a coincidence."""
 
 
 class Drift(StrEnum):
@@ -162,21 +162,21 @@ def _drift(result: Result) -> Drift:
 
 
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
-    """The same answers; where many URLs changed to one picture, that is a placeholder."""
+    """The same answers, but a picture that many URLs changed to is a placeholder."""
     same = defaultdict[str, list[DriftResult]](list)
     for answer in answers:
         if answer.drift is Drift.CHANGED and answer.sha256:
             same[answer.sha256].append(answer)
     found = list(answers)
     for at, answer in enumerate(answers):
-        if _is_notice(alike := same.get(answer.sha256, [])) and answer.drift is Drift.CHANGED:
+        if _is_placeholder(alike := same.get(answer.sha256, [])) and answer.drift is Drift.CHANGED:
             words = f"the same behind {len(alike)} URLs"
             found[at] = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
     return found
 
 
-def _is_notice(alike: Sequence[DriftResult]) -> bool:
-    """Whether the URLs that changed to one picture show that it is a placeholder."""
+def _is_placeholder(alike: Sequence[DriftResult]) -> bool:
+    """Whether the picture that these URLs changed to is a placeholder."""
     led = Counter(answer.final_url for answer in alike if answer.final_url)
     classes = {answer.photo.key for answer in alike}
     return len(alike) >= MANY or max([*led.values(), len(classes)], default=0) >= FEW
