@@ -178,8 +178,9 @@ def _of_band(
         width = len(band.bits)  # else two flips could look like another one
     keys, rows = _sorted_by_bucket(left, band, width)
     others, columns = (keys, rows) if upper else _sorted_by_bucket(right, band, width)
-    counts = np.bincount(others, minlength=1 << width).astype(np.int32)
-    starts = (np.cumsum(counts) - counts).astype(np.int32)
+    edges = np.flatnonzero(np.r_[True, others[1:] != others[:-1]][: len(others)])
+    starts, counts = (np.zeros(1 << width, np.int32) for _ in range(2))
+    starts[others[edges]], counts[others[edges]] = edges, np.diff(np.r_[edges, len(others)])
     there = counts > 0
     one, two = left[0][rows], right[0][columns]  # in the order of their buckets: close in memory
     for highest, flips in _flips(band, width):
@@ -348,23 +349,19 @@ class Pictures:
         most = int(_FIRST * radius), int(_BOTH * radius)
         for search in SEARCHES if len(distinct) > 1 else ():
             lefts, rights = self._sides(distinct, search)
-            one, two = (
-                (
-                    self._columns.views[distinct[side], view],
-                    self._columns.downs[distinct[side], view],
-                )
-                for side, view in zip((lefts, rights), search, strict=True)
-            )
-            same = lefts is rights and search[0] == search[1]
-            for i, j in _candidates(one, None if same else two, most):
-                bits = np.bitwise_count(one[0][i] ^ two[0][j])
-                bits += np.bitwise_count(one[1][i] ^ two[1][j])
-                ones, twos = lefts[i], rights[j]
-                apart = ones != twos
-                pairs = ones[apart], twos[apart], bits[apart]
-                for two_places in _confirmed(self, distinct, *pairs, search, similarity, parts):
-                    low, high = sorted(int(places[at]) for at in two_places)
+            left, right = self._kinds(distinct, lefts, search[0]), None
+            if lefts is not rights or search[0] != search[1]:
+                right = self._kinds(distinct, rights, search[1])
+            for candidates in _candidates(left, right, most):
+                for pair in _confirmed(self, distinct, *candidates, search, similarity, parts):
+                    low, high = sorted(int(places[at]) for at in pair)
                     yield low, high
+
+    def _kinds(self, rows: Ints, places: Ints, view: int) -> "_Kinds":
+        chosen = rows[places]
+        return _kinds(
+            (self._columns.views[chosen, view], self._columns.downs[chosen, view]), places
+        )
 
     def _sides(self, rows: Ints, search: tuple[int, int]) -> tuple[Ints, Ints]:
         """The places of the pictures whose views are compared.
@@ -463,18 +460,21 @@ def _apart(parts: Components, ones: Ints, twos: Ints) -> NDArray[np.bool_]:
     return np.asarray(parts.roots(ones) != parts.roots(twos))
 
 
-def _candidates(one: Both, two: Both | None, most: Most) -> Iterator[tuple[Ints, Ints]]:
-    """Yield pairs of pictures whose hashes are close, some at a time; without `two` of `one`.
+def _candidates(
+    left: "_Kinds", right: "_Kinds | None", most: Most
+) -> Iterator[tuple[Ints, Ints, NDArray[np.uint8]]]:
+    """Yield pairs of pictures whose hashes are close and the bits that differ, some at a time.
 
-    Pictures with the same hashes share their neighbours, or hashes that thousands of pictures have
-    would take memory for millions of pairs.
+    Without `right` of `left` alone. Pictures with the same hashes share their neighbours, or hashes
+    that thousands of pictures have would take memory for millions of pairs.
     """
-    left = _kinds(one)
-    right = left if two is None else _kinds(two)
-    others = None if two is None else right.hashes
-    for numbers in _close_numbers(left.hashes, others, most, DIAGONAL):
-        i, j = np.divmod(numbers, len(right.starts))
-        widths = right.counts[j]
+    others = left if right is None else right
+    hashes = None if right is None else right.hashes
+    for numbers in _close_numbers(left.hashes, hashes, most, DIAGONAL):
+        i, j = np.divmod(numbers, len(others.starts))
+        pairs = zip(left.hashes, others.hashes, strict=True)
+        first, second = (np.bitwise_count(one[i] ^ two[j]) for one, two in pairs)
+        widths = others.counts[j]
         sizes = left.counts[i] * widths
         for start, end in _slices(sizes, _AT_ONCE):
             some = np.repeat(np.arange(start, end), sizes[start:end])
@@ -482,8 +482,9 @@ def _candidates(one: Both, two: Both | None, most: Most) -> Iterator[tuple[Ints,
                 np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
             )
             ones = left.members[left.starts[i[some]] + within // widths[some]]
-            twos = right.members[right.starts[j[some]] + within % widths[some]]
-            yield ones, twos
+            twos = others.members[others.starts[j[some]] + within % widths[some]]
+            apart = ones != twos
+            yield ones[apart], twos[apart], (first + second)[some[apart]]
 
 
 def _slices(sizes: NDArray[Any], most: int) -> Iterator[tuple[int, int]]:
@@ -503,14 +504,13 @@ class _Kinds:
     counts: Ints
 
 
-def _kinds(hashes: Both) -> _Kinds:
+def _kinds(hashes: Both, places: Ints) -> _Kinds:
     first, second = hashes
-    members = np.argsort(first ^ second * _ODD, kind="stable")
-    first, second = first[members], second[members]
-    new = np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])][: len(members)]
-    place = np.arange(len(members))
-    starts = np.flatnonzero(
-        (place - np.maximum.accumulate(np.where(new, place, 0))) % _SAME_KIND == 0
-    )
-    counts = np.diff(np.r_[starts, len(members)])
-    return _Kinds((first[starts], second[starts]), members, starts, counts)
+    order = np.argsort(first ^ second * _ODD, kind="stable")
+    first, second = first[order], second[order]
+    new = np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])][: len(order)]
+    place = np.arange(len(order))
+    place -= np.maximum.accumulate(np.where(new, place, 0))
+    starts = np.flatnonzero(place % _SAME_KIND == 0)
+    counts = np.diff(np.r_[starts, len(order)])
+    return _Kinds((first[starts], second[starts]), places[order], starts, counts)
