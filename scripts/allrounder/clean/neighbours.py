@@ -295,8 +295,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)  # mixes two hashes, so that pairs can be s
 class FingerprintColumns:
     """Fingerprints as columns, a row a picture."""
 
-    views: Hashes  # (pictures, views)
-    downs: Hashes  # the second hashes of these
+    hashes: Callable[[Ints, int], Both]  # of a view of rows
     names: NDArray[Any]  # the same for equal thumbnails
     aspects: Floats  # (pictures, 2)
     thumbs: Callable[[Ints, bool], Thumbs]  # of rows, as they are or trimmed
@@ -311,8 +310,7 @@ class FingerprintColumns:
         hashes = np.array([(one.views, one.downs) for one in fingerprints], np.uint64)
         hashes = hashes.reshape(count, 2, MIRRORED.stop)
         return cls(
-            hashes[:, 0],
-            hashes[:, 1],
+            lambda rows, view: (hashes[rows, 0, view], hashes[rows, 1, view]),
             np.frombuffer(full, f"V{THUMB**2}"),
             np.array([one.aspects for one in fingerprints]).reshape(count, 2),
             lambda rows, trimmed: shapes[trimmed][rows],
@@ -358,10 +356,7 @@ class Pictures:
                     yield low, high
 
     def _kinds(self, rows: Ints, places: Ints, view: int) -> "_Kinds":
-        chosen = rows[places]
-        return _kinds(
-            (self._columns.views[chosen, view], self._columns.downs[chosen, view]), places
-        )
+        return _kinds(self._columns.hashes(rows[places], view), places)
 
     def _sides(self, rows: Ints, search: tuple[int, int]) -> tuple[Ints, Ints]:
         """The places of the pictures whose views are compared.
@@ -374,9 +369,9 @@ class Pictures:
             return everything, everything
         aspects = self._columns.aspects[rows]
         bordered = aspects[:, 0] != aspects[:, 1]
-        for hashes in (self._columns.views, self._columns.downs):
-            for whole, inner in zip(FULL, TRIMMED, strict=False):
-                bordered |= hashes[rows, whole] != hashes[rows, inner]
+        for views in zip(FULL, TRIMMED, strict=False):
+            whole, inner = (self._columns.hashes(rows, view) for view in views)
+            bordered |= (whole[0] != inner[0]) | (whole[1] != inner[1])
         some = np.flatnonzero(bordered)
         return some, everything if all(full) else some
 
