@@ -17,21 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from allrounder.clean import cleaning, jpeg, neighbours
+from allrounder.clean import cleaning, close_hashes, jpeg, neighbours
 from allrounder.clean.alignment import THUMB, Floats
 from allrounder.clean.cleaning import check_decoders
+from allrounder.clean.close_hashes import Hashes, close_pairs
 from allrounder.clean.columns import Origin
 from allrounder.clean.curate import SAME, components
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse
-from allrounder.clean.neighbours import (
-    FingerprintColumns,
-    Hashes,
-    Pictures,
-    close_pairs,
-    near_pairs,
-)
+from allrounder.clean.neighbours import FingerprintColumns, Pictures, near_pairs
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -359,8 +354,8 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = hashes_of(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         if bands:
-            patch.setattr(neighbours, "_FEW", 0)
-            patch.setattr(neighbours, "_MANY", 0 if bands == 3 else 2**19)
+            patch.setattr(close_hashes, "_FEW", 0)
+            patch.setattr(close_hashes, "_MANY", 0 if bands == 3 else 2**19)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
         pairs = close_pairs(hashes, None, radius).tolist()
         once = {tuple(pair) for pair in pairs}
@@ -383,13 +378,13 @@ def test_an_index_finds_the_pairs_that_agree_in_a_band(seed: int, count: int, up
     found = []
     with pytest.MonkeyPatch.context() as patch:
         for few in (count, 0):
-            patch.setattr(neighbours, "_FEW", few)
-            numbers = neighbours._close_numbers(side, right, (12, 20), neighbours.DIAGONAL)
+            patch.setattr(close_hashes, "_FEW", few)
+            numbers = close_hashes.close_numbers(side, right, (12, 20), close_hashes.DIAGONAL)
             found.append(sorted(int(number) for some in numbers for number in some))
     assert found[0] == found[1]
     apart = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
     first, both = np.bitwise_count(apart[0]), np.bitwise_count(apart).sum(axis=0)
-    agree = np.any([band.near(*apart) for band in neighbours.DIAGONAL], axis=0)
+    agree = np.any([band.agree(*apart) for band in close_hashes.DIAGONAL], axis=0)
     close = (first <= 12) & (both <= 20) & agree
     assert found[0] == np.flatnonzero(np.triu(close) if upper else close).tolist()
 
