@@ -24,7 +24,6 @@ from allrounder.core.opt_outs import Signal, opted_out
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import decode_url
 from allrounder.params.schema import Download
 from allrounder.web import tdmrep
 from allrounder.web.decisions import (
@@ -34,7 +33,6 @@ from allrounder.web.decisions import (
     may_train,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS
 from allrounder.web.transfer import Reply
 
 Job = TypeVar("Job")
@@ -154,8 +152,8 @@ class RobotsFile:
             is_last = self._is_second or reply.error in _FINAL
             self._is_second = True
             return replace(failed, retry=failed.retry and (self._patient or not is_last))
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
     def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
