@@ -752,7 +752,7 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
 @pytest.mark.parametrize(("classes", "reasons", "each"), [(1, 1, 300), (10, 5, 60), (1000, 5, 30)])
 def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) -> None:
     dead = [*Status][3 : 3 + reasons]
-    one = Funnel(Counter(dict.fromkeys(dead, 9000)), Counter({Status.SURPLUS: 9}), {})
+    one = Funnel(Counter(dict.fromkeys(dead, 9000)), Counter({Status.SURPLUS: 9}))
     assert rows_each([one] * classes) == each
 
 
