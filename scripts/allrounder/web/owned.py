@@ -4,8 +4,6 @@ Each host belongs to one fetcher at a time. So its limits, waits and robots.txt 
 cluster. A redirect to another fetcher's host goes back, and from there to that fetcher.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,12 +70,11 @@ class OwnedFetcher(Fetcher):
         network: Network,
         download: Download,
         policy: NetworkPolicy,
-        taken_down: frozenset[str] = frozenset(),
-        clock: Callable[[], float] = time.monotonic,
+        taken_down: frozenset[str],
     ):
         if not Path(policy.ca_file).exists():  # the policy is from another machine
             policy = replace(policy, ca_file=certifi.where())
-        super().__init__(network, download, clock, taken_down=taken_down, policy=policy)
+        super().__init__(network, download, taken_down=taken_down, policy=policy)
         self._owned: set[str] = set()
         self._moved: list[Job] = []
         self._answers: list[RobotsReply] = []
