@@ -164,11 +164,7 @@ class ListClient:
 
     @contextmanager
     def _exchange(
-        self,
-        url: str,
-        what: str,
-        authorization: Callable[[str], str],
-        headers: Mapping[str, str],
+        self, url: str, what: str, authorization: Callable[[str], str], headers: Mapping[str, str]
     ) -> Iterator[_Exchange]:
         if is_offline():
             raise not_cached_error(what, url)

@@ -203,10 +203,7 @@ def _image_id(source: HuggingfaceSource, row: int) -> str:
 
 
 def _cells(
-    source: HuggingfaceSource,
-    files: HubParquet,
-    values: Mapping[str, list[Value]],
-    tally: Tally,
+    source: HuggingfaceSource, files: HubParquet, values: Mapping[str, list[Value]], tally: Tally
 ) -> Iterator[tuple[str, int, Cell]]:
     """The class, number and cell of each row, at most `limit` a class, in the dataset's order."""
     classes: dict[Value, list[str]] = defaultdict(list)
@@ -356,11 +353,7 @@ def _spellings(source: HuggingfaceSource, part: ClassPart) -> list[str]:
 
 
 def _rows(
-    source: HuggingfaceSource,
-    viewer: DatasetViewer,
-    wnid: str,
-    wanted: list[Value],
-    tally: Tally,
+    source: HuggingfaceSource, viewer: DatasetViewer, wnid: str, wanted: list[Value], tally: Tally
 ) -> list[int]:
     """The indices of a class's rows, page by page and at most `limit`, in the dataset's order."""
     column = source.label_column.replace('"', '""')
