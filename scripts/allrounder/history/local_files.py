@@ -104,7 +104,8 @@ def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFold
     """Find the folder of each class, by wnid, name, id or label. Raises OSError."""
     found = ClassFolders()
     with os.scandir(source.location) as entries:
-        names = sorted(e.name for e in entries if _is_folder(e) and not _is_hidden(e.name))
+        names = sorted(entry.name for entry in entries if _is_folder(entry))
+    names = [name for name in names if not (name.startswith(".") or is_clutter(name))]
     given = source.given_labels
     ungiven = [part for part in parts if not {part.wnid, part.key} & given.keys()]
     direct = {name: part.key for part in ungiven for name in (part.wnid, part.key)}
@@ -124,10 +125,6 @@ def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFold
 
 def _key(name: str) -> str:
     return class_key(name) if not any(map(_breaks_text, name)) else ""
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or is_clutter(name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,7 +15,7 @@ def mend() -> Iterator[str]:
 
     A `dvc.lock` with another fault, as after a merge, is left alone.
     """
-    if LOCK.exists() and is_cut_off(LOCK.read_bytes()):
+    if LOCK.exists() and not LOCK.read_bytes().endswith(b"\n"):  # as DVC ends each
         if restored := LOCK_COPY.exists():
             LOCK_COPY.replace(LOCK)
         else:
@@ -25,11 +25,6 @@ def mend() -> Iterator[str]:
     if _RWLOCK.exists() and not _is_json(_RWLOCK):
         _RWLOCK.unlink()
         yield f"warning: {_RWLOCK} was cut off, by a kill while DVC wrote it: removed"
-
-
-def is_cut_off(lock: bytes) -> bool:
-    """Whether a lock file is only the beginning of one: DVC ends each with a line feed."""
-    return not lock.endswith(b"\n")
 
 
 def _is_json(path: Path) -> bool:

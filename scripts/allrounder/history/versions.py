@@ -69,15 +69,16 @@ def _outputs(repo: Any) -> list[Output]:
     from dvc.exceptions import DvcException
 
     try:
-        return [_output(repo, out) for out in repo.index.outs]
+        listed = repo.index.outs
     except DvcException as error:
         raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
-
-
-def _output(repo: Any, out: Any) -> Output:
-    path = Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
-    md5 = str(out.hash_info.value or "") if out.hash_info else ""
-    return Output(path, md5, int(out.meta.nfiles or 1), bool(out.use_cache), out.remote)
+    found = []
+    for out in listed:
+        path = Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
+        md5 = str(out.hash_info.value or "") if out.hash_info else ""
+        files, is_cached = int(out.meta.nfiles or 1), bool(out.use_cache)
+        found.append(Output(path, md5, files, is_cached, out.remote))
+    return found
 
 
 def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:

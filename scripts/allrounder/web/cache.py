@@ -114,6 +114,13 @@ class CachedFile:
         self.part.write_bytes(b"")
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
 
+    def store(self, body: bytes) -> None:
+        """Put a file into the cache that was made from a download."""
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self.begin(CacheEntry(self.url))
+        self.part.write_bytes(body)
+        self.complete()
+
     def complete(self) -> None:
         """Publish a finished download atomically."""
         entry = self._entry(self.part) or CacheEntry(self.url)

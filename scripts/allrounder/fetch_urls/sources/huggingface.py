@@ -22,7 +22,7 @@ from allrounder.catalogue.labels import (
     normalized_label,
     usual_labels,
 )
-from allrounder.catalogue.synsets import all_synsets, find_synset
+from allrounder.catalogue.synsets import find_synset, ilsvrc_synsets
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
 from allrounder.core.text import one_line, some
@@ -263,7 +263,10 @@ def _values(
         if indices and (fault := no_indices(viewer.range_of(source.label_column))):
             tally.warn(fault)
             meant = named
-        found = _integer_values(meant)
+        found = defaultdict(list)
+        for label, key in meant.items():
+            if label.isascii() and label.isdigit():
+                found[key].append(int(label))
     elif dtype in ("string", "large_string"):
         found = _string_values(source, parts, meant)
     else:
@@ -296,15 +299,6 @@ def _class_label_values(
     return found | {key: [index] for key, index in indices.items()}
 
 
-def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
-    """The labels that are numbers."""
-    found: dict[str, list[Value]] = defaultdict(list)
-    for label, key in meant.items():
-        if label.isascii() and label.isdigit():
-            found[key].append(int(label))
-    return found
-
-
 def _string_values(
     source: HuggingfaceSource, parts: Sequence[ClassPart], meant: dict[str, str]
 ) -> dict[str, list[Value]]:
@@ -326,11 +320,9 @@ def _ilsvrc_indices(
     """
     if len(names) != 1000:
         return {}
-    thousand = [s for s in all_synsets().values() if s.ilsvrc_index is not None]
-    same = (
-        normalized_label(str(names[s.ilsvrc_index or 0])) in usual_labels(s.wnid) for s in thousand
-    )
-    if 2 * sum(same) < len(thousand):
+    labels = map(normalized_label, map(str, names))
+    pairs = zip(labels, ilsvrc_synsets(), strict=True)
+    if 2 * sum(label in usual_labels(synset.wnid) for label, synset in pairs) < len(names):
         return {}
     given = source.given_labels
     own = {p.key: synset.ilsvrc_index for p in parts if (synset := find_synset(p.wnid))}
