@@ -82,7 +82,8 @@ class GroupDownload:
         if reply.redirect is not None:
             return decide_redirect(reply.redirect, requested)
         if reply.code in (401, 403) and len(requested) == 1:
-            return self._rows.refused(_dataset(self.cell.file), reply.code)
+            dataset = self.cell.file.partition("/datasets/")[2].partition("/resolve/")[0]
+            return self._rows.refused(dataset, reply.code)
         if reply.code and reply.code != 206:
             return http_error(reply.code)
         first, last = self._place
@@ -101,11 +102,6 @@ class GroupDownload:
         self.footer, url = bytes(self._body), requested[0]
         requested.clear()
         return Decision(Result(Status.OK), redirect=url)
-
-
-def _dataset(file: str) -> str:
-    """The dataset of a file on the Hub: `<hub>/datasets/<dataset>/resolve/...`."""
-    return file.partition("/datasets/")[2].partition("/resolve/")[0]
 
 
 class RowGroups(Generic[Job]):

@@ -129,8 +129,9 @@ class Wayback:
             self._submit(rescue, rescue.capture)
             return None
         if rescue.capture and is_photo(result, reply, self._rules.honour_opt_out):
-            at = result.final_url or rescue.capture
-            return replace(result, rescued_from=at, final_url="", http_status=_code(rescue.lost))
+            at, lost = result.final_url or rescue.capture, rescue.lost
+            code = 200 if lost.status is Status.PLACEHOLDER else lost.http_status
+            return replace(result, rescued_from=at, final_url="", http_status=code)
         return self._failed(rescue, result)
 
     def _submit(self, rescue: Rescue, url: str) -> None:
@@ -143,8 +144,3 @@ class Wayback:
             return rescue.lost
         detail = f"{rescue.lost.detail}; Wayback Machine: {result.detail or result.status}"
         return replace(result, detail=detail, final_url=self._rules.rescue_api, bytes=None)
-
-
-def _code(lost: Result) -> int | None:
-    """The code with which the host answered; None: it did not."""
-    return 200 if lost.status is Status.PLACEHOLDER else lost.http_status
