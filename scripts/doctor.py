@@ -58,6 +58,7 @@ def _findings() -> Iterator[machine.Finding]:
             faults = list(version.remote_findings(repo, outs))
             yield from faults
             yield from version.object_findings(repo, outs, remote_works=not faults)
+            yield from () if faults else version.push_findings(repo, outs)
             yield from version.journal_findings()
     except (DataError, UsageError) as error:
         words, _, command = str(error).rpartition("; ")

@@ -1,7 +1,7 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
 Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
-object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
+object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
     ("every local file is as dvc.lock says", ["scripts/verify.py"]),
-    ("the remote has the data", ["-m", "dvc", "push"]),
+    ("the remote has the data", ["scripts/push.py"]),
     ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
 )
 

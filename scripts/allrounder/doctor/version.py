@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,33 @@ def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]
         yield Finding(fault.words, fault.command)
 
 
+def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+    """What a killed push left: a false memory of the remote, or a list there without its files."""
+    if any(_has_false_memory(versions.remote_store(repo, out)) for out in outs):
+        words = "a push was killed, and left DVC with a false memory of what the remote has"
+        yield Finding(f"{words}: dvc push would leave objects out", _PUSH)
+        return
+    for out in outs:
+        files = versions.cached_list(repo, out) if out.is_folder else None
+        if not files or not _has(repo, out, out.md5):
+            continue
+        names = {md5: path for path, md5 in files.items()}
+        asked = sorted(names)[:: len(names) // _ASKED + 1]
+        absent = [md5 for md5 in asked if not _has(repo, out, md5)]
+        if absent and versions.is_cached(repo, out):
+            words = f"the remote has the list of {out.path}, but not {names[absent[0]]}"
+            yield Finding(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
+            return
+
+
+def _has_false_memory(odb: Any) -> bool:
+    """Whether DVC's index of a remote has files but no list, without which DVC never checks it."""
+    from dvc_data.hashfile.db import get_index
+
+    with closing(get_index(odb)) as index:
+        return any(True for _ in index.hashes()) and not [*index.dir_hashes()]
+
+
 def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
     try:
         odb = repo.cloud.get_remote_odb(out.remote, "push")
@@ -98,6 +125,11 @@ def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
 def size_of(repo: Any) -> int:
     """The bytes of all outputs, as dvc.lock has them."""
     return sum(int(out.meta.size or 0) for out in repo.index.outs)
+
+
+_ASKED = 20
+"""Objects of an output that the remote is asked for."""
+_PUSH = "python scripts/push.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +173,6 @@ def object_findings(
                 f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
             )
             yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
-
-
-_ASKED = 20
-"""Objects of an output that the remote is asked for."""
 
 
 def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:

@@ -128,8 +128,8 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
         place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
         raise DataError(
             f"{out.path}: the list of its files (the remote's, {place}) is not the one that "
-            f"{where} names; remove it there, then dvc push {out.path} in a clone where verify.py "
-            "finds no problem"
+            f"{where} names; remove it there, then python scripts/push.py {out.path} in a clone "
+            "where verify.py finds no problem"
         )
     return files
 
