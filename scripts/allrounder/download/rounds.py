@@ -58,6 +58,7 @@ class Rounds:
                 results |= self._round(wanted)
                 wanted = larger(quotas)
             summary.print_incomplete(results.values(), quotas)
+            self._journal.compared()
             confirm_output("download", self._folders.raw)
             self._journal.complete()
         except KeyboardInterrupt:
