@@ -1,6 +1,7 @@
 """Faults of this version: dvc.lock, the remote, objects, the download's journal."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -16,12 +17,17 @@ from allrounder.core.paths import LOCK, WORK
 from allrounder.doctor.machine import Finding
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
+from allrounder.history.mending import cut_off_files
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
 from allrounder.params.loading import load_params, read_yaml
 
 
 def lock_findings() -> Iterator[Finding]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
+    if cut := cut_off_files():
+        words = f"{cut[0].as_posix()} is cut off: a build was killed while DVC wrote it"
+        yield Finding(words, "python scripts/check_params.py")
+        return
     if not LOCK.exists():
         yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
@@ -29,10 +35,6 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding("dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD -- dvc.lock")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
-    if not text.endswith("\n"):
-        words = "dvc.lock is cut off: a build was killed while DVC wrote it"
-        yield Finding(words, "python scripts/check_params.py")
-        return
     if "\n<<<<<<< " in f"\n{text}":
         words = "dvc.lock has conflict markers, and no merge is under way"
         yield Finding(words, "git checkout HEAD -- dvc.lock")
@@ -51,6 +53,8 @@ def lock_findings() -> Iterator[Finding]:
             for name, one in stages.items()
             for dep in one.get("deps", ())
         ]
+        if odd := [path for path, md5 in made.items() if not re.fullmatch(_MD5, md5)]:
+            raise ValueError(f"no hash of {odd[0]}")
         other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
@@ -127,6 +131,7 @@ def size_of(repo: Any) -> int:
     return sum(int(out.meta.size or 0) for out in repo.index.outs)
 
 
+_MD5 = r"[0-9a-f]{32}(\.dir)?"
 _ASKED = 20
 """Objects of an output that the remote is asked for."""
 _PUSH = "python scripts/push.py"
@@ -149,6 +154,11 @@ def object_findings(
 ) -> Iterator[Finding]:
     """Objects that DVC's cache lacks or has damaged. Every object is hashed."""
     lost = [loss for out in outs if (loss := _loss(repo, out, remote_works))]
+    try:
+        committed = versions.pinned_outputs(repo, "HEAD")
+    except UsageError:  # nothing is committed yet
+        committed = {}
+    edited = {out.path for out in outs if committed.get(out.path, out.md5) != out.md5}
     never = [loss.path for loss in lost if loss.whole and loss.remote]
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
@@ -168,6 +178,9 @@ def object_findings(
         elif loss.here:
             words = f"{loss.words}, and the remote lacks it; the local files are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
+        elif loss.path in edited:
+            words = f"dvc.lock was edited by hand: nothing has {loss.path} as it names it"
+            yield Finding(words, "git checkout HEAD -- dvc.lock")
         else:
             words = (
                 f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
