@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each run compiles its modules
+
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 PEER = Path(__file__).with_name("peer.py")
 PARAMS = yaml.safe_load((SCRIPTS.parent / "params.yaml").read_text(encoding="utf-8"))

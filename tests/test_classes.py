@@ -23,12 +23,13 @@ from allrounder.catalogue.synsets import (
     synsets_of,
 )
 from allrounder.classes import views as classviews
-from allrounder.classes.change import Change, add, added, remove, removed, replace_checked
+from allrounder.classes.change import Change, add, added, remove, removed
 from allrounder.classes.search import Rank, resolve, search
 from allrounder.classes.views import Screen, fitting, screen, table, walk_subtree
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError
 from allrounder.params.classes import read_classes
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params, replace_params
 from project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -394,9 +395,9 @@ def test_a_file_that_would_be_wrong_is_not_written(here: Path) -> None:
     with pytest.raises(
         UsageError, match=r"is unchanged, because .*params\.yaml, line 20: per_class"
     ):
-        replace_checked(path, bad, load_params(path).classes)
+        replace_params(path, bad, load_params(path).classes)
     with pytest.raises(UsageError, match="is unchanged, because"):
-        replace_checked(path, DEFAULT, {})
+        replace_params(path, DEFAULT, {})
     assert path.read_bytes() == DEFAULT.encode()
     assert [entry.name for entry in here.iterdir()] == ["params.yaml"]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from allrounder.clean.decode import normalize
-from allrounder.clean.flags import flag_sizes, pixel_flags
+from allrounder.clean.flags import flag_sizes
 from allrounder.core.rows import CleanRow, Status
 from allrounder.params.schema import Clean
 
@@ -28,7 +28,7 @@ def flags(image: Image.Image) -> frozenset[str]:
     image.save(out, "JPEG", quality=90)
     photo = normalize(out.getvalue(), Clean())
     assert photo.fingerprint
-    return pixel_flags(photo.fingerprint.thumb, photo.body)
+    return photo.flags
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def flags(image: Image.Image) -> frozenset[str]:
     [
         (scene(), set()),
         (scene().filter(ImageFilter.GaussianBlur(12)), {"blurred"}),
+        (scene().resize((3000, 2000), Image.Resampling.BICUBIC), set()),  # sharp when reduced
         (scene(0, 30), {"nearly_black"}),
         (scene(225, 255), {"nearly_white"}),
         (scene(0, 120), set()),

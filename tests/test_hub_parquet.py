@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, RawRow, Status
-from allrounder.core.urls import Cell, address_key, is_part, parse_cell, parse_slice, photo_key
+from allrounder.core.urls import Cell, address_key, is_part, parse_byte_range, parse_cell, photo_key
 from allrounder.fetch_urls import listing
 from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
@@ -486,6 +486,6 @@ def test_a_cell_is_its_url(
     cell = Cell("https://h/x.parquet", column, group, row, (first, first + size), (at, at + size))
     assert parse_cell(cell.url) == cell
     assert is_part(cell.url)
-    assert parse_slice(cell.url) is None
+    assert parse_byte_range(cell.url) is None
     assert photo_key(cell.url) == address_key(cell.url) == cell.url
     assert row_groups.size_fault(cell) is None

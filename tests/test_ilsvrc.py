@@ -15,7 +15,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import Reader, open_tar
-from allrounder.core.urls import parse_slice
+from allrounder.core.urls import parse_byte_range
 from allrounder.download.crawl import LocalPhotos
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources import ilsvrc
@@ -113,7 +113,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
         for photo, file in zip(found[wnid], expected[wnid], strict=True):
             one, other = here.result(photo.url), truth.result(file.url)
             assert replace(one, stored=None) == replace(other, stored=None)
-            assert (parse_slice(photo.url) is None) == (form in TREES)
+            assert (parse_byte_range(photo.url) is None) == (form in TREES)
     if form == "tar of tars":
         assert found[CAT][0].url.startswith(f".../copy/{OUTER}#{CAT}.tar/{CAT}_001.jpg,bytes=")
 

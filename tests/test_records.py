@@ -13,7 +13,7 @@ from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow
 from allrounder.core.tables import read_csv, table_parts, write_csv
-from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
+from allrounder.core.tars import StoredBytes, atomic_tar, tar_header, tar_members
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)
 
@@ -58,6 +58,17 @@ def test_archives_hold_what_was_put_in_with_fixed_metadata(bodies: list[bytes]) 
         assert [place.read() for _, place in tar_members(path)] == bodies
         with tarfile.open(path) as tar:
             assert {(m.mtime, m.uid, m.gid, m.mode, m.uname) for m in tar} <= {(0, 0, 0, 0o644, "")}
+
+
+@given(
+    name=st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=25),
+    folder=st.sampled_from(["", "f" * 90 + "/"]),
+    size=st.integers(0, 8**11 - 1),
+)
+def test_headers_of_archives_are_those_of_tarfile(name: str, folder: str, size: int) -> None:
+    info = tarfile.TarInfo(folder + name)
+    info.size, info.mode = size, 0o644
+    assert tar_header(info.name, size) == info.tobuf(tarfile.USTAR_FORMAT)
 
 
 @given(names=st.lists(TEXT, max_size=20))

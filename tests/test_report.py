@@ -30,11 +30,9 @@ from allrounder.params.schema import Params
 from allrounder.report import build as building
 from allrounder.report import render, stats
 from allrounder.report.build import build, params_digest
-from allrounder.report.counts import Counts
-from allrounder.report.entries import Entry
+from allrounder.report.entries import Entry, words
 from allrounder.report.gather import rows_each, sample
-from allrounder.report.stats import Bars, nice_ticks
-from allrounder.report.words import words
+from allrounder.report.stats import Bars, Counts, nice_ticks
 from browser import CHROMIUM, cards, chromium, count, result, show, watched
 from crowd import crowd
 from faults import COPIES

@@ -4,7 +4,6 @@ The edit changes one line and keeps every other byte. ruamel.yaml finds the line
 text, since YAML libraries rewrite what they read.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +23,13 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.classes.search import is_named, resolve
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
-from allrounder.core.files import part_of
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
-from allrounder.params.classes import (
-    Classes,
-    class_key,
-    read_classes,
-)
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.classes import Classes, class_key, read_classes
+from allrounder.params.loading import NOT_LINES, load_params, replace_params
 from allrounder.params.schema import Params
-
-_NOT_LINES = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +74,6 @@ def removed(text: str, key: str) -> str:
     return "\n".join(kept)
 
 
-def replace_checked(path: Path, text: str, classes: Classes) -> None:
-    """Replace a params file by a text, if the text is valid and has exactly these classes.
-
-    Raises UsageError that says what would be wrong; the file is then left as it is.
-    """
-    path = path.resolve()
-    part = part_of(path)
-    try:
-        part.write_bytes(text.encode())
-        shutil.copymode(path, part)
-        if list(load_params(part).classes.items()) != list(classes.items()):
-            raise UsageError(_NOT_LINES)
-        part.replace(path)
-    except UsageError as error:
-        reason = str(error).replace(str(part), path.name)
-        raise UsageError(
-            f"{path.name} is unchanged, because the new text would be invalid: {reason}"
-        ) from None
-    except PermissionError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _places(text: str) -> dict[str, Place]:
     """The place of each class, in the file's order."""
     try:
@@ -113,7 +82,7 @@ def _places(text: str) -> dict[str, Place]:
         raise UsageError(f"not valid YAML: {first_line(error)}; correct it") from None
     is_block = isinstance(classes, CommentedMap) and not classes.fa.flow_style()
     if not is_block or set(classes) != set(classes.lc.data or {}):  # some come from an anchor
-        raise UsageError(_NOT_LINES)
+        raise UsageError(NOT_LINES)
     return {key: _place(classes, key) for key in classes}
 
 
@@ -175,7 +144,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     inside = f" ({count} ILSVRC class{'es' * (count != 1)})" if is_subtree(key) else ""
     built = read_classes(pinned_params("split").get("classes"))
     text = _edited(path, added, key, label, name + inside)
-    replace_checked(path, text, {**before.classes, **read_classes({key: label})})
+    replace_params(path, text, {**before.classes, **read_classes({key: label})})
     after = load_params(path)
     if key in built:
         own = "dvc.lock still pins its photos: dvc repro fetches none of them again"
@@ -206,7 +175,7 @@ def remove(path: Path, query: str) -> Change:
     built = read_classes(pinned_params("split").get("classes"))
     value = before.classes[key]
     classes = {one: other for one, other in before.classes.items() if one != key}
-    replace_checked(path, _edited(path, removed, value.name), classes)
+    replace_params(path, _edited(path, removed, value.name), classes)
     own = "dvc repro drops its photos" if key in built else "dvc.lock has no photos of it"
     follows = _consequences(path, own, before, load_params(path))
     if later := len(classes) - index:

@@ -1,7 +1,7 @@
-"""How alike two pictures are: one is laid over the other, and what both show is compared.
+"""Measures the similarity of two pictures: aligns one with the other, then compares their pixels.
 
 The result is the same on every machine, to the last bit. All sums are of whole numbers below 2^53,
-so their order does not matter; all else is single IEEE operations (+, -, x, /, square root).
+so their order does not matter; everything else is single IEEE operations (+, -, x, /, square root).
 """
 
 from collections.abc import Callable
@@ -23,46 +23,51 @@ Box = tuple[float, float, float, float]
 """A part of a thumbnail in pixels: top, bottom, left, right; mirrored if left > right."""
 
 _CELLS, _FINE_CELLS = 20, 40
-_STEPS = 4
+"""Cells of a side of the grids: to align pictures, and to compare their details."""
+_ITERATIONS = 4
 _STEP_BITS = 6  # positions are rounded to 1/64 pixel
 _PROMISING = 0.7
-"""Below this correlation at the start no better place is searched for."""
+"""Pairs below this correlation are not aligned any further."""
 _LEVELS = 512
-_ROBUST = 0.9
-"""The share of cells that tell where a picture lies. Letters and such lie in the others."""
+_INLIERS = 0.9
+"""The share of cells, those with the smallest residuals, that the alignment is fitted to. Text and
+logos that were added to a picture are among the others.
+"""
 _RIDGE = 0.003
 _STRETCH, _SHEAR = 0.15, 0.08
-_SHARED = 0.75
-"""The share of the cells that both pictures must show."""
-_SPARED, _SPARED_DETAIL = 0.06, 0.1
-"""The share of cells, those that differ most, that is not compared: a watermark."""
-_ALIKE = 0.97
-"""Below this correlation details are not compared."""
+_OVERLAP = 0.75
+"""The share of the cells that both pictures must have."""
+_IGNORED, _IGNORED_DETAIL = 0.06, 0.1
+"""The share of cells, those that differ most, that is not compared: it may be a watermark."""
+_ALIGNED = 0.97
+"""Details of pairs below this correlation are not compared."""
 _STRETCHED = 1.05
-"""By how much the scales of both axes differ in a picture that was stretched."""
-_GAIN = 0.7
+"""A picture was stretched if the scales of its axes differ by this factor."""
+_CONTRAST = 0.7
+"""The least ratio of the contrasts, or of the exposures, of two similar pictures."""
 _DARK, _BRIGHT = 8, 245
 _NOISE, _BUSY = 2, 0.3
-"""Grey levels of a cell's detail at most in a plain place; share of other places in a busy picture.
-
-Of 3,000 photos of ten classes 3 in 1,000 are smooth.
+"""A cell is plain if its detail has at most so many grey levels. A picture is busy if more than
+this share of its cells is not plain; else it is smooth: 3 of 1,000 photos.
 """
 _TOLERANCE = 4
-"""Quarters of a grey level by which details may lie beyond those of the cells around."""
-_APART, _LEAST_DETAIL = 5, 8 * 49
-"""Details differ if the square of what differs in 7 x 7 cells is over a fifth of what agrees."""
+"""Quarters of a grey level by which a detail may differ from those of the nearest cells."""
+_DIFFERENCE, _LEAST_DETAIL = 5, 8 * 49
+"""Details differ if, in 7 x 7 cells, the squared difference is over a fifth of the squared detail
+that agrees.
+"""
 _MISSING = 6
-"""They differ if the other picture lacks more than a sixth of the plainer one's strong details."""
+"""They also differ if one picture lacks more than a sixth of the other one's strong details."""
 _EDGE = 5
 """Fine cells at a picture's edges where a smooth copy may have a watermark or a caption."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the cells of a grid lie in pictures: an affine map for each, cell by cell in halves.
+class _Grids:
+    """Sampling grids, one a picture: the affine map from a cell's (u, v) to a pixel's (x, y).
 
-    x = x0 + xx * u + xy * v and y = y0 + yx * u + yy * v, for u and v from -(cells - 1) to
-    cells - 1 in steps of 2.
+    x = x0 + xx * u + xy * v and y = y0 + yx * u + yy * v. u and v count half cells from the grid's
+    centre: from -(cells - 1) to cells - 1 in steps of 2.
     """
 
     x0: Floats
@@ -73,16 +78,17 @@ class _Places:
     yy: Floats
 
     @classmethod
-    def of(cls, box: Box, cells: int) -> "_Places":
+    def of(cls, box: Box, cells: int) -> "_Grids":
+        """The upright grid that covers a box."""
         top, bottom, left, right = np.array(box)[:, None]
-        none = np.zeros(1)
+        zero = np.zeros(1)
         across, down = (right - left) / (2 * cells), (bottom - top) / (2 * cells)
-        return cls((left + right) / 2, across, none, (top + bottom) / 2, none, down)
+        return cls((left + right) / 2, across, zero, (top + bottom) / 2, zero, down)
 
-    def moved(self, step: Floats) -> "_Places":
-        """The same, where each cell lies `step` nearer: (pictures, 6), as u and v need it."""
+    def moved(self, step: Floats) -> "_Grids":
+        """The grids after a step of the alignment: (pictures, 6), an affine map of u and v each."""
         u0, uu, uv, v0, vu, vv = step.T
-        return _Places(
+        return _Grids(
             self.x0 - self.xx * u0 - self.xy * v0,
             self.xx - self.xx * uu - self.xy * vu,
             self.xy - self.xx * uv - self.xy * vv,
@@ -91,34 +97,35 @@ class _Places:
             self.yy - self.yx * uv - self.yy * vv,
         )
 
-    def scaled(self, factor: float) -> "_Places":
-        """The same for a grid with other cells, `factor` times as large."""
-        return _Places(
+    def scaled(self, factor: float) -> "_Grids":
+        """The grids for cells that are `factor` times as large."""
+        return _Grids(
             self.x0, self.xx * factor, self.xy * factor, self.y0, self.yx * factor, self.yy * factor
         )
 
-    def plausible(self, start: "_Places") -> Bools:
-        """Whether a picture is not stretched or turned by much more than copies are."""
+    def plausible(self, start: "_Grids") -> Bools:
+        """Whether grids are stretched and turned no more than those of copies are."""
         across, down = np.abs(start.xx), np.abs(start.yy)
-        found = np.abs(self.xx - start.xx) <= _STRETCH * across
-        found &= np.abs(self.yy - start.yy) <= _STRETCH * down
-        found &= np.abs(self.yx) <= _SHEAR * across
-        return np.asarray(found & (np.abs(self.xy) <= _SHEAR * down))
+        plausible = np.abs(self.xx - start.xx) <= _STRETCH * across
+        plausible &= np.abs(self.yy - start.yy) <= _STRETCH * down
+        plausible &= np.abs(self.yx) <= _SHEAR * across
+        return np.asarray(plausible & (np.abs(self.xy) <= _SHEAR * down))
 
-    def where(self, chosen: Bools, new: "_Places") -> "_Places":
-        """The same with other places for the chosen pictures."""
-        return _Places(
-            *(np.where(chosen, getattr(new, one), getattr(self, one)) for one in self.__slots__)
+    def where(self, chosen: Bools, new: "_Grids") -> "_Grids":
+        """These grids, with those of `new` for the chosen pictures."""
+        return _Grids(
+            *(np.where(chosen, getattr(new, name), getattr(self, name)) for name in self.__slots__)
         )
 
-    def rows(self, chosen: NDArray[np.int64]) -> "_Places":
-        return _Places(*(getattr(self, name)[chosen] for name in self.__slots__))
+    def rows(self, chosen: NDArray[np.int64]) -> "_Grids":
+        """The grids of the chosen pictures."""
+        return _Grids(*(getattr(self, name)[chosen] for name in self.__slots__))
 
     def sampled(self, pictures: Pixels, cells: int) -> tuple[Floats, Bools]:
-        """The pictures' values at the cells, between pixels in proportion; which are inside.
+        """The pictures' values at the cells, and which cells are inside of the picture.
 
-        Values are whole numbers, 2^_STEP_BITS times those of the pictures' pixels. One place may
-        stand for all pictures.
+        Values are interpolated between pixels (bilinear). They are whole numbers, 2^_STEP_BITS
+        times the pixels' values. One grid may serve all pictures.
         """
         unit, last = 1 << _STEP_BITS, (THUMB - 1) << _STEP_BITS
         x = _positions(self.x0, self.xx, self.xy, cells)
@@ -140,13 +147,13 @@ class _Places:
 
 
 def _positions(start: Floats, across: Floats, down: Floats, cells: int) -> Floats:
-    """Where cells lie on one axis, in 1/2^_STEP_BITS pixels from the first one's centre."""
+    """The cells' positions on one axis, in 1/2^_STEP_BITS pixels from the first pixel's centre."""
     unit, steps = 1 << _STEP_BITS, _steps(cells)
     columns = (start[:, None] + across[:, None] * steps) * unit
     rows = down[:, None] * steps * unit
-    found = (columns[:, None, :] + rows[:, :, None]).reshape(len(start), cells**2)
-    found -= unit / 2
-    return np.asarray(found)
+    positions = (columns[:, None, :] + rows[:, :, None]).reshape(len(start), cells**2)
+    positions -= unit / 2
+    return np.asarray(positions)
 
 
 def _between(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
@@ -163,106 +170,92 @@ def _steps(cells: int) -> Floats:
 
 
 def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats) -> Floats:
-    """The similarity of pairs of pictures, 0 to 1: 1 for the same, above 0.985 for copies.
+    """The similarity of pairs of pictures, from 0 to 1; copies have more than 0.985.
 
-    `boxes` are parts of them that may show the same, `aspects` the first one's width by height,
-    divided by the other's. The first picture is moved, stretched and turned a little to lie on the
-    second (Lucas and Kanade's method). Where they correlate, the similarity is the correlation of
-    their details, without the tenth that differs most (a watermark), over exposures; of two smooth
-    pictures it is that of the pictures, or 0 if a detail of one is not in the other, such as an
-    aeroplane in a plain sky, or if one shows nothing. A picture that had to be stretched must be
-    twice as alike. Very different contrasts are not alike: a white and a black sofa in one pose
-    correlate well.
+    `boxes` are the parts of the two pictures that may show the same. `aspects` are the first
+    picture's width by height, divided by the second's.
+
+    1. The first picture is aligned with the second: moved, stretched and turned a little (the
+       method of Lucas and Kanade).
+    2. If the two correlate, their details are compared at the best exposure. The tenth of the
+       cells that differs most is ignored: it may be a watermark.
+    3. Smooth pictures have the correlation of the pictures instead, but 0 if one lacks a detail of
+       the other (an aeroplane in a plain sky) or has no details at all.
+    4. For a picture that had to be stretched, the distance from 1 is doubled.
+
+    Pictures of very different contrast have 0: a white and a black sofa in one pose correlate well.
     """
-    alike = np.zeros(len(one))
-    hopeful, found, places, there = _laid_over(one, two, boxes)
-    near = np.flatnonzero(found >= _ALIKE)
+    similarities = np.zeros(len(one))
+    promising, correlations, grids, target = _aligned(one, two, boxes)
+    near = np.flatnonzero(correlations >= _ALIGNED)
     if len(near):
-        close, place = hopeful[near], places.rows(near)
-        grids = [
-            each.scaled(_CELLS / _FINE_CELLS).sampled(shown[close].astype(np.int32), _FINE_CELLS)
-            for each, shown in ((place, one), (there, two))
-        ]
-        detail = _in_detail(found[near], grids[0][0], grids[1][0], grids[0][1])
-        across, down = np.abs(place.xx / there.xx), np.abs(place.yy / there.yy)
+        close, grid = promising[near], grids.rows(near)
+        scale = _CELLS / _FINE_CELLS
+        left, inside = grid.scaled(scale).sampled(one[close].astype(np.int32), _FINE_CELLS)
+        right, _ = target.scaled(scale).sampled(two[close].astype(np.int32), _FINE_CELLS)
+        detail = _detail_similarity(correlations[near], left, right, inside)
+        across, down = np.abs(grid.xx / target.xx), np.abs(grid.yy / target.yy)
         ratio = across / down * aspects[close]
         stretched = np.maximum(ratio, 1 / ratio) > _STRETCHED
-        alike[close] = np.where(stretched, 2 * detail - 1, detail)
-    return np.round(alike.clip(0), 6)
+        similarities[close] = np.where(stretched, 2 * detail - 1, detail)
+    return np.round(similarities.clip(0), 6)
 
 
-def _in_detail(found: Floats, one: Floats, two: Floats, shown: Bools) -> Floats:
-    """The similarity of pictures that correlate, from their values at fine cells."""
-    left, right = _details(one), _details(two)
-
-    def correlation(one: Floats, two: Floats, shown: Bools) -> Floats:
-        return _correlation(_details(one), _details(two), shown, _SPARED_DETAIL)
-
-    best = _correlation(left, right, shown, _SPARED_DETAIL)
-    best = _over_exposures(best, correlation, one, two, shown, 1 << _STEP_BITS)
-    busy = np.stack([(np.abs(each) > 4 * _NOISE).mean(axis=1) for each in (left, right)])
-    smooth = np.flatnonzero(busy.max(axis=0) <= _BUSY)
-    differ = _differ(left[smooth], right[smooth], shown[smooth])
-    differ |= (busy.min(axis=0) == 0)[smooth]
-    best[smooth] = np.where(differ, 0.0, found[smooth])
-    return best
-
-
-def _laid_over(
+def _aligned(
     one: Thumbs, two: Thumbs, boxes: tuple[Box, Box]
-) -> tuple[NDArray[np.int64], Floats, _Places, _Places]:
-    """The promising pairs of pictures, their correlation, and the places that correlate so.
+) -> tuple[NDArray[np.int64], Floats, _Grids, _Grids]:
+    """The promising pairs, their correlations, the first pictures' grids and the second ones' grid.
 
-    Boxes lie inside of their pictures, so the second one's cells do, too.
+    Boxes lie inside of their pictures, so all cells of the second grid are inside.
     """
     left = _blurred(one)
-    start, there = _Places.of(boxes[0], _CELLS), _Places.of(boxes[1], _CELLS)
-    target, _ = there.sampled(_blurred(two), _CELLS)
+    start, target = _Grids.of(boxes[0], _CELLS), _Grids.of(boxes[1], _CELLS)
+    goal, _ = target.sampled(_blurred(two), _CELLS)
     values, inside = start.sampled(left, _CELLS)
-    found = _score(values, target, np.broadcast_to(inside, values.shape))
-    hopeful = np.flatnonzero(found >= _PROMISING)
-    found, target, left = found[hopeful], target[hopeful], left[hopeful]
-    moved = start.rows(np.zeros(len(hopeful), np.int64))
-    for _ in range(_STEPS):
+    at_start = _score(values, goal, np.broadcast_to(inside, values.shape))
+    promising = np.flatnonzero(at_start >= _PROMISING)
+    at_start, goal, left = at_start[promising], goal[promising], left[promising]
+    moved = start.rows(np.zeros(len(promising), np.int64))
+    for _ in range(_ITERATIONS):
         values, inside = moved.sampled(left, _CELLS)
-        moved = moved.moved(_step(values, target, inside))
+        moved = moved.moved(_step(values, goal, inside))
     values, inside = moved.sampled(left, _CELLS)
-    score = _score(values, target, inside)
-    better = moved.plausible(start) & (score > found)
-    return hopeful, np.where(better, score, found), start.where(better, moved), there
+    score = _score(values, goal, inside)
+    better = moved.plausible(start) & (score > at_start)
+    return promising, np.where(better, score, at_start), start.where(better, moved), target
 
 
 def _blurred(thumbs: Thumbs) -> Pixels:
-    """Each pixel's sum with its neighbours, 3 x 3."""
+    """The sum of the 3 x 3 pixels around each pixel."""
     wide = np.pad(thumbs, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint16)
     rows = wide[:, :-2] + wide[:, 1:-1]
     rows += wide[:, 2:]
-    found = rows[:, :, :-2] + rows[:, :, 1:-1]
-    found += rows[:, :, 2:]
-    return found.astype(np.int32)
+    sums = rows[:, :, :-2] + rows[:, :, 1:-1]
+    sums += rows[:, :, 2:]
+    return sums.astype(np.int32)
 
 
-def _step(values: Floats, target: Floats, shown: Bools) -> Floats:
-    """How far the values lie from the target, as an affine map: least squares on gradients."""
-    weights = shown.astype(np.float64)
+def _step(values: Floats, target: Floats, inside: Bools) -> Floats:
+    """The affine map that brings the values nearer to the target: least squares on gradients."""
+    weights = inside.astype(np.float64)
     values, target = _standardized(values, weights), _standardized(target, weights)
     values -= target
-    apart = np.abs(values)
-    shown = shown & (apart <= _quantile(apart, shown, _ROBUST))
+    residuals = np.abs(values)
+    used = inside & (residuals <= _quantile(residuals, inside, _INLIERS))
     grid = target.reshape(-1, _CELLS, _CELLS)
     across: Floats = np.zeros_like(grid)
     down: Floats = np.zeros_like(grid)
     np.subtract(grid[:, :, 2:], grid[:, :, :-2], out=across[:, :, 1:-1])
     np.subtract(grid[:, 2:], grid[:, :-2], out=down[:, 1:-1])
-    across, down = across.reshape(values.shape) * shown, down.reshape(values.shape) * shown
+    across, down = across.reshape(values.shape) * used, down.reshape(values.shape) * used
     products = np.empty((len(grid), 5, _CELLS**2))
     for at, (one, two) in enumerate(
         ((across, across), (across, down), (down, down), (across, values), (down, values))
     ):
         np.multiply(one, two, out=products[:, at])
     sums = products @ _POWERS
-    # gradients are over two cells, of two steps each
-    return 4 * _solved(sums[:, _KIND, _POWER], sums[:, _KIND[0] + 3, _POWER[0]])
+    # A gradient spans two cells of two half cells each: hence the 4.
+    return 4 * _solved(sums[:, _PRODUCT, _POWER], sums[:, _PRODUCT[0] + 3, _POWER[0]])
 
 
 def _powers() -> Floats:
@@ -272,13 +265,13 @@ def _powers() -> Floats:
 
 
 _POWERS = _powers()
-_KIND = np.add.outer([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1])
-"""Which products of gradients a system of equations has where, and by which powers of u and v."""
+_PRODUCT = np.add.outer([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1])
+"""For each coefficient of the equations: the product of gradients, and the power of u and v."""
 _POWER = np.tile([[0, 1, 2], [1, 3, 4], [2, 4, 5]], (2, 2))
 
 
 def _solved(matrix: Floats, goal: Floats) -> Floats:
-    """The solutions of symmetric systems of equations, by Gauss's method."""
+    """The solutions of symmetric systems of equations, by Gaussian elimination."""
     size = goal.shape[1]
     matrix = np.concatenate([matrix, goal[:, :, None]], axis=2)
     for row in range(size):
@@ -291,79 +284,93 @@ def _solved(matrix: Floats, goal: Floats) -> Floats:
 
 
 def _standardized(values: Floats, weights: Floats) -> Floats:
-    """Values around their mean, in 1/_LEVELS of their spread, as whole numbers."""
+    """The values minus their mean, in 1/_LEVELS of their standard deviation, as whole numbers."""
     count, weighted = weights.sum(axis=1), values * weights
     total, square = weighted.sum(axis=1), np.vecdot(weighted, values)
-    size = np.maximum(np.sqrt(count * (count * square - total * total)), 1)
-    found = values * count[:, None]
-    found -= total[:, None]
-    found *= (_LEVELS * np.sqrt(count) / size)[:, None]
-    return np.asarray(np.rint(found, out=found).clip(-9999, 9999, out=found))
+    spread = np.maximum(np.sqrt(count * (count * square - total * total)), 1)
+    scores = values * count[:, None]
+    scores -= total[:, None]
+    scores *= (_LEVELS * np.sqrt(count) / spread)[:, None]
+    return np.asarray(np.rint(scores, out=scores).clip(-9999, 9999, out=scores))
 
 
-def _quantile(values: Floats, shown: Bools, share: float) -> Floats:
-    """The value that this share of the shown ones does not exceed, a row each, as a column."""
-    ordered = np.sort(values if shown.all() else np.where(shown, values, np.inf), axis=1)
-    at = (shown.sum(axis=1) * share).astype(np.int64).clip(0, values.shape[1] - 1)
+def _quantile(values: Floats, used: Bools, share: float) -> Floats:
+    """The value that this share of a row's used values does not exceed, as a column."""
+    ordered = np.sort(values if used.all() else np.where(used, values, np.inf), axis=1)
+    at = (used.sum(axis=1) * share).astype(np.int64).clip(0, values.shape[1] - 1)
     return np.take_along_axis(ordered, at[:, None], axis=1)
 
 
-def _score(one: Floats, two: Floats, shown: Bools) -> Floats:
-    """The best correlation over exposures."""
+def _score(one: Floats, two: Floats, inside: Bools) -> Floats:
+    """The correlation at the best exposure; 0 if the pictures overlap too little."""
 
-    def correlation(one: Floats, two: Floats, shown: Bools) -> Floats:
-        return _correlation(one, two, shown, _SPARED)
+    def correlation(one: Floats, two: Floats, used: Bools) -> Floats:
+        return _correlation(one, two, used, _IGNORED)
 
-    found = correlation(one, two, shown)
-    found = _over_exposures(found, correlation, one, two, shown, 9 << _STEP_BITS)
-    enough = shown.sum(axis=1) >= _SHARED * shown.shape[1]
-    return np.where(enough, found, 0.0)
+    best = _best_exposure(correlation, one, two, inside, 9 << _STEP_BITS)
+    return np.where(inside.sum(axis=1) >= _OVERLAP * inside.shape[1], best, 0.0)
 
 
-def _over_exposures(
-    found: Floats,
+def _detail_similarity(correlations: Floats, one: Floats, two: Floats, inside: Bools) -> Floats:
+    """The similarity of aligned pictures, from their values at fine cells."""
+    left, right = _details(one), _details(two)
+
+    def correlation(one: Floats, two: Floats, used: Bools) -> Floats:
+        return _correlation(_details(one), _details(two), used, _IGNORED_DETAIL)
+
+    best = _best_exposure(correlation, one, two, inside, 1 << _STEP_BITS)
+    busy = np.stack([(np.abs(each) > 4 * _NOISE).mean(axis=1) for each in (left, right)])
+    smooth = np.flatnonzero(busy.max(axis=0) <= _BUSY)
+    differ = _differ(left[smooth], right[smooth], inside[smooth])
+    differ |= (busy.min(axis=0) == 0)[smooth]
+    best[smooth] = np.where(differ, 0.0, correlations[smooth])
+    return best
+
+
+def _best_exposure(
     correlation: Callable[[Floats, Floats, Bools], Floats],
     one: Floats,
     two: Floats,
-    shown: Bools,
+    inside: Bools,
     level: int,
 ) -> Floats:
-    """The best correlation if either picture is made as bright as the other.
+    """The best correlation, also if either picture is made as bright as the other.
 
     Highlights are clipped as in such a copy. `level` is the value of one of the 255 grey levels.
     """
+    best = correlation(one, two, inside)
     for dark, bright in ((one, two), (two, one)):
-        usable = (shown & (bright < _BRIGHT * level) & (dark > _DARK * level)).astype(np.float64)
+        usable = (inside & (bright < _BRIGHT * level) & (dark > _DARK * level)).astype(np.float64)
         gain = np.vecdot(bright, usable) / np.maximum(np.vecdot(dark, usable), 1)
-        rows = np.flatnonzero((gain > 1) & (gain < 1 / _GAIN))
+        rows = np.flatnonzero((gain > 1) & (gain < 1 / _CONTRAST))
         exposed = dark[rows] * gain[rows, None]
         np.minimum(np.rint(exposed, out=exposed), 255 * level, out=exposed)
-        found[rows] = np.maximum(found[rows], correlation(exposed, bright[rows], shown[rows]))
-    return found
+        best[rows] = np.maximum(best[rows], correlation(exposed, bright[rows], inside[rows]))
+    return best
 
 
-def _correlation(one: Floats, two: Floats, shown: Bools, spared: float) -> Floats:
-    """The correlation of what is shown, without the share of the cells that differ most."""
-    count, (left, left_size), (right, right_size), _ = _moments(one, two, shown)
-    apart = one * (count / left_size)[:, None]
-    apart -= two * (count / right_size)[:, None]
-    apart -= (left / left_size - right / right_size)[:, None]
-    np.abs(apart, out=apart)
-    shown = shown & (apart <= _quantile(apart, shown, 1 - spared))
-    _, (_, left_size), (_, right_size), joint = _moments(one, two, shown)
-    contrast = np.minimum(left_size / right_size, right_size / left_size)
-    return np.where(contrast >= _GAIN, joint / left_size / right_size, 0.0)
+def _correlation(one: Floats, two: Floats, used: Bools, ignored: float) -> Floats:
+    """The correlation of the used cells, without the share of them that differs most."""
+    count, (left, left_spread), (right, right_spread), _ = _moments(one, two, used)
+    residuals = one * (count / left_spread)[:, None]
+    residuals -= two * (count / right_spread)[:, None]
+    residuals -= (left / left_spread - right / right_spread)[:, None]
+    np.abs(residuals, out=residuals)
+    used = used & (residuals <= _quantile(residuals, used, 1 - ignored))
+    _, (_, left_spread), (_, right_spread), covariance = _moments(one, two, used)
+    contrast = np.minimum(left_spread / right_spread, right_spread / left_spread)
+    return np.where(contrast >= _CONTRAST, covariance / left_spread / right_spread, 0.0)
 
 
 def _moments(
-    one: Floats, two: Floats, shown: Bools
+    one: Floats, two: Floats, used: Bools
 ) -> tuple[Floats, tuple[Floats, Floats], tuple[Floats, Floats], Floats]:
-    """The number of cells; the sum and the spread of either picture's values; their covariance.
+    """The number of used cells; the sum and the spread of either picture's; their covariance.
 
-    The latter are times the number of cells, to be of whole numbers.
+    Spread and covariance are times the number of cells, to be of whole numbers.
     """
-    count = shown.sum(axis=1).astype(np.float64)
-    left, right = one * shown, two * shown
+    count = used.sum(axis=1).astype(np.float64)
+    left, right = one * used, two * used
     sums = left.sum(axis=1), right.sum(axis=1)
     spreads = (
         np.maximum(np.sqrt(count * np.vecdot(each, each) - total * total), 1)
@@ -374,7 +381,7 @@ def _moments(
 
 
 def _details(cells: Floats) -> Floats:
-    """What remains of pictures without their smooth background, in quarters of a grey level."""
+    """The cells minus the mean of the 7 x 7 cells around each, in quarters of a grey level."""
     return np.rint((cells * 49 - _sums_around(cells)) / (49 << (_STEP_BITS - 2)))
 
 
@@ -388,33 +395,35 @@ def _sums_around(cells: Floats) -> Floats:
     return wide.reshape(cells.shape)
 
 
-def _differ(left: Floats, right: Floats, shown: Bools) -> Bools:
-    """Whether smooth pictures have details that differ anywhere.
+def _differ(left: Floats, right: Floats, inside: Bools) -> Bools:
+    """Whether the details of smooth pictures differ anywhere.
 
     The one with more details may have a watermark or a caption at its edges.
     """
     swap = ((left**2).sum(axis=1) > (right**2).sum(axis=1))[:, None]
     plain, other = np.where(swap, right, left), np.where(swap, left, right)
-    near_plain, near_other = _around(plain), _around(other)
+    near_plain, near_other = _shifted(plain), _shifted(other)
     strong = np.abs(near_plain).max(axis=0)
-    lost = ((plain - near_other) ** 2 * strong**2).sum(axis=2).min(axis=0)
-    differ = _MISSING * lost > np.vecdot(strong**2, plain**2)
+    missing_detail = ((plain - near_other) ** 2 * strong**2).sum(axis=2).min(axis=0)
+    differ = _MISSING * missing_detail > np.vecdot(strong**2, plain**2)
     missing, added = (
         np.maximum(near.min(axis=0) - each, each - near.max(axis=0)) - _TOLERANCE
         for each, near in ((plain, near_other), (other, near_plain))
     )
-    apart = np.maximum(missing, added).clip(0) * (shown & (_INSIDE | (strong > 4 * _NOISE)))
-    agree = np.minimum(np.abs(plain), np.abs(other)) * shown
-    most = _sums_around(agree**2) + _LEAST_DETAIL
-    return np.asarray(differ | (_APART * _sums_around(apart**2) > most).any(axis=1))
+    compared = inside & (_INNER | (strong > 4 * _NOISE))
+    difference = np.maximum(missing, added).clip(0) * compared
+    agreement = np.minimum(np.abs(plain), np.abs(other)) * inside
+    limit = _sums_around(agreement**2) + _LEAST_DETAIL
+    differ |= (_DIFFERENCE * _sums_around(difference**2) > limit).any(axis=1)
+    return np.asarray(differ)
 
 
-def _around(cells: Floats) -> Floats:
-    """Pictures moved by up to one cell in each direction: (9, pictures, cells)."""
+def _shifted(cells: Floats) -> Floats:
+    """Pictures shifted by up to one cell in each direction: (9, pictures, cells)."""
     wide = np.pad(cells.reshape(-1, _FINE_CELLS, _FINE_CELLS), ((0, 0), (1, 1), (1, 1)), "edge")
-    places = [slice(start, start + _FINE_CELLS) for start in range(3)]
-    moved = [wide[:, down, across] for down, across in product(places, repeat=2)]
-    return np.stack(moved).reshape(9, *cells.shape)
+    starts = [slice(start, start + _FINE_CELLS) for start in range(3)]
+    shifted = [wide[:, down, across] for down, across in product(starts, repeat=2)]
+    return np.stack(shifted).reshape(9, *cells.shape)
 
 
-_INSIDE = np.pad(np.ones((_FINE_CELLS - 2 * _EDGE,) * 2, bool), _EDGE).ravel()
+_INNER = np.pad(np.ones((_FINE_CELLS - 2 * _EDGE,) * 2, bool), _EDGE).ravel()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from allrounder.clean.colour import Colours, colours, to_srgb
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
+from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges, Jpeg, parse
 from allrounder.core.photos import Bounds, judge_size, open_photo, too_costly, without_metadata
 from allrounder.core.rows import Status
@@ -43,7 +44,7 @@ _UNCOMMON = "Could not determine subsampling"
 
 @dataclass(slots=True)
 class Photo:
-    """A decoded photo: its normalized body and its fingerprint; or the reason against it.
+    """A decoded photo: its normalized body, fingerprint and flags; or the reason against it.
 
     `kept` are the ranges of the original bytes that form the body; none if it was encoded again.
     """
@@ -54,7 +55,15 @@ class Photo:
     height: int = 0
     body: bytes = b""
     fingerprint: Fingerprint | None = None
+    flags: frozenset[str] = frozenset()
     kept: ByteRanges = ()
+
+    @classmethod
+    def normalized(
+        cls, size: tuple[int, int], body: bytes, grey: Image.Image, kept: ByteRanges = ()
+    ) -> "Photo":
+        """A valid photo, with the fingerprint and the flags of its grey version."""
+        return cls(Status.OK, "", *size, body, fingerprint(grey), pixel_flags(grey), kept)
 
 
 def normalize(body: bytes, rules: Clean) -> Photo:
@@ -91,7 +100,7 @@ def _jpeg(body: bytes, bounds: Bounds, rules: Clean) -> Photo:
     shrunk = rules.max_side is not None and max(size) > rules.max_side
     upright = orientation not in _UPRIGHT
     if grey and whole and upright and not (shrunk or jpeg.bloated or space is Colours.OTHER):
-        return Photo(Status.OK, "", *size, lean, fingerprint(grey), kept)
+        return Photo.normalized(size, lean, grey, kept)
     return _converted(image, orientation, profile, rules)
 
 
@@ -187,7 +196,7 @@ def _converted(image: Image.Image, orientation: int, profile: bytes, rules: Clea
     image.save(out, "JPEG", quality=rules.quality, optimize=True)
     written = out.getvalue()
     grey, _ = _strictly_grey(written, parse(written))
-    return Photo(Status.OK, "", *image.size, written, fingerprint(grey or image.convert("L")))
+    return Photo.normalized(image.size, written, grey or image.convert("L"))
 
 
 def _instead(image: Image.Image, new: Image.Image) -> Image.Image:

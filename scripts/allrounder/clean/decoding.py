@@ -26,10 +26,10 @@ from allrounder.clean.slices import (
     Slice,
     cut,
     fingerprint_of,
-    note_of,
     read_slice,
     read_thumbnails,
     stored_slice,
+    take_note,
 )
 from allrounder.cluster.ray_cluster import asked_address
 from allrounder.core.errors import DataError
@@ -212,13 +212,10 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                         done[part.key, part.number] = job.result()
                         bar.update(len(part.places))
             failed = [part for part in left if (part.key, part.number) not in done]
-            suspects = [part for part in failed if note_of(part, store).exists()]
+            suspects = [(part, at) for part in failed if (at := take_note(part, store)) is not None]
             if failed and not suspects:
                 raise killed()
-            for part in suspects:
-                note = note_of(part, store)
-                at = int(note.read_bytes() or 0)  # empty: ended while it wrote the note
-                note.unlink()
+            for part, at in suspects:
                 photo = part.photos[at]
                 name = next(name for name, one in tar_members(part.tar) if one == photo)
                 name = f"{part.key} {name.rpartition('.')[0]}"

@@ -22,7 +22,6 @@ from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import MIRRORED, Fingerprint, levels_used
-from allrounder.clean.flags import pixel_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
@@ -109,11 +108,15 @@ def stored_slice(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Pho
     name = name_of(part, rules)
     path = store / name
     if not is_whole(path):
-        note = note_of(part, store)
+        note = _note_of(part, store)
         new = store / f"{name}.{os.getpid()}.part"
-        with new.open("wb") as file:
-            bodies = (photo.read() for photo in part.photos)
-            write_slice(file, bodies, rules, alone, lambda at: note.write_bytes(b"%d" % at))
+        with new.open("wb") as file, note.open("wb", buffering=0) as noted:
+
+            def begin(at: int) -> None:
+                noted.seek(0)
+                noted.write(b"%d" % at)  # in ascending order, so a number is never cut short
+
+            write_slice(file, (photo.read() for photo in part.photos), rules, alone, begin)
         new.replace(path)
         note.unlink(missing_ok=True)
     return name
@@ -125,8 +128,15 @@ def name_of(part: Slice, rules: Clean) -> str:
     return hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
 
 
-def note_of(part: Slice, store: Path) -> Path:
-    """The note of the photo that is being decoded."""
+def take_note(part: Slice, store: Path) -> int | None:
+    """The number of the photo that was being decoded when a worker ended. Removes the note."""
+    note = _note_of(part, store)
+    text = note.read_bytes() if note.exists() else b""
+    note.unlink(missing_ok=True)
+    return int(text) if text else None
+
+
+def _note_of(part: Slice, store: Path) -> Path:
     return store / f"{part.key}.{part.number}.at"
 
 
@@ -180,8 +190,7 @@ def write_slice(
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         found.append(record)
-        flags = sorted(pixel_flags(print_.thumb, photo.body)) if print_ else []
-        facts.append(Facts(photo.status, photo.detail, flags, photo.kept))
+        facts.append(Facts(photo.status, photo.detail, sorted(photo.flags), photo.kept))
     records = np.concatenate(found)
     start = write(b"thumbs: ") + 8  # so no thumbnail begins at 0
     for name in ("thumb", "trimmed"):

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tarfile import BLOCKSIZE, RECORDSIZE
 
@@ -25,9 +26,13 @@ class StoredBytes:
 
     def read(self) -> bytes:
         """The bytes; fewer if the file was cut off."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(min(self.size, os.fstat(file.fileno()).st_size))
+        with self.path.open("rb", buffering=0) as file:
+            return self.read_from(file)
+
+    def read_from(self, file: FileIO) -> bytes:
+        """The same from the file, which is open."""
+        file.seek(self.offset)
+        return file.read(min(self.size, os.fstat(file.fileno()).st_size))
 
 
 class TarWriter:
@@ -36,12 +41,13 @@ class TarWriter:
     def __init__(self, path: Path):
         self._path = path
         self._file = path.open("wb", buffering=0)
+        self._source: FileIO | None = None  # what the last photo was copied from
         self._size = 0
 
     def add(self, name: str, body: bytes) -> StoredBytes:
         """Append a photo's bytes; returns their place."""
         stored = StoredBytes(self._path, self._size + BLOCKSIZE, len(body))
-        self._write(b"".join((_header(name, len(body)), body, bytes(-len(body) % BLOCKSIZE))))
+        self._write(b"".join((tar_header(name, len(body)), body, bytes(-len(body) % BLOCKSIZE))))
         return stored
 
     def copy(
@@ -51,7 +57,7 @@ class TarWriter:
 
         Raises DataError when the photo is incomplete.
         """
-        body = stored.read()
+        body = stored.read_from(self._opened(stored.path))
         if len(body) < stored.size:
             raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
         if ranges is not None:
@@ -60,9 +66,19 @@ class TarWriter:
 
     def close(self) -> None:
         """Write the end marks and close the file."""
+        if self._source:
+            self._source.close()
         if not self._file.closed:
             self._write(bytes(-(self._size + 2 * BLOCKSIZE) % RECORDSIZE + 2 * BLOCKSIZE))
             self._file.close()
+
+    def _opened(self, path: Path) -> FileIO:
+        """A file to copy photos from; the next ones are usually in the same file."""
+        if not self._source or self._source.name != str(path):
+            if self._source:
+                self._source.close()
+            self._source = path.open("rb", buffering=0)
+        return self._source
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -139,12 +155,24 @@ def _broken(path: Path, words: str) -> DataError:
     return DataError(f"{path}: broken ({words}); build the stage before this again")
 
 
-def _header(name: str, size: int) -> bytes:
-    """A member's header, which depends on its name and size only."""
+def tar_header(name: str, size: int) -> bytes:
+    """A member's header, which depends on its name and size only.
+
+    Raises ValueError for a name that a USTAR header cannot hold. Source: POSIX.1-1988 (USTAR).
+    """
+    encoded, length = name.encode().ljust(100, b"\0"), b"%011o\0" % size
+    if len(encoded) > 100 or len(length) > 12:
+        return _tarfile_header(name, size)
+    checksum = b"%06o\0 " % (_CONSTANT_SUM + sum(encoded) + sum(length))
+    parts = encoded, _CONSTANT[:24], length, _CONSTANT[24:36], checksum, _CONSTANT[36:]
+    return b"".join(parts)
+
+
+def _tarfile_header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o644, 0
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
-_CONSTANT = _constant(_header("", 0))
+_CONSTANT = _constant(_tarfile_header("", 0))
 _CONSTANT_SUM = sum(_CONSTANT) + sum(b" " * 8)  # the checksum itself counts as spaces

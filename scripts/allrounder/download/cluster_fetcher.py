@@ -57,7 +57,7 @@ class _Worker:
 
 
 class ClusterFetcher:
-    """Submit URLs, then poll for their results, as with a Fetcher; for photos and slices only.
+    """Submit URLs, then poll for their results, as with a Fetcher; for photos and byte ranges only.
 
     The cluster is started or connected with the first URL. `network` holds for each worker, but
     what it says about one host for all of them together.
@@ -91,7 +91,7 @@ class ClusterFetcher:
         return self.load < 2 * total or 2 * in_flight < total
 
     def submit(self, token: Any, url: str, archive: object = None, lane: str = "") -> None:
-        """Request a photo or a slice; `token` comes back with its result."""
+        """Request a photo or a byte range; `token` comes back with its result."""
         assert archive is None, "why_here"
         assert not lane, "why_here"
         self.load += 1

@@ -23,7 +23,7 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.urls import is_url, parse_slice
+from allrounder.core.urls import is_url, parse_byte_range
 from allrounder.download.class_quota import ClassQuota, ClassResult, ClassRun, Slot
 from allrounder.download.cluster_fetcher import ClusterFetcher
 from allrounder.history.journal import Journal
@@ -205,7 +205,7 @@ class Crawl:
         result = prior.get(candidate.url)
         if result and not is_outdated(candidate, result, self._expect):
             return result
-        part = parse_slice(candidate.url)
+        part = parse_byte_range(candidate.url)
         fault = judge_length(part.size, self._bounds) if part else None
         return replace(fault, bytes=part.size) if part and fault else None
 
@@ -334,7 +334,7 @@ class ArchiveRun:
 
 
 class LocalPhotos:
-    """Reads local files, and slices of them, that the sources of a run may list.
+    """Reads local files, and byte ranges of them, that the sources of a run may list.
 
     A list from the web cannot name other files.
     """
@@ -345,8 +345,8 @@ class LocalPhotos:
         self._bounds = bounds
 
     def result(self, url: str) -> Result:
-        """The result of a photo, by its path or slice."""
-        part = parse_slice(url)
+        """The result of a photo, by its path or byte range."""
+        part = parse_byte_range(url)
         path = self.places.path(part.file if part else url)
         if refused := self.refused(path):
             return refused

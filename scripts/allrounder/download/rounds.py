@@ -65,6 +65,7 @@ class Rounds:
                 results |= self._round(wanted)
                 wanted = larger(quotas)
             print_incomplete(results.values(), quotas)
+            self._journal.compared()
             confirm_output("download", self._folders.raw)
             self._journal.complete()
         except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -14,11 +14,11 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
 from allrounder.history.remotes import remote_fault, remote_of
-from allrounder.params.loading import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,21 @@ def repository() -> Iterator[Any]:
     except NotDvcRepoError:
         raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
-        raise UsageError(f"{first_line(error)}; git checkout .dvc/config dvc.yaml") from None
+        raise UsageError(f"{first_line(error)}; {_mend_config()}") from None
     with repo:
         if not Path(repo.root_dir).samefile("."):
             raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")
         yield repo
+
+
+def _mend_config() -> str:
+    """The command that mends DVC's config: that of this clone if it is at fault, else git's."""
+    from dvc.config import Config, ConfigError
+
+    with suppress(ConfigError):
+        if Path(".dvc/config.local").exists() and Config(".dvc", ".dvc/no local one"):
+            return "mv .dvc/config.local .dvc/config.local.bad"
+    return "git checkout .dvc/config dvc.yaml"
 
 
 def outputs(repo: Any) -> list[Output]:
@@ -69,16 +79,15 @@ def _outputs(repo: Any) -> list[Output]:
     from dvc.exceptions import DvcException
 
     try:
-        listed = repo.index.outs
-    except DvcException as error:
+        return [_output(repo, out) for out in repo.index.outs]
+    except (DvcException, AttributeError, TypeError) as error:  # DVC checks no hash
         raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
-    found = []
-    for out in listed:
-        path = Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
-        md5 = str(out.hash_info.value or "") if out.hash_info else ""
-        files, is_cached = int(out.meta.nfiles or 1), bool(out.use_cache)
-        found.append(Output(path, md5, files, is_cached, out.remote))
-    return found
+
+
+def _output(repo: Any, out: Any) -> Output:
+    path = Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
+    md5 = str(out.hash_info.value or "") if out.hash_info else ""
+    return Output(path, md5, int(out.meta.nfiles or 1), bool(out.use_cache), out.remote)
 
 
 def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:
@@ -129,8 +138,8 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
         place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
         raise DataError(
             f"{out.path}: the list of its files (the remote's, {place}) is not the one that "
-            f"{where} names; remove it there, then dvc push {out.path} in a clone where verify.py "
-            "finds no problem"
+            f"{where} names; remove it there, then python scripts/push.py {out.path} in a clone "
+            "where verify.py finds no problem"
         )
     return files
 

@@ -60,9 +60,20 @@ class DatasetFacts:
         return any(one.wnid for one in self.classes) or bool(kinds & {*_IMAGENETS})
 
     @property
+    def may_have_imagenet_photos(self) -> bool:
+        """Whether photos may be ImageNet's: a local folder of its classes has photos of its own."""
+        kinds = {one.source for one in self.origins} - {*_NEVER_IMAGENET}
+        return self.has_imagenet and bool(kinds)
+
+    @property
     def has_voc(self) -> bool:
         """Whether a class has a VOC label, or all are ImageNet's, which may have one."""
-        return any(one.voc for one in self.classes) or not any(one.is_own for one in self.classes)
+        return any(one.voc for one in self.classes) or not self.has_own
+
+    @property
+    def has_own(self) -> bool:
+        """Whether a class is one of the user's own."""
+        return any(one.is_own for one in self.classes)
 
     @property
     def kinds(self) -> str:
@@ -175,6 +186,8 @@ REASONS = {
 TEMPLATES = Path(__file__).parent / "templates"
 _IMAGENETS = ("imagenet-api", "url-list", "synset-tar", "ilsvrc")
 """Kinds of sources whose photos ImageNet listed or served."""
+_NEVER_IMAGENET = ("folder", "open-images")
+"""Kinds of sources that have other photos, also for ImageNet's classes."""
 
 
 def limits(facts: DatasetFacts) -> list[str]:

@@ -19,7 +19,7 @@ from allrounder.core.photos import (
 )
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import Slice
+from allrounder.core.urls import ByteRange
 from allrounder.web.policy import RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
@@ -89,8 +89,10 @@ def decide(
     return decide_body(reply, bounds)
 
 
-def decide_slice(reply: Reply, requested: list[str], bounds: Bounds, part: Slice) -> Decision:
-    """Decide on the reply for a slice. The rest of the file is never read."""
+def decide_byte_range(
+    reply: Reply, requested: list[str], bounds: Bounds, part: ByteRange
+) -> Decision:
+    """Decide on the reply for a byte range. The rest of the file is never read."""
     if reply.code == 200:
         return NO_RANGES
     if reply.code != 206:

@@ -10,7 +10,7 @@ from pathlib import Path
 import certifi
 
 from allrounder.core.rows import Result
-from allrounder.core.urls import parse_slice, request_url
+from allrounder.core.urls import parse_byte_range, request_url
 from allrounder.params.schema import Download, Network
 from allrounder.web.fetcher import Fetcher, Job, Traffic
 from allrounder.web.policy import BUSY_CODES, NetworkPolicy
@@ -57,8 +57,8 @@ class Report:
 
 
 def plain_job(number: int, url: str) -> Job:
-    """The job for a photo or a slice. Raises BadUrlError."""
-    part = parse_slice(url)
+    """The job for a photo or a byte range. Raises BadUrlError."""
+    part = parse_byte_range(url)
     return Job(number, [request_url(part.file if part else url)], part=part)
 
 
