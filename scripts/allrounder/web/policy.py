@@ -1,6 +1,6 @@
 """The network policy: one set of rules for photos and lists.
 
-It reads the params and the environment; transfer.py and lists.py only carry it out.
+It reads the params and the environment; transfer.py and lists.py apply it.
 """
 
 import contextlib
