@@ -188,10 +188,11 @@ def usual_labels(wnid: str) -> set[str]:
     Each name is a label, and so are all names joined by commas, as in ILSVRC's own list.
     """
     synset = find_synset(wnid)
-    return {normalized_label(label) for label in (wnid, *(_labels(synset) if synset else ()))}
+    return {normalized_label(label) for label in (wnid, *(synset_labels(synset) if synset else ()))}
 
 
-def _labels(synset: Synset) -> Iterator[str]:
+def synset_labels(synset: Synset) -> Iterator[str]:
+    """A synset's usual labels but the wnid: see `usual_labels`."""
     yield from synset.names
     yield ", ".join(synset.names)
     if synset.ilsvrc_index is not None:
@@ -203,7 +204,7 @@ def _meanings() -> dict[str, str]:
     """The wnid that each label means in the whole catalogue; '' for an ambiguous label."""
     synsets: dict[str, list[Synset]] = defaultdict(list)  # by label
     for synset in all_synsets().values():
-        for label in {normalized_label(label) for label in _labels(synset)}:
+        for label in {normalized_label(label) for label in synset_labels(synset)}:
             synsets[label].append(synset)
     meanings = {}
     for label, named in synsets.items():
