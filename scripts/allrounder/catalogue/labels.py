@@ -1,4 +1,4 @@
-"""Labels beside VOC's: COCO's 80, Open Images' classes, and the labels that sources use themselves.
+"""Labels other than VOC's: COCO's 80, Open Images' classes, and the sources' own labels.
 
 Sources of the tables: tables/README.md.
 """
@@ -37,9 +37,9 @@ def coco_labels() -> tuple[CocoLabel, ...]:
 
 
 def coco_of(wnid: str) -> CocoLabel | None:
-    """The COCO label of a synset: that of its nearest ancestor (or itself) which is a label's root.
+    """The COCO label whose root is the synset or its nearest ancestor; None if there is none.
 
-    None if there is no such ancestor. Of two equally near ones, the first in COCO's order.
+    Of two equally near roots, the first in COCO's order counts.
     """
     roots, excluded = _roots()
     level = [wnid]  # its ancestors, generation by generation
@@ -78,11 +78,11 @@ def open_images_mids() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ClassPart:
-    """What a source lists as one: a class, or one synset of a class that is a subtree."""
+    """A class as sources list it, or one synset of a class that is a subtree."""
 
     key: str  # the class key, or the wnid of a subtree's synset
-    wnid: str  # the synset that it is, or ''
-    labels: tuple[str, ...] = ()  # its own names, beside those of the synset
+    wnid: str  # its synset, or ''
+    labels: tuple[str, ...] = ()  # its own names, in addition to those of the synset
 
 
 def label_matcher(

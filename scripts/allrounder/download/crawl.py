@@ -32,7 +32,6 @@ from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unread
-from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
 from allrounder.web.wayback import Rescue, Wayback
@@ -91,10 +90,9 @@ class Crawl:
             else Fetcher(
                 share.network,
                 params.download,
-                rows=DatasetRows(params.sources, params.network.allow_private),
                 waits=share.waits,
-                robots=share.robots,
                 sources=params.sources,
+                robots=share.robots,
                 taken_down=taken_down,
             )
         )
@@ -248,6 +246,7 @@ class Crawl:
     def _start_archive(self, run: ClassRun, slot: Slot) -> None:
         """Take an archive's members from prior results, then from where those end."""
         url = slot.candidate.url
+        run.begin_archive()
         archive = ArchiveRun(run, slot.candidate, self._active[run], self._journal, self._bounds)
         offset, result = 0, None
         if not self._local.places.has(url):
@@ -261,23 +260,18 @@ class Crawl:
             self._request(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
 
 
+@dataclass(frozen=True, slots=True)
 class ArchiveRun:
     """Takes the members of the archive that is a class's current candidate.
 
     They become rows `<archive's URL>#<member>`, in the archive's order.
     """
 
-    def __init__(
-        self,
-        run: ClassRun,
-        archive: Candidate,
-        prior: PriorResults,
-        journal: Journal,
-        bounds: Bounds,
-    ):
-        self._run, self._archive = run, archive
-        self._prior, self._journal, self._bounds = prior, journal, bounds
-        run.begin_archive()
+    run: ClassRun
+    archive: Candidate
+    prior: PriorResults
+    journal: Journal
+    bounds: Bounds
 
     def replay(self) -> tuple[int, Result | None]:
         """Take the members in prior results.
@@ -285,23 +279,23 @@ class ArchiveRun:
         Returns the byte where to read on, and the archive's own result if it needs no reading.
         """
         offset = 0
-        for url, prior in self._prior.members(self._archive.url):
-            result = self._prior.checked(prior)
+        for url, prior in self.prior.members(self.archive.url):
+            result = self.prior.checked(prior)
             if result is None:
                 return offset, None
-            name = url.removeprefix(f"{self._archive.url}#")
-            candidate = member_candidate(self._archive, name, offset)
+            name = url.removeprefix(f"{self.archive.url}#")
+            candidate = member_candidate(self.archive, name, offset)
             offset = result.resume_at or offset
-            if not self._run.add_member(candidate, result):
+            if not self.run.add_member(candidate, result):
                 return offset, rest_unread(offset)
-        return offset, self._prior.of_archive(self._archive.url)
+        return offset, self.prior.of_archive(self.archive.url)
 
     def take(self, member: Member) -> bool:
         """Take a complete member from the web; returns False when the class needs no more."""
-        result = replace(self._judged(member), final_url=self._archive.url)
-        candidate = self._run.member_candidate(self._archive, member)
-        stored = self._journal.add(candidate.url, result, member.body)
-        return self._run.add_member(candidate, stored)
+        result = replace(self._judged(member), final_url=self.archive.url)
+        candidate = self.run.member_candidate(self.archive, member)
+        stored = self.journal.add(candidate.url, result, member.body)
+        return self.run.add_member(candidate, stored)
 
     def read_local(self, path: Path) -> Result:
         """Take the members of a local archive; returns the archive's own result."""
@@ -311,10 +305,10 @@ class ArchiveRun:
             if result.status is Status.OK:
                 at = StoredBytes(path, member.body_offset, len(member.body))
                 result = replace(result, stored=at)
-            candidate = self._run.member_candidate(self._archive, member)
-            return self._run.add_member(candidate, result)
+            candidate = self.run.member_candidate(self.archive, member)
+            return self.run.add_member(candidate, result)
 
-        download = ArchiveDownload(take, self._bounds.max_bytes)
+        download = ArchiveDownload(take, self.bounds.max_bytes)
         try:
             download.read(path)
         except OSError as error:
@@ -325,7 +319,7 @@ class ArchiveRun:
     def _judged(self, member: Member) -> Result:
         if member.status is not Status.OK:
             return Result(member.status, member.detail, resume_at=member.end)
-        return replace(judge(member.body, self._bounds), resume_at=member.end)
+        return replace(judge(member.body, self.bounds), resume_at=member.end)
 
 
 class LocalPhotos:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from traceback import format_exception
 from typing import Any
@@ -152,8 +153,8 @@ class _Process:
     def __init__(self, context: Any, make: MakeCrawl, number: int, part: Quotas, share: Share):
         self._shared = context.RawArray("q", 3)
         self._pipe, far_end = context.Pipe(duplex=False)
-        arguments = (make, number, part, share, self._shared, far_end, os.getpid())
         self._end: _Ended | None = None
+        arguments = partial(make, number, part, share), self._shared, far_end, os.getpid()
         self._process = context.Process(target=_main, args=arguments, daemon=True)
         self._process.start()
         far_end.close()
@@ -184,23 +185,15 @@ class _Process:
         self._pipe.close()
 
 
-def _main(
-    make: MakeCrawl,
-    number: int,
-    part: Quotas,
-    share: Share,
-    shared: Any,
-    pipe: Connection,
-    parent: int,
-) -> None:
+def _main(make: Callable[[], Crawl], shared: Any, pipe: Connection, parent: int) -> None:
     def show(counts: Counts) -> None:
         interrupts.check_parent()
         shared[:] = counts.taken, counts.tried, counts.bytes
 
     with Interrupts(parent) as interrupts:
         try:
-            one = make(number, part, share)
-            pipe.send(_Ended(one.run(interrupts, show), one.traffic))
+            crawl = make()
+            pipe.send(_Ended(crawl.run(interrupts, show), crawl.traffic))
         except KeyboardInterrupt:
             pass  # the first process was interrupted too, or ended this one
         except (DataError, UsageError, OSError) as error:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from allrounder.catalogue.synsets import class_name
@@ -29,18 +30,14 @@ LargerQuotas = Callable[[Mapping[str, int]], Mapping[str, int]]
 """The quotas of the next round, from those of all classes so far; empty: it was the last one."""
 
 
+@dataclass
 class Rounds:
     """All rounds of one run of the download."""
 
-    def __init__(
-        self,
-        params: Params,
-        folders: Folders,
-        journal: Journal,
-        taken_down: frozenset[str] = frozenset(),
-    ):
-        self._params, self._folders, self._journal = params, folders, journal
-        self._taken_down = taken_down
+    params: Params
+    folders: Folders
+    journal: Journal
+    taken_down: frozenset[str] = frozenset()
 
     def run(self, larger: LargerQuotas) -> None:
         """Download until `larger` wants no more; prints a summary of each round.
@@ -50,53 +47,53 @@ class Rounds:
         results: dict[str, ClassResult] = {}
         quotas: dict[str, int] = {}
         killed = False
-        wanted: Mapping[str, int] = self._params.quotas
+        wanted: Mapping[str, int] = self.params.quotas
         try:
             while wanted:
                 if results:
                     more = sum(quota - quotas[key] for key, quota in wanted.items())
                     print(
                         f"clean would leave {len(wanted)} of {len(quotas)} classes below per_class "
-                        f"({self._params.per_class}): taking up to {more} more photos",
+                        f"({self.params.per_class}): taking up to {more} more photos",
                         file=sys.stderr,
                     )
-                    self._journal = self._journal.next_round()
+                    self.journal = self.journal.next_round()
                 quotas |= wanted
                 results |= self._round(wanted)
                 wanted = larger(quotas)
             print_incomplete(results.values(), quotas)
-            self._journal.compared()
-            confirm_output("download", self._folders.raw)
-            self._journal.complete()
+            self.journal.compared()
+            confirm_output("download", self.folders.raw)
+            self.journal.complete()
         except KeyboardInterrupt:
             killed = True
             raise
         finally:
-            self._journal.close(killed)
+            self.journal.close(killed)
 
     def _round(self, quotas: Quotas) -> dict[str, ClassResult]:
         ray = self._ray(quotas)
-        results, traffic = crawl(self._params, quotas, partial(self._crawl, True), ray)
+        results, traffic = crawl(self.params, quotas, partial(self._crawl, True), ray)
         if _is_unreached(traffic) and not any(one.first_requests for one in results):
             print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
-            results, traffic = crawl(self._params, quotas, partial(self._crawl, False), ray)
+            results, traffic = crawl(self.params, quotas, partial(self._crawl, False), ray)
         print_table(results, traffic)
-        check_results(results, self._params, quotas, traffic)
+        check_results(results, self.params, quotas, traffic)
         return {result.key: result for result in results}
 
     def _ray(self, quotas: Quotas) -> str:
         """The address of the cluster whose workers make the requests, or ''."""
-        address = "" if is_offline() else asked_address(self._params.network.ray)
-        if address and (why := why_here(self._params, self._folders.urls, quotas)):
+        address = "" if is_offline() else asked_address(self.params.network.ray)
+        if address and (why := why_here(self.params, self.folders.urls, quotas)):
             print(f"Ray: this machine alone downloads: {why}", file=sys.stderr)
             return ""
         return address
 
     def _crawl(self, retry: bool, number: int, quotas: Quotas, share: Share) -> Crawl:
         """The crawl of a process; number 0 is this process. `retry`: transient failures."""
-        journal = self._journal.of_process(number) if number else self._journal
-        folders, taken_down = self._folders, self._taken_down
-        return Crawl(self._params, quotas, share, folders, journal, retry, taken_down)
+        journal = self.journal.of_process(number) if number else self.journal
+        folders, taken_down = self.folders, self.taken_down
+        return Crawl(self.params, quotas, share, folders, journal, retry, taken_down)
 
 
 def rules_key(params: Params, taken_down: Collection[str] = ()) -> str:

@@ -1,6 +1,6 @@
 """Lists the candidates of every class from all sources, in rank order, each address once.
 
-They are kept in temporary databases on disk, so that memory stays flat for lists of any length.
+Temporary databases on disk hold them, so memory stays flat for lists of any length.
 """
 
 import hashlib
@@ -160,7 +160,7 @@ class _DiskSet:
 
 
 def _temporary(*tables: str) -> sqlite3.Connection:
-    """A database that lives in memory while it is small, and has no name on the disk."""
+    """A temporary database: in memory while it is small, then in an unnamed file."""
     database = sqlite3.connect("", isolation_level=None)
     for statement in ("PRAGMA cache_size = -32000", "BEGIN", *tables):
         database.execute(statement)

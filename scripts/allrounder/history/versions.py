@@ -91,7 +91,7 @@ def _output(repo: Any, out: Any) -> Output:
 
 
 def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:
-    """The files that a folder's object lists, path to MD5; None if the object is damaged."""
+    """The files in a folder's object (path to MD5); None if the object is damaged."""
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() + ".dir" != out.md5:
         return None
     return {f"{out.path}/{entry['relpath']}": str(entry["md5"]) for entry in json.loads(raw)}

@@ -1,4 +1,4 @@
-"""The schema of `classes` in params.yaml: ImageNet's classes and classes of one's own.
+"""The schema of `classes` in params.yaml: ImageNet's classes, and classes of your own.
 
 A class key names files, folders and rows: the wnid (with + for a subtree), or a slug of the name.
 """
@@ -28,7 +28,7 @@ from allrounder.params.section import Section, Wnid
 
 _WNID = re.compile(r"n[0-9]{8}\+?")
 _LIKE_WNID = re.compile(r"[nN]?[0-9]{7,9}\+*")
-"""A wnid, perhaps with a slip: not the name of a class of one's own."""
+"""A wnid, perhaps misspelt: it cannot be the name of a class of your own."""
 _LONGEST_KEY, _DIGEST = 40, 8
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 """No file of Windows can have these names, with any ending.
@@ -155,12 +155,12 @@ def _tag(value: Any) -> str:
 
 
 TAGS = ("label", "class")
-"""What pydantic adds to the place of an error."""
+"""The tags that pydantic adds to the place of an error."""
 _Value = Annotated[
     Annotated[VocLabel | None, Tag("label")] | Annotated[ClassValue, Tag("class")],
     Discriminator(_tag),
 ]
-if TYPE_CHECKING:  # what the validator makes of it
+if TYPE_CHECKING:  # the type after validation
     ClassesByKey = dict[str, NamedClass]
 else:
     ClassesByKey = Annotated[dict[str, _Value], AfterValidator(_by_key)]

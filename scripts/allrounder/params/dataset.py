@@ -55,7 +55,7 @@ class DatasetClass:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is named by its maker and not by ImageNet."""
+        """Whether its name is not a wnid of ImageNet."""
         return not is_wnid(self.key)
 
     @property

@@ -68,10 +68,10 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def load_with_command(description: str, *sections: type[Section]) -> Params:
-    """The params of a stage whose command repeats the values of some sections.
+    """The params of a stage whose command in dvc.yaml repeats the values of some sections.
 
-    dvc.yaml does so that DVC notices their change; params.yaml is what counts. Raises UsageError
-    for params.yaml; exits for other options.
+    So DVC notices their changes; the values themselves are ignored. Raises UsageError for
+    params.yaml; exits for other options.
     """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     for section in sections:

@@ -28,7 +28,7 @@ _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
 def expand_braces(text: str) -> list[str]:
-    """Every text that braces expand to, in order: the first braces change last.
+    """All texts that braces expand to; the last braces vary fastest.
 
     Raises ValueError for braces that contain neither a range nor a list.
     """
@@ -147,7 +147,7 @@ Sha256 = Annotated[
 
 
 def check_class_name(text: str) -> str:
-    """Check the name of a class as far as the catalogue can: `Params` knows the names."""
+    """Check a wnid against the catalogue. `Params` checks other names."""
     return check_wnid(text) if re.fullmatch(WNID, text) else text
 
 
@@ -228,7 +228,7 @@ class BaseSource(Section):
 
     @property
     def row_pages(self) -> "HuggingfaceSource | None":
-        """The source whose rows are photos behind a page each, or None: URLs lead to photos."""
+        """This source if each of its URLs is a page that names the photo's URL, else None."""
         return None
 
 
@@ -369,12 +369,12 @@ class HuggingfaceSource(BaseSource):
 
     @property
     def places(self) -> list[str]:
-        """None: the viewer takes a token (see web/dataset_rows.py), not a login."""
+        """No place: the viewer takes a token (see web/dataset_rows.py), not a login."""
         return []
 
     @property
     def row_pages(self) -> "HuggingfaceSource | None":
-        """This source: each row's page gives the photo's current URL."""
+        """A row's page names the photo's current URL."""
         return self
 
 
@@ -447,7 +447,7 @@ class CsvSource(BaseSource):
         return [place for place in self.places if not is_url(place)]
 
     def named_classes(self) -> list[tuple[str, str]]:
-        """Those of `labels`, and the one of all rows."""
+        """Those in `labels`, and the class of all rows."""
         return [*super().named_classes(), *([("wnid", self.wnid)] if self.wnid else [])]
 
     @property
@@ -500,7 +500,7 @@ class OpenImagesSource(BaseSource):
     """wnid or name of a class: mid:/m/...; overrides the table openimages.csv"""
 
     def named_classes(self) -> list[tuple[str, str]]:
-        """Those of `classes`."""
+        """Those in `classes`."""
         return [(f"classes.{name}", name) for name in self.classes]
 
     @field_validator("parts")
@@ -525,7 +525,7 @@ _ANY_SOURCE = TypeAdapter[Source](Source)
 
 
 def reads_parquet(sources: Iterable[Source]) -> bool:
-    """Whether photos come out of row groups of Parquet files, which classes may share."""
+    """Whether photos are in row groups of Parquet files, which classes may share."""
     return any(isinstance(one, HuggingfaceSource) and one.via == "parquet" for one in sources)
 
 

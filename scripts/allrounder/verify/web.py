@@ -177,7 +177,7 @@ def check(
     answers += in_threads(lambda one: _local(one, places), forms[Form.FILE], 4 * cores())
     show(len(answers))
     download = _unbounded(params.download, chosen)
-    fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
+    fetcher = Fetcher(params.network, download, sources=params.sources)
     members: dict[str, list[TakenPhoto]] = defaultdict(list)
     for photo in forms[Form.ARCHIVE]:
         members[photo.archive].append(photo)

@@ -101,7 +101,6 @@ class Fetcher:
         download: Download,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        rows: DatasetRows | None = None,
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
         robots: Path | None = None,
@@ -114,7 +113,8 @@ class Fetcher:
         self._network, self._robots = network, RobotsGate[Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = policy or NetworkPolicy.of(network, sources)
-        self._transfers, self._rows = Transfers(self._policy), rows or DatasetRows()
+        self._transfers = Transfers(self._policy)
+        self._rows = DatasetRows(sources, network.allow_private)
         self._groups = RowGroups[Any](self._rows, self._clock)
         self._hosts: Hosts[Job] = Hosts(
             network.connections,

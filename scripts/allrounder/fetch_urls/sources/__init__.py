@@ -1,8 +1,8 @@
 """The sources of candidates: one module a kind, each with one function `candidates`.
 
 A module yields `(key, candidate)` in the source's own order within each class and raises DataError
-when the source cannot be read. What a source does not say stays empty. Ids need not be safe or
-unique. Sources that know only wnids get these in place of the classes, and yield them.
+when the source cannot be read. Fields that a source does not state stay empty. Ids need not be
+safe or unique. A source that knows only wnids is given wnids instead of classes, and yields them.
 """
 
 from collections.abc import Iterator, Sequence

@@ -54,9 +54,9 @@ def open_list(
 
 
 def detected_encoding(file: io.BufferedReader) -> str:
-    """Return UTF-16 for a byte order mark or ASCII letters in it, UTF8 for others, '' for no text.
+    """Return UTF-16 for a text with a byte order mark or zero bytes that fit, '' for binary data.
 
-    Which 8-bit encoding a text has cannot be seen.
+    Everything else counts as UTF8: 8-bit encodings cannot be told apart.
     """
     start = file.peek(4)[:4]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) and start[2:] != b"\0\0":
