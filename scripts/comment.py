@@ -5,10 +5,10 @@ Markdown, from the manifests and data/metrics.json of both; see .github/workflow
 
 import argparse
 import json
-import subprocess
 import sys
 
 from allrounder.core import paths
+from allrounder.core.commands import output_of
 from allrounder.core.errors import UsageError, run
 from allrounder.core.paths import DATASET, METRICS
 from allrounder.core.text import print_lines
@@ -33,10 +33,9 @@ def main() -> None:
 
 
 def _metrics(rev: str) -> Metrics:
-    command = ["git", "show", f"{rev}:./{METRICS.as_posix()}"]
-    ended = subprocess.run(command, capture_output=True, check=False)
+    shown = output_of("git", "show", f"{rev}:./{METRICS.as_posix()}")
     try:
-        return dict(json.loads(ended.stdout or b"{}"))
+        return dict(json.loads(shown or "{}"))
     except ValueError:
         raise UsageError(f"{rev}: its {METRICS.as_posix()} is no JSON; git show shows it") from None
 

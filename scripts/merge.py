@@ -4,11 +4,10 @@ Run it when `git merge`, `git rebase` or `git cherry-pick` stops at params.yaml,
 data/metrics.json. Without one of these under way, it adds the pins of the named revision.
 """
 
-import argparse
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.commands import new_parser, output_of
 from allrounder.core.errors import DataError, UsageError, first_line, run
-from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock
+from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock, write_text
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
 from allrounder.history.versions import VersionFiles, cached_object, repository
@@ -27,14 +27,13 @@ from allrounder.versions.merging_params import merged_text
 
 _MARKER = re.compile(r"^([<|=>])\1{6,}( |$)", re.MULTILINE)
 """A line that git writes around a conflict; the attribute conflict-marker-size makes it longer."""
+_git = partial(output_of, "git")
 _HEADS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 
 
 def main() -> None:
     """Parse, merge params and pins, say what to do next."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("other", nargs="?", help="a git revision; default: the one being merged")
     args = parser.parse_args()
     under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")
@@ -43,7 +42,7 @@ def main() -> None:
     if under_way:
         _merge_params()
     ours = _at("HEAD", LOCK)
-    _write(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
+    write_text(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
     with repository() as repo:
         revs = (_git("merge-base", "HEAD", other).strip(), "HEAD", other)
         versions = [(VersionFiles(repo, rev), _stages(_at(rev, LOCK))) for rev in revs if rev]
@@ -54,7 +53,7 @@ def main() -> None:
         YAML().dump({"schema": "2.0", "stages": lock}, file)
     then = ""
     if under_way:
-        _write(METRICS, _at("HEAD", METRICS))
+        write_text(METRICS, _at("HEAD", METRICS))
         paths = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
         _git("add", *paths)
         then = f" && git add {' '.join(paths)} && git commit"
@@ -79,7 +78,7 @@ def _merge_params() -> None:
     with stage_lock("merge") as folder:
         merged = folder / PARAMS.name
         try:
-            _write(merged, merged_text(base, ours, theirs, _union))
+            write_text(merged, merged_text(base, ours, theirs, _union))
             load_params(merged)
         except (UsageError, YAMLError, ValueError) as error:
             raise UsageError(
@@ -93,7 +92,7 @@ def _union(base: str, ours: str, theirs: str) -> str:
     with TemporaryDirectory() as folder:
         sides = [Path(folder) / name for name in ("ours", "base", "theirs")]
         for side, text in zip(sides, (ours, base, theirs), strict=True):
-            _write(side, text)
+            write_text(side, text)
         return _git("merge-file", "--union", "-p", *map(str, sides))
 
 
@@ -133,19 +132,6 @@ def _stages(lock: str) -> dict[str, Any]:
 def _at(rev: str, path: Path) -> str:
     """A file of a revision, '' if it has none."""
     return _git("show", f"{rev}:./{path.as_posix()}")
-
-
-def _git(*arguments: str) -> str:
-    """What git prints; '' if it fails."""
-    ended = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
-    )
-    return ended.stdout
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Nothing is tagged unless all stages are up to date, git has no changes, every lo
 object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from allrounder.core import paths
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, UsageError, run
-from allrounder.core.files import atomic_write
+from allrounder.core.files import write_text
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
 from allrounder.history.remotes import remote_of
@@ -39,9 +39,7 @@ CHECKS = (
 
 def main() -> None:
     """Check, push, write, commit, tag, say what is left to do."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")
@@ -58,8 +56,8 @@ def main() -> None:
     section = changelog_section(version, date, *_changes())
     start = _git("rev-parse", "HEAD")
     try:
-        _write(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
-        _write(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+        write_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+        write_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
         _git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
         for tag in tags:
             _git("tag", "-a", tag, "-m", f"Version {version}")
@@ -124,11 +122,6 @@ def _git(*arguments: str, fails: bool = False) -> str:
         sys.stderr.writelines(f"{line}\n" for line in more)
         raise UsageError(f"git {arguments[0]}: {said}; correct that, then release again")
     return ended.stdout.strip() if not ended.returncode else ""
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

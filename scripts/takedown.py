@@ -6,11 +6,11 @@ tree. --purge adds the photo to takedowns.csv and corrections.csv, builds again,
 that held it, and reads everything once more.
 """
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 
+from allrounder.core.commands import new_parser
 from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import hash_file, stage_lock
@@ -29,11 +29,7 @@ from allrounder.takedown.survey import Target
 
 def main() -> None:
     """Parse, search, and remove if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 done; 1 a place cannot be read or still holds it; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser(__doc__, "0 done; 1 a place cannot be read or still holds it")
     parser.add_argument("photo", help="a URL, a SHA-256 or a file")
     parser.add_argument("--purge", action="store_true", help="remove it from all places")
     parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")

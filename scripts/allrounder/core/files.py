@@ -211,3 +211,9 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
     with part.open("w", encoding="utf-8", newline="") as file:
         yield file
     part.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file at once, as `atomic_write` does."""
+    with atomic_write(path) as file:
+        file.write(text)

@@ -2,18 +2,20 @@
 
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from allrounder.core.commands import output_of
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
 _NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
+_git = partial(output_of, "git")
 _POINTER = 1024
 """Bytes of a Git LFS pointer at most."""
 
@@ -40,10 +42,10 @@ def git_findings() -> Iterator[Finding]:
         words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
         yield Finding(words, "python scripts/merge.py")
     if gone := _git("ls-files", "--deleted", "--", *_NEEDED).splitlines():
-        words = f"{gone[0]}{_more(gone)} is missing, and git has it"
+        words = f"{gone[0]}{more(gone)} is missing, and git has it"
         folders = sorted({name.partition("/")[0] for name in gone})
         yield Finding(words, f"git checkout HEAD -- {' '.join(folders)}")
-    if _git("rev-parse", "--is-shallow-repository") == "true":
+    if _git("rev-parse", "--is-shallow-repository").startswith("true"):
         yield Finding(
             "a shallow clone: older versions are missing, for diff.py and git checkout",
             "git fetch -q --unshallow --tags",
@@ -53,7 +55,7 @@ def git_findings() -> Iterator[Finding]:
     pointers = [path for path in small if "Git LFS" in file_disguise(path)]
     if pointers:
         yield Finding(
-            f"{pointers[0]}{_more(pointers)} is a Git LFS pointer, not the file",
+            f"{pointers[0]}{more(pointers)} is a Git LFS pointer, not the file",
             "git lfs install --local && git lfs pull",
         )
 
@@ -133,7 +135,7 @@ def process_findings() -> Iterator[Finding]:
 
 
 def _parent(pid: str) -> str:
-    return _run("ps", "-o", "ppid=", "-p", pid) if pid.isdecimal() else ""
+    return output_of("ps", "-o", "ppid=", "-p", pid).strip() if pid.isdecimal() else ""
 
 
 def _size(path: Path) -> int:
@@ -143,20 +145,6 @@ def _size(path: Path) -> int:
         return _POINTER + 1
 
 
-def _more(found: list[Any]) -> str:
+def more(found: Sequence[object]) -> str:
+    """How many more there are than the one that is named; '' if none."""
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-
-
-def _git(*arguments: str) -> str:
-    return _run("git", *arguments)
-
-
-def _run(*command: str) -> str:
-    """What a program prints; '' if it fails or there is none."""
-    try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
-        )
-    except OSError:
-        return ""
-    return ended.stdout.strip() if ended.returncode == 0 else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from allrounder.core.files import atomic_write, file_md5, folder_md5, in_threads
+from allrounder.core.files import file_md5, folder_md5, in_threads, write_text
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
 from allrounder.core.paths import LOCK, MANIFEST, Stages, is_clutter
 from allrounder.core.tables import table_parts
@@ -81,7 +81,7 @@ def _build(
     thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
     for bars in overview.distributions:
         if not bars.empty:
-            _write(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
+            write_text(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
     return counted
 
 
@@ -98,14 +98,14 @@ def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Execut
     _add_thumbs(gathered.entries, room, pool)
     further = pages.paginate(gathered.entries, room)
     if len(further) == 1:
-        _write(out / "index.html", render.index(overview, (), data(further[0])))
+        write_text(out / "index.html", render.index(overview, (), data(further[0])))
         return
     further = pages.paginate(gathered.entries, MAX_PAGE - _SHELL)
-    _write(out / "index.html", render.index(overview, further, None))
+    write_text(out / "index.html", render.index(overview, further, None))
     name = overview.params.dataset.name
     for number, page in enumerate(further, start=1):
         text = render.further(number, further, overview.classes, data(page), name)
-        _write(out / render.page_name(number), text)
+        write_text(out / render.page_name(number), text)
 
 
 def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
@@ -115,11 +115,6 @@ def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
     made = thumbs.thumbnails([stored for one in found if (stored := one.stored)], budget, pool)
     for at, thumb in zip(photos, made, strict=True):
         found[at] = replace(found[at], thumb=thumb)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text)
 
 
 def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[str]) -> None:
@@ -137,7 +132,7 @@ def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[st
     }
     for column, (name, counts) in tables.items():
         rows = [{column: label, "photos": count} for label, count in counts.items()]
-        _write(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+        write_text(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
 
 
 def dataset_version(params: Params, folders: Sequence[Path]) -> Version:

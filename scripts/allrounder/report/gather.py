@@ -220,11 +220,7 @@ class _OneClass:
         return self._rows[origin][image_id]
 
     def _taken(
-        self,
-        origin: str,
-        row: RawRow,
-        photo: CleanRow,
-        candidate_of: Callable[[str], Candidate],
+        self, origin: str, row: RawRow, photo: CleanRow, candidate_of: Callable[[str], Candidate]
     ) -> Entry:
         listed = self._listed[photo.file] if photo.status is Status.KEPT else None
         if listed and listed.url != row.url:  # a later URL of its bytes has an accepted licence

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from allrounder.core import licences
-from allrounder.core.files import atomic_write
+from allrounder.core.files import write_text
 from allrounder.core.rows import Match
 from allrounder.core.text import one_line
 from allrounder.params.schema import Params
@@ -61,8 +61,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         limits=limits(facts),
         citations=citations(facts, version),
     )
-    with atomic_write(out / FILE) as file:
-        file.write(text)
+    write_text(out / FILE, text)
 
 
 def escaped(text: str) -> str:

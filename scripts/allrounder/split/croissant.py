@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core import licences
-from allrounder.core.files import atomic_write, file_sha256
+from allrounder.core.files import file_sha256, write_text
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Params
 from allrounder.split import rai
@@ -55,9 +55,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str) -> None:
     splits["data"] = [
         {"splits/name": name, "splits/photos": count} for name, count in facts.total.splits.items()
     ]
-    with atomic_write(out / FILE) as file:
-        json.dump(document, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    write_text(out / FILE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _licence(form: str) -> str:

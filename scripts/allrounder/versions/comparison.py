@@ -200,7 +200,8 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
         for change, same_change in groupby(group, key=lambda one: one.change):
             ones = list(same_change)
             for one in ones[:most]:
-                yield printable(f"  {change:<10} {_words(one)}")
+                correction = f"  ({one.correction})" if one.correction else ""
+                yield printable(f"  {change:<10} {_words(one)}{correction}")
             if hidden := len(ones[most:]) if most is not None else 0:
                 yield f"  {change:<10} and {hidden} more; --all lists them"
     same = len(comparison.before) - sum(bool(one.before) for one in comparison.differences)
@@ -209,10 +210,6 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
 
 
 def _words(one: Difference) -> str:
-    return _change_words(one) + (f"  ({one.correction})" if one.correction else "")
-
-
-def _change_words(one: Difference) -> str:
     if one.before is None or one.after is None:
         return f"{one.photo.file}  {one.photo.url}"
     if one.change is Change.MOVED:
