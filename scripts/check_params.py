@@ -1,14 +1,12 @@
-"""Check params.yaml and corrections.csv before DVC removes anything.
+"""Checks params.yaml and corrections.csv before DVC removes anything.
 
-Also restore a dvc.lock that a kill has cut off.
-
-With --schema, print params.schema.json. With --retry, exit 1 when a class of the last build may get
-more photos from a second download. With --relist, exit 1 when all sources are on this machine, and
-what they list is not what the last build listed.
+Restores a dvc.lock that a kill has cut off. With --schema, prints params.schema.json. With --retry,
+--relist or --judge, exits with 1 if a stage should run again for a reason that DVC cannot know.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from allrounder.clean.suspects import check_installed
@@ -29,77 +27,88 @@ from allrounder.split.shards import check_layout
 
 
 def main() -> None:
-    """Parse arguments, check the file or print the schema."""
+    """Parse arguments; check the file, answer a question about it or print the schema."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
-    parser.add_argument("--retry", action="store_true", help="whether the download should retry")
-    parser.add_argument("--relist", action="store_true", help="whether to list all again")
-    parser.add_argument("--judge", action="store_true", help="whether to clean all again")
+    for name, question, words in (
+        ("--retry", _retry, "whether the download may find more photos in a second run"),
+        ("--relist", _relist, "whether local files changed, so that all is listed again"),
+        ("--judge", _judge, "whether test sets changed, so that all is cleaned again"),
+    ):
+        parser.add_argument(name, dest="question", action="store_const", const=question, help=words)
     args = parser.parse_args()
-    if args.relist or args.judge:
-        if (_must_relist if args.relist else _must_judge)(load_params(args.file)):
-            sys.exit(NOT_GOOD_ENOUGH)
-    elif args.retry:
-        if keys := incomplete_classes(load_params(args.file)):
-            print(f"retry: {', '.join(keys)} may get more photos", file=sys.stderr)
-            sys.exit(NOT_GOOD_ENOUGH)
-    elif args.schema:
+    if args.schema:
         sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
-    else:
-        for warning in mend():
+    elif not args.question:
+        for warning in _check(args.file):
             print(warning, file=sys.stderr)
-        params = load_params(args.file)
-        check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
-        load_takedowns()
-        _check_locations(args.file, params)
-        check_layout(params.split)
-        check_installed(params.clean.suspects)
-        if only_the_order_changed(params.classes):
-            print(
-                f"warning: {args.file}: the order of the classes differs from dvc.lock, so their "
-                "class_index changes; DVC does not notice that: run dvc repro --force",
-                file=sys.stderr,
-            )
-        if changed := changed_files(params):
-            others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            print(
-                f"warning: {printable(changed[0])}{others} changed since it was listed; DVC does "
-                f"not notice that: run {relist_command(params)}",
-                file=sys.stderr,
-            )
+    elif reason := args.question(load_params(args.file)):
+        print(f"building again: {reason}", file=sys.stderr)
+        sys.exit(NOT_GOOD_ENOUGH)
 
 
-def _must_relist(params: Params) -> bool:
-    """Whether local files are to be listed and read again, which DVC cannot know.
+def _check(path: Path) -> Iterator[str]:
+    """Yield warnings. Raises UsageError for what is wrong."""
+    yield from mend()
+    params = load_params(path)
+    check_conflicts(load_corrections(params.classes), params.classes, RAW, CLEAN)
+    load_takedowns()
+    yield from _missing_files(path, params)
+    check_layout(params.split)
+    check_installed(params.clean.suspects)
+    if only_the_order_changed(params.classes):
+        yield (
+            f"warning: {path}: the order of the classes differs from dvc.lock, so their "
+            "class_index changes; DVC does not notice that: run dvc repro --force"
+        )
+    if changed := changed_files(params):
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        yield (
+            f"warning: {printable(changed[0])}{others} changed since it was listed; DVC does "
+            f"not notice that: run {relist_command(params)}"
+        )
 
-    Also after other sources: DVC may have an older list of these, from before a change.
+
+def _retry(params: Params) -> str:
+    """Why the download should run a second time, or ''."""
+    keys = incomplete_classes(params)
+    return f"{', '.join(keys)} may get more photos" if keys else ""
+
+
+def _relist(params: Params) -> str:
+    """Why local files are to be listed and read again, or ''.
+
+    Also after other sources: DVC's cache may have a list of these from before a change.
     """
     watched = local_states(params.sources, class_parts(params.classes))
     if not watched or any(source.is_remote for source in params.sources):
-        return False
-    return not built_from("download", params) or bool(changed_files(params))
+        return ""
+    same = built_from("download", params) and not changed_files(params)
+    return "" if same else "the local files are not those that the last build listed"
 
 
-def _must_judge(params: Params) -> bool:
-    """Whether the photos are to be compared with changed test sets, which DVC cannot know."""
-    return RAW.is_dir() and test_sets_changed(params)
+def _judge(params: Params) -> str:
+    """Why the photos are to be compared with the test sets again, or ''."""
+    return "test sets have changed" if RAW.is_dir() and test_sets_changed(params) else ""
 
 
-def _check_locations(path: Path, params: Params) -> None:
-    """Report missing local files. An error, unless dvc.lock was built from the same lists."""
+def _missing_files(path: Path, params: Params) -> Iterator[str]:
+    """Yield a warning about missing local files.
+
+    Raises UsageError for them, unless dvc.lock was built from the same lists.
+    """
     faults = [
         f"sources.{number}.location: {root}: {words}"
         for number, source in enumerate(params.sources)
         for root in source.local_roots()
         if (words := _fault(source, Path(root)))
     ]
-    if not faults:
-        return
-    words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
-    if not built_from("fetch_urls", params):
-        raise UsageError(f"{words}; correct it before dvc repro removes outputs")
-    print(f"warning: {words}; a class that is built again will need it", file=sys.stderr)
+    if faults:
+        words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
+        if not built_from("fetch_urls", params):
+            raise UsageError(f"{words}; correct it before dvc repro removes outputs")
+        yield f"warning: {words}; a class that is built again will need it"
 
 
 def _fault(source: BaseSource, root: Path) -> str:

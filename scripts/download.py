@@ -13,8 +13,7 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import DECODED, RAW, URLS
 from allrounder.download.crawl import Folders
-from allrounder.download.rounds import Rounds
-from allrounder.download.summary import rules_key
+from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
 from allrounder.history.lock import locked_output, output_is_cached, pins_confirmed, pins_ignored
 from allrounder.params.loading import load_params

@@ -1,4 +1,4 @@
-"""Stage fetch_urls: list the candidates of every class, in rank order, into data/urls.
+"""Stage fetch_urls: lists the candidates of every class, in rank order, into data/urls.
 
 Classes that dvc.lock pins with the same sources keep their list; see docs/reproducibility.md.
 """

@@ -16,12 +16,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.commands import new_parser, output_of
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line, run
-from allrounder.core.files import atomic_write, folder_md5, folder_object, stage_lock, write_text
+from allrounder.core.files import atomic_write, folder_md5, folder_object, replace_text, stage_lock
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
 from allrounder.history.versions import VersionFiles, cached_object, repository
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params
 from allrounder.versions.merging import OUTPUTS, Pins, merge_lines, merged_lock, merged_pins
 from allrounder.versions.merging_params import merged_text
 
@@ -42,7 +43,7 @@ def main() -> None:
     if under_way:
         _merge_params()
     ours = _at("HEAD", LOCK)
-    write_text(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
+    replace_text(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
     with repository() as repo:
         revs = (_git("merge-base", "HEAD", other).strip(), "HEAD", other)
         versions = [(VersionFiles(repo, rev), _stages(_at(rev, LOCK))) for rev in revs if rev]
@@ -53,7 +54,7 @@ def main() -> None:
         YAML().dump({"schema": "2.0", "stages": lock}, file)
     then = ""
     if under_way:
-        write_text(METRICS, _at("HEAD", METRICS))
+        replace_text(METRICS, _at("HEAD", METRICS))
         paths = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
         _git("add", *paths)
         then = f" && git add {' '.join(paths)} && git commit"
@@ -78,7 +79,7 @@ def _merge_params() -> None:
     with stage_lock("merge") as folder:
         merged = folder / PARAMS.name
         try:
-            write_text(merged, merged_text(base, ours, theirs, _union))
+            replace_text(merged, merged_text(base, ours, theirs, _union))
             load_params(merged)
         except (UsageError, YAMLError, ValueError) as error:
             raise UsageError(
@@ -92,7 +93,7 @@ def _union(base: str, ours: str, theirs: str) -> str:
     with TemporaryDirectory() as folder:
         sides = [Path(folder) / name for name in ("ours", "base", "theirs")]
         for side, text in zip(sides, (ours, base, theirs), strict=True):
-            write_text(side, text)
+            replace_text(side, text)
         return _git("merge-file", "--union", "-p", *map(str, sides))
 
 

@@ -13,7 +13,7 @@ from allrounder.core.errors import DataError, run
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET
 from allrounder.publish import files, parquet
-from allrounder.publish.hub import Content, Hub, compare, is_published
+from allrounder.publish.hub import Hub, compare, is_published
 
 
 def main() -> None:
@@ -39,9 +39,9 @@ def main() -> None:
     account = "" if args.dry_run else hub.account()
     with stage_lock("publish") as work:
         try:
-            publish(hub, _chosen(local, work / "packed", args), account, args)
+            publish(hub, _chosen(local, work / "new", args), work / "new", account, args)
         finally:
-            remove_tree(work / "packed")
+            remove_tree(work / "new")
 
 
 def _chosen(local: dict[str, Path], work: Path, args: argparse.Namespace) -> dict[str, Path]:
@@ -55,21 +55,29 @@ def _chosen(local: dict[str, Path], work: Path, args: argparse.Namespace) -> dic
     return local
 
 
-def publish(hub: Hub, local: dict[str, Path], account: str, args: argparse.Namespace) -> None:
-    """Publish the files, or say what would change. Raises DataError for a tag of other content."""
+def publish(
+    hub: Hub, local: dict[str, Path], work: Path, account: str, args: argparse.Namespace
+) -> None:
+    """Publish the files, or say what would change. Raises DataError for a tag of other content.
+
+    The texts that are written for the Hub go to `work`.
+    """
     git_tag, date = files.commit_facts(Path())
     tag = args.tag or git_tag or files.version_of(DATASET)
     doi = files.stated_doi(Path("CITATION.cff"))
     owner = hub.name.partition("/")[0]
     facts = files.Publication(hub.url, owner, owner == account, date, doi)
-    contents: dict[str, Content] = {**local, **files.published_texts(local, facts)}
+    work.mkdir(exist_ok=True)
+    for name, text in files.published_texts(local, facts).items():
+        local[name] = work / name
+        local[name].write_bytes(text)
     remote = hub.remote()
     if tag in remote.tags:
-        if not is_published(contents, hub.remote(tag).files):
+        if not is_published(local, hub.remote(tag).files):
             raise DataError(f"{hub.name} has another version under the tag {tag}; choose a --tag")
         print(f"{tag} is published already: {hub.url}/tree/{tag}")
         return
-    changes = compare(contents, remote.files)
+    changes = compare(local, remote.files)
     print(f"{hub.name} {tag}: {changes.line()}")
     if args.dry_run:
         return
@@ -78,7 +86,7 @@ def publish(hub: Hub, local: dict[str, Path], account: str, args: argparse.Names
         remote = hub.remote()
     commit = remote.head
     if changes:
-        commit = hub.commit(changes, contents, f"Version {tag}", remote.head)
+        commit = hub.commit(changes, local, f"Version {tag}", remote.head)
     hub.tag(tag, commit)
     print(f"published: {hub.url}/tree/{tag}")
 

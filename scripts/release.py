@@ -13,7 +13,7 @@ from pathlib import Path
 from allrounder.core import paths
 from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, UsageError, run
-from allrounder.core.files import write_text
+from allrounder.core.files import replace_text
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
 from allrounder.history.remotes import remote_of
@@ -56,8 +56,8 @@ def main() -> None:
     section = changelog_section(version, date, *_changes())
     start = _git("rev-parse", "HEAD")
     try:
-        write_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
-        write_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+        replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+        replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
         _git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
         for tag in tags:
             _git("tag", "-a", tag, "-m", f"Version {version}")

@@ -1,4 +1,4 @@
-"""Stage report: build a page that shows the dataset and how it was made, in reports/.
+"""Stage report: builds a page that shows the dataset and how it was made, in reports/.
 
 The data and pictures of DVC's plots are written beside it. See docs/architecture.md.
 """

@@ -1,4 +1,4 @@
-"""Stage split: divide the clean photos into train, val (and test) folders, in data/dataset.
+"""Stage split: divides the clean photos into train, val (and test) folders, in data/dataset.
 
 Also writes the dataset's tables and descriptions, and the counts of all steps: data/metrics.json.
 """
@@ -12,8 +12,13 @@ from allrounder.core.workers import worker_pool
 from allrounder.params.loading import load_with_command
 from allrounder.params.schema import Dataset
 from allrounder.split import recipe
-from allrounder.split.describe import describe
-from allrounder.split.layout import build_dataset, summary_line, write_metrics, write_recipe
+from allrounder.split.layout import (
+    build_dataset,
+    describe,
+    summary_line,
+    write_metrics,
+    write_recipe,
+)
 from allrounder.split.shards import check_layout, write_shards
 
 

@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 
 from allrounder.core.errors import UsageError, run
-from allrounder.core.files import part_of
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_lines
-from allrounder.params.loading import load_params
-from allrounder.start.found import look
-from allrounder.start.write import params_text, report
+from allrounder.params.loading import replace_params
+from allrounder.start.proposal import find_classes, params_text, report
 
 
 def main() -> None:
@@ -25,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.place:
         raise UsageError("which photos? make start d=FOLDER, or a CSV")
-    found = look(args.place.rstrip("/") or "/")
+    found = find_classes(args.place.rstrip("/") or "/")
     if args.output.exists() and not args.force and _is_edited(args.output):
         raise UsageError(
             f"{args.output} has edits that are not in git; commit them, or write to another file "
@@ -38,16 +36,7 @@ def main() -> None:
         words = f"{PARAMS}: {error.strerror}; git checkout {PARAMS}"
         raise UsageError(f"{words}, or run this from the project's folder") from None
     text = params_text(template, found, Path(args.place).resolve().stem)
-    part = part_of(args.output)
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        load_params(part)
-        part.replace(args.output)
-    except UsageError as error:
-        words = str(error).replace(str(part), str(args.output))
-        raise UsageError(f"{args.output} is unchanged; it would be invalid: {words}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    replace_params(args.output, text)
     print_lines(report(found, str(args.output), args.output == PARAMS))
 
 

@@ -8,23 +8,18 @@ that held it, and reads everything once more.
 
 import subprocess
 import sys
-from pathlib import Path
 
 from allrounder.core.commands import new_parser
-from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, run
-from allrounder.core.files import hash_file, stage_lock
+from allrounder.core.files import stage_lock
 from allrounder.core.paths import TAKEDOWNS
-from allrounder.core.progress import progress
 from allrounder.core.text import print_lines
-from allrounder.core.urls import is_url
 from allrounder.history.versions import repository
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Params
-from allrounder.takedown import purge, survey
-from allrounder.takedown.content import Content, Reader
-from allrounder.takedown.report import Findings, lines
-from allrounder.takedown.survey import Target
+from allrounder.takedown import purge
+from allrounder.takedown.search import Findings, Search, lines
+from allrounder.takedown.survey import WORK_TREE
 
 
 def main() -> None:
@@ -50,36 +45,6 @@ def main() -> None:
             _purge(search, found, params, args.reason)
 
 
-class Search:
-    """Surveys all places for one photo. What was read once is not read again."""
-
-    def __init__(self, params: Params, photo: str, temporary: Path):
-        self._radius, self._temporary = params.clean.near_radius, temporary
-        self._reader, self._known = Reader(params.clean), dict[str, Content]()
-        self._name = self._named(photo)
-        self._target = Target()
-
-    def _named(self, photo: str) -> str:
-        path, name = Path(photo), match_name(photo)
-        if is_url(photo) or (len(name) == 64 and not path.exists()):
-            return name
-        if not path.is_file():
-            raise UsageError(f"{photo}: no URL, no SHA-256 and no file; name one of these")
-        self._reader.read(path)
-        return hash_file(path).sha256
-
-    def run(self) -> Findings:
-        """Read all places. The first run finds the copies too."""
-        with repository() as repo, progress(unit=" objects", desc="takedown") as bar:
-            found = survey.survey(repo, self._reader, self._known, self._temporary, bar.update)
-            if not self._target.sha256s:
-                self._target = survey.find_target(found, self._reader, self._name, self._radius)
-            held = survey.holders(found, self._target)
-            lists = survey.naming_lists(self._target.urls)
-            versions = survey.versions(repo, found)
-        return Findings(self._name, self._target, found, held, versions, lists)
-
-
 def _purge(search: Search, before: Findings, params: Params, reason: str) -> None:
     purge.exclude(before.target, params.classes, reason)
     if subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode:
@@ -88,7 +53,7 @@ def _purge(search: Search, before: Findings, params: Params, reason: str) -> Non
             f"({TAKEDOWNS} has the photo already)"
         )
     after = search.run()
-    new = after.versions.get(survey.WORK_TREE, frozenset())
+    new = after.versions.get(WORK_TREE, frozenset())
     if kept := new & set(after.held):
         raise DataError(
             f"the new version still holds it ({min(kept)}), so nothing was deleted; see above"

@@ -28,7 +28,7 @@ class ShardServer(Loopback):
         super().__init__(_handler(self))
 
     @property
-    def slices(self) -> list[str]:
+    def byte_ranges(self) -> list[str]:
         """The parts asked for since `log` was cleared, but for the look whether there are any."""
         parts = (part for _, part in self.log if re.fullmatch(r"bytes=[0-9]+-[0-9]+", part))
         return sorted(part for part in parts if part != "bytes=0-511")

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from allrounder.core.files import remove_other_classes
+from allrounder.core.files import hash_folder, remove_other_classes
 from allrounder.core.paths import CLUTTER, is_clutter
 from allrounder.history.local_files import photo_files
-from allrounder.report.build import dvc_hash
 from allrounder.verify.local import _files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +43,7 @@ def test_dvc_ignores_the_same_names() -> None:
 @pytest.mark.parametrize(
     "look",
     [
-        dvc_hash,
+        hash_folder,
         lambda folder: _files(str(folder)),
         lambda folder: [*photo_files(str(folder), recursive=True)],
     ],

@@ -31,8 +31,8 @@ from allrounder.core.tables import read_csv, write_csv
 from allrounder.params.dataset import folder_name
 from allrounder.params.schema import Clean, Dataset, Params
 from allrounder.split.card import LONGEST, escaped, size_category, write
+from allrounder.split.croissant import rai_properties
 from allrounder.split.facts import REASONS, DatasetFacts, Origin
-from allrounder.split.rai import properties
 from project import Project
 from webfaults.project import make_params
 
@@ -211,7 +211,7 @@ def test_croissant_states_what_was_counted() -> None:
     funnels = {"n1": total}
     facts = DatasetFacts([], funnels, total, Counter(), origins, {}, 1, 1, moved, Dataset())
     clean = Clean(max_side=64, licenses=["cc0-1.0"])
-    found = {name: json.dumps(words) for name, words in properties(clean, facts).items()}
+    found = {name: json.dumps(words) for name, words in rai_properties(clean, facts).items()}
     assert "a .example: 1" in found["rai:dataCollection"]
     assert "web archive" in found["rai:dataCollection"]
     assert found["rai:dataCollectionType"] == '["Web Scraping", "Manual Human Curator"]'

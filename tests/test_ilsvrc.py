@@ -15,10 +15,11 @@ from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import Reader, open_tar
-from allrounder.core.urls import parse_slice
+from allrounder.core.urls import parse_byte_range
 from allrounder.download.crawl import LocalPhotos
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources import ilsvrc
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import FolderSource, IlsvrcSource
 from allrounder.web.lists import ListClient
@@ -86,7 +87,7 @@ def listed(location: Path, wnids: tuple[str, ...] = WNIDS) -> dict[str, list[Can
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(Network())
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(Network())
         ).items()
     }
 
@@ -99,7 +100,9 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     location = FORMS[form](tmp_path / "copy")
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
-    lists = listing.list_classes([folder], dict.fromkeys(WNIDS), ListClient(Network()))
+    lists = listing.list_classes(
+        [folder], read_classes(dict.fromkeys(WNIDS)), ListClient(Network())
+    )
     expected = {key: list(candidates) for key, candidates in lists.items()}
     here = LocalPhotos(
         [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)
@@ -110,7 +113,7 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
         for photo, file in zip(found[wnid], expected[wnid], strict=True):
             one, other = here.result(photo.url), truth.result(file.url)
             assert replace(one, stored=None) == replace(other, stored=None)
-            assert (parse_slice(photo.url) is None) == (form in TREES)
+            assert (parse_byte_range(photo.url) is None) == (form in TREES)
     if form == "tar of tars":
         assert found[CAT][0].url.startswith(f".../copy/{OUTER}#{CAT}.tar/{CAT}_001.jpg,bytes=")
 

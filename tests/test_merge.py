@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import merge as merge_script
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError
-from allrounder.params.loading import read_yaml
 from allrounder.versions.merging import Pins, merged_pins
 from allrounder.versions.merging_params import Union, merged_text
 from photoserver import PhotoServer

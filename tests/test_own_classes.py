@@ -43,8 +43,7 @@ from allrounder.params.schema import Dataset, Network, Params
 from allrounder.params.sources import Source
 from allrounder.split import card, croissant
 from allrounder.split.facts import DatasetFacts, Origin
-from allrounder.start.found import look
-from allrounder.start.write import params_text
+from allrounder.start.proposal import find_classes, params_text
 from allrounder.web.lists import ListClient
 from hostile import picture
 from project import Project
@@ -404,11 +403,11 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
     for name in ("forklift/a.jpg", "pallet truck/x/b.png", "n02109961/c.jpg", "empty/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = look(str(tmp_path))
+    found = find_classes(str(tmp_path))
     text = params_text(DEFAULT, found, "my photos")
     params = Params.model_validate(yaml.safe_load(text))
     assert [*params.classes] == ["forklift", HUSKY, "pallet_truck"]
-    assert params.classes[HUSKY] == "dog"
+    assert params.classes[HUSKY].voc == "dog"
     assert params.sources[0].location == str(tmp_path)
     assert getattr(params.sources[0], "recursive", False)
     assert (params.per_class, params.min_per_class, params.dataset.name) == (1, 1, "my photos")
@@ -419,13 +418,13 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
         == (DEFAULT.partition("download:")[2].partition("dataset:")[0])
     )
     (tmp_path / "l.csv").write_text("image,class\n1.jpg,dog\n2.jpg,dog\n3.jpg,pallet truck\n")
-    table = params_text(DEFAULT, look(str(tmp_path / "l.csv")), "l")
+    table = params_text(DEFAULT, find_classes(str(tmp_path / "l.csv")), "l")
     assert "kind: csv" in table
     assert "url: image, label: class" in table
     assert yaml.safe_load(table)["classes"]["dog"] == {"voc": "dog", "synset": DOG}
     for place, words in (("gone", "no such folder"), ("empty", "no folders of photos")):
         with pytest.raises(UsageError, match=words):
-            look(str(tmp_path / place))
+            find_classes(str(tmp_path / place))
 
 
 def test_a_folder_of_ones_own_becomes_a_dataset(clone: Project, tmp_path: Path) -> None:

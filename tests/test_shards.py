@@ -23,8 +23,7 @@ from allrounder.core.tars import StoredBytes
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Clean, Split
 from allrounder.publish.parquet import pack
-from allrounder.split.describe import describe
-from allrounder.split.layout import build_dataset
+from allrounder.split.layout import build_dataset, describe
 from allrounder.split.shards import Sample, cut, runs, write_shards
 from allrounder.takedown.content import Reader
 from allrounder.verify.local import in_shards

@@ -1,4 +1,4 @@
-"""verify --web on photos that lie inside something: slices of files, rows of a Hub dataset."""
+"""verify --web on photos that lie inside something: byte ranges of files, rows of a Hub dataset."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tiny
-from allrounder.core.urls import Slice
+from allrounder.core.urls import ByteRange
 from allrounder.params.schema import Params
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.verify.drift import (
@@ -41,10 +41,10 @@ def drift(requested: TakenPhoto, folder: Path, **changes: Any) -> Drift:
 
 
 def part(file: str) -> str:
-    return Slice(file, "a.jpg", 512, len(BODY)).url
+    return ByteRange(file, "a.jpg", 512, len(BODY)).url
 
 
-def test_a_slice_of_the_web_is_requested_as_such(tmp_path: Path) -> None:
+def test_a_byte_range_on_the_web_is_requested_as_such(tmp_path: Path) -> None:
     with ShardServer({"/a.tar": SHARD}) as server:
         requested = of(part(f"{server.base}/a.tar"))
         assert drift(requested, tmp_path) is Drift.SAME
@@ -55,7 +55,7 @@ def test_a_slice_of_the_web_is_requested_as_such(tmp_path: Path) -> None:
         assert drift(requested, tmp_path) is Drift.GONE
 
 
-def test_a_slice_of_a_file_here_is_read(tmp_path: Path) -> None:
+def test_a_byte_range_of_a_local_file_is_read(tmp_path: Path) -> None:
     shard = tmp_path / "a #1.tar"
     shard.write_bytes(SHARD)
     requested = of(part(str(shard)))

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import parse_slice
+from allrounder.core.urls import parse_byte_range
 from allrounder.download.class_quota import SLACK
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.webdataset import Photo, ShardCache, samples
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import MAX_FILES, WebdatasetSource, expand_braces
 from allrounder.web.lists import ListClient
@@ -71,7 +72,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(NETWORK)
         ).items()
     }
 
@@ -84,7 +85,7 @@ def here(folder: Path, *bodies: bytes) -> str:
 
 
 def body_of(candidate: Candidate, files: dict[str, bytes]) -> bytes:
-    part = parse_slice(candidate.url)
+    part = parse_byte_range(candidate.url)
     assert part
     return files[part.file][part.offset : part.offset + part.size]
 
@@ -200,7 +201,7 @@ def test_shards_are_listed_in_order(server: ShardServer, tmp_path: Path, local: 
         assert [c.image_id for c in found[wnid]] == [path.stem for path in paths]
         assert [body_of(c, files) for c in found[wnid]] == [path.read_bytes() for path in paths]
     assert server.whole == ([] if local else list(SHARDS))
-    assert not server.slices
+    assert not server.byte_ranges
 
 
 def test_labels_come_from_json_too_with_what_it_says_of_the_photo(tmp_path: Path) -> None:
@@ -336,9 +337,9 @@ def test_gated_shards_are_listed_and_downloaded_with_the_token(
     source = {"kind": "webdataset", "location": f"{server.base}{gated}/s-{{00..02}}.tar"}
     network = Network(allow_private=["127.0.0.1"])
     client = ListClient(network, [WebdatasetSource.model_validate(source)])
-    found = listing.list_classes([WebdatasetSource.model_validate(source)], {CAT: None}, client)[
-        CAT
-    ]
+    found = listing.list_classes(
+        [WebdatasetSource.model_validate(source)], read_classes({CAT: None}), client
+    )[CAT]
     project = faults.Project(tmp_path / "p", {CAT: [c.url for c in found]}, sources=[source])
     assert sum(row.status is Status.OK for row in project.crawl_here()) == 10
     assert {token for _, token in server.tokens} == {"Bearer t0ken"}
@@ -488,7 +489,7 @@ def test_a_server_without_ranges_is_reported_before_a_shard_is_read(server: Shar
     assert len(server.log) == 1
 
 
-def test_a_compressed_answer_has_no_slices(server: ShardServer) -> None:
+def test_a_compressed_answer_has_no_byte_ranges(server: ShardServer) -> None:
     server.headers["Content-Encoding"] = "gzip"
     with pytest.raises(DataError, match=r"comes compressed \(gzip\)"):
         listed(f"{server.base}/s-{{00..02}}.tar")
@@ -552,8 +553,8 @@ def test_shards_give_the_bytes_that_a_folder_gives(
     use(clone, f"{server.base}/s-{{00..02}}.tar", per_class=16)
     assert tars() == expected
     needed = {part for part in asked(clone, HUSKY, CAT) if size_of(part)}
-    assert set(server.slices) >= needed
-    assert len(server.slices) == len(set(server.slices)) <= len(needed) + 2 * SLACK
+    assert set(server.byte_ranges) >= needed
+    assert len(server.byte_ranges) == len(set(server.byte_ranges)) <= len(needed) + 2 * SLACK
     assert sorted(server.whole) == sorted(SHARDS)
 
 
@@ -569,16 +570,16 @@ def test_only_the_difference_is_requested(clone: Project, server: ShardServer) -
     after = clone.files("data/raw")
     assert {name: after[name] for name in before} == before
     places = {row.url.rpartition(",")[2] for row in rows(clone, PLANE)}
-    assert server.slices
-    assert set(server.slices) <= places
+    assert server.byte_ranges
+    assert set(server.byte_ranges) <= places
     assert sorted(server.whole) == sorted(SHARDS)  # read again for the labels of the new class
 
     known = asked(clone, HUSKY, CAT, PLANE)
     server.log.clear()
     use(clone, location, classes=THREE, per_class=12)
     clone.dvc("repro", "download")
-    assert server.slices
-    assert not known & set(server.slices)
+    assert server.byte_ranges
+    assert not known & set(server.byte_ranges)
     assert not server.whole
 
     server.log.clear()
@@ -608,5 +609,5 @@ def test_memory_is_flat_however_large_the_files(server: ShardServer) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert parse_slice(found.url).size == size  # type: ignore[union-attr]
+    assert parse_byte_range(found.url).size == size  # type: ignore[union-attr]
     assert peak < size / 10

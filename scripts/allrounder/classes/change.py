@@ -4,7 +4,6 @@ The edit changes one line and keeps every other byte. ruamel.yaml finds the line
 text, since YAML libraries rewrite what they read.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +23,13 @@ from allrounder.catalogue.synsets import (
     wnid_of,
 )
 from allrounder.classes.search import is_named, resolve
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
-from allrounder.core.files import part_of
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
-from allrounder.params.classes import (
-    Classes,
-    class_key,
-    name_of,
-    read_classes,
-    title_of,
-    voc_of,
-)
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.classes import Classes, class_key, read_classes
+from allrounder.params.loading import NOT_LINES, load_params, replace_params
 from allrounder.params.schema import Params
-
-_NOT_LINES = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +74,6 @@ def removed(text: str, key: str) -> str:
     return "\n".join(kept)
 
 
-def replace_checked(path: Path, text: str, classes: Classes) -> None:
-    """Replace a params file by a text, if the text is valid and has exactly these classes.
-
-    Raises UsageError that says what would be wrong; the file is then left as it is.
-    """
-    path = path.resolve()
-    part = part_of(path)
-    try:
-        part.write_bytes(text.encode())
-        shutil.copymode(path, part)
-        if list(load_params(part).classes.items()) != list(classes.items()):
-            raise UsageError(_NOT_LINES)
-        part.replace(path)
-    except UsageError as error:
-        reason = str(error).replace(str(part), path.name)
-        raise UsageError(
-            f"{path.name} is unchanged, because the new text would be invalid: {reason}"
-        ) from None
-    except PermissionError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _places(text: str) -> dict[str, Place]:
     """The place of each class, in the file's order."""
     try:
@@ -116,7 +82,7 @@ def _places(text: str) -> dict[str, Place]:
         raise UsageError(f"not valid YAML: {first_line(error)}; correct it") from None
     is_block = isinstance(classes, CommentedMap) and not classes.fa.flow_style()
     if not is_block or set(classes) != set(classes.lc.data or {}):  # some come from an anchor
-        raise UsageError(_NOT_LINES)
+        raise UsageError(NOT_LINES)
     return {key: _place(classes, key) for key in classes}
 
 
@@ -178,7 +144,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     inside = f" ({count} ILSVRC class{'es' * (count != 1)})" if is_subtree(key) else ""
     built = read_classes(pinned_params("split").get("classes"))
     text = _edited(path, added, key, label, name + inside)
-    replace_checked(path, text, {**before.classes, key: label})
+    replace_params(path, text, {**before.classes, **read_classes({key: label})})
     after = load_params(path)
     if key in built:
         own = "dvc.lock still pins its photos: dvc repro fetches none of them again"
@@ -203,18 +169,18 @@ def remove(path: Path, query: str) -> Change:
     before = load_params(path)
     key = _listed(path, before.classes, query)
     if len(before.classes) == 1:
-        name = title_of(key, before.classes[key])
+        name = before.classes[key].title
         raise UsageError(f"{path}: {key} ({name}) is the only class; add another first")
     index = list(before.classes).index(key)
     built = read_classes(pinned_params("split").get("classes"))
     value = before.classes[key]
     classes = {one: other for one, other in before.classes.items() if one != key}
-    replace_checked(path, _edited(path, removed, name_of(key, value)), classes)
+    replace_params(path, _edited(path, removed, value.name), classes)
     own = "dvc repro drops its photos" if key in built else "dvc.lock has no photos of it"
     follows = _consequences(path, own, before, load_params(path))
     if later := len(classes) - index:
         follows.append(f"{later} class{'es' * (later != 1)} after it: index one lower")
-    return Change("removed", key, title_of(key, value), voc_of(value), index, tuple(follows))
+    return Change("removed", key, value.title, value.voc, index, tuple(follows))
 
 
 def _edited(path: Path, edit: Callable[..., str], *arguments: Any) -> str:
@@ -239,9 +205,8 @@ def _listed(path: Path, classes: Classes, query: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        near = [key for key, value in classes.items() if _is_like(key, voc_of(value), name)]
-        titles = [title_of(key, classes[key]) for key in near]
-        hint = f". Did you mean {near[0]} ({titles[0]})?" if near else ""
+        near = [key for key, value in classes.items() if _is_like(key, value.voc, name)]
+        hint = f". Did you mean {near[0]} ({classes[near[0]].title})?" if near else ""
         raise UsageError(f"{path}: no class {query!r}{hint or '; classes.py voc lists them'}")
     raise UsageError(f"{path}: {query!r} means {' and '.join(found)}; give the wnid of one")
 

@@ -16,7 +16,7 @@ from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
-from allrounder.core.urls import host_of, is_url, parse_slice, photo_key
+from allrounder.core.urls import host_of, is_url, parse_byte_range, photo_key
 from allrounder.params.schema import Clean
 
 FLAT = 0.6
@@ -186,7 +186,7 @@ def _site_and_name(url: str) -> tuple[str, str]:
 
     Files, slices, and parts of datasets and archives have site '' and are their own name.
     """
-    if not is_url(url) or "#" in url or parse_slice(url):
+    if not is_url(url) or "#" in url or parse_byte_range(url):
         return "", url
     host = host_of(url)
     *parts, last = host.split(".")

@@ -199,6 +199,21 @@ def folder_md5(files: Mapping[str, str]) -> str:
     return hashlib.md5(folder_object(files), usedforsecurity=False).hexdigest() + ".dir"
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and below, without clutter."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = (name for name in folders if not is_clutter(name))
+        paths = (Path(place, name) for name in names if not is_clutter(name))
+        yield from filter(Path.is_file, paths)
+
+
+def hash_folder(folder: Path) -> str:
+    """The hash that DVC records for a folder as it is now."""
+    paths = list(files_below(folder))
+    hashes = zip(paths, in_threads(file_md5, paths, cores()), strict=True)
+    return folder_md5({path.relative_to(folder).as_posix(): md5 for path, md5 in hashes})
+
+
 def part_of(path: Path) -> Path:
     """The file that is written in place of `path`, until it is complete and replaces `path`."""
     return path.with_name(path.name + ".part")
@@ -213,7 +228,7 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
     part.replace(path)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file at once, as `atomic_write` does."""
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file, or replace it, at once."""
     with atomic_write(path) as file:
         file.write(text)

@@ -199,6 +199,16 @@ class ManifestRow:
     suspect: int | None = None
     suspected_class: str = ""
 
+    @property
+    def name(self) -> str:
+        """The name of its file, which has the same name in clean."""
+        return self.file.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """The name of its class's folder."""
+        return self.file.split("/")[-2]
+
 
 @dataclass(frozen=True, slots=True)
 class RecipeRow:

@@ -1,4 +1,4 @@
-"""URLs and paths as text: decode, compare, classify, check; and slices of larger files.
+"""URLs and paths as text: decode, compare, classify, check; and byte ranges of larger files.
 
 Nothing in this module touches the network.
 """
@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import idna
@@ -109,17 +108,9 @@ def is_url(url: str) -> bool:
     return url[:8].lower().replace("\\", "/").startswith(("http://", "https://"))
 
 
-def is_local_file(url: str) -> bool:
-    """Whether this is the path of an existing local file, or of a slice of one."""
-    try:
-        return not is_url(url) and Path(container_of(url)).is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def is_archive(url: str) -> bool:
     """Whether the URL or path names a tar, by its ending."""
-    if ".tar" not in url.lower() or parse_slice(url):
+    if ".tar" not in url.lower() or parse_byte_range(url):
         return False
     try:
         path = urlsplit(url).path if is_url(url) else url
@@ -263,7 +254,7 @@ _FORM = re.compile(rf"(.+)#([A-Za-z0-9._~/%-]*),bytes={_NUMBER}-{_NUMBER}", re.D
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class ByteRange:
     """A byte range of a file: `size` bytes from `offset` (at least 1) on."""
 
     file: str
@@ -273,28 +264,28 @@ class Slice:
 
     @property
     def url(self) -> str:
-        """The slice as a URL, with the first and the last byte as in HTTP (RFC 9110, 14.1.2).
+        """The byte range as a URL, with the first and the last byte as in HTTP (RFC 9110, 14.1.2).
 
         The member's name is percent-encoded (RFC 3986, section 2.1), so the last `#` separates
-        file and member. An empty slice ends one byte before its first byte.
+        file and member. An empty byte range ends one byte before its first byte.
         """
         last = self.offset + self.size - 1
         return f"{self.file}#{quote(self.member, safe='/')},bytes={self.offset}-{last}"
 
 
-def parse_slice(url: str) -> Slice | None:
-    """The slice that a URL names, or None if it does not have that form."""
+def parse_byte_range(url: str) -> ByteRange | None:
+    """The byte range that a URL names, or None if it does not have that form."""
     if ",bytes=" not in url or not (found := _FORM.fullmatch(url)):
         return None
     offset, last = int(found[3]), int(found[4])
     if not offset or last < offset - 1 or last > _MAX_FILE:
         return None
-    return Slice(found[1], unquote(found[2]), offset, last + 1 - offset)
+    return ByteRange(found[1], unquote(found[2]), offset, last + 1 - offset)
 
 
 def container_of(url: str) -> str:
-    """The file that contains a slice; for other URLs and paths the URL itself."""
-    part = parse_slice(url)
+    """The file that contains a byte range; for other URLs and paths the URL itself."""
+    part = parse_byte_range(url)
     return part.file if part else url
 
 
@@ -338,5 +329,5 @@ def parse_cell(url: str) -> Cell | None:
 
 
 def is_part(url: str) -> bool:
-    """Whether a URL or path names a part of a file: a slice, or a cell of a table."""
-    return bool(parse_slice(url) or parse_cell(url))
+    """Whether a URL or path names a part of a file: a byte range, or a cell of a table."""
+    return bool(parse_byte_range(url) or parse_cell(url))

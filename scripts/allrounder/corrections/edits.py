@@ -55,8 +55,8 @@ def edits(
     A photo in another class's folder was moved. A class folder that is missing altogether was not
     pulled; nobody has removed it.
     """
-    rows = {PurePosixPath(row.file).name: row for row in manifest}
-    classes = {PurePosixPath(row.file).parent.name: row.wnid for row in rows.values()}
+    rows = {row.name: row for row in manifest}
+    classes = {row.folder: row.wnid for row in rows.values()}
     to = {
         hash_file(dataset / path).sha256: classes.get(PurePosixPath(path).parent.name, "")
         for path in found.added

@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, hash_files
 from allrounder.core.paths import LOCK, WORK
@@ -19,7 +20,7 @@ from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.mending import cut_off_files
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
-from allrounder.params.loading import load_params, read_yaml
+from allrounder.params.loading import load_params
 
 _BACK, _PUSH = "git checkout HEAD --", "python scripts/push.py"
 _MD5 = r"[0-9a-f]{32}(\.dir)?"

@@ -17,7 +17,7 @@ from allrounder.core.rows import Result, Status
 from allrounder.core.urls import BadUrlError
 from allrounder.params.schema import Network, Params
 from allrounder.web.fetcher import Job, Traffic, bounds_of, sum_of
-from allrounder.web.owned import FetchWorker, Orders, Report, plain_job
+from allrounder.web.owned import Orders, OwnedFetcher, Report, plain_job
 from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply
 
@@ -57,7 +57,7 @@ class _Worker:
 
 
 class ClusterFetcher:
-    """Submit URLs, then poll for their results, as with a Fetcher; for photos and slices only.
+    """Submit URLs, then poll for their results, as with a Fetcher; for photos and byte ranges only.
 
     The cluster is started or connected with the first URL. `network` holds for each worker, but
     what it says about one host for all of them together.
@@ -71,7 +71,7 @@ class ClusterFetcher:
         self.doubtful, self.answering = set[str](), frozenset[str]()
         policy = NetworkPolicy.of(network, params.sources)
         self._address, self._network = address, network
-        self._arguments = FetchWorker, network, params.download, policy, taken_down
+        self._arguments = OwnedFetcher, network, params.download, policy, taken_down
         self._cluster: Cluster | None = None
         self._starts = 0
         self._numbers = itertools.count()
@@ -91,7 +91,7 @@ class ClusterFetcher:
         return self.load < 2 * total or 2 * in_flight < total
 
     def submit(self, token: Any, url: str, archive: object = None, lane: str = "") -> None:
-        """Request a photo or a slice; `token` comes back with its result."""
+        """Request a photo or a byte range; `token` comes back with its result."""
         assert archive is None, "why_here"
         assert not lane, "why_here"
         self.load += 1

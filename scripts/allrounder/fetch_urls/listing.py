@@ -19,11 +19,11 @@ from allrounder.core.errors import DataError
 from allrounder.core.files import part_of, remove_other_classes
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
-from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_slice
+from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_byte_range
 from allrounder.fetch_urls import sources
 from allrounder.fetch_urls.tally import Tally
 from allrounder.history.local_files import LocalPlaces
-from allrounder.params.classes import Classes, class_parts, name_of, parts_of
+from allrounder.params.classes import Classes, class_parts
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
@@ -34,7 +34,7 @@ OPTIONAL = (
 )  # fmt: skip
 MAX_LISTED = 20_000_000
 """Photos that one source may list."""
-_MAX_SLICE = 4 * MAX_URL_LENGTH  # a slice also has a member's name, which is never requested
+_MAX_RANGE_URL = 4 * MAX_URL_LENGTH  # a byte range also names a member, which is not sent
 _FOUND = ("image_id", *(name for name in OPTIONAL if name not in ("synset", "source")))
 _TEXTS = ("url", "source", *_FOUND)
 _found = attrgetter(*_FOUND)
@@ -104,14 +104,11 @@ def list_classes(
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
                 f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
             )
-    lists = {
-        key: Listed(key, parts_of(key, value), len(selected), database)
-        for key, value in classes.items()
-    }
+    lists = {key: Listed(key, one.parts, len(selected), database) for key, one in classes.items()}
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
         advice = "; ".join([*doubts, "add a source or remove the class"])
-        name = name_of(missing[0], classes[missing[0]])
+        name = classes[missing[0]].name
         raise DataError(f"class {name}: no candidate from {names}; {advice}")
     return lists
 
@@ -129,7 +126,7 @@ def _rows(
         if is_archive(url) and not source.reads_archives:
             tally.pass_over("names a tar, and the source does not say archives: true", url)
             continue
-        if len(url) > (_MAX_SLICE if parse_slice(url) else MAX_URL_LENGTH):
+        if len(url) > (_MAX_RANGE_URL if parse_byte_range(url) else MAX_URL_LENGTH):
             # Never requested: it stays too long, but fits into every table.
             url = url[: MAX_URL_LENGTH + 1]
         tally.used += 1

@@ -7,13 +7,13 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import PARAMS, is_clutter
 from allrounder.core.text import one_line, print_lines, printable
 from allrounder.history.lock import PINS_SWITCH, locked_output, locked_params, pins_confirmed
 from allrounder.history.versions import VersionFiles, repository
-from allrounder.params.loading import read_yaml
 
 _MOST = 20
 """Differences printed; the message counts all."""

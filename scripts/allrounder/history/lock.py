@@ -7,20 +7,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from ruamel.yaml.error import YAMLError
-
-from allrounder.core.errors import DataError, UsageError, first_line
+from allrounder.core.dvc_lock import LockedStage, locked_stages
+from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
-from allrounder.params.classes import class_key, parts_of, read_classes
-from allrounder.params.loading import read_yaml
+from allrounder.params.classes import class_key, read_classes
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
 
@@ -78,34 +75,8 @@ def locked_params(stage: str) -> dict[str, Any]:
     return dict(_locked(stage).params.get("params.yaml") or {})
 
 
-class _Stage(BaseModel):
-    params: dict[str, dict[str, Any]] = {}
-    outs: list[dict[str, Any]] = []
-
-
-class _Lock(BaseModel):
-    stages: dict[str, _Stage] = {}
-
-
-def _locked(stage: str) -> _Stage:
-    if not LOCK.exists():
-        return _Stage()
-    try:
-        stages = _stages(LOCK.read_bytes())
-    except ValidationError:
-        raise UsageError(f"{LOCK}: not as DVC writes it; git checkout {LOCK}") from None
-    except OSError as error:
-        raise UsageError(f"{LOCK}: {error.strerror}; git checkout {LOCK}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        words = first_line(error)
-        raise UsageError(f"{LOCK}: not valid YAML ({words}); git checkout {LOCK}") from None
-    return stages.get(stage, _Stage())
-
-
-@lru_cache(1)
-def _stages(lock: bytes) -> dict[str, _Stage]:
-    """The stages of a lock file. Cached, since every class asks for them."""
-    return _Lock.model_validate(read_yaml(lock.decode("utf-8")) or {}).stages
+def _locked(stage: str) -> LockedStage:
+    return locked_stages().get(stage, LockedStage())
 
 
 def locked_output(stage: str) -> str:
@@ -145,9 +116,7 @@ def pinned_lists(params: Params) -> dict[str, Path]:
         return {}
     folder, built = WORK / "fetch_urls", read_classes(pinned.get("classes"))
     keys = [
-        key
-        for key, value in params.classes.items()
-        if key in built and parts_of(key, built[key]) == parts_of(key, value)
+        key for key, one in params.classes.items() if key in built and built[key].parts == one.parts
     ]
     try:
         return {key: pinned_file(f"data/urls/{key}.csv", folder) for key in keys}

@@ -19,7 +19,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RESULT_COLUMNS, Candidate, CleanRow, RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.core.urls import is_archive, is_url, parse_slice, photo_key
+from allrounder.core.urls import is_archive, is_url, parse_byte_range, photo_key
 from allrounder.history.journal import Journal
 from allrounder.history.local_files import LocalPlaces
 from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
@@ -53,7 +53,7 @@ class PinnedResults:
         """The pinned members of an archive, in its order: (URL, result)."""
         if self._pinned and self._same_rules:
             for url, result in self._read().items():
-                if url.startswith(f"{archive}#") and not parse_slice(url):
+                if url.startswith(f"{archive}#") and not parse_byte_range(url):
                     yield url, result
 
     def fills(self, candidates: Iterable[Candidate], quota: int) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
 from allrounder.history.remotes import remote_fault, remote_of
-from allrounder.params.loading import read_yaml
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
-from allrounder.core.files import disguise
+from allrounder.core.files import disguise, part_of
 from allrounder.core.paths import PARAMS, in_pipeline
 from allrounder.core.text import did_you_mean
-from allrounder.params.classes import TAGS, ClassValue
+from allrounder.params.classes import TAGS, Classes, ClassValue
 from allrounder.params.dataset import dataset_classes
 from allrounder.params.schema import Params
 from allrounder.params.section import WNID, Section
@@ -86,12 +88,33 @@ def load_with_command(description: str, *sections: type[Section]) -> Params:
     return params
 
 
-def read_yaml(text: str) -> Any:
-    """The values of a YAML text, read as DVC does (dvc.utils.serialize.parse_yaml).
+NOT_LINES = "classes: not written as one `wnid: label` a line; write them so, or edit by hand"
 
-    So `024` is 24, and `yes` and `1:30` are texts. Raises YAMLError, RecursionError and ValueError.
+
+def replace_params(path: Path, text: str, classes: Classes | None = None) -> None:
+    """Replace a params file by a text, if it is valid and has exactly these classes, if given.
+
+    Raises UsageError that says what would be wrong; the file is then left as it is.
     """
-    return YAML(typ="safe").load(text)
+    path = path.resolve()
+    part = part_of(path)
+    try:
+        part.write_bytes(text.encode())
+        if path.exists():
+            shutil.copymode(path, part)
+        found = load_params(part).classes
+        if classes is not None and list(found.items()) != list(classes.items()):
+            raise UsageError(NOT_LINES)
+        part.replace(path)
+    except UsageError as error:
+        reason = str(error).replace(str(part), path.name)
+        raise UsageError(
+            f"{path.name} is unchanged, because the new text would be invalid: {reason}"
+        ) from None
+    except PermissionError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def json_schema() -> str:

@@ -1,6 +1,5 @@
 """What is published: the files of data/dataset, whether they may be, and what the hub adds."""
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -14,9 +13,9 @@ import yaml
 
 from allrounder.core import licences
 from allrounder.core.errors import DataError
-from allrounder.core.files import file_md5, folder_md5
+from allrounder.core.files import file_sha256, files_below, hash_folder
 from allrounder.core.funnel import ranked
-from allrounder.core.paths import FINGERPRINTS, LOCK, MANIFEST, is_clutter
+from allrounder.core.paths import FINGERPRINTS, LOCK, MANIFEST
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history.lock import locked_output
@@ -53,14 +52,10 @@ class Publication:
 
 def local_files(dataset: Path) -> dict[str, Path]:
     """The files of the dataset. Raises DataError if they are not those that dvc.lock records."""
-    files = {
-        path.relative_to(dataset).as_posix(): path
-        for path in sorted(dataset.rglob("*"))
-        if path.is_file() and not any(map(is_clutter, path.relative_to(dataset).parts))
-    }
+    files = {path.relative_to(dataset).as_posix(): path for path in sorted(files_below(dataset))}
     if MANIFEST not in files:
         raise DataError(f"{dataset} has no {MANIFEST}; run dvc repro, or dvc pull {dataset}")
-    if folder_md5({name: file_md5(path) for name, path in files.items()}) != locked_output("split"):
+    if hash_folder(dataset) != locked_output("split"):
         raise DataError(
             f"{dataset} is not what {LOCK} records; run dvc repro, or dvc checkout --force "
             f"{dataset}"
@@ -114,7 +109,7 @@ def may_share(form: str) -> bool:
 
 def version_of(dataset: Path) -> str:
     """The version that the card names: the start of the SHA-256 of manifest.csv."""
-    return hashlib.sha256((dataset / MANIFEST).read_bytes()).hexdigest()[:12]
+    return file_sha256(dataset / MANIFEST)[:12]
 
 
 def published_texts(files: Mapping[str, Path], facts: Publication) -> dict[str, bytes]:

@@ -17,7 +17,6 @@ from allrounder.core.files import file_sha256
 from allrounder.publish.files import CARD, CROISSANT
 from allrounder.web.policy import hub_address, hub_token
 
-Content = Path | bytes
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OURS = re.compile(
     r"(data/)?(train|val|test|fold_[0-9]+)/.+"
@@ -26,8 +25,8 @@ _OURS = re.compile(
 """What we publish. Other files of the repository are not ours and stay."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
-_OTHER_FORM = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What huggingface_hub raises for a reply that is none of the Hub's, as of a login page."""
+_NOT_THE_HUB = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What huggingface_hub raises for a reply that is not the Hub's, such as a login page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class Hub:
             )
 
     def commit(
-        self, changes: Changes, contents: Mapping[str, Content], message: str, parent: str
+        self, changes: Changes, contents: Mapping[str, Path], message: str, parent: str
     ) -> str:
         """Upload what has changed, in one commit; returns its id.
 
@@ -171,7 +170,7 @@ class Hub:
                 f"{self.address} cannot be reached ({first_line(error)}); check the network and "
                 "run it again: what was uploaded is kept"
             ) from None
-        except _OTHER_FORM as error:
+        except _NOT_THE_HUB as error:
             raise DataError(
                 f"{self.address} does not answer as the Hub does ({type(error).__name__}: "
                 f"{first_line(error)}); check the network and HF_ENDPOINT"
@@ -195,38 +194,32 @@ class Hub:
         return f"{self.address} answered {code}: {said}; run it again: what was uploaded is kept"
 
 
-def compare(contents: Mapping[str, Content], remote: Mapping[str, Any]) -> Changes:
+def compare(contents: Mapping[str, Path], remote: Mapping[str, Any]) -> Changes:
     """The difference between the files to publish and those of the repository that are ours."""
     added = [path for path in contents if path not in remote]
     changed = [
         path
-        for path, content in contents.items()
-        if path in remote and not _is_same(content, remote[path])
+        for path, local in contents.items()
+        if path in remote and not _is_same(local, remote[path])
     ]
     deleted = [path for path in remote if path not in contents and _OURS.fullmatch(path)]
-    size = sum(_size(contents[path]) for path in added + changed)
+    size = sum(contents[path].stat().st_size for path in added + changed)
     return Changes(added, changed, deleted, len(contents) - len(added) - len(changed), size)
 
 
-def is_published(contents: Mapping[str, Content], remote: Mapping[str, Any]) -> bool:
+def is_published(contents: Mapping[str, Path], remote: Mapping[str, Any]) -> bool:
     """Whether a repository has this version. Card and metadata may have another date."""
     changes = compare(contents, remote)
     others: Iterable[str] = {*changes.changed} - {CARD, CROISSANT}
     return not (changes.added or changes.deleted or others)
 
 
-def _size(content: Content) -> int:
-    return content.stat().st_size if isinstance(content, Path) else len(content)
-
-
-def _is_same(content: Content, file: Any) -> bool:
+def _is_same(path: Path, file: Any) -> bool:
     """Whether a file of the repository has this content: by SHA-256 in LFS, else by git's hash."""
-    if _size(content) != file.size:
+    if path.stat().st_size != file.size:
         return False
     if file.lfs:
-        is_path = isinstance(content, Path)
-        found = file_sha256(content) if is_path else hashlib.sha256(content).hexdigest()  # type: ignore[arg-type]
-        return bool(found == file.lfs.sha256)
-    body = content.read_bytes() if isinstance(content, Path) else content
+        return bool(file_sha256(path) == file.lfs.sha256)
+    body = path.read_bytes()
     digest = hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False)
     return bool(digest.hexdigest() == file.blob_id)

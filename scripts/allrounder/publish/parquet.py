@@ -31,21 +31,15 @@ def pack(dataset: Path, out: Path) -> dict[str, Path]:
         raise UsageError("--parquet: a dataset of folds repeats each photo; build it with a ratio")
     if rows and not (dataset / rows[0].file).exists():
         raise UsageError("--parquet: the dataset is in shards already; publish it as it is")
-    names, files = sorted({_folder(row) for row in rows}), dict[str, Path]()
-    for (split, folder), part in groupby(rows, key=lambda row: (row.split, _folder(row))):
+    names, files = sorted({row.folder for row in rows}), dict[str, Path]()
+    for (split, folder), part in groupby(rows, key=lambda row: (row.split, row.folder)):
         for number, shard in enumerate(_shards(dataset, part)):
             name = f"{PACKED}/{split}/{folder}-{number:05}.parquet"
             files[name] = out / name
             files[name].parent.mkdir(parents=True, exist_ok=True)
-            photos = ((dataset / row.file, folder) for row in shard)
-            cells = ((path.name, label, path.read_bytes()) for path, label in photos)
+            cells = ((row.name, row.folder, (dataset / row.file).read_bytes()) for row in shard)
             write_photos(files[name], cells, names)
     return files
-
-
-def _folder(row: ManifestRow) -> str:
-    """The class's folder, whose name is the label."""
-    return row.file.split("/")[-2]
 
 
 def _shards(dataset: Path, rows: Iterable[ManifestRow]) -> Iterator[list[ManifestRow]]:

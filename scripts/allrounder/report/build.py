@@ -4,35 +4,34 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
-from allrounder.core.files import file_md5, folder_md5, in_threads, write_text
+from allrounder.core.dvc_lock import locked_stages
+from allrounder.core.files import files_below, hash_folder, replace_text
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
-from allrounder.core.paths import LOCK, MANIFEST, Stages, is_clutter
+from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.tables import table_parts
-from allrounder.core.workers import cores, worker_pool
+from allrounder.core.workers import worker_pool
 from allrounder.params.dataset import dataset_classes, split_names
 from allrounder.params.schema import Params
-from allrounder.report import gather, pages, render, stats, thumbs
+from allrounder.report import pages, render, stats, thumbs
 from allrounder.report.entries import KEPT, Entry
-from allrounder.report.gather import Gathered
+from allrounder.report.gather import Gathered, read_all
 from allrounder.report.pages import Page
 from allrounder.report.render import Overview, Version
 
 MAX_PAGE = 4_900_000
-"""About the most bytes of a page."""
+"""Bytes of a page at most, about."""
 _PHOTOS = 5_000
-"""About the most photos of all classes together, unless `report.photos_per_class` is given."""
-_STRIPS, _IN_STRIP = 40, 8
-"""Classes with a strip of photos at the top, and the most photos of each."""
+"""Photos of all classes together at most, about, unless `report.photos_per_class` is given."""
+_STRIPS = 40
+"""Classes with a strip of photos at the top, at most."""
 _SHELL = 100_000
-"""About the bytes of a further page without its photos; those of the first page are measured."""
+"""Bytes of a further page without its photos, about. The first page is measured."""
 
 
 def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str, Funnel]:
@@ -52,12 +51,8 @@ def _build(
     names = {one["key"]: one["name"] for one in classes}
     parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
     counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
-    moved = gather.moved_photos(stages.clean, [key for key in names if counted[key].moved_in])
-    places = {key: place for place, key in enumerate(names)}
-    tables = gather.Tables(stages, dataset / MANIFEST, parts, places, moved)
     most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
-    bounds = gather.Bounds(gather.rows_each(counted.values(), most), most, _IN_STRIP)
-    gathered = gather.read_all(tables, bounds, pool.map)
+    gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
     version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
     strips = thumbs.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]}, pool)
     overview = Overview(
@@ -81,7 +76,7 @@ def _build(
     thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
     for bars in overview.distributions:
         if not bars.empty:
-            write_text(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
+            replace_text(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))
     return counted
 
 
@@ -98,14 +93,14 @@ def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Execut
     _add_thumbs(gathered.entries, room, pool)
     further = pages.paginate(gathered.entries, room)
     if len(further) == 1:
-        write_text(out / "index.html", render.index(overview, (), data(further[0])))
+        replace_text(out / "index.html", render.index(overview, (), data(further[0])))
         return
     further = pages.paginate(gathered.entries, MAX_PAGE - _SHELL)
-    write_text(out / "index.html", render.index(overview, further, None))
+    replace_text(out / "index.html", render.index(overview, further, None))
     name = overview.params.dataset.name
     for number, page in enumerate(further, start=1):
         text = render.further(number, further, overview.classes, data(page), name)
-        write_text(out / render.page_name(number), text)
+        replace_text(out / render.page_name(number), text)
 
 
 def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
@@ -132,17 +127,19 @@ def _write_tables(out: Path, by_class: Mapping[str, Funnel], splits: Sequence[st
     }
     for column, (name, counts) in tables.items():
         rows = [{column: label, "photos": count} for label, count in counts.items()]
-        write_text(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+        replace_text(out / f"{name}.json", json.dumps(rows, indent=1) + "\n")
 
 
 def dataset_version(params: Params, folders: Sequence[Path]) -> Version:
     """The version of the dataset in these folders of the stages.
 
-    While `dvc repro` runs this stage, dvc.lock has what DVC found in the folders just now. They are
-    hashed if it has not, or if a folder has another number of files or bytes.
+    While `dvc repro` runs this stage, dvc.lock has the folders' present hashes. A folder is hashed
+    again if it does not agree with dvc.lock, and in every other case.
     """
-    locked = _locked() if os.environ.get("DVC_STAGE") == "report" else {}
-    hashes = {one.as_posix(): locked.get(_facts(one, locked)) or dvc_hash(one) for one in folders}
+    by_dvc = os.environ.get("DVC_STAGE") == "report"
+    hashes = {
+        one.as_posix(): (by_dvc and _recorded_hash(one)) or hash_folder(one) for one in folders
+    }
     lines = "".join(f"{digest} {name}\n" for name, digest in hashes.items())
     return Version(params_digest(params), hashlib.sha256(lines.encode()).hexdigest(), hashes)
 
@@ -158,44 +155,11 @@ def params_digest(params: Params) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-Facts = tuple[str, int, int]
-"""Path, files and bytes of a folder."""
-
-
-def _locked() -> dict[Facts, str]:
-    """The hash of each folder that dvc.lock records; none if it cannot be read."""
-    try:
-        stages = yaml.load(LOCK.read_bytes(), yaml.CSafeLoader)["stages"].values()
-        outs = [out for stage in stages for out in stage.get("outs", ()) if "nfiles" in out]
-        return {(out["path"], out["nfiles"], out["size"]): out["md5"] for out in outs}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return {}
-
-
-def _facts(folder: Path, locked: Mapping[Facts, str]) -> Facts:
-    """The facts of a folder that may be among the locked ones."""
-    if not any(path == folder.as_posix() for path, *_ in locked):
-        return folder.as_posix(), 0, 0
-    files = size = 0
-    for one in _files(folder.as_posix()):
-        files, size = files + 1, size + one.stat().st_size
-    return folder.as_posix(), files, size
-
-
-def dvc_hash(folder: Path) -> str:
-    """The hash that DVC records for a folder."""
-    paths = [Path(one.path) for one in _files(folder.as_posix())]
-    hashes = zip(paths, in_threads(file_md5, paths, cores()), strict=True)
-    return folder_md5({path.relative_to(folder).as_posix(): md5 for path, md5 in hashes})
-
-
-def _files(folder: str) -> Iterator["os.DirEntry[str]"]:
-    """All files in a folder and below, without clutter."""
-    with os.scandir(folder) as entries:
-        for one in entries:
-            if is_clutter(one.name):
-                continue
-            if one.is_dir():
-                yield from _files(one.path)
-            elif one.is_file():
-                yield one
+def _recorded_hash(folder: Path) -> str:
+    """The hash of a folder in dvc.lock; '' if the folder has other numbers of files or bytes."""
+    outs = [out for stage in locked_stages().values() for out in stage.outs]
+    for out in outs:
+        if out["path"] == folder.as_posix():
+            sizes = [path.stat().st_size for path in files_below(folder)]
+            return out["md5"] if (len(sizes), sum(sizes)) == (out["nfiles"], out["size"]) else ""
+    return ""

@@ -1,10 +1,10 @@
-"""What the report shows of a photo, or of a candidate without one."""
+"""What the report shows of a photo, or of a candidate without one, and the words for statuses."""
 
 import re
 from dataclasses import dataclass
 
 from allrounder.core.corrections import PhotoId
-from allrounder.core.rows import FLAGS, Candidate, CleanRow, RawRow
+from allrounder.core.rows import FLAGS, Candidate, CleanRow, RawRow, Status
 from allrounder.core.tars import StoredBytes
 from allrounder.core.urls import host_of, is_url
 
@@ -66,3 +66,26 @@ def original_of(photo: CleanRow) -> PhotoId | None:
     """The photo that this one repeats, or None."""
     key, slash, image_id = photo.duplicate_of.partition("/")
     return (key, image_id) if slash else None
+
+
+_WORDS = {
+    Status.UNUSED: "not needed",
+    Status.BAD_URL: "bad URL",
+    Status.BLOCKED: "private address",
+    Status.HTTP_ERROR: "HTTP error",
+    Status.NO_ACCESS: "login needed",
+    Status.CONNECTION_ERROR: "no connection",
+    Status.TRUNCATED: "incomplete",
+    Status.EMPTY: "empty file",
+    Status.NOT_IMAGE: "not an image",
+    Status.NEAR_DUPLICATE: "near-duplicate",
+    Status.CROSS_CLASS: "in two classes",
+    Status.LICENSE: "licence refused",
+    Status.KEPT: "in the dataset",
+}
+"""Short enough for a label on a photo."""
+
+
+def words(status: str) -> str:
+    """A status in words."""
+    return _WORDS.get(Status(status)) or status.replace("_", " ")

@@ -1,12 +1,12 @@
 """Joins the stages' tables, class by class, to what the pages show and what the charts count.
 
-Only the entries to show and counts are kept of a class: memory does not grow with the photos.
+Of each class only counts and the entries to show are kept, so memory does not grow with the photos.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +17,35 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import Part, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.report.counts import Counts
 from allrounder.report.entries import KEPT, Entry, host, original_of
+from allrounder.report.stats import Counts
 
 _ROWS, _LEAST, _MOST = 3_000, 30, 300
-"""About how many candidates without a photo are shown in all; the bounds for one reason in a class.
+"""Candidates without a photo that are shown in all, about; the bounds for one reason in a class.
 
 The others are only counted, so that a page has room for the photos however many URLs are dead.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ClassEntries:
-    """A class: the entries to show, kept photos first; counts of all that it has."""
-
-    entries: list[Entry]
-    left_out: Counter[tuple[str, str]]  # by class and part: what is only counted
-    counts: Counts
-    strip: list[StoredBytes]  # photos evenly spread over the class
+_STRIP = 8
+"""Photos of a class in the strip at the top, at most."""
 
 
 @dataclass
 class Gathered:
-    """What the pages show, in the classes' order."""
+    """What the pages show of one class or of several, in the classes' order."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # of a class: kept photos first
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Entries that are counted and not shown, by class and part."""
     counts: Counts = field(default_factory=Counts)
     strips: dict[str, list[StoredBytes]] = field(default_factory=dict)
+    """Photos that are evenly spread over each class."""
 
-    def add(self, key: str, part: ClassEntries) -> None:
-        """Add a class."""
-        self.entries += part.entries
-        self.left_out.update(part.left_out)
-        self.counts.add(part.counts)
-        self.strips[key] = part.strip
+    def add(self, other: "Gathered") -> None:
+        """Add the classes of another one."""
+        self.entries += other.entries
+        self.left_out.update(other.left_out)
+        self.counts.add(other.counts)
+        self.strips |= other.strips
 
     @cached_property
     def reasons(self) -> list[str]:
@@ -72,83 +66,86 @@ def rows_each(funnels: Iterable[Funnel], photos: int = _LEAST) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much of each class is shown."""
+class _Job:
+    """A class to read, and how much of it to show. Small enough to be sent to a worker."""
 
-    rows: int  # candidates without a photo, for each reason: see `rows_each`
-    photos: int  # kept and dropped
-    strip: int  # photos of a strip
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The stages' tables, and what must be known of all of them to read one class."""
-
+    key: str
     stages: Stages
     manifest: Path
-    parts: Mapping[str, Sequence[Part]]  # of the manifest, by class
+    parts: Sequence[Part]  # the class's rows of the manifest
     places: Mapping[str, int]  # the classes' order
-    moved: Mapping[str, Collection[str]]  # image ids that left a class, by its key
-
-    def without_parts(self, key: str) -> "Tables":
-        """The same for reading one class, small enough to be sent to a worker for each."""
-        moved = {key: self.moved.get(key, ())}
-        return replace(self, parts={key: self.parts.get(key, ())}, moved=moved)
+    gone: Collection[str]  # image ids of photos that corrections moved to other classes
+    rows: int  # candidates without a photo, for each reason: see `rows_each`
+    photos: int  # kept and dropped
 
 
-def read_all(tables: Tables, bounds: Bounds, each: Callable[..., Iterable[Any]] = map) -> Gathered:
-    """All classes, one at a time; `each` may be the `map` of a worker pool.
+def read_all(
+    stages: Stages,
+    manifest: Path,
+    parts: Mapping[str, Sequence[Part]],
+    funnels: Mapping[str, Funnel],
+    photos: int,
+    each: Callable[..., Iterable[Any]] = map,
+) -> Gathered:
+    """All classes, one at a time, of each at most about `photos` photos.
 
-    Raises DataError for a damaged table, and when the tables are not from one build.
+    `parts` are the manifest's rows, and `funnels` the counts, by class; `each` may be the `map` of
+    a worker pool. Raises DataError for a damaged table, and when the tables are not from one build.
     """
-    found = Gathered()
-    if other := sorted(tables.parts.keys() - tables.places.keys()):
+    if other := sorted(parts.keys() - funnels.keys()):
         raise _not_one_build(other[0])
-    jobs = [(key, tables.without_parts(key), bounds) for key in tables.places]
-    for key, part in zip(tables.places, each(_read_class, jobs), strict=True):
-        found.add(key, part)
+    gone = _moved_photos(stages.clean, funnels)
+    rows = rows_each(funnels.values(), photos)
+    places = {key: place for place, key in enumerate(funnels)}
+    jobs = [
+        _Job(key, stages, manifest, parts.get(key, ()), places, gone[key], rows, photos)
+        for key in funnels
+    ]
+    found = Gathered()
+    for one in each(_read_class, jobs):
+        found.add(one)
     return found
 
 
-def moved_photos(clean: Path, keys: Iterable[str]) -> dict[str, set[str]]:
+def _moved_photos(clean: Path, funnels: Mapping[str, Funnel]) -> dict[str, set[str]]:
     """The image ids of the photos that corrections moved away, by the class that they left."""
     moved: dict[str, set[str]] = defaultdict(set)
-    for key in keys:
-        for row in read_csv(clean / f"{key}.csv", CleanRow):
+    for key, funnel in funnels.items():
+        for row in read_csv(clean / f"{key}.csv", CleanRow) if funnel.moved_in else ():
             if row.moved_from:
                 moved[row.moved_from].add(row.image_id)
-    return dict(moved)
+    return moved
 
 
 def _not_one_build(what: object) -> DataError:
     return DataError(f"data/: {what!r} is not in the tables of every stage; run dvc repro")
 
 
-def _read_class(job: tuple[str, Tables, Bounds]) -> ClassEntries:
-    key, tables, bounds = job
-    found, left_out, counts = list[Entry](), Counter[tuple[str, str]](), Counts()
+def _read_class(job: _Job) -> Gathered:
+    found = Gathered()
     try:
-        for entry in _OneClass(key, tables).entries(bounds.rows, left_out, counts.failures):
-            found.append(entry)
+        entries = list(_OneClass(job).entries(found.left_out, found.counts.failures))
     except KeyError as error:
         raise _not_one_build(error.args[0]) from None
-    found.sort(key=lambda one: (one.reason != KEPT, one.file))
-    kept = [one for one in found if one.reason == KEPT]
-    counts.add_photos(kept)
-    most = min(bounds.strip, len(kept))
+    entries.sort(key=lambda one: (one.reason != KEPT, one.file))
+    kept = [one for one in entries if one.reason == KEPT]
+    found.counts.add_photos(kept)
+    most = min(_STRIP, len(kept))
     strip = [kept[len(kept) * at // most].stored for at in range(most)]
-    shown = sample(found, bounds.photos)
-    left_out.update((key, one.part) for one in found)
-    left_out.subtract((key, one.part) for one in shown)
-    return ClassEntries(shown, +left_out, counts, [one for one in strip if one])
+    found.strips[job.key] = [one for one in strip if one]
+    found.entries = sample(entries, job.photos)
+    found.left_out.update((job.key, one.part) for one in entries)
+    found.left_out.subtract((job.key, one.part) for one in found.entries)
+    found.left_out = +found.left_out
+    return found
 
 
 def sample(found: Sequence[Entry], most: int) -> list[Entry]:
-    """The entries, with at most `most` of a class's photos; the others keep their order.
+    """The entries in their order, with at most `most` of a class's photos.
 
-    Half of them are dropped photos, of every reason in turn, as far as there are so many. Of the
-    kept ones, those come first that a shown photo repeats, then flagged ones and suspects. What
-    remains is decided by content hash, so that a build that changes little shows the same.
+    Half of these are dropped photos, if there are so many, from every reason in turn. Of the kept
+    photos, the originals of duplicates that are shown come first, then flagged ones and suspects,
+    then others by content hash. So two similar builds show nearly the same photos.
     """
     photos = [one for one in found if one.stored]
     if len(photos) <= most:
@@ -174,25 +171,20 @@ def _content(one: Entry) -> tuple[str, str]:
 class _OneClass:
     """Joins the tables of one class, and of the classes that photos of it were moved from."""
 
-    def __init__(self, key: str, tables: Tables):
-        self._key, self._stages = key, tables.stages
-        self._gone = tables.moved.get(key, ())
+    def __init__(self, job: _Job):
+        self._job, self._stages, self._key = job, job.stages, job.key
         self._rows: dict[str, dict[str, CleanRow]] = defaultdict(dict)
-        for photo in read_csv(self._stages.clean / f"{key}.csv", CleanRow):
-            self._rows[photo.moved_from or key][photo.image_id] = photo
-        self._listed: dict[str, ManifestRow] = {
-            row.file.rpartition("/")[2]: row
-            for row in read_csv(tables.manifest, ManifestRow, tables.parts[key])
-        }
-        self._cleaned = dict(tar_members(self._stages.clean / f"{key}.tar"))
-        self._raw_members: dict[str, dict[str, StoredBytes]] = {}
-        self._from = sorted({key, *self._rows}, key=tables.places.__getitem__)
+        for photo in read_csv(self._stages.clean / f"{job.key}.csv", CleanRow):
+            self._rows[photo.moved_from or job.key][photo.image_id] = photo
+        self._listed = {row.name: row for row in read_csv(job.manifest, ManifestRow, job.parts)}
+        self._cleaned = dict(tar_members(self._stages.clean / f"{job.key}.tar"))
+        self._raw = cache(self._raw_photos)
 
     def entries(
-        self, shown: int, left_out: Counter[tuple[str, str]], failures: Counter[tuple[str, str]]
+        self, left_out: Counter[tuple[str, str]], failures: Counter[tuple[str, str]]
     ) -> Iterator[Entry]:
         """Yield the class's entries, and count those that are left out, and the failures."""
-        for origin in self._from:
+        for origin in sorted({self._key, *self._rows}, key=self._job.places.__getitem__):
             candidate_of = candidate_lookup(self._stages.urls / f"{origin}.csv")
             seen, first = Counter[str](), dict[str, str]()
             for row in read_csv(self._stages.raw / f"{origin}.csv", RawRow):
@@ -205,37 +197,40 @@ class _OneClass:
                     seen[reason] += 1
                     if raw_step(row.status) == "taken":
                         failures[host(row.url), row.status] += 1
-                    if seen[reason] > (_MOST if row.status is Status.DUPLICATE else shown):
+                    is_copy = row.status is Status.DUPLICATE
+                    if seen[reason] > (_MOST if is_copy else self._job.rows):
                         left_out[origin, reason] += 1
                         continue
-                    copy = row.status is Status.DUPLICATE and row.sha256 in first
-                    original = (origin, first[row.sha256]) if copy else None
-                    candidate = candidate_of(row.url)
-                    yield Entry(origin, reason, row, None, candidate, duplicate_of=original)
+                    original = first.get(row.sha256) if is_copy else None
+                    yield Entry(
+                        origin,
+                        reason,
+                        row,
+                        None,
+                        candidate_of(row.url),
+                        duplicate_of=(origin, original) if original else None,
+                    )
 
     def _photo(self, origin: str, image_id: str) -> CleanRow | None:
         """The row of clean of a photo in raw; None if another class has it. Raises KeyError."""
-        if origin != self._key or image_id in self._gone:
+        if origin != self._key or image_id in self._job.gone:
             return self._rows[origin].get(image_id)
         return self._rows[origin][image_id]
 
     def _taken(
         self, origin: str, row: RawRow, photo: CleanRow, candidate_of: Callable[[str], Candidate]
     ) -> Entry:
-        listed = self._listed[photo.file] if photo.status is Status.KEPT else None
-        if listed and listed.url != row.url:  # a later URL of its bytes has an accepted licence
+        if photo.status is not Status.KEPT:
+            reason, stored = f"clean.{photo.status}", self._raw(origin)[row.image_id]
+            candidate = candidate_of(row.url)
+            return Entry(self._key, reason, row, photo, candidate, stored, original_of(photo))
+        listed, stored = self._listed[photo.file], self._cleaned[photo.file]
+        if listed.url != row.url:  # a later URL of its bytes has an accepted licence
             row = replace(row, url=listed.url, final_url="", rescued_from=listed.rescued_from)
-        reason = KEPT if listed else f"clean.{photo.status}"
-        entry = Entry(self._key, reason, row, photo, candidate_of(row.url))
-        if listed:
-            stored = self._cleaned[photo.file]
-            return replace(entry, stored=stored, split=listed.split, file=listed.file)
-        stored = self._raw(origin)[row.image_id]
-        return replace(entry, stored=stored, duplicate_of=original_of(photo))
+        place = (listed.split, listed.file)
+        return Entry(self._key, KEPT, row, photo, candidate_of(row.url), stored, None, *place)
 
-    def _raw(self, origin: str) -> dict[str, StoredBytes]:
-        if origin not in self._raw_members:
-            members = tar_members(self._stages.raw / f"{origin}.tar")
-            found = {name.rpartition(".")[0]: stored for name, stored in members}
-            self._raw_members[origin] = found
-        return self._raw_members[origin]
+    def _raw_photos(self, origin: str) -> dict[str, StoredBytes]:
+        """The photos in the raw archive of a class, by image id."""
+        members = tar_members(self._stages.raw / f"{origin}.tar")
+        return {name.rpartition(".")[0]: stored for name, stored in members}

@@ -11,9 +11,8 @@ from typing import Any
 
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import FLAGS, CleanRow, Status
-from allrounder.report.entries import Entry
+from allrounder.report.entries import Entry, words
 from allrounder.report.gather import Gathered
-from allrounder.report.words import words
 
 COLUMNS = (
     "class", "reason", "split", "id", "url", "sha256", "width", "height", "bytes", "source",

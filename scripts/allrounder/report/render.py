@@ -18,9 +18,9 @@ from allrounder.core.funnel import STEPS, Funnel, short_sentence, stage_of, tota
 from allrounder.core.rows import Match
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Params
+from allrounder.report.entries import words
 from allrounder.report.pages import Page
 from allrounder.report.stats import Bars, nice_ticks
-from allrounder.report.words import words
 
 TEMPLATES = Path(__file__).parent / "templates"
 _COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6});")

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from allrounder.core import licences
-from allrounder.core.files import write_text
+from allrounder.core.files import replace_text
 from allrounder.core.rows import Match
 from allrounder.core.text import one_line
 from allrounder.params.schema import Params
@@ -45,7 +45,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
     environment.filters |= {"md": escaped, "n": "{:,}".format}
     text = environment.get_template("card.md.j2").render(
         dataset=params.dataset,
-        id="id" if any(one.is_own for one in facts.classes) else "wnid",
+        id="id" if facts.has_own else "wnid",
         own_licence=_own_licence(params),
         front=yaml.safe_dump(front_matter(params, facts), sort_keys=False, allow_unicode=True),
         facts=facts,
@@ -61,7 +61,7 @@ def write(out: Path, params: Params, facts: DatasetFacts, version: str, attribut
         limits=limits(facts),
         citations=citations(facts, version),
     )
-    write_text(out / FILE, text)
+    replace_text(out / FILE, text)
 
 
 def escaped(text: str) -> str:

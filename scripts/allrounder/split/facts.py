@@ -68,7 +68,12 @@ class DatasetFacts:
     @property
     def has_voc(self) -> bool:
         """Whether a class has a VOC label, or all are ImageNet's, which may have one."""
-        return any(one.voc for one in self.classes) or not any(one.is_own for one in self.classes)
+        return any(one.voc for one in self.classes) or not self.has_own
+
+    @property
+    def has_own(self) -> bool:
+        """Whether a class is one of the user's own."""
+        return any(one.is_own for one in self.classes)
 
     @property
     def kinds(self) -> str:

@@ -1,29 +1,28 @@
-"""Lays out the dataset: folders of photos, manifest.csv, classes.csv and the metrics."""
+"""Lays out the dataset: folders of photos, tables, descriptions and the metrics."""
 
 import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
-from allrounder.core.files import atomic_write, remove_tree
-from allrounder.core.funnel import Funnel, total_funnel
+from allrounder.core.files import file_sha256, remove_tree, replace_text
+from allrounder.core.funnel import Funnel, count_moves, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
-from allrounder.core.tables import no_formula, read_csv
+from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
-from allrounder.split import recipe
-from allrounder.split.describe import ATTRIBUTION
-from allrounder.split.facts import Tally
-from allrounder.split.one_class import ClassJob, lay_out, part
+from allrounder.split import card, croissant, recipe
+from allrounder.split.facts import Tally, dataset_facts
+from allrounder.split.one_class import ATTRIBUTION, ClassJob, lay_out, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,16 @@ def build_dataset(
     """
     remove_tree(work)
     work.mkdir(parents=True)
-    tally, moved = Tally(), Counter[str]()
+    tally, by_class = Tally(), dict[str, Funnel]()
     classes = dataset_classes(params)
-    done: dict[str, Funnel] = {}
     licences = accepted(params.clean.licenses)
     jobs = [ClassJob(one, params.split, licences, stages, out, work) for one in classes]
     with progress(total=len(jobs), unit=" classes") as bar:
         for one, found in zip(classes, each(lay_out, jobs), strict=True):
             tally.add(found.tally)
-            moved.update(found.moved)
-            done[one.key] = found.funnel
+            by_class[one.key] = found.funnel
             bar.update()
-    by_class = {key: replace(funnel, moved_out=moved[key]) for key, funnel in done.items()}
+    count_moves(by_class)
     _join(out, work, MANIFEST, by_class)
     _join(out, work, FINGERPRINTS, by_class)
     if tally.attributed:
@@ -66,21 +63,23 @@ def build_dataset(
 
 def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None:
     """Write recipe.csv, whose first row of each class has the class's counts."""
-    _join(out, work, recipe.FILE, described)
+    write_csv(out / recipe.FILE, RecipeRow, _recipe_rows(work, described))
 
 
-def _join(out: Path, work: Path, table: str, by_class: Mapping[str, Funnel]) -> None:
+def _recipe_rows(work: Path, described: Mapping[str, Funnel]) -> Iterator[RecipeRow]:
+    for key, funnel in described.items():
+        rows = read_csv(part(work, key, recipe.FILE), RecipeRow)
+        yield replace(next(rows), results=recipe.results_text(funnel))
+        yield from rows
+
+
+def _join(out: Path, work: Path, table: str, keys: Iterable[str]) -> None:
     """Join the classes' rows of a table in the order of the classes."""
-    with atomic_write(out / table) as file:
-        for number, (key, funnel) in enumerate(by_class.items()):
-            with part(work, key, table).open(encoding="utf-8", newline="") as rows:
+    with (out / table).open("wb") as file:
+        for number, key in enumerate(keys):
+            with part(work, key, table).open("rb") as rows:
                 header = rows.readline()
-                file.write("" if number else header)
-                if table == recipe.FILE:
-                    first = next(read_csv(part(work, key, table), RecipeRow))
-                    row = replace(first, results=recipe.results_text(funnel))
-                    csv.writer(file, lineterminator="\n").writerow(astuple(row))
-                    next(csv.reader(rows))
+                file.write(b"" if number else header)
                 shutil.copyfileobj(rows, file)
 
 
@@ -92,23 +91,36 @@ def _write_classes(
 ) -> None:
     """Write the class table: names and numbers of each class in ImageNet, Pascal VOC and COCO.
 
-    Where a class is one's own, two more columns have the names as the params write them, and the
+    If a class is one of the user's own, two more columns have the names in the params and the
     synsets.
     """
-    names = ["class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index"]
-    own = ["name", "synset"] if any(one.is_own for one in classes) else []
-    with atomic_write(path) as file:
+    names = ("class_index", "folder", "wnid", "label", "voc", "ilsvrc_index", "voc_index")
+    own = ("name", "synset") if any(one.is_own for one in classes) else ()
+    with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*names, "coco", "coco_index", *splits, *own])
         for one in classes:
-            ilsvrc = one.synset.ilsvrc_index if one.synset else None
-            cells: list[object] = [one.index, one.folder, one.key, one.label, one.voc]
-            cells += ["" if ilsvrc is None else ilsvrc]
-            cells += [VOC_LABELS.index(one.voc) if one.voc else ""]
             coco = coco_of(one.wnid)
-            cells += [coco.label, coco.index] if coco else ["", ""]
-            cells += [counts[one.key, split] for split in splits]
-            table.writerow([*cells, *([no_formula(one.name), one.wnid] if own else [])])
+            table.writerow([
+                one.index, one.folder, one.key, one.label, one.voc,
+                one.synset.ilsvrc_index if one.synset else None,
+                VOC_LABELS.index(one.voc) if one.voc else None,
+                *((coco.label, coco.index) if coco else (None, None)),
+                *(counts[one.key, split] for split in splits),
+                *((no_formula(one.name), one.wnid) if own else ()),
+            ])  # fmt: skip
+
+
+def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Tally) -> None:
+    """Describe the dataset in `out` by its own files and the counts of each class.
+
+    The version is the first 12 hex digits of the SHA-256 of manifest.csv.
+    """
+    version = file_sha256(out / MANIFEST)[:12]
+    facts = dataset_facts(params, funnels, tally)
+    card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
+    if params.split.layout == "folders":  # of Parquet the Hub makes it
+        croissant.write(out, params, facts, version)
 
 
 def summary_line(photos: Mapping[tuple[str, str], int]) -> str:
@@ -132,6 +144,4 @@ def write_metrics(path: Path, by_class: Mapping[str, Funnel], per_class: int) ->
         "all": total_funnel(by_class.values()).as_metrics(),
         "classes": {key: funnel.as_metrics() for key, funnel in by_class.items()},
     }
-    with atomic_write(path) as file:
-        json.dump(metrics, file, indent=2)
-        file.write("\n")
+    replace_text(path, json.dumps(metrics, indent=2) + "\n")

@@ -1,13 +1,13 @@
 """Lays out one class, in a worker process: its photos, and its rows of the dataset's tables."""
 
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
@@ -18,9 +18,27 @@ from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.params.dataset import DatasetClass, split_folders, split_names
 from allrounder.params.schema import Split
 from allrounder.split import recipe
-from allrounder.split.describe import ATTRIBUTION, Credit, credit
 from allrounder.split.facts import Tally
 from allrounder.split.splitting import split_class
+
+ATTRIBUTION = "ATTRIBUTION.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A row: title, author, source and licence ("TASL"), as far as the photo's source has them.
+
+    Source: https://wiki.creativecommons.org/wiki/Recommended_practices_for_attribution
+    """
+
+    file: str
+    title: str
+    author: str
+    license: str
+    license_url: str
+    landing_url: str
+    url: str
+
 
 TABLES: Mapping[str, type] = {
     MANIFEST: ManifestRow, ATTRIBUTION: Credit, recipe.FILE: RecipeRow,
@@ -45,7 +63,6 @@ class ClassDone:
 
     tally: Tally
     funnel: Funnel
-    moved: Counter[str]  # photos from other classes, by those
 
 
 def part(work: Path, key: str, table: str) -> Path:
@@ -79,19 +96,15 @@ def lay_out(job: ClassJob) -> ClassDone:
             ]
     tally = Tally()
     for row in manifest:
-        tally.count(row, stored[row.file.rpartition("/")[2]].size)
+        tally.count(row, stored[row.name].size)
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}
-    moved = Counter(row.moved_from for row in rows if row.moved_from)
-    return ClassDone(tally, class_funnel(listed, rows, by_split), moved)
+    return ClassDone(tally, class_funnel(listed, rows, by_split))
 
 
 def _write_rows(
-    job: ClassJob,
-    manifest: list[ManifestRow],
-    kept: Mapping[str, CleanRow],
-    listed: list[RawRow],
+    job: ClassJob, manifest: list[ManifestRow], kept: Mapping[str, CleanRow], listed: list[RawRow]
 ) -> None:
     """Write the class's rows of all tables."""
     key, raw = job.one.key, job.stages.raw
@@ -103,12 +116,27 @@ def _write_rows(
     safe = [*map(_without_formulas, manifest)]
     rows: dict[str, list[Any]] = {
         MANIFEST: safe,
-        ATTRIBUTION: [*filter(None, map(credit, manifest))],
+        ATTRIBUTION: [*filter(None, map(_credit, manifest))],
         recipe.FILE: recipe.class_rows(safe, kept, sha256s),
     }
     for table, own in rows.items():
         write_csv(part(job.work, key, table), TABLES[table], own)
     _write_fingerprints(job, [row.file for row in manifest])
+
+
+def _credit(row: ManifestRow) -> Credit | None:
+    """The credit of a photo; None for one without author and licence.
+
+    Creative Commons licences with BY ask for this.
+    """
+    if not (row.author or row.license):
+        return None
+    form = licences.normal(row.license)
+    address = licences.address(form)
+    stated = row.license if row.license.startswith(("http://", "https://")) else ""
+    title, author, landing, url = map(no_formula, (row.title, row.author, row.landing_url, row.url))
+    licence = licences.title(form) if address else no_formula(row.license)
+    return Credit(row.file, title, author, licence, address or stated, landing, url)
 
 
 def _write_fingerprints(job: ClassJob, files: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ row has its funnel as JSON in the column `results`.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,7 @@ def class_rows(
     `photos` are rows as the manifest has them. `clean` has the rows by file name, and `sha256s` the
     raw photos by their class and image id.
     """
-    return [
-        _row(row, clean[name], sha256s)
-        for name, row in sorted((row.file.rpartition("/")[2], row) for row in photos)
-    ]
+    return [_row(row, clean[row.name], sha256s) for row in sorted(photos, key=attrgetter("name"))]
 
 
 def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], str]) -> RecipeRow:
@@ -97,7 +95,7 @@ def _from_text(text: str, splits: Mapping[str, int]) -> Funnel | None:
             name: Counter({kind(one): int(count) for one, count in found.get(name, {}).items()})
             for name, kind in _COUNTS.items()
         }
-        funnel = Funnel(splits=dict(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
+        funnel = Funnel(splits=Counter(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return funnel if min(funnel.steps.values(), default=0) >= 0 else None

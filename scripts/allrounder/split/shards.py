@@ -1,9 +1,9 @@
 """Lays the photos out in shards: tars as WebDataset reads them, or Parquet.
 
-A change of the dataset rewrites few shards. Runs of about GROUP classes share shards; where a run
-ends depends on the class's key alone. The photos of a run are shuffled by content hash, and a shard
-ends where a photo's hash says so: a photo more or less changes the shard that it is in, and a
-neighbour where a shard was full.
+A change of the dataset rewrites few shards. Runs of about GROUP classes share shards, and the
+classes' keys decide where a run ends. The photos of a run are shuffled by content hash, and the
+photos' hashes decide where a shard ends. So one photo more changes the shard that it is in, and the
+next one if the shard was full.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def write_shards(
     """
     parts, _ = table_parts(out / MANIFEST, "wnid", "split")
     folders = sorted(
-        {_folder(next(read_csv(out / MANIFEST, ManifestRow, parts[key]))) for key in parts}
+        {next(read_csv(out / MANIFEST, ManifestRow, parts[key])).folder for key in parts}
     )
     jobs = [
         _Run(number, {key: parts[key] for key in keys}, params.split, folders, stages.clean, out)
@@ -72,7 +72,7 @@ def write_shards(
 
 
 def runs(keys: Iterable[str]) -> Iterator[list[str]]:
-    """Divide class keys: the last one of a run has a hash that one in GROUP keys has."""
+    """Divide class keys into runs. A key ends its run if its hash is a multiple of GROUP."""
     run: list[str] = []
     for key in sorted(keys):
         run.append(key)
@@ -86,7 +86,8 @@ def runs(keys: Iterable[str]) -> Iterator[list[str]]:
 def cut(samples: Iterable[Sample], most_bytes: int, most: int) -> Iterator[list[Sample]]:
     """Divide samples into shards of at most so many bytes and photos, half of that on average.
 
-    From a quarter on, a photo ends its shard with a probability by its size; its hash is the die.
+    Once a shard is a quarter full, each photo may end it. The photo's hash decides, with a
+    probability that grows with the photo's size, so that the same photos give the same shards.
     """
     shard: list[Sample] = []
     filled = 0
@@ -111,7 +112,7 @@ def _write_run(run: _Run) -> list[Path]:
     for key, parts in run.parts.items():
         stored = dict(tar_members(run.clean / f"{key}.tar"))
         for row in read_csv(run.out / MANIFEST, ManifestRow, parts):
-            samples[row.split].append((row, stored[row.file.rpartition("/")[2]]))
+            samples[row.split].append((row, stored[row.name]))
     written = []
     for split, own in samples.items():
         (run.out / split).mkdir(exist_ok=True)
@@ -122,7 +123,7 @@ def _write_run(run: _Run) -> list[Path]:
             if run.rules.layout == "webdataset":
                 _write_tar(written[-1], shard)
             else:
-                cells = ((_name(row), _folder(row), place.read()) for row, place in shard)
+                cells = ((row.name, row.folder, place.read()) for row, place in shard)
                 write_photos(written[-1], cells, run.labels)
     return written
 
@@ -131,16 +132,7 @@ def _write_tar(path: Path, shard: Sequence[Sample]) -> None:
     """Write `key.jpg` and `key.json`, the photo's row of the manifest, for each sample."""
     with atomic_tar(path) as tar:
         for row, stored in shard:
-            name = _name(row)
-            tar.copy(name, stored)
+            tar.copy(row.name, stored)
             cells = asdict(row) | {"suspect": row.suspect or 0}  # of one type in all shards
             text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
-            tar.add(f"{name.rpartition('.')[0]}.json", text.encode())
-
-
-def _name(row: ManifestRow) -> str:
-    return row.file.rpartition("/")[2]
-
-
-def _folder(row: ManifestRow) -> str:
-    return row.file.split("/")[-2]
+            tar.add(f"{row.name.rpartition('.')[0]}.json", text.encode())

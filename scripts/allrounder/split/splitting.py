@@ -31,10 +31,10 @@ def split_class(
     """The names of a class's files in each of `split_folders`.
 
     `groups` maps the names to group ids; a file with '' is its own group. Without a seed the groups
-    are ordered by file name, which is a content hash, so that adding a photo moves hardly any other
-    to another split. split-folders divides empty files in `work`. `given` are the splits that a
-    recipe names, '' for other photos. Raises DataError if a place would be empty, and for a split
-    that the rules do not have.
+    are ordered by file name, which is a content hash, so that a new photo moves hardly any other to
+    another split. split-folders divides empty files in `work`. `given` are the splits that a recipe
+    names, '' for other photos. Raises DataError if a folder would be empty, and for a split that
+    the rules do not have.
     """
     fixed = _fixed(key, groups, rules, given or {})
     divided = {
@@ -63,7 +63,7 @@ def _fixed(
 ) -> dict[str, str]:
     """The splits of the photos of a recipe, and of those in one group with them.
 
-    A group stays on one side, that of its first photo.
+    All photos of a group get the split of its first photo.
     """
     names = split_names(rules)
     if other := sorted(set(given.values()) - {"", *names}):
@@ -83,7 +83,7 @@ def _fixed(
 
 
 def _lies_in(place: str, split: str, given: str) -> bool:
-    """Whether a photo of a given split is in a folder: in a fold's train are all others."""
+    """Whether a folder has a photo of a given split: a fold's train has those of all others."""
     return given == split if split else given != place.partition("/")[0]
 
 
@@ -106,8 +106,7 @@ def _numbers(
 ) -> dict[str, list[int]]:
     """Let split-folders divide numbers, as empty files in `work`: by folder, the numbers in it.
 
-    It sees no more of the groups than their number and order, so that classes with as many groups
-    are divided in one call.
+    It needs no more of the groups than their number, so classes with as many groups share a call.
     """
     folder, out = work / "in" / "numbers", work / "out"
     remove_tree(work)

@@ -1,6 +1,6 @@
 """What a file of the project holds: photos, thumbnails, URLs of photos, or names of other objects.
 
-Decided by the bytes of the file, so it works for objects of any version, and of none.
+The file's bytes decide, so this works for the objects of any version, and of none.
 """
 
 import csv
@@ -49,7 +49,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Print:
+class Decoded:
     """A photo as the clean stage sees it: the SHA-256 of its cleaned form, its fingerprint."""
 
     cleaned: str = ""
@@ -61,7 +61,7 @@ class Reader:
 
     def __init__(self, rules: Clean):
         self._rules = rules
-        self.prints: dict[str, Print] = {}  # by SHA-256
+        self.decoded: dict[str, Decoded] = {}  # by SHA-256
 
     def read(self, path: Path) -> Content:
         """What a file holds. A broken tar, table or page counts as far as it can be read."""
@@ -87,25 +87,25 @@ class Reader:
         return Content()
 
     def _photos(self, found: dict[str, StoredBytes]) -> frozenset[str]:
-        new = {sha256: at for sha256, at in found.items() if sha256 not in self.prints}
+        new = {sha256: at for sha256, at in found.items() if sha256 not in self.decoded}
         jobs = [[*new.values()][at : at + _CHUNK] for at in range(0, len(new), _CHUNK)]
         try:
             with worker_pool(max(len(jobs), 1)) as pool:
                 tasks = [pool.submit(_decode, job, self._rules) for job in jobs]
                 made = [one for task in tasks for one in task.result()]
         except (DataError, BrokenProcessPool, MemoryError):  # a photo ended its worker
-            made = [_print(decode_alone(sha, at, self._rules)) for sha, at in new.items()]
-        self.prints |= dict(zip(new, made, strict=True))
+            made = [_decoded(decode_alone(sha, at, self._rules)) for sha, at in new.items()]
+        self.decoded |= dict(zip(new, made, strict=True))
         return frozenset(found)
 
 
-def _decode(places: list[StoredBytes], rules: Clean) -> list[Print]:
-    return [_print(decode(place.read(), rules)) for place in places]
+def _decode(places: list[StoredBytes], rules: Clean) -> list[Decoded]:
+    return [_decoded(decode(place.read(), rules)) for place in places]
 
 
-def _print(photo: Any) -> Print:
+def _decoded(photo: Any) -> Decoded:
     cleaned = hashlib.sha256(photo.body).hexdigest() if photo.body else ""
-    return Print(cleaned, photo.fingerprint)
+    return Decoded(cleaned, photo.fingerprint)
 
 
 def _sha256(stored: StoredBytes) -> str:

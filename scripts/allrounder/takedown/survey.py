@@ -1,6 +1,6 @@
 """Reads every object of cache, remotes and work tree, and finds those that hold a photo.
 
-A place that cannot be read is an error: nothing may be claimed of it.
+A place that cannot be read is an error, since it may hold the photo.
 """
 
 import json
@@ -164,9 +164,11 @@ def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target
     start = {one.sha256 for one in sources if any(match_name(url) == name for url in one.urls)}
     if _HASH.fullmatch(name):
         start.add(name)
-    photos = list(reader.prints)
-    cleaned = [reader.prints[sha256].cleaned for sha256 in photos]
-    prints = [(at, one) for at, sha in enumerate(photos) if (one := reader.prints[sha].fingerprint)]
+    photos = list(reader.decoded)
+    cleaned = [reader.decoded[sha256].cleaned for sha256 in photos]
+    prints = [
+        (at, one) for at, sha in enumerate(photos) if (one := reader.decoded[sha].fingerprint)
+    ]
     near = near_pairs([one for _, one in prints], radius, SAME)
     links = [(prints[one][0], prints[two][0]) for one, two in near]
     sha256s = set(start)

@@ -14,7 +14,8 @@ from allrounder.core.files import hash_file
 from allrounder.core.paths import RAW
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_slice
+from allrounder.core.urls import is_archive, is_url, parse_byte_range
+from allrounder.history.local_files import LocalPlaces
 from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
 
 
@@ -22,8 +23,7 @@ class Form(StrEnum):
     """How a photo's URL is requested."""
 
     PAGE = "page"  # one request
-    FILE = "file"  # a local file
-    SLICE = "slice"  # a part of a local file
+    FILE = "file"  # a local file, or a byte range of one
     ARCHIVE = "archive"  # a member `<tar>#<name>`: the tar is read once for all of them
     UNKNOWN = "unknown"
 
@@ -42,14 +42,14 @@ class TakenPhoto:
     @property
     def form(self) -> Form:
         """How its URL is requested. UNKNOWN ones are only counted."""
-        if parse_slice(self.url):
-            return Form.PAGE if is_url(self.url) else Form.SLICE
+        if parse_byte_range(self.url):
+            return Form.PAGE if is_url(self.url) else Form.FILE
         base, mark, member = self.url.partition("#")
         if mark and is_archive(base):
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
         if is_url(self.url):
             return Form.UNKNOWN if mark else Form.PAGE
-        return Form.FILE if not mark or is_local_file(self.url) else Form.UNKNOWN
+        return Form.FILE if not mark or LocalPlaces().has(self.url) else Form.UNKNOWN
 
     @property
     def archive(self) -> str:
@@ -104,8 +104,8 @@ def sample_photos(found: Sequence[TakenPhoto], count: int) -> list[TakenPhoto]:
 
 
 FEW, MANY = 3, 5
-"""URLs that show that the same other picture is a placeholder, as in cleaning: that lead to one
-address, or are in as many classes; of any kind. A shop's product may replace two photos."""
+"""URLs that must have changed to one picture before it counts as a placeholder, as in cleaning: FEW
+that lead to one address or are in different classes, or MANY others. Two may be a coincidence."""
 
 
 class Drift(StrEnum):
@@ -163,21 +163,21 @@ def _drift(result: Result) -> Drift:
 
 
 def find_placeholders(answers: Sequence[DriftResult]) -> list[DriftResult]:
-    """The same answers; where many URLs changed to one picture, that is a placeholder."""
+    """The same answers, but a picture that many URLs changed to is a placeholder."""
     same = defaultdict[str, list[DriftResult]](list)
     for answer in answers:
         if answer.drift is Drift.CHANGED and answer.sha256:
             same[answer.sha256].append(answer)
     found = list(answers)
     for at, answer in enumerate(answers):
-        if _is_notice(alike := same.get(answer.sha256, [])) and answer.drift is Drift.CHANGED:
+        if _is_placeholder(alike := same.get(answer.sha256, [])) and answer.drift is Drift.CHANGED:
             words = f"the same behind {len(alike)} URLs"
             found[at] = replace(answer, drift=Drift.PLACEHOLDER, detail=words)
     return found
 
 
-def _is_notice(alike: Sequence[DriftResult]) -> bool:
-    """Whether the URLs that changed to one picture show that it is a placeholder."""
+def _is_placeholder(alike: Sequence[DriftResult]) -> bool:
+    """Whether the picture that these URLs changed to is a placeholder."""
     led = Counter(answer.final_url for answer in alike if answer.final_url)
     classes = {answer.photo.key for answer in alike}
     return len(alike) >= MANY or max([*led.values(), len(classes)], default=0) >= FEW

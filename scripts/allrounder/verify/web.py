@@ -6,25 +6,24 @@ hosts need not send the bodies again (RFC 9110, section 13).
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from errno import ENOENT
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from allrounder.core.errors import DataError
-from allrounder.core.files import atomic_write, hash_files
+from allrounder.core.files import hash_file, in_threads, replace_text
 from allrounder.core.interrupts import Interrupts
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.text import printable, text_table
-from allrounder.core.urls import BadUrlError, host_of, is_url, parse_slice, request_url
+from allrounder.core.urls import BadUrlError, host_of, is_url, parse_byte_range, request_url
+from allrounder.core.workers import cores
 from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import (
@@ -93,8 +92,7 @@ class Validators:
 
     def save(self) -> None:
         """Write the file."""
-        with atomic_write(self._path) as file:
-            json.dump(dict(sorted(self._by_url.items())), file, indent=1)
+        replace_text(self._path, json.dumps(self._by_url, indent=1, sort_keys=True))
 
 
 class TarCheck:
@@ -140,7 +138,7 @@ class TarCheck:
         try:
             self.download.read(path)
         except OSError as error:
-            return self.end(_unread(error.errno, error.strerror))
+            return self.end(_unread(path, error.strerror))
         return self.end(self.download.result())
 
     def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
@@ -176,8 +174,7 @@ def check(
         forms[Form.PAGE if is_row else photo.form].append(photo)
     answers = [DriftResult(photo, Drift.NOT_ASKED) for photo in forms[Form.UNKNOWN]]
     places = LocalPlaces(params.sources)
-    answers += _files(forms[Form.FILE], places)
-    answers += (_slice(photo, places) for photo in forms[Form.SLICE])
+    answers += in_threads(lambda one: _local(one, places), forms[Form.FILE], 4 * cores())
     show(len(answers))
     download = _unbounded(params.download, chosen)
     fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
@@ -208,31 +205,25 @@ def _unbounded(download: Download, chosen: Sequence[TakenPhoto]) -> Download:
     return download.model_copy(update={"max_bytes": largest, "min_side": 1, "max_pixels": 2**62})
 
 
-def _files(photos: Sequence[TakenPhoto], places: LocalPlaces) -> Iterator[DriftResult]:
-    """The answers for local files."""
-    hashed = hash_files([Path(places.path(photo.url)) for photo in photos])
-    for photo, one in zip(photos, hashed, strict=True):
-        if one.error:
-            code = ENOENT if one.error == os.strerror(ENOENT) else None
-            yield drift_of_failure(photo, _unread(code, one.error))
-        else:
-            yield drift_of_bytes(photo, one.sha256)
-
-
-def _slice(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
-    """The answer for a part of a local file."""
-    part = parse_slice(photo.url)
-    assert part
+def _local(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
+    """The answer for a local file, or a byte range of one."""
+    part = parse_byte_range(photo.url)
+    path = Path(places.path(part.file if part else photo.url))
+    if not part:
+        hashed = hash_file(path)
+        if hashed.error:
+            return drift_of_failure(photo, _unread(path, hashed.error))
+        return drift_of_bytes(photo, hashed.sha256)
     try:
-        body = StoredBytes(Path(places.path(part.file)), part.offset, part.size).read()
+        body = StoredBytes(path, part.offset, part.size).read()
     except OSError as error:
-        return drift_of_failure(photo, _unread(error.errno, error.strerror))
+        return drift_of_failure(photo, _unread(path, error.strerror))
     return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())
 
 
-def _unread(code: int | None, words: str | None) -> Result:
+def _unread(path: Path, words: str | None) -> Result:
     """The result of a local file that cannot be read."""
-    if code == ENOENT:
+    if not path.exists():
         return Result(Status.BAD_URL, "no such file")
     return Result(Status.CONNECTION_ERROR, f"file: {words}")
 

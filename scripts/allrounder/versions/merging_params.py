@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError
-from allrounder.params.loading import read_yaml
 
 _GONE = object()
 """The value of a key that a version has not."""

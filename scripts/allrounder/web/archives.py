@@ -10,7 +10,7 @@ from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.text import printable
-from allrounder.core.urls import parse_slice
+from allrounder.core.urls import parse_byte_range
 from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
 from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply
@@ -162,7 +162,7 @@ def member_candidate(archive: Candidate, name: str, offset: int) -> Candidate:
     """The candidate of a member that starts at `offset`: `<archive's URL>#<member's name>`."""
     plain = printable(name)
     url = f"{archive.url}#{plain}"
-    if parse_slice(url):
+    if parse_byte_range(url):
         url += "?"  # a member whose name reads like a slice
     stem = plain.rpartition("/")[2].rpartition(".")[0]
     return Candidate(stem or url_id(archive.image_id, f"{url}; byte {offset}"), url)

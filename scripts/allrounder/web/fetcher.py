@@ -11,7 +11,14 @@ from typing import Any
 from allrounder.core.errors import DataError
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import BadUrlError, Cell, Slice, host_of, parse_slice, request_url
+from allrounder.core.urls import (
+    BadUrlError,
+    ByteRange,
+    Cell,
+    host_of,
+    parse_byte_range,
+    request_url,
+)
 from allrounder.params.schema import Download, Network
 from allrounder.params.sources import Source
 from allrounder.web.archives import ArchiveDownload
@@ -20,7 +27,7 @@ from allrounder.web.decisions import (
     WHOLE,
     Decision,
     decide,
-    decide_slice,
+    decide_byte_range,
     http_error,
     is_unknown_encoding,
 )
@@ -39,7 +46,7 @@ class Job:
     token: Any
     requested: list[str]
     archive: ArchiveDownload | None = None
-    part: Slice | None = None
+    part: ByteRange | None = None
     row: DatasetRowDownload | None = None
     asker: int | None = None  # of a robots.txt: who asked for it, if not this machine
     robots: RobotsFile | None = None
@@ -137,7 +144,7 @@ class Fetcher:
         headers: Mapping[str, tuple[str, ...]] | None = None,
         lane: str = "",
     ) -> None:
-        """Request a URL or a slice; `token` comes back with its result.
+        """Request a URL or a byte range; `token` comes back with its result.
 
         `headers` are more request headers, by the URL of each request. Jobs of one `lane` share the
         limits of one host, whichever hosts they are requested from.
@@ -146,7 +153,7 @@ class Fetcher:
         if cell := self._rows.cell(url):
             self._groups.add(token, cell)
             return
-        part = parse_slice(url)
+        part = parse_byte_range(url)
         try:
             requested = [request_url(part.file if part else url)]
         except BadUrlError as error:
@@ -199,7 +206,7 @@ class Fetcher:
     def _admit(self, job: Job) -> None:
         """Queue a job for the host of its last URL, once no robots.txt or tdmrep.json forbids it.
 
-        The params name the places of archives, slices and rows, and the rescue has its API: no
+        The params name the places of archives, byte ranges and rows, and the rescue has its API: no
         robots.txt is asked there.
         """
         url = job.requested[-1]
@@ -341,7 +348,7 @@ class Fetcher:
         if job.group:
             return job.group.decide(reply, job.requested, self.bounds)
         if job.part:
-            return decide_slice(reply, job.requested, self.bounds, job.part)
+            return decide_byte_range(reply, job.requested, self.bounds, job.part)
         if job.row:
             return job.row.decide(reply, job.requested, self.bounds)
         new_cookie = job.cookies.take(job.requested[-1], reply.headers.get(b"set-cookie", ()))

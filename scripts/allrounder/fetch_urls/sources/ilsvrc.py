@@ -11,7 +11,7 @@ from pathlib import Path
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, TarEntry, open_tar, tar_entries
-from allrounder.core.urls import Slice
+from allrounder.core.urls import ByteRange
 from allrounder.fetch_urls.sources import folder
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import FolderSource, IlsvrcSource
@@ -97,4 +97,4 @@ def _entries(path: str, inner: TarEntry | None = None) -> list[TarEntry]:
 
 def _candidate(path: str, member: str, entry: TarEntry) -> Candidate:
     stem = entry.name.rpartition("/")[2].rpartition(".")[0]
-    return Candidate(stem, Slice(path, member, entry.offset, entry.size).url)
+    return Candidate(stem, ByteRange(path, member, entry.offset, entry.size).url)

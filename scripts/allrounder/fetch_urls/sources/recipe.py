@@ -14,7 +14,7 @@ from allrounder.core.expected import HASH, SHA256
 from allrounder.core.rows import Candidate, RecipeRow
 from allrounder.core.tables import columns
 from allrounder.core.text import one_line
-from allrounder.core.urls import is_archive, parse_slice, percent_encode_unprintable
+from allrounder.core.urls import is_archive, parse_byte_range, percent_encode_unprintable
 from allrounder.fetch_urls.sources.csv_table import table_rows
 from allrounder.fetch_urls.sources.packed import open_list
 from allrounder.fetch_urls.tally import Tally
@@ -69,7 +69,7 @@ def _fault(row: RecipeRow) -> str:
         return "perceptual_hash: no 16 hex digits in lower case"
     if not _SPLIT.fullmatch(row.split):
         return "split: no name of a split"
-    if is_archive(row.url.partition("#")[0]) and not parse_slice(row.url):
+    if is_archive(row.url.partition("#")[0]) and not parse_byte_range(row.url):
         return "is in an archive, from which single photos are not fetched; list the archive itself"
     return ""
 

@@ -1,7 +1,7 @@
 """Source `webdataset`: shards (.tar) of `<key>.jpg` beside `<key>.cls` or `<key>.json`.
 
 Each shard is read once for its labels and the position of each photo. The download then takes
-single photos as slices.
+single photos as byte ranges.
 """
 
 import json
@@ -17,7 +17,7 @@ from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
 from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
 from allrounder.core.text import decode_text, one_line
-from allrounder.core.urls import Slice, is_url
+from allrounder.core.urls import ByteRange, is_url
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import WebdatasetSource
 from allrounder.web.cache import CACHE, CachedFile, CacheEntry
@@ -210,7 +210,7 @@ def _candidate(shard: str, key: str, image: TarEntry, about: dict[str, Any]) -> 
     landing = _words(about.get("landing_url"))
     return Candidate(
         key.rpartition("/")[2],
-        Slice(shard, image.name, image.offset, image.size).url,
+        ByteRange(shard, image.name, image.offset, image.size).url,
         _words(about.get("license")),
         _words(about.get("author")),
         landing if is_url(landing) else "",

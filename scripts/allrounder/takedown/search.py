@@ -1,11 +1,20 @@
-"""What a search for a photo found, and how it is printed."""
+"""Searches all places for one photo and its copies, and prints what was found."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from allrounder.core.corrections import match_name
+from allrounder.core.errors import UsageError
+from allrounder.core.files import hash_file
+from allrounder.core.progress import progress
 from allrounder.core.text import one_line, printable
 from allrounder.core.urls import is_url
+from allrounder.history.versions import repository
+from allrounder.params.schema import Params
+from allrounder.takedown import survey
+from allrounder.takedown.content import Content, Reader
 from allrounder.takedown.survey import WORK_TREE, Place, Survey, Target
 
 _MOST = 40
@@ -34,6 +43,36 @@ class Findings:
         hit = [name for name, own in self.versions.items() if own & set(self.held)]
         rest = len(hit) - _MOST
         return ", ".join(hit[:_MOST]) + (f" and {rest} more" if rest > 0 else "") or "none"
+
+
+class Search:
+    """Surveys all places for one photo. What was read once is not read again."""
+
+    def __init__(self, params: Params, photo: str, temporary: Path):
+        self._radius, self._temporary = params.clean.near_radius, temporary
+        self._reader, self._known = Reader(params.clean), dict[str, Content]()
+        self._name = self._named(photo)
+        self._target = Target()
+
+    def _named(self, photo: str) -> str:
+        path, name = Path(photo), match_name(photo)
+        if is_url(photo) or (len(name) == 64 and not path.exists()):
+            return name
+        if not path.is_file():
+            raise UsageError(f"{photo}: no URL, no SHA-256 and no file; name one of these")
+        self._reader.read(path)
+        return hash_file(path).sha256
+
+    def run(self) -> Findings:
+        """Read all places. The first run finds the copies too."""
+        with repository() as repo, progress(unit=" objects", desc="takedown") as bar:
+            found = survey.survey(repo, self._reader, self._known, self._temporary, bar.update)
+            if not self._target.sha256s:
+                self._target = survey.find_target(found, self._reader, self._name, self._radius)
+            held = survey.holders(found, self._target)
+            lists = survey.naming_lists(self._target.urls)
+            versions = survey.versions(repo, found)
+        return Findings(self._name, self._target, found, held, versions, lists)
 
 
 def lines(found: Findings) -> Iterator[str]:
