@@ -81,9 +81,10 @@ def _files(args: argparse.Namespace) -> None:
         print_json(findings_json(where, reports, unit))
     else:
         print_lines(findings_lines(reports, unit))
-    bad = sum(len(report.problems) for report in reports)
-    if bad:
-        raise DataError(f"{bad} {unit} do not match this version; see above")
+    if bad := [problem for report in reports for problem in report.problems]:
+        pulls = any("dvc pull" in problem.fix for problem in bad)
+        more = "; if dvc pull fails: python scripts/doctor.py" if pulls else ""
+        raise DataError(f"{len(bad)} {unit} do not match this version; see above{more}")
 
 
 def _web(count: int | None, json: bool) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
-from allrounder.core.files import file_md5, hash_files
+from allrounder.core.files import file_md5, hash_files, hash_folder
 from allrounder.core.paths import LOCK, WORK
 from allrounder.doctor.machine import Finding, more
 from allrounder.history import versions
@@ -192,7 +192,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
             files = versions.folder_list(repo, out)
     if files is None:
         damaged = (listing,) * listing.exists()
-        here = out.is_folder and _hash_of(out) == out.md5
+        here = out.is_folder and hash_folder(Path(out.path)) == out.md5
         words = f"{out.path}: missing from DVC's cache"
         return _Loss(out.path, words, not damaged, damaged, False, here)
     names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
@@ -213,11 +213,6 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
         remote_works and all(_has(repo, out, md5) for md5 in bad[:_ASKED]),
         all(Path(path).is_file() and file_md5(Path(path)) == md5 for path, md5 in files.items()),
     )
-
-
-def _hash_of(out: versions.Output) -> str:
-    paths = [path for path in sorted(Path(out.path).rglob("*")) if path.is_file()]
-    return versions.output_md5(out, {path.as_posix(): file_md5(path) for path in paths})
 
 
 def _has(repo: Any, out: versions.Output, md5: str) -> bool:
