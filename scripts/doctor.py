@@ -45,12 +45,13 @@ def _findings() -> Iterator[machine.Finding]:
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files
     if of_files:
+        yield from machine.disk_findings(0, ".")
         return  # what DVC says then would be about that
     try:
         with repository() as repo:
             yield from machine.link_findings(repo)
             outs = [out for out in outputs(repo) if out.cached and out.md5]
-            yield from machine.disk_findings(version.size_of(repo))
+            yield from machine.disk_findings(version.size_of(repo), ".", repo.cache.local.path)
             faults = list(version.remote_findings(repo, outs))
             yield from faults
             yield from version.object_findings(repo, outs, remote_works=not faults)

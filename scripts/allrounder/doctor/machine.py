@@ -16,6 +16,8 @@ from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
 _NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
 _git = partial(output_of, "git")
+_ROOM = 50_000_000
+"""Bytes that a build needs at least."""
 _POINTER = 1024
 """Bytes of a Git LFS pointer at most."""
 
@@ -65,12 +67,13 @@ def venv_findings() -> Iterator[Finding]:
         yield Finding(words, "rm -rf .venv && make .venv/ready")
 
 
-def disk_findings(needed: int) -> Iterator[Finding]:
-    """A disk without room to build a version again. `needed`: bytes of its outputs."""
-    free = shutil.disk_usage(".").free
-    if free < needed:
-        words = f"the disk is nearly full: {free / 1e6:.0f} MB are free, and a build of this "
-        words += f"version writes {needed / 1e6:.0f} MB. Remove from DVC's cache what the work "
+def disk_findings(needed: int, *folders: str) -> Iterator[Finding]:
+    """A disk without room to build a version again. `needed`: bytes of its outputs, if known."""
+    places = {folder: shutil.disk_usage(folder).free for folder in folders if Path(folder).exists()}
+    place, free = min(places.items(), key=lambda pair: pair[1])
+    if free < max(needed, _ROOM):
+        words = f"the disk of {place} is nearly full: {free / 1e6:.0f} MB are free, and a build "
+        words += f"writes {max(needed, _ROOM) / 1e6:.0f} MB. Remove from DVC's cache what the work "
         words += "tree does not need, and the cached lists"
         yield Finding(words, "dvc gc --workspace --force && make clean-cache")
 
