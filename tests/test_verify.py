@@ -495,6 +495,9 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
         f"s3://datasets/{keys[0]}": "bad",
         f"s3://datasets/{keys[1]}": "missing",
     }
+    client.delete_object(Bucket="datasets", Key=keys[0])
+    assert built.script("push", **KEYS).startswith("2 objects pushed; ")
+    verify(built, "--remote", expect=0, **KEYS)
 
     built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
     output = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
