@@ -96,7 +96,8 @@ def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]
 
 def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
     """What a killed push left: a false memory of the remote, or a list there without its files."""
-    if any(_has_false_memory(versions.remote_store(repo, out)) for out in outs):
+    remotes = {out.remote: out for out in outs}.values()
+    if any(_has_false_memory(versions.remote_store(repo, out)) for out in remotes):
         words = "a push was killed, and left DVC with a false memory of what the remote has"
         yield Finding(f"{words}: dvc push would leave objects out", _PUSH)
         return
