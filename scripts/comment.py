@@ -7,16 +7,13 @@ import argparse
 import json
 import sys
 
-from allrounder.core import paths
 from allrounder.core.commands import output_of
 from allrounder.core.errors import UsageError, run
-from allrounder.core.paths import DATASET, METRICS
+from allrounder.core.paths import MANIFEST, METRICS
 from allrounder.core.text import print_lines
-from allrounder.history.versions import VersionFiles, repository
-from allrounder.versions.comparison import Comparison, differences, parse_manifest
+from allrounder.history.versions import repository
+from allrounder.versions.comparison import Comparison, differences, photos_of
 from allrounder.versions.releasing import Metrics, comment
-
-MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 
 
 def main() -> None:
@@ -25,8 +22,7 @@ def main() -> None:
     parser.add_argument("base", help="a git revision: the branch that is merged into")
     base = parser.parse_args().base
     with repository() as repo:
-        manifests = [VersionFiles(repo, rev).read(MANIFEST) for rev in (base, None)]
-    before, after = (parse_manifest(one, MANIFEST) for one in manifests)
+        before, after = (photos_of(repo, rev, MANIFEST) for rev in (base, None))
     compared = Comparison((base, "this"), before, after, differences(before, after))
     now = json.loads(METRICS.read_text(encoding="utf-8"))
     print_lines([comment(compared, _metrics(base), now)])

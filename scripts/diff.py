@@ -10,16 +10,14 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
-from allrounder.core import paths
 from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, run
-from allrounder.core.paths import CLEAN, DATASET
+from allrounder.core.paths import CLEAN
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions import comparison
 
-MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
 MOST = 5
 """Photos listed for each class and kind of change without --all."""
@@ -35,7 +33,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     with repository() as repo:
-        before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
+        before = comparison.photos_of(repo, args.v1)
+        after = comparison.photos_of(repo, args.v2, args.v2 or f"manifest.csv ({WORK_TREE})")
         found = comparison.differences(before, after)
         keys = {photo.wnid for one in found for photo in (one.before, one.after) if photo}
         corrected = [_corrected(repo, rev, keys) for rev in (args.v1, args.v2)]
@@ -45,11 +44,6 @@ def main() -> None:
         print_json(comparison.comparison_json(compared))
     else:
         print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
-
-
-def _photos(repo: Any, rev: str | None) -> list[comparison.Photo]:
-    manifest = VersionFiles(repo, rev).read(MANIFEST)
-    return comparison.parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
 
 
 def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:
