@@ -44,7 +44,7 @@ def _findings() -> Iterator[machine.Finding]:
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    if any("git init" in one.command or "merge.py" in one.command for one in in_git):
+    if any(one.command.startswith(("git init", "python", "git checkout")) for one in in_git):
         return  # what follows would be about that
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files
@@ -58,6 +58,7 @@ def _findings() -> Iterator[machine.Finding]:
             faults = list(version.remote_findings(repo, outs))
             yield from faults
             yield from version.object_findings(repo, outs, remote_works=not faults)
+            yield from () if faults else version.push_findings(repo, outs)
             yield from version.journal_findings()
     except (DataError, UsageError) as error:
         words, _, command = str(error).rpartition("; ")

@@ -13,10 +13,9 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import DECODED, RAW, URLS
 from allrounder.download.crawl import Folders
-from allrounder.download.rounds import Rounds
-from allrounder.download.summary import rules_key
+from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
-from allrounder.history.lock import locked_output, output_is_cached, pins_ignored
+from allrounder.history.lock import locked_output, output_is_cached, pins_confirmed, pins_ignored
 from allrounder.params.loading import load_params
 from allrounder.web.policy import parse_stage_args
 
@@ -31,7 +30,8 @@ def main() -> None:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
         remove_other_classes(RAW, params.classes)
-        journal = Journal(work, rules_key(params, taken_down), pins_ignored(), pinned)
+        key = rules_key(params, taken_down)
+        journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
         rounds.run(preview.larger_quotas)

@@ -1,7 +1,7 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
 Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
-object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
+object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
     ("every local file is as dvc.lock says", ["scripts/verify.py"]),
-    ("the remote has the data", ["-m", "dvc", "push"]),
+    ("the remote has the data", ["scripts/push.py"]),
     ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
 )
 
@@ -56,12 +56,18 @@ def main() -> None:
     _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     section = changelog_section(version, date, *_changes())
-    replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
-    replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
-    _git("add", str(CHANGELOG), str(CITATION))
-    _git("commit", "-q", "-m", f"Release {version}")
-    for tag in tags:
-        _git("tag", "-a", tag, "-m", f"Version {version}")
+    start = _git("rev-parse", "HEAD")
+    try:
+        replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+        replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+        _git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
+        for tag in tags:
+            _git("tag", "-a", tag, "-m", f"Version {version}")
+    except BaseException:  # a hook or a signature that fails: nothing stays behind
+        _git("tag", "--delete", *tags, fails=True)
+        _git("reset", "-q", "--soft", start)
+        _git("checkout", "-q", start, "--", str(CHANGELOG), str(CITATION))
+        raise
     url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
     url = re.sub("^(https?://)[^/]*@", r"\1", url)  # a login is not printed
     print_lines([section, *how_to_get(version, url)])
@@ -114,8 +120,9 @@ def _git(*arguments: str, fails: bool = False) -> str:
         ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
     )
     if ended.returncode and not fails:
-        said = ended.stderr.strip().splitlines() or ["failed"]
-        raise UsageError(f"git {arguments[0]}: {said[-1]}; correct that, then release again")
+        *more, said = ended.stderr.strip().splitlines() or ["failed"]
+        sys.stderr.writelines(f"{line}\n" for line in more)
+        raise UsageError(f"git {arguments[0]}: {said}; correct that, then release again")
     return ended.stdout.strip() if not ended.returncode else ""
 
 

@@ -75,7 +75,7 @@ def _purge(search: Search, before: Findings, params: Params, reason: str) -> Non
         print(
             f"git tracks {tracked} of these objects: its history keeps them until it is rewritten"
         )
-    print("next: commit the new version, then dvc push")
+    print("next: commit the new version, then python scripts/push.py")
 
 
 if __name__ == "__main__":

@@ -407,7 +407,7 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
     text = params_text(DEFAULT, found, "my photos")
     params = Params.model_validate(yaml.safe_load(text))
     assert [*params.classes] == ["forklift", HUSKY, "pallet_truck"]
-    assert params.classes[HUSKY] == "dog"
+    assert params.classes[HUSKY].voc == "dog"
     assert params.sources[0].location == str(tmp_path)
     assert getattr(params.sources[0], "recursive", False)
     assert (params.per_class, params.min_per_class, params.dataset.name) == (1, 1, "my photos")

@@ -24,16 +24,18 @@ from allrounder.download.processes import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
-from allrounder.web import tdmrep
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
 from allrounder.web.robots import (
     AGENTS,
     MAX_ROBOTS,
+    TDM_PATH,
     RobotsAnswer,
     RobotsGate,
     RobotsRules,
+    path_matches,
     robots_url,
+    tdm_result,
 )
 from webfaults.pictures import photo
 from webfaults.project import OTHER, WNID, Project
@@ -299,7 +301,7 @@ def test_a_redirect_obeys_the_rules_of_where_it_leads(
         found = rows(tmp_path, [url, server.url("good/1")])
     assert statuses(found) == ["robots.txt: CCBot", "ok"]
     assert found[0].final_url == other.url("good/2")
-    assert other.requests == {"/robots.txt": 1, tdmrep.PATH: 1}
+    assert other.requests == {"/robots.txt": 1, TDM_PATH: 1}
 
 
 RESERVED = [{"location": "/good/2", "tdm-reservation": 1}]
@@ -314,12 +316,12 @@ def test_tdmrep_json_is_asked_once_and_before_any_photo(
     found = rows(tmp_path, [server.url(f"good/{n}") for n in range(4)])
     assert statuses(found) == ["ok", "ok", "tdmrep.json: tdm-reservation=1", "ok"]
     assert found[2].status is Status.OPTED_OUT
-    assert {one.path for one in server.log[:2]} == {"/robots.txt", tdmrep.PATH}
-    assert (server.requests[tdmrep.PATH], server.asked("good/2")) == (1, 0)
+    assert {one.path for one in server.log[:2]} == {"/robots.txt", TDM_PATH}
+    assert (server.requests[TDM_PATH], server.asked("good/2")) == (1, 0)
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
     assert statuses(rows(tmp_path / "b", [server.url("good/2")], "ignore")) == ["ok"]
-    assert server.requests[tdmrep.PATH] == 1
+    assert server.requests[TDM_PATH] == 1
 
 
 def test_a_host_is_asked_for_both_files_at_once(
@@ -373,7 +375,7 @@ def test_a_tdmrep_json_that_cannot_be_read_reserves_nothing(
 )
 def test_the_paths_of_a_tdmrep_json(location: object, path: str, is_match: bool) -> None:
     rules = [{"location": location, "tdm-reservation": 1}]
-    result = tdmrep.tdm_result(json.dumps(rules).encode())(f"{SITE}{path}")
+    result = tdm_result(json.dumps(rules).encode())(f"{SITE}{path}")
     assert bool(result) is is_match
 
 
@@ -383,7 +385,7 @@ def test_the_first_rule_that_matches_holds() -> None:
         {"location": "/a", "tdm-reservation": 1, "tdm-policy": "https://h.example/policy"},
         {"location": "/", "tdm-reservation": 0},
     ]
-    result = tdmrep.tdm_result(json.dumps(rules).encode())
+    result = tdm_result(json.dumps(rules).encode())
     assert [bool(result(f"{SITE}{path}")) for path in ("/a/b", "/a/c", "/c")] == [
         False,
         True,
@@ -393,7 +395,7 @@ def test_the_first_rule_that_matches_holds() -> None:
 
 @given(st.binary() | st.recursive(st.text() | st.integers(), st.lists).map(repr).map(str.encode))
 def test_no_tdmrep_json_raises(body: bytes) -> None:
-    assert tdmrep.tdm_result(body)(f"{SITE}/a.jpg") is None
+    assert tdm_result(body)(f"{SITE}/a.jpg") is None
 
 
 @given(st.text("ab*$/", max_size=8), st.text("ab/", max_size=8))
@@ -401,7 +403,7 @@ def test_patterns_match_as_regular_expressions_do(pattern: str, path: str) -> No
     pattern = f"/{pattern}"
     parts = pattern.removesuffix("$").split("*")
     form = ".*".join(map(re.escape, parts)) + ("$" if pattern.endswith("$") else "")
-    assert tdmrep.matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
+    assert path_matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
 
 
 def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
@@ -451,7 +453,7 @@ def test_the_processes_of_a_run_ask_once_together(
 
 
 def test_what_a_process_leaves_another_one_requests(tmp_path: Path) -> None:
-    file, tdm, download = f"{SITE}/robots.txt", f"{SITE}{tdmrep.PATH}", Download()
+    file, tdm, download = f"{SITE}/robots.txt", f"{SITE}{TDM_PATH}", Download()
     one, other = (RobotsGate[str](download, tmp_path) for _ in range(2))
     assert one.wait(f"{SITE}/1", "a") == [file, tdm]
     assert one.wait(f"{SITE}/9", "z") == []

@@ -70,6 +70,8 @@ def follow(project: Project, *fixes: str) -> None:
     for program, *arguments in map(str.split, dict.fromkeys(commands)):
         if program == "dvc":
             project.dvc(*arguments)
+        elif program == "python":
+            project.script(Path(arguments[0]).stem, *arguments[1:])
         elif program == "git":
             project.git(*arguments)
 
@@ -380,7 +382,7 @@ def test_what_was_never_pushed_is_one_line_an_output(pulled: Project) -> None:
     shutil.rmtree(pulled.folder / "store")
     found = verify(pulled, "--remote", expect=1)
     assert {one["path"]: one["fix"] for one in found["problems"]} == {
-        path: f"dvc push {path}" for path in OUTS
+        path: f"python scripts/push.py {path}" for path in OUTS
     }
     follow(pulled, found["problems"][3]["fix"])
     assert list(problems(verify(pulled, "--remote", expect=1))) == [

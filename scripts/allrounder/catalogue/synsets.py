@@ -85,11 +85,11 @@ def class_labels(keys: Iterable[str]) -> dict[str, str]:
 
     The key of a class of one's own is its label as it is.
     """
-    found = {key: (wnid, find_synset(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
-    plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
+    synsets = {key: find_synset(wnid_of(key)) for key in keys}
+    plain = {key: synset.label if synset else wnid_of(key) for key, synset in synsets.items()}
     counts = Counter(plain.values())
     return {
-        key: f"{label}_{found[key][0]}" if counts[label] > 1 and found[key][1] else label
+        key: f"{label}_{wnid_of(key)}" if counts[label] > 1 and synsets[key] else label
         for key, label in plain.items()
     }
 

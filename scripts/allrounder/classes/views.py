@@ -26,7 +26,7 @@ from allrounder.catalogue.synsets import (
 )
 from allrounder.classes.search import Match
 from allrounder.core.errors import UsageError
-from allrounder.params.classes import Classes, parts_of, title_of, voc_of
+from allrounder.params.classes import Classes
 
 _NO_LIMIT = 100_000
 """Characters of a line that no terminal cuts."""
@@ -215,11 +215,7 @@ def of_voc(label: str) -> list[Synset]:
 
 def voc_table(label: str, classes: Classes, on: Screen) -> list[str]:
     """The synsets of a VOC label; `class` is the index of the class in the params."""
-    places = {
-        part.wnid: index
-        for index, (key, value) in enumerate(classes.items())
-        for part in parts_of(key, value)
-    }
+    places = {part.wnid: index for index, one in enumerate(classes.values()) for part in one.parts}
     rows = [_row(synset) | {"class": places.get(synset.wnid)} for synset in of_voc(label)]
     tree = _whole(label)
     count = len(synsets_of(tree))
@@ -232,11 +228,7 @@ def coverage(classes: Classes) -> list[dict[str, Any]]:
     coco = {label.voc: label.label for label in coco_labels()}
     rows = []
     for index, label in enumerate(VOC_LABELS):
-        own = [
-            {"key": key, "name": title_of(key, value)}
-            for key, value in classes.items()
-            if voc_of(value) == label
-        ]
+        own = [{"key": key, "name": one.title} for key, one in classes.items() if one.voc == label]
         best = of_voc(label)[0]
         hint = None if own else {"wnid": best.wnid, "name": best.names[0]}
         row = {"index": index, "voc": label, "coco": coco[label], "classes": own}
@@ -253,7 +245,7 @@ def coverage_table(classes: Classes, on: Screen) -> list[str]:
         if best:
             missing, which = missing + 1, f"none: add {best['wnid']} ({best['name']})"
         rows.append({"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which})
-    nameless = sum(voc_of(value) is None for value in classes.values())
+    nameless = sum(one.voc is None for one in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
     last += f"; {nameless} classes stand for none" if nameless else ""
     return table(["VOC", "COCO", "classes", "which"], rows, on, last)

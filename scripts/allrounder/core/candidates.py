@@ -49,9 +49,10 @@ def candidate_lookup(path: Path, urls: Collection[str] | None = None) -> Callabl
 
     Only candidates of `urls` are kept in memory, if they are given.
     """
-    rows = (row for row in read_csv(path, Candidate))
     listed = {
-        row.url: row for row in rows if urls is None or row.url in urls or is_archive(row.url)
+        row.url: row
+        for row in read_csv(path, Candidate)
+        if urls is None or row.url in urls or is_archive(row.url)
     }
     archives = [candidate for url, candidate in listed.items() if is_archive(url)]
 

@@ -112,8 +112,10 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
     """The result that refuses a body, or None; and the suffix of its format."""
     if fault := judge_length(len(body), bounds):
         return fault, ""
-    if len(body) <= PLACEHOLDER_MAX and (host := _placeholders().get(("md5", _md5(body)))):
-        return Result(Status.PLACEHOLDER, host), ""
+    if len(body) <= PLACEHOLDER_MAX:
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if host := _placeholders().get(("md5", md5)):
+            return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds), "jpg"
     try:
@@ -308,10 +310,6 @@ def _placeholder_addresses() -> list[tuple[re.Pattern[str], str]]:
 def _placeholders() -> dict[tuple[str, str], str]:
     with PLACEHOLDERS.open(encoding="utf-8", newline="") as file:
         return {(row["kind"], row["value"]): row["host"] for row in csv.DictReader(file)}
-
-
-def _md5(body: bytes) -> str:
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def _sniffed(body: bytes) -> str:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import idna
@@ -107,14 +106,6 @@ def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
 def is_url(url: str) -> bool:
     """Whether this is an http(s) URL and not a local path."""
     return url[:8].lower().replace("\\", "/").startswith(("http://", "https://"))
-
-
-def is_local_file(url: str) -> bool:
-    """Whether this is the path of an existing local file, or of a byte range of one."""
-    try:
-        return not is_url(url) and Path(container_of(url)).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def is_archive(url: str) -> bool:

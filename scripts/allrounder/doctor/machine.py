@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
+_NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
 _POINTER = 1024
 """Bytes of a Git LFS pointer at most."""
 
@@ -38,6 +39,10 @@ def git_findings() -> Iterator[Finding]:
     if open_ones := _git("diff", "--name-only", "--diff-filter=U", "--", *versions).split():
         words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
         yield Finding(words, "python scripts/merge.py")
+    if gone := _git("ls-files", "--deleted", "--", *_NEEDED).splitlines():
+        words = f"{gone[0]}{_more(gone)} is missing, and git has it"
+        folders = sorted({name.partition("/")[0] for name in gone})
+        yield Finding(words, f"git checkout HEAD -- {' '.join(folders)}")
     if _git("rev-parse", "--is-shallow-repository") == "true":
         yield Finding(
             "a shallow clone: older versions are missing, for diff.py and git checkout",
@@ -138,7 +143,7 @@ def _size(path: Path) -> int:
         return _POINTER + 1
 
 
-def _more(found: list[Path]) -> str:
+def _more(found: list[Any]) -> str:
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
 
 

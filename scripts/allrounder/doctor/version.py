@@ -1,9 +1,10 @@
 """Faults of this version: dvc.lock, the remote, objects, the download's journal."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from allrounder.core.paths import LOCK, WORK
 from allrounder.doctor.machine import Finding
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
+from allrounder.history.mending import cut_off_files
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
 from allrounder.params.loading import load_params
 
 
 def lock_findings() -> Iterator[Finding]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
+    if cut := cut_off_files():
+        words = f"{cut[0].as_posix()} is cut off: a build was killed while DVC wrote it"
+        yield Finding(words, "python scripts/check_params.py")
+        return
     if not LOCK.exists():
         yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
@@ -30,10 +36,6 @@ def lock_findings() -> Iterator[Finding]:
         yield Finding("dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD -- dvc.lock")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
-    if not text.endswith("\n"):
-        words = "dvc.lock is cut off: a build was killed while DVC wrote it"
-        yield Finding(words, "python scripts/check_params.py")
-        return
     if "\n<<<<<<< " in f"\n{text}":
         words = "dvc.lock has conflict markers, and no merge is under way"
         yield Finding(words, "git checkout HEAD -- dvc.lock")
@@ -52,6 +54,8 @@ def lock_findings() -> Iterator[Finding]:
             for name, one in stages.items()
             for dep in one.get("deps", ())
         ]
+        if odd := [path for path, md5 in made.items() if not re.fullmatch(_MD5, md5)]:
+            raise ValueError(f"no hash of {odd[0]}")
         other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
@@ -86,6 +90,33 @@ def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]
         yield Finding(fault.words, fault.command)
 
 
+def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+    """What a killed push left: a false memory of the remote, or a list there without its files."""
+    if any(_has_false_memory(versions.remote_store(repo, out)) for out in outs):
+        words = "a push was killed, and left DVC with a false memory of what the remote has"
+        yield Finding(f"{words}: dvc push would leave objects out", _PUSH)
+        return
+    for out in outs:
+        files = versions.cached_list(repo, out) if out.is_folder else None
+        if not files or not _has(repo, out, out.md5):
+            continue
+        names = {md5: path for path, md5 in files.items()}
+        asked = sorted(names)[:: len(names) // _ASKED + 1]
+        absent = [md5 for md5 in asked if not _has(repo, out, md5)]
+        if absent and versions.is_cached(repo, out):
+            words = f"the remote has the list of {out.path}, but not {names[absent[0]]}"
+            yield Finding(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
+            return
+
+
+def _has_false_memory(odb: Any) -> bool:
+    """Whether DVC's index of a remote has files but no list, without which DVC never checks it."""
+    from dvc_data.hashfile.db import get_index
+
+    with closing(get_index(odb)) as index:
+        return any(True for _ in index.hashes()) and not [*index.dir_hashes()]
+
+
 def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
     try:
         odb = repo.cloud.get_remote_odb(out.remote, "push")
@@ -99,6 +130,12 @@ def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
 def size_of(repo: Any) -> int:
     """The bytes of all outputs, as dvc.lock has them."""
     return sum(int(out.meta.size or 0) for out in repo.index.outs)
+
+
+_MD5 = r"[0-9a-f]{32}(\.dir)?"
+_ASKED = 20
+"""Objects of an output that the remote is asked for."""
+_PUSH = "python scripts/push.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +155,11 @@ def object_findings(
 ) -> Iterator[Finding]:
     """Objects that DVC's cache lacks or has damaged. Every object is hashed."""
     lost = [loss for out in outs if (loss := _loss(repo, out, remote_works))]
+    try:
+        committed = versions.pinned_outputs(repo, "HEAD")
+    except UsageError:  # nothing is committed yet
+        committed = {}
+    edited = {out.path for out in outs if committed.get(out.path, out.md5) != out.md5}
     never = [loss.path for loss in lost if loss.whole and loss.remote]
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
@@ -137,15 +179,14 @@ def object_findings(
         elif loss.here:
             words = f"{loss.words}, and the remote lacks it; the local files are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
+        elif loss.path in edited:
+            words = f"dvc.lock was edited by hand: nothing has {loss.path} as it names it"
+            yield Finding(words, "git checkout HEAD -- dvc.lock")
         else:
             words = (
                 f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
             )
             yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
-
-
-_ASKED = 20
-"""Objects of an output that the remote is asked for."""
 
 
 def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:

@@ -442,16 +442,16 @@ def _given_up(first: Result, count: int) -> Result:
     return Result(first.status, detail, first.http_status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassResult:
-    """How many candidates of a class had which status."""
+    """How many candidates of a class have which status so far."""
 
     key: str
-    counts: Counter[Status]
-    codes: Counter[int]  # HTTP codes of failures
+    counts: Counter[Status] = field(default_factory=Counter)
+    codes: Counter[int] = field(default_factory=Counter)  # HTTP codes of failures
     transient: int = 0  # transient failures
-    first_requests: int = 0  # URLs requested that no version before has a result of
-    unrequested: tuple[str, ...] = ()  # URLs that were needed while offline
+    first_requests: int = 0  # URLs requested of which no earlier version has a result
+    unrequested: list[str] = field(default_factory=list)  # URLs that were needed while offline
 
     @property
     def taken(self) -> int:
@@ -468,12 +468,8 @@ class ClassRun:
     """Writes `<key>.csv` and `<key>.tar` while the class's results arrive."""
 
     def __init__(self, key: str, urls: Path, raw: Path, quota: ClassQuota):
-        self.key, self.quota = key, quota
-        self.counts: Counter[Status] = Counter()
-        self.codes: Counter[int] = Counter()
-        self.transient = self.first_requests = 0
+        self.key, self.quota, self.result = key, quota, ClassResult(key)
         self.finished = False
-        self.unrequested: list[str] = []
         shared = read_csv(urls / f"{key}.csv", Candidate) if is_subtree(key) else ()
         self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
         self._enough = quota.missing  # photos taken at which the current archive is left
@@ -519,16 +515,16 @@ class ClassRun:
 
         Offline, nothing is published if a URL would have been requested.
         """
-        self.finished = not self.unrequested
+        unrequested = len(self.result.unrequested)
+        self.finished = not unrequested
         for candidate in self.quota.unused() if self.finished else ():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
         for path in (self._tar_path, self._table_path):
             part_of(path).replace(path) if self.finished else part_of(path).unlink()
-        if self.unrequested:
-            self.counts[Status.CONNECTION_ERROR] -= len(self.unrequested)  # these have no result
-        numbers = self.transient, self.first_requests
-        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unrequested))
+        if unrequested:
+            self.result.counts[Status.CONNECTION_ERROR] -= unrequested  # these have no result
+        return self.result
 
     def close(self) -> None:
         """Close the two files."""
@@ -541,10 +537,10 @@ class ClassRun:
             assert result.stored
             image_id = self._ids.make(image_id, candidate.url)
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
-        self.counts[result.status] += 1
-        self.transient += result.transient
+        self.result.counts[result.status] += 1
+        self.result.transient += result.transient
         if result.http_status and not result.rescued_from:
-            self.codes[result.http_status] += 1
+            self.result.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in RESULT_COLUMNS}
         match = match_of(candidate, result)
         compare = match is Match.CHANGED and self.quota.expect is Expect.PICTURE

@@ -17,7 +17,7 @@ from allrounder.core.rows import Result, Status
 from allrounder.core.urls import BadUrlError
 from allrounder.params.schema import Network, Params
 from allrounder.web.fetcher import Job, Traffic, bounds_of, sum_of
-from allrounder.web.owned import FetchWorker, Orders, Report, plain_job
+from allrounder.web.owned import Orders, OwnedFetcher, Report, plain_job
 from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply
 
@@ -71,7 +71,7 @@ class ClusterFetcher:
         self.doubtful, self.answering = set[str](), frozenset[str]()
         policy = NetworkPolicy.of(network, params.sources)
         self._address, self._network = address, network
-        self._arguments = FetchWorker, network, params.download, policy, taken_down
+        self._arguments = OwnedFetcher, network, params.download, policy, taken_down
         self._cluster: Cluster | None = None
         self._starts = 0
         self._numbers = itertools.count()

@@ -114,9 +114,10 @@ class Crawl:
 
     def counts(self) -> Counts:
         """The progress so far."""
-        runs = [run.counts for run in self._active] + [result.counts for result in self._done]
-        taken = sum(counts[Status.OK] for counts in runs)
-        tried = sum(n for counts in runs for status, n in counts.items() if status not in _UNTRIED)
+        results = [*(run.result for run in self._active), *self._done]
+        taken = sum(result.taken for result in results)
+        counts = [pair for result in results for pair in result.counts.items()]
+        tried = sum(count for status, count in counts if status not in _UNTRIED)
         return Counts(taken, tried, self.traffic.bytes)
 
     def run(self, interrupts: Interrupts, show: Callable[[Counts], None]) -> list[ClassResult]:
@@ -204,22 +205,18 @@ class Crawl:
         result = prior.get(candidate.url)
         if result and not is_outdated(candidate, result, self._expect):
             return result
-        return self._range_fault(candidate.url)
-
-    def _range_fault(self, url: str) -> Result | None:
-        """The result of a byte range that is refused for its size alone, else None."""
-        part = parse_byte_range(url)
+        part = parse_byte_range(candidate.url)
         fault = judge_length(part.size, self._bounds) if part else None
         return replace(fault, bytes=part.size) if part and fault else None
 
     def _request(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
         """Request a photo or an archive from the web; offline, only record its URL."""
         if not self._offline:
-            run.first_requests += self._active[run].is_new(slot.candidate.url)
+            run.result.first_requests += self._active[run].is_new(slot.candidate.url)
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
             return
         # No real result: ClassRun.finish publishes no class with such a URL.
-        run.unrequested.append(slot.candidate.url)
+        run.result.unrequested.append(slot.candidate.url)
         result = Result(Status.CONNECTION_ERROR, "offline")
         if archive:
             run.end_archive(slot, result)
@@ -249,7 +246,7 @@ class Crawl:
             self._advance(run)
 
     def _check_reached(self, run: ClassRun, result: Result) -> None:
-        self._ended += result.status is not Status.BAD_URL and run.first_requests > 0
+        self._ended += result.status is not Status.BAD_URL and run.result.first_requests > 0
         if self._ended >= NOTHING_REACHED and not self.traffic.answers:
             raise nothing_reached(self.traffic)
 

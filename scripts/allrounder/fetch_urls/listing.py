@@ -23,7 +23,7 @@ from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_
 from allrounder.fetch_urls import sources
 from allrounder.fetch_urls.tally import Tally
 from allrounder.history.local_files import LocalPlaces
-from allrounder.params.classes import Classes, class_parts, name_of, parts_of
+from allrounder.params.classes import Classes, class_parts
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
@@ -104,14 +104,11 @@ def list_classes(
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
                 f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
             )
-    lists = {
-        key: Listed(key, parts_of(key, value), len(selected), database)
-        for key, value in classes.items()
-    }
+    lists = {key: Listed(key, one.parts, len(selected), database) for key, one in classes.items()}
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
         advice = "; ".join([*doubts, "add a source or remove the class"])
-        name = name_of(missing[0], classes[missing[0]])
+        name = classes[missing[0]].name
         raise DataError(f"class {name}: no candidate from {names}; {advice}")
     return lists
 

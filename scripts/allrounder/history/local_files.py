@@ -21,7 +21,7 @@ from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import container_of, is_archive, is_url, parse_byte_range
 from allrounder.history.lock import built_from
-from allrounder.params.classes import class_key, class_parts, parts_of
+from allrounder.params.classes import class_key, class_parts
 from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource, Source, shown_location
 
@@ -247,19 +247,17 @@ def _differs_from_tables(params: Params) -> list[str]:
     """The local files that are not as the tables of the last build say."""
     places, found = LocalPlaces(params.sources), list[str]()
     folders = [source for source in params.sources if isinstance(source, FolderSource)]
-    for key, value in params.classes.items():
-        urls, raw = URLS / f"{key}.csv", RAW / f"{key}.csv"
-        parts = parts_of(key, value)
-        there = {
+    for key, one in params.classes.items():
+        present = {
             places.shown(folder_url(source, path))
             for source in folders
-            for names in _folders_of(source, parts).of.values()
+            for names in _folders_of(source, one.parts).of.values()
             for path, reason in part_files(source, names)
             if not reason
         }
-        listed = {row.url for row in read_csv(urls, Candidate) if row.source == "folder"}
-        found += sorted(there ^ listed)
-        for row in read_csv(raw, RawRow):
+        candidates = read_csv(URLS / f"{key}.csv", Candidate)
+        found += sorted(present ^ {row.url for row in candidates if row.source == "folder"})
+        for row in read_csv(RAW / f"{key}.csv", RawRow):
             is_whole = places.has(row.url) and not parse_byte_range(row.url)
             if row.sha256 and is_whole and not _is_same(Path(places.path(row.url)), row):
                 found.append(row.url)

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -49,11 +49,21 @@ def repository() -> Iterator[Any]:
     except NotDvcRepoError:
         raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
-        raise UsageError(f"{first_line(error)}; git checkout .dvc/config dvc.yaml") from None
+        raise UsageError(f"{first_line(error)}; {_mend_config()}") from None
     with repo:
         if not Path(repo.root_dir).samefile("."):
             raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")
         yield repo
+
+
+def _mend_config() -> str:
+    """The command that mends DVC's config: that of this clone if it is at fault, else git's."""
+    from dvc.config import Config, ConfigError
+
+    with suppress(ConfigError):
+        if Path(".dvc/config.local").exists() and Config(".dvc", ".dvc/no local one"):
+            return "mv .dvc/config.local .dvc/config.local.bad"
+    return "git checkout .dvc/config dvc.yaml"
 
 
 def outputs(repo: Any) -> list[Output]:
@@ -70,7 +80,7 @@ def _outputs(repo: Any) -> list[Output]:
 
     try:
         return [_output(repo, out) for out in repo.index.outs]
-    except DvcException as error:
+    except (DvcException, AttributeError, TypeError) as error:  # DVC checks no hash
         raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
 
 
@@ -128,8 +138,8 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
         place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
         raise DataError(
             f"{out.path}: the list of its files (the remote's, {place}) is not the one that "
-            f"{where} names; remove it there, then dvc push {out.path} in a clone where verify.py "
-            "finds no problem"
+            f"{where} names; remove it there, then python scripts/push.py {out.path} in a clone "
+            "where verify.py finds no problem"
         )
     return files
 

@@ -12,7 +12,7 @@ from typing import Any
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import file_sha256, remove_tree, replace_text
-from allrounder.core.funnel import Funnel, total_funnel
+from allrounder.core.funnel import Funnel, count_moves, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
@@ -43,18 +43,16 @@ def build_dataset(
     """
     remove_tree(work)
     work.mkdir(parents=True)
-    tally, moved = Tally(), Counter[str]()
+    tally, by_class = Tally(), dict[str, Funnel]()
     classes = dataset_classes(params)
-    done: dict[str, Funnel] = {}
     licences = accepted(params.clean.licenses)
     jobs = [ClassJob(one, params.split, licences, stages, out, work) for one in classes]
     with progress(total=len(jobs), unit=" classes") as bar:
         for one, found in zip(classes, each(lay_out, jobs), strict=True):
             tally.add(found.tally)
-            moved.update(found.moved)
-            done[one.key] = found.funnel
+            by_class[one.key] = found.funnel
             bar.update()
-    by_class = {key: replace(funnel, moved_out=moved[key]) for key, funnel in done.items()}
+    count_moves(by_class)
     _join(out, work, MANIFEST, by_class)
     _join(out, work, FINGERPRINTS, by_class)
     if tally.attributed:

@@ -1,7 +1,6 @@
 """Lays out one class, in a worker process: its photos, and its rows of the dataset's tables."""
 
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -64,7 +63,6 @@ class ClassDone:
 
     tally: Tally
     funnel: Funnel
-    moved: Counter[str]  # photos from other classes, by those
 
 
 def part(work: Path, key: str, table: str) -> Path:
@@ -102,8 +100,7 @@ def lay_out(job: ClassJob) -> ClassDone:
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}
-    moved = Counter(row.moved_from for row in rows if row.moved_from)
-    return ClassDone(tally, class_funnel(listed, rows, by_split), moved)
+    return ClassDone(tally, class_funnel(listed, rows, by_split))
 
 
 def _write_rows(

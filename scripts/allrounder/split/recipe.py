@@ -95,7 +95,7 @@ def _from_text(text: str, splits: Mapping[str, int]) -> Funnel | None:
             name: Counter({kind(one): int(count) for one, count in found.get(name, {}).items()})
             for name, kind in _COUNTS.items()
         }
-        funnel = Funnel(splits=dict(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
+        funnel = Funnel(splits=Counter(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return funnel if min(funnel.steps.values(), default=0) >= 0 else None

@@ -14,7 +14,8 @@ from allrounder.core.files import hash_file
 from allrounder.core.paths import RAW
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_byte_range
+from allrounder.core.urls import is_archive, is_url, parse_byte_range
+from allrounder.history.local_files import LocalPlaces
 from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
 
 
@@ -48,7 +49,7 @@ class TakenPhoto:
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
         if is_url(self.url):
             return Form.UNKNOWN if mark else Form.PAGE
-        return Form.FILE if not mark or is_local_file(self.url) else Form.UNKNOWN
+        return Form.FILE if not mark or LocalPlaces().has(self.url) else Form.UNKNOWN
 
     @property
     def archive(self) -> str:

@@ -15,7 +15,6 @@ from allrounder.core.paths import WORK
 from allrounder.core.progress import progress
 from allrounder.core.urls import is_packed, is_url
 from allrounder.web.lists import (
-    MAX_PAGE,
     BrokenBodyError,
     ListClient,
     ListStream,
@@ -42,11 +41,6 @@ def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str 
         raise DataError(f"{what}: no such file; correct its location")
     check_sha256(path, sha256, what, location)
     return path
-
-
-def cached_page(web: ListClient, url: str, what: str) -> bytes:
-    """A small list, at most MAX_PAGE bytes. Raises DataError as `cached_file` does."""
-    return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
 
 
 def cached_file(

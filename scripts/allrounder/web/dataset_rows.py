@@ -11,7 +11,7 @@ import pycurl
 
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import Cell, decode_url, parse_cell
+from allrounder.core.urls import Cell, parse_cell
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web.decisions import (
     Decision,
@@ -20,7 +20,7 @@ from allrounder.web.decisions import (
     http_error,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS, access_advice, hub_address, hub_token, may_send_token
+from allrounder.web.policy import access_advice, hub_address, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22
@@ -149,8 +149,8 @@ class DatasetRowDownload:
             return _bad_page(f"has more than {MAX_PAGE} bytes")
         if failed := transport_failure(reply, bounds):
             return failed
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         if self._is_refusal(reply):
             return self._pages.refused(self._source.dataset, reply.code)
         if reply.code != 200:

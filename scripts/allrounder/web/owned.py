@@ -4,9 +4,7 @@ Each host belongs to one fetcher at a time. So its limits, waits and robots.txt 
 cluster. A redirect to another fetcher's host goes back, and from there to that fetcher.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import certifi
@@ -72,15 +70,20 @@ class OwnedFetcher(Fetcher):
         network: Network,
         download: Download,
         policy: NetworkPolicy,
-        taken_down: frozenset[str] = frozenset(),
-        clock: Callable[[], float] = time.monotonic,
+        taken_down: frozenset[str],
     ):
-        super().__init__(network, download, clock, taken_down=taken_down, policy=policy)
+        if not Path(policy.ca_file).exists():  # the policy is from another machine
+            policy = replace(policy, ca_file=certifi.where())
+        super().__init__(network, download, taken_down=taken_down, policy=policy)
         self._owned: set[str] = set()
         self._moved: list[Job] = []
         self._answers: list[RobotsReply] = []
         self._busy: set[str] = set()
         self._told: set[str] = set()  # doubtful hosts, as last reported
+
+    def ready(self) -> bool:
+        """Tell the cluster that this worker has started."""
+        return True
 
     def exchange(self, orders: Orders) -> Report:
         """Take orders, work until there is something to report or for a moment, and report it."""
@@ -127,26 +130,3 @@ class OwnedFetcher(Fetcher):
             self._answers.append(RobotsReply(job.asker, job.requested[0], answer))
         else:
             super()._end(job, result, reply)
-
-
-class FetchWorker:
-    """An OwnedFetcher in a process of its own, on a node."""
-
-    def __init__(
-        self,
-        network: Network,
-        download: Download,
-        policy: NetworkPolicy,
-        taken_down: frozenset[str],
-    ):
-        if not Path(policy.ca_file).exists():
-            policy = policy.with_ca_file(certifi.where())
-        self._fetcher = OwnedFetcher(network, download, policy, taken_down)
-
-    def ready(self) -> bool:
-        """Tell that it has started."""
-        return True
-
-    def exchange(self, orders: Orders) -> Report:
-        """As `OwnedFetcher.exchange`."""
-        return self._fetcher.exchange(orders)

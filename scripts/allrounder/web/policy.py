@@ -11,7 +11,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urljoin, urlsplit
@@ -80,10 +80,6 @@ class NetworkPolicy:
         logins = _logins(places) | _hub_logins(places, network.allow_private)
         allowed = frozenset(map(_request_host, normalized_hosts(network.allow_private)))
         return cls(network, _ca_file(), proxies, no_proxy, logins, allowed)
-
-    def with_ca_file(self, ca_file: str) -> "NetworkPolicy":
-        """The policy on a machine that has its certificates elsewhere."""
-        return replace(self, ca_file=ca_file)
 
     @property
     def user_agent(self) -> str:

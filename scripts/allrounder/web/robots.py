@@ -7,6 +7,7 @@ nothing but the file and the URL.
 
 import csv
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +25,7 @@ from allrounder.core.opt_outs import Signal, opted_out
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import decode_url
 from allrounder.params.schema import Download
-from allrounder.web import tdmrep
 from allrounder.web.decisions import (
     Decision,
     decide_redirect,
@@ -34,7 +33,6 @@ from allrounder.web.decisions import (
     may_train,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS
 from allrounder.web.transfer import Reply
 
 Job = TypeVar("Job")
@@ -52,6 +50,10 @@ _MOST_RULES = 50_000
 """Rules after which no other agent's are obeyed: a file made to exhaust us has a million."""
 _AGENT = re.compile(r"user[-\s]*agent\s*(?:[:\s]\s*(\*|[^*/\s]*).*)?", re.IGNORECASE)
 _USAGE = re.compile(r"content-(?:usage|signal)\s*:\s*([/*]\S*)?(.*)", re.IGNORECASE)
+TDM_PATH = "/.well-known/tdmrep.json"
+_MOST_TDM_RULES = 5_000
+_UNRESERVED = re.compile(r"%([46][1-9A-F]|[57][0-9A]|3[0-9]|2[DE]|5F|7E)", re.IGNORECASE)
+"""Escapes of letters, digits and -._~ (RFC 3986, 2.3), which mean the character."""
 _SITE_WIDE = re.compile(r"(?:site-?maps?|host)\s*:.*", re.IGNORECASE)
 
 
@@ -154,8 +156,8 @@ class RobotsFile:
             is_last = self._is_second or reply.error in _FINAL
             self._is_second = True
             return replace(failed, retry=failed.retry and (self._patient or not is_last))
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
     def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
@@ -185,7 +187,7 @@ def verdict_of(robots: RobotsAnswer, tdm: RobotsAnswer, everyone: bool) -> Verdi
         return lambda url: failure
     has_rules = b"agent" in robots.body.lower()
     text = robots.body.decode("utf-8-sig", "replace") if has_rules else ""
-    of_robots, of_tdm = RobotsRules(text, everyone).result, tdmrep.tdm_result(tdm.body)
+    of_robots, of_tdm = RobotsRules(text, everyone).result, tdm_result(tdm.body)
     return lambda url: of_robots(url) or of_tdm(url)
 
 
@@ -302,4 +304,54 @@ def robots_url(url: str) -> str:
 
 def _files_of(url: str) -> tuple[str, str]:
     """The URLs of the robots.txt and the tdmrep.json for a URL."""
-    return robots_url(url), urljoin(url, tdmrep.PATH)
+    return robots_url(url), urljoin(url, TDM_PATH)
+
+
+def tdm_result(body: bytes) -> Verdict:
+    """A function that gives the result of a URL which a tdmrep.json reserves, or None.
+
+    The first rule that matches holds. A body or a rule of another form counts as absent.
+    Source: TDM Reservation Protocol, W3C Community Group's final report of 2024-05-10, section 5.1;
+    its patterns are those of robots.txt (RFC 9309, 2.2.3).
+    """
+    try:
+        given = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        given = None
+    rules = [
+        (_unescaped(pattern), rule.get("tdm-reservation") in (1, "1"))
+        for rule in (given[:_MOST_TDM_RULES] if isinstance(given, list) else ())
+        if isinstance(rule, dict) and isinstance(pattern := rule.get("location"), str)
+    ]
+
+    def result(url: str) -> Result | None:
+        parts = urlsplit(url)
+        path = _unescaped(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        is_reserved = next(
+            (reserved for pattern, reserved in rules if path_matches(pattern, path)), False
+        )
+        return opted_out(Signal.TDM_FILE, "tdm-reservation=1") if is_reserved else None
+
+    return result
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a path begins as a pattern says: `*` is any text, a last `$` the end of the path."""
+    pattern = pattern if pattern.startswith(("/", "*")) else f"/{pattern}"
+    first, *others = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    end = len(first)
+    is_exact = pattern.endswith("$")
+    last = others.pop() if is_exact and others else None
+    for part in others:
+        if (place := path.find(part, end)) < 0:
+            return False
+        end = place + len(part)
+    if last is not None:
+        return path.endswith(last) and len(path) - len(last) >= end
+    return not is_exact or end == len(path)
+
+
+def _unescaped(path: str) -> str:
+    return _UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)

@@ -11,23 +11,21 @@ from typing import Generic, TypeVar
 
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import Cell, decode_url
+from allrounder.core.urls import Cell
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import (
+    CUT_OFF,
+    NO_RANGES,
     WRONG_RANGE,
     Decision,
     decide_body,
     decide_redirect,
+    has_range,
     http_error,
     transport_failure,
 )
-from allrounder.web.parquet_reader import (
-    MAX_COLUMN,
-    MAX_FOOTER,
-    ParquetReader,
-    check_pyarrow,
-)
-from allrounder.web.policy import REDIRECTS, Pace
+from allrounder.web.parquet_reader import MAX_COLUMN, MAX_FOOTER, ParquetReader, check_pyarrow
+from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply, Request
 
 Job = TypeVar("Job")
@@ -79,24 +77,24 @@ class GroupDownload:
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request ended; a redirect to the file itself asks for the column."""
-        if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
-            return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.code == 200:
+            return NO_RANGES
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         if reply.code in (401, 403) and len(requested) == 1:
             return self._rows.refused(_dataset(self.cell.file), reply.code)
         if reply.code and reply.code != 206:
             return http_error(reply.code)
         first, last = self._place
         is_longer = self.received > last + 1 - first
-        if reply.code and (is_longer or not _is_range(reply, first, last)):
+        if reply.code and (is_longer or not has_range(reply, first, last)):
             return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
         if reply.stopped:
             return Decision(Result(Status.TRUNCATED, "too slow"), retry=True)
         if failed := transport_failure(reply, bounds):
             return failed
         if len(self._body) < last + 1 - first:
-            return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+            return CUT_OFF
         if self.footer:
             self.column, self.headers = bytes(self._body), reply.headers
             return Decision(Result(Status.OK))
@@ -108,12 +106,6 @@ class GroupDownload:
 def _dataset(file: str) -> str:
     """The dataset of a file on the Hub: `<hub>/datasets/<dataset>/resolve/...`."""
     return file.partition("/datasets/")[2].partition("/resolve/")[0]
-
-
-def _is_range(reply: Reply, first: int, last: int) -> bool:
-    """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
-    values = reply.headers.get(b"content-range", ())
-    return len(values) == 1 and values[0].lower().startswith(b"bytes %d-%d/" % (first, last))
 
 
 class RowGroups(Generic[Job]):

@@ -15,8 +15,8 @@ from typing import Any
 
 import pycurl
 
-from allrounder.core.urls import host_of
-from allrounder.web.policy import LOW_SPEED, NetworkPolicy
+from allrounder.core.urls import decode_url, host_of
+from allrounder.web.policy import LOW_SPEED, REDIRECTS, NetworkPolicy
 
 
 @dataclass(slots=True)
@@ -42,6 +42,12 @@ class Reply:
         if len(self.chunks) > 1:
             self.chunks[:] = [b"".join(self.chunks)]
         return self.chunks[0] if self.chunks else b""
+
+    @property
+    def redirect(self) -> str | None:
+        """The target of a redirect, as its server wrote it; None for other replies."""
+        targets = self.headers.get(b"location") if self.code in REDIRECTS else None
+        return decode_url(targets[-1]) if targets else None
 
 
 Sink = Callable[[Reply, bytes], bool]

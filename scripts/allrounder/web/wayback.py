@@ -14,11 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from allrounder.core.photos import (
-    ends_whole,
-    placeholder_host_of_etags,
-    placeholder_host_of_url,
-)
+from allrounder.core.photos import ends_whole, placeholder_host_of_etags, placeholder_host_of_url
 from allrounder.core.rows import Result, Status
 from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url

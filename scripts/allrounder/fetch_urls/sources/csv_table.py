@@ -21,6 +21,7 @@ from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, n
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.expected import HASH, SHA256
+from allrounder.core.parquet import check_pyarrow
 from allrounder.core.rows import Candidate
 from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line, some
 from allrounder.core.urls import is_url, percent_encode_unprintable
@@ -120,11 +121,10 @@ def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
 
 
 def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cells]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(f"{what}: Parquet needs pyarrow: pip install pyarrow") from None
+    check_pyarrow(f"{what}: Parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     with ExitStack() as stack:
         if not file.seekable():  # Parquet's directory stands at its end
             spooled = stack.enter_context(tempfile.TemporaryFile())
@@ -320,9 +320,7 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
         if there.count(name) > 1:
             raise UsageError(f"{what}: {key}: it has {there.count(name)} columns {name!r}")
         if name not in there and not (is_nested and name.partition(".")[0] in there):
-            shown = ", ".join(repr(column)[:60] for column in there[:_SHOWN]) or "none"
-            more = ", ..." if len(there) > _SHOWN else ""
-            raise UsageError(f"{what}: {key}: it has no column {name!r}, but {shown}{more}")
+            raise UsageError(f"{what}: {key}: it has no column {name!r}, but {some(there)}")
     if source.form == "jsonl":  # a row may have keys that the first one lacks
         keys += [key for key in _OPTIONAL if key not in keys]
     return keys

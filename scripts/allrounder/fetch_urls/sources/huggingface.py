@@ -25,7 +25,7 @@ from allrounder.catalogue.labels import (
 from allrounder.catalogue.synsets import all_synsets, find_synset
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import one_line
+from allrounder.core.text import one_line, some
 from allrounder.core.urls import Cell
 from allrounder.fetch_urls.sources.hub_parquet import HubParquet, NoParquetError, Value
 from allrounder.fetch_urls.tally import Tally
@@ -203,10 +203,7 @@ def _image_id(source: HuggingfaceSource, row: int) -> str:
 
 
 def _cells(
-    source: HuggingfaceSource,
-    files: HubParquet,
-    values: Mapping[str, list[Value]],
-    tally: Tally,
+    source: HuggingfaceSource, files: HubParquet, values: Mapping[str, list[Value]], tally: Tally
 ) -> Iterator[tuple[str, int, Cell]]:
     """The class, number and cell of each row, at most `limit` a class, in the dataset's order."""
     classes: dict[Value, list[str]] = defaultdict(list)
@@ -232,20 +229,20 @@ def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
     if f"{source.config}/{source.split}" not in there:
         raise UsageError(
             f"{viewer.what}: has no split {source.config}/{source.split}, but "
-            f"{_some(there)}; correct its config or split"
+            f"{some(there)}; correct its config or split"
         )
 
 
 def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: str) -> None:
     for key, name in (("label_column", source.label_column), ("image_column", source.image_column)):
         if name not in features:
-            there = _some(list(features))
+            there = some(list(features))
             raise UsageError(f"{what}: {key}: it has no column {name!r}, but {there}; correct it")
     if features[source.image_column].get("_type") != "Image":
         images = [name for name, feature in features.items() if feature.get("_type") == "Image"]
         raise UsageError(
             f"{what}: image_column: {source.image_column!r} holds no photos; "
-            f"those that do: {_some(images)}"
+            f"those that do: {some(images)}"
         )
 
 
@@ -275,7 +272,7 @@ def _values(
             "strings nor integers; name another"
         )
     if not found:
-        has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
+        has = f"; it has {some([str(name) for name in names])}" if isinstance(names, list) else ""
         tally.warn(f"its labels match no class{has}; map them in labels")
     return {part.key: found[part.key] for part in parts if part.key in found}
 
@@ -356,11 +353,7 @@ def _spellings(source: HuggingfaceSource, part: ClassPart) -> list[str]:
 
 
 def _rows(
-    source: HuggingfaceSource,
-    viewer: DatasetViewer,
-    wnid: str,
-    wanted: list[Value],
-    tally: Tally,
+    source: HuggingfaceSource, viewer: DatasetViewer, wnid: str, wanted: list[Value], tally: Tally
 ) -> list[int]:
     """The indices of a class's rows, page by page and at most `limit`, in the dataset's order."""
     column = source.label_column.replace('"', '""')
@@ -394,9 +387,3 @@ def _landing_url(source: HuggingfaceSource, row: int) -> str:
         return ""
     place = quote(f"{source.dataset}/viewer/{source.config}/{source.split}")
     return f"https://huggingface.co/datasets/{place}?row={row}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few names of the dataset, on one line."""
-    shown = [repr(name)[:60] for name in names[:8]]
-    return ", ".join([*shown, "..."] if len(names) > 8 else shown) or "none"
