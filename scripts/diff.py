@@ -7,17 +7,20 @@ by their bytes. Manifests come from DVC's cache or remote, and nothing is checke
 import argparse
 import csv
 import io
+import json
+import subprocess
 import sys
 from collections.abc import Collection
 from typing import Any
 
 from allrounder.core import paths
-from allrounder.core.errors import DataError, run
-from allrounder.core.paths import CLEAN, DATASET
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.paths import CLEAN, DATASET, METRICS
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions import comparison
+from allrounder.versions.releasing import Metrics, comment
 
 MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
@@ -37,7 +40,9 @@ def main() -> None:
     parser.add_argument(
         "--all", action="store_true", help=f"list every photo, not the first {MOST}"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="a comment for a pull request")
     args = parser.parse_args()
     with repository() as repo:
         before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
@@ -48,6 +53,8 @@ def main() -> None:
     compared = comparison.Comparison(names, before, after, found)
     if args.json:
         print_json(comparison.comparison_json(compared))
+    elif args.markdown:
+        print_lines([comment(compared, *(_metrics(rev) for rev in (args.v1, args.v2)))])
     else:
         print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
 
@@ -55,6 +62,20 @@ def main() -> None:
 def _photos(repo: Any, rev: str | None) -> list[comparison.Photo]:
     manifest = VersionFiles(repo, rev).read(MANIFEST)
     return comparison.parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+
+
+def _metrics(rev: str | None) -> Metrics:
+    """The counts of a version; none if it has no such file."""
+    command = ["git", "show", f"{rev}:./{METRICS.as_posix()}"]
+    try:
+        if rev is None:
+            text = METRICS.read_bytes()
+        else:
+            text = subprocess.run(command, capture_output=True, check=False).stdout
+        return dict(json.loads(text or b"{}"))
+    except ValueError:
+        where = METRICS if rev is None else f"{rev}: its {METRICS}"
+        raise UsageError(f"{where} is no JSON; git show shows it") from None
 
 
 def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _is_edited(path: Path) -> bool:
-    """Whether git does not have a file as it is: as committed now, or not at all."""
+    """Whether a file has changes that are not in git, or may have them."""
     try:
         ended = subprocess.run(
             ["git", "status", "--porcelain", "--ignored", "--", str(path)],

@@ -119,7 +119,6 @@ def _collection_types(facts: DatasetFacts) -> Iterator[str]:
 
 
 def _losses(what: str, counts: Counter[Status]) -> str:
-    """How many were lost for each reason."""
     lost = {
         status: count
         for status, count in counts.items()

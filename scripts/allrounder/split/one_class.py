@@ -106,7 +106,6 @@ def lay_out(job: ClassJob) -> ClassDone:
 def _write_rows(
     job: ClassJob, manifest: list[ManifestRow], kept: Mapping[str, CleanRow], listed: list[RawRow]
 ) -> None:
-    """Write the class's rows of all tables."""
     key, raw = job.one.key, job.stages.raw
     sha256s = {(key, row.image_id): row.sha256 for row in listed if row.status is Status.OK}
     for place in {row.moved_from for row in kept.values()} - {"", key}:
@@ -156,7 +155,6 @@ def _write_fingerprints(job: ClassJob, files: Sequence[str]) -> None:
 
 
 def _write_photos(folder: Path, archive: Path, photos: Mapping[str, StoredBytes]) -> None:
-    """Copy photos out of their archive."""
     folder.mkdir(parents=True, exist_ok=True)
     with archive.open("rb", buffering=0) as file:
         for name, stored in photos.items():

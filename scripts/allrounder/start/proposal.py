@@ -124,7 +124,7 @@ def _class(name: str, photos: int) -> FoundClass:
 
 
 def _unique(classes: list[FoundClass]) -> tuple[FoundClass, ...]:
-    """The classes, each id and each synset once: of `dog` and `Dog` one, with both's photos."""
+    """Merge classes with one id, such as `dog` and `Dog`, and propose each synset once."""
     by_key: dict[str, FoundClass] = {}
     synsets = set[str]()
     for one in classes:

@@ -129,7 +129,7 @@ class TarCheck:
         """All answers, once the tar is at its end, unmodified or could not be downloaded."""
         for photo in self._wanted.values():
             same = DriftResult(photo, Drift.SAME, unmodified=True)
-            self.answers.append(same if unmodified else self._without(photo, result))
+            self.answers.append(same if unmodified else self._missing(photo, result))
         self._wanted.clear()
         return self.answers
 
@@ -141,7 +141,7 @@ class TarCheck:
             return self.end(_unread(path, error.strerror))
         return self.end(self.download.result())
 
-    def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
+    def _missing(self, photo: TakenPhoto, result: Result) -> DriftResult:
         """The answer for a photo that did not arrive."""
         if result.status is Status.ARCHIVE:
             return DriftResult(photo, Drift.GONE, "not in the archive")
@@ -279,7 +279,6 @@ def _request(
 def _answers(
     job: TakenPhoto | TarCheck, unmodified: bool, honour_opt_out: bool, result: Result, reply: Reply
 ) -> list[DriftResult]:
-    """The answers that follow from a result."""
     if isinstance(job, TarCheck):
         return job.end(result, unmodified)
     if unmodified:
