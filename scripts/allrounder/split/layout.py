@@ -21,7 +21,7 @@ from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.split import card, croissant, recipe
-from allrounder.split.facts import Tally, dataset_facts
+from allrounder.split.facts import DatasetFacts, Tally
 from allrounder.split.one_class import ATTRIBUTION, ClassJob, lay_out, part
 
 
@@ -117,7 +117,7 @@ def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Ta
     The version is the first 12 hex digits of the SHA-256 of manifest.csv.
     """
     version = file_sha256(out / MANIFEST)[:12]
-    facts = dataset_facts(params, funnels, tally)
+    facts = DatasetFacts(dataset_classes(params), funnels, tally, params.dataset)
     card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
     if params.split.layout == "folders":  # of Parquet the Hub makes it
         croissant.write(out, params, facts, version)
