@@ -130,7 +130,7 @@ Result = TypeVar("Result")
 
 _CHUNK = 2**20
 _BATCH = 32
-"""Files a task, since a task costs as much as hashing a small photo."""
+"""Files in one task: starting a task costs as much as hashing a small photo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]],
 
 
 def short_sentence(kept: Collection[int], per_class: int) -> str:
-    """How many of the photos asked for there are, and which share of the classes is short.
+    """How many of the requested photos there are, and how many classes have too few.
 
     `kept` has the photos of each class. '' if every class has `per_class`.
     """

@@ -128,7 +128,7 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
 
 
 def open_photo(body: bytes) -> Image.Image:
-    """Open a photo with Pillow, without its metadata where Pillow refuses that.
+    """Open a photo with Pillow; without its metadata if Pillow refuses that.
 
     Raises whatever Pillow raises.
     """
@@ -145,7 +145,7 @@ def open_photo(body: bytes) -> Image.Image:
 
 
 def _inflates(body: bytes) -> bool:
-    """Whether a TIFF's tags hold more than the file does, or than MAX_STRIPS places of pixels.
+    """Whether a TIFF's tags state more data than the file has, or more than MAX_STRIPS strips.
 
     Tags may overlap, and Pillow reads them all. Source: TIFF 6.0, section 2.
     """

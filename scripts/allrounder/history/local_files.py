@@ -1,7 +1,7 @@
 """Local files that sources list: their names in tables, the folders of classes, their states.
 
-Tables name a file without what stands above an absolute location, `.../photos/dog/1.jpg`, so they
-say nothing of the machine. States are recorded, so that a change is noticed before the next build.
+Tables name files without the folders above an absolute location (`.../photos/dog/1.jpg`), so they
+do not depend on the machine. Recorded states show changes before the next build.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from allrounder.params.sources import FolderSource, Source, shown_location
 RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
 _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
-"""What reads as percent-encoded already, and what stands before the member of a tar."""
+"""A percent sign that looks like the start of an escape, and the sign before a tar's member."""
 
 
 def quoted_path(path: str) -> str:
@@ -128,7 +128,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def photo_files(folder: str, recursive: bool) -> Iterator[tuple[str, str]]:
     """The files of a class's folder: (path in it, '' or why it is passed over), by name.
 
-    What file managers and editors leave is not there. Links to folders are not followed.
+    Files that file managers and editors leave are left out. Links to folders are not followed.
     """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -275,7 +275,7 @@ def _digest(paths: Iterable[str]) -> str:
 
 
 def _state(path: str) -> str:
-    """Size in bytes and modification time in nanoseconds, as DVC compares; '' for no file."""
+    """A file's size and modification time in nanoseconds, as DVC compares; '' if it is missing."""
     try:
         found = Path(path).stat()
     except OSError:

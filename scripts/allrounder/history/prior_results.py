@@ -207,9 +207,9 @@ def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) ->
 
 
 def _rows(table: Path, name: str) -> Iterator[RawRow]:
-    """The rows of a pinned table, also of one from before the columns for programs.
+    """The rows of a pinned table, also of an old one without the column `http_status`.
 
-    Raises DataError for such a table of an archive: it does not say where its members end.
+    Raises DataError for such an old table of an archive: it lacks the members' positions.
     """
     with table.open(encoding="utf-8", newline="") as file:
         old = "http_status" not in next(csv.reader(file), [])

@@ -211,23 +211,15 @@ class VersionFiles:
             self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
         return self._lists[folder]
 
-    def read(self, path: str) -> bytes:
-        """The content of a file, from the work tree, DVC's cache or its remote.
+    def read(self, path: str, in_work_tree: bool = True) -> bytes:
+        """The content of a file, from the work tree (if it may be), DVC's cache or its remote.
 
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
-        with self._opened(path, in_work_tree=self._rev is None) as (file, md5):
+        with self._opened(path, in_work_tree and self._rev is None) as (file, md5):
             body = bytes(file.read())
         if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
-        return body
-
-    def stored(self, path: str) -> bytes:
-        """The content of a file, from DVC's cache or its remote. Raises DataError as `read`."""
-        with self._opened(path) as (file, md5):
-            body = bytes(file.read())
-        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
-            raise DataError(f"{path}: DVC's copy ({md5}) is damaged")
         return body
 
     def copy(self, path: str, target: Path) -> None:
@@ -280,11 +272,11 @@ def _lock_of(repo: Any, rev: str) -> bytes:
         return bytes(file.read())
 
 
-def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
-    words = f" ({type(error).__name__}: {first_line(error)})" if error else ""
+def _missing(path: str, where: str, error: Exception, rev: str | None = None) -> str:
+    words = f"{type(error).__name__}: {first_line(error)}"
     # The revision may have had another default remote, which only its own .dvc/config names.
     then = f"; if it was pushed to another remote: git checkout {rev} && dvc fetch" if rev else ""
     return (
-        f"{where} names {path}, but neither DVC's cache nor its remote gives it{words}; check "
+        f"{where} names {path}, but neither DVC's cache nor its remote gives it ({words}); check "
         f"`dvc remote list` and your access to it{then}"
     )

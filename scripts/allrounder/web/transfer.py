@@ -73,7 +73,7 @@ class Request:
     named: bool = False  # the params name its host, which may then be at a private address
 
     def kind(self, proxy: str) -> tuple[object, ...]:
-        """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
+        """The options that a handle is set up for, all but the URL. `proxy` is that of the URL."""
         part = self.offset, self.size, self.headers, self.decode, self.patience
         return self.sink is None, self.max_bytes, *part, proxy
 
