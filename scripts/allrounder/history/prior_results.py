@@ -25,7 +25,7 @@ from allrounder.history.local_files import LocalPlaces
 from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
 from allrounder.params.classes import read_classes
 from allrounder.params.schema import Download, Params
-from allrounder.params.sources import with_defaults
+from allrounder.params.sources import KINDS, with_defaults
 
 _OLD_CODE = re.compile(r"([0-9]{3})(; the dataset asks for a token)?")
 """The HTTP code in a detail of a table that has no column `http_status`."""
@@ -238,8 +238,8 @@ def _upgraded(row: RawRow) -> RawRow:
 def _have_urls(pinned: dict[str, Any]) -> bool:
     """Whether the pinned sources may list URLs. If not, all photos are local and are read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
-    tables = ("csv", "url-list", "recipe")
-    return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
+    lists = {kind for kind, model in KINDS.items() if model.may_list_urls}
+    return any(is_url(str(s.get("location"))) or s.get("kind") in lists for s in sources)
 
 
 def _of_rescue(rules: dict[str, Any]) -> list[Any]:

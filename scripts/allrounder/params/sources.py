@@ -174,7 +174,14 @@ def shown_location(location: str) -> str:
 class BaseSource(Section):
     """What every kind of source answers about itself; the defaults fit one file or one API."""
 
-    knows_wnids_only: ClassVar[bool] = False  # whether it cannot have a class that is no synset
+    knows_wnids_only: ClassVar[bool] = False
+    """Whether it has ImageNet's synsets only, and photos that ImageNet listed or served."""
+    has_other_photos_only: ClassVar[bool] = False
+    """Whether none of its photos are ImageNet's, even of ImageNet's classes."""
+    is_api: ClassVar[bool] = False
+    """Whether its lists come from a web API."""
+    may_list_urls: ClassVar[bool] = False
+    """Whether a local list may name URLs."""
 
     kind: str
     location: str
@@ -235,6 +242,7 @@ class BaseSource(Section):
 class FolderSource(BaseSource):
     """Local files, `<location>/<wnid or name of a class>/*`, sorted by name."""
 
+    has_other_photos_only = True
     kind: Literal["folder"]
     location: Annotated[str, AfterValidator(check_path)]
     recursive: bool = False
@@ -251,6 +259,7 @@ class _WnidSource(BaseSource):
 class ImagenetApiSource(_WnidSource):
     """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
 
+    is_api = True
     kind: Literal["imagenet-api"]
     location: Annotated[str, AfterValidator(check_web_location)]
     form: Literal["urls", "mapping"] = "urls"
@@ -263,6 +272,7 @@ class UrlListSource(_WnidSource):
     After another tab, a line may have the SHA-256 that its photo must have.
     """
 
+    may_list_urls = True
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
@@ -272,6 +282,7 @@ class UrlListSource(_WnidSource):
 class RecipeSource(BaseSource):
     """A dataset's `recipe.csv`: where its photos are, what they must be, and their split."""
 
+    may_list_urls = True
     kind: Literal["recipe"]
     location: Annotated[str, AfterValidator(check_location)]
     """path or URL"""
@@ -341,6 +352,7 @@ class WebdatasetSource(BaseSource):
 class HuggingfaceSource(BaseSource):
     """An image dataset on the Hugging Face Hub: its Parquet files, or its dataset viewer's API."""
 
+    is_api = True
     kind: Literal["huggingface"]
     dataset: str = Field(pattern=DATASET)
     """owner/name"""
@@ -381,6 +393,7 @@ class HuggingfaceSource(BaseSource):
 class CsvSource(BaseSource):
     """A table of URLs or local files, and labels: CSV, TSV, JSON Lines or Parquet."""
 
+    may_list_urls = True
     kind: Literal["csv"]
     location: Annotated[str, AfterValidator(check_parts)]
     """path or URL; `part-{000..127}.tsv` is many files"""
@@ -481,6 +494,7 @@ _ENDINGS |= {"parquet": "parquet"}
 class OpenImagesSource(BaseSource):
     """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
 
+    is_api = has_other_photos_only = True
     kind: Literal["open-images"]
     location: Annotated[str, AfterValidator(check_web_location)] = (
         "https://storage.googleapis.com/openimages"
@@ -516,7 +530,7 @@ Source = Annotated[
     | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource | RecipeSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
-KINDS: dict[str, type[Section]] = {
+KINDS: dict[str, type[BaseSource]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model
     for model in get_args(get_args(Source)[0])
 }

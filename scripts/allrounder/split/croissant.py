@@ -19,10 +19,11 @@ from allrounder.core.rows import Status
 from allrounder.core.text import one_line
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Clean, Params
+from allrounder.params.sources import KINDS
 from allrounder.split.facts import REASONS, TEMPLATES, DatasetFacts, citations, limits, summary
 
 FILE = "croissant.json"
-_APIS = ("imagenet-api", "huggingface", "open-images")
+_APIS = {kind for kind, model in KINDS.items() if model.is_api}
 _MOSTLY = 0.5
 """A host that gives more than this share of the photos is named as a bias."""
 _FIXED: dict[str, Any] = json.loads((TEMPLATES / "rai.json").read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from allrounder.core.rows import ManifestRow, Status
 from allrounder.core.urls import host_of, is_url
 from allrounder.params.dataset import DatasetClass
 from allrounder.params.schema import Dataset
+from allrounder.params.sources import KINDS
 
 HOSTS, LICENCES = 10, 30
 """Hosts of each kind of source, and licences, named at most; the others are counted together."""
@@ -103,12 +104,12 @@ class DatasetFacts:
     def has_imagenet(self) -> bool:
         """Whether a class or a photo is ImageNet's."""
         kinds = {one.source for one in self.origins}
-        return any(one.wnid for one in self.classes) or bool(kinds & {*_IMAGENETS})
+        return any(one.wnid for one in self.classes) or bool(kinds & _IMAGENETS)
 
     @property
     def may_have_imagenet_photos(self) -> bool:
         """Whether photos may be ImageNet's: a local folder of its classes has photos of its own."""
-        kinds = {one.source for one in self.origins} - {*_NEVER_IMAGENET}
+        kinds = {one.source for one in self.origins} - _NEVER_IMAGENET
         return self.has_imagenet and bool(kinds)
 
     @property
@@ -171,10 +172,8 @@ REASONS = {
 """The meaning of each status."""
 
 TEMPLATES = Path(__file__).parent / "templates"
-_IMAGENETS = ("imagenet-api", "url-list", "synset-tar", "ilsvrc")
-"""Kinds of sources whose photos ImageNet listed or served."""
-_NEVER_IMAGENET = ("folder", "open-images")
-"""Kinds of sources that have other photos, also for ImageNet's classes."""
+_IMAGENETS = {kind for kind, model in KINDS.items() if model.knows_wnids_only}
+_NEVER_IMAGENET = {kind for kind, model in KINDS.items() if model.has_other_photos_only}
 
 
 def limits(facts: DatasetFacts) -> list[str]:
