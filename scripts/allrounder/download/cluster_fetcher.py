@@ -16,6 +16,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Result, Status
 from allrounder.core.urls import BadUrlError
 from allrounder.params.schema import Network, Params
+from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.fetcher import Job, Traffic, bounds_of, sum_of
 from allrounder.web.owned import Orders, OwnedFetcher, Report, plain_job
 from allrounder.web.policy import NetworkPolicy
@@ -35,7 +36,7 @@ def why_here(params: Params, urls: Path, keys: Iterable[str]) -> str:
     """
     if params.download.rescue:
         return "download.rescue asks one web archive, one photo after the other"
-    if any(source.row_pages for source in params.sources):
+    if any(isinstance(source, HuggingfaceSource) for source in params.sources):
         return "rows of Hugging Face datasets are fetched together"
     if any(b".tar" in (urls / f"{key}.csv").read_bytes().lower() for key in keys):
         return "archives are read in one stream each"

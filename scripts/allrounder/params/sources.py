@@ -233,11 +233,6 @@ class BaseSource(Section):
         """Whether a URL that ends in .tar is an archive of photos, and no photo."""
         return bool(getattr(self, "archives", False))
 
-    @property
-    def row_pages(self) -> "HuggingfaceSource | None":
-        """This source if each of its URLs is a page that names the photo's URL, else None."""
-        return None
-
 
 class FolderSource(BaseSource):
     """Local files, `<location>/<wnid or name of a class>/*`, sorted by name."""
@@ -383,11 +378,6 @@ class HuggingfaceSource(BaseSource):
     def places(self) -> list[str]:
         """No place: the viewer takes a token (see web/dataset_rows.py), not a login."""
         return []
-
-    @property
-    def row_pages(self) -> "HuggingfaceSource | None":
-        """A row's page names the photo's current URL."""
-        return self
 
 
 class CsvSource(BaseSource):

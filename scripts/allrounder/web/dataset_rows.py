@@ -68,7 +68,7 @@ class DatasetRows:
     """The rows of the params' sources. Only their URLs are requested as rows, with the token."""
 
     def __init__(self, sources: Sequence[Source], allow_private: Collection[str]):
-        self._sources = [rows for source in sources if (rows := source.row_pages)]
+        self._sources = [source for source in sources if isinstance(source, HuggingfaceSource)]
         self._heads = [api_url(source, "rows", offset="") for source in self._sources]
         self._token, self._allow = hub_token() if self._sources else "", allow_private
         self._said: set[str] = set()
