@@ -83,7 +83,7 @@ def _synset(row: list[str]) -> Synset:
 def class_labels(keys: Iterable[str]) -> dict[str, str]:
     """A unique label for each class key; where two share a name, their wnids are appended.
 
-    The key of a class of one's own is its label as it is.
+    The label of a class of your own is its key.
     """
     synsets = {key: find_synset(wnid_of(key)) for key in keys}
     plain = {key: synset.label if synset else wnid_of(key) for key, synset in synsets.items()}
@@ -121,7 +121,7 @@ def did_you_mean_voc(text: str) -> str:
 
 
 def is_subtree(key: str) -> bool:
-    """Whether a class key stands for the synset and all synsets below it."""
+    """Whether a class key means the synset and all synsets below it."""
     return key.endswith("+")
 
 

@@ -89,8 +89,8 @@ class Cluster:
     ) -> Iterator[tuple[Key, Result | None]]:
         """Run slices, taken from `slices` only as fast as they end; yields their results by key.
 
-        The order is the one in which they end. A result is None where the slice ended its worker
-        in every try: the caller then does it itself. Raises the function's DataError.
+        They are in the order in which they end. A result is None if the slice ended its worker in
+        every try: the caller then does it itself. Raises the function's DataError.
         """
         ray, rest, more = self._ray, iter(slices), True
         task = ray.remote(function).options(max_retries=_RETRIES, scheduling_strategy="SPREAD")

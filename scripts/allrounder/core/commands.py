@@ -1,4 +1,4 @@
-"""What command-line tools have in common: the form of their help, and other programs' output."""
+"""Shared by the command-line tools: the form of their help, and other programs' output."""
 
 import argparse
 import subprocess
@@ -12,7 +12,7 @@ def new_parser(description: str | None, exit_codes: str = "") -> argparse.Argume
 
 
 def output_of(*command: str) -> str:
-    """What a program prints on standard output; '' if there is no such program."""
+    """The standard output of a program; '' if there is no such program."""
     try:
         ended = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=False

@@ -27,7 +27,7 @@ PhotoId = tuple[str, str]
 
 
 class Action(StrEnum):
-    """What a line does with the photos that it matches."""
+    """The action of a line on the photos that it matches."""
 
     EXCLUDE = "exclude"
     MOVE = "move"

@@ -16,7 +16,7 @@ _PHOTOS = (Status.OK, Status.DUPLICATE, Status.CHANGED)
 
 
 class Expect(StrEnum):
-    """What must be as expected (`download.expect`)."""
+    """What must equal the expected photo's (`download.expect`)."""
 
     BYTES = "bytes"
     PICTURE = "picture"

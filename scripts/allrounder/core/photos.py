@@ -81,7 +81,7 @@ PLACEHOLDER_MAX = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a photo must be to be taken."""
+    """The conditions for taking a photo."""
 
     max_bytes: int
     min_side: int  # pixels of the shorter side
@@ -312,7 +312,7 @@ def _placeholders() -> dict[tuple[str, str], str]:
 
 
 def _sniffed(body: bytes) -> str:
-    """What a body seems to be that cannot be opened as an image, in a few words."""
+    """A guess, in a few words, at what a body is that cannot be opened as an image."""
     head = body[:512].lstrip().lower()
     if b"<svg" in head:
         return "SVG"

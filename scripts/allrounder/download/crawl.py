@@ -105,7 +105,7 @@ class Crawl:
 
     @property
     def traffic(self) -> Traffic:
-        """What went over the network."""
+        """The requests, replies and bytes so far."""
         return self._fetcher.traffic
 
     def counts(self) -> Counts:

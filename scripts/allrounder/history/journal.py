@@ -85,8 +85,8 @@ class _Files:
 class Journal:
     """The journal of one stage run; use it within `stage_lock`.
 
-    `key` stands for the params that results depend on: under another key only photos are kept,
-    no failures. Transient failures are kept only by the run that goes on from a killed one.
+    `key` identifies the params that results depend on: if it has changed, only photos are kept,
+    no failures. Transient failures are kept only by a run that continues a killed one.
     `fresh` discards what an earlier run left, unless that was killed and fresh too; `confirm` also
     what one left that found other photos than dvc.lock pins.
     `pinned` is what dvc.lock pins now: see `discard_committed`.
@@ -117,7 +117,7 @@ class Journal:
         self._write_state()
 
     def next_round(self) -> "Journal":
-        """The journal for the next round of this run, which knows the results of this round too."""
+        """The journal for the next round of this run, with the results of this round."""
         self.close(killed=True)
         state = self._state
         other = Journal(self._folder, str(state["key"]), bool(state["fresh"]), str(state["pinned"]))

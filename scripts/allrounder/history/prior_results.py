@@ -226,7 +226,7 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
 
 
 def _upgraded(row: RawRow) -> RawRow:
-    """A row of an older table with its HTTP code, which stands in its detail."""
+    """A row of an old table with the HTTP code that is in its detail."""
     found = _OLD_CODE.fullmatch(row.detail)
     if row.status is not Status.HTTP_ERROR or not found:
         return row

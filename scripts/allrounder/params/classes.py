@@ -68,9 +68,9 @@ class NamedClass(ClassValue):
 
     @property
     def parts(self) -> list[ClassPart]:
-        """What sources list for the class: one part, or one for each ILSVRC synset of a subtree.
+        """The parts that sources list: the class, or each ILSVRC synset of a subtree.
 
-        A subtree with labels of its own also has its root, for the photos of these labels.
+        A subtree with labels of its own also has its root, for the photos with these labels.
         """
         wnid, labels = self.synset or "", tuple(self.labels)
         if self.is_own:
@@ -110,7 +110,7 @@ Classes = Mapping[str, NamedClass]
 
 
 def class_parts(classes: Classes) -> list[ClassPart]:
-    """What sources list for some classes, each part once."""
+    """The parts of some classes, each once."""
     return list({part.key: part for one in classes.values() for part in one.parts}.values())
 
 

@@ -50,7 +50,7 @@ class DatasetClass:
     label: str
     folder: str
     voc: str
-    name: str  # as the params write it: a wnid, or the name of a class of one's own
+    name: str  # as in the params: a wnid, or the name of a class of your own
     wnid: str  # the synset that it is, without +, or ''
 
     @property

@@ -172,7 +172,7 @@ def shown_location(location: str) -> str:
 
 
 class BaseSource(Section):
-    """What every kind of source answers about itself; the defaults fit one file or one API."""
+    """The properties of every kind of source; the defaults fit one file or one API."""
 
     knows_wnids_only: ClassVar[bool] = False
     """Whether it has ImageNet's synsets only, and photos that ImageNet listed or served."""
@@ -310,7 +310,7 @@ class SynsetTarSource(_WnidSource):
         return self.location.replace("{wnid}", wnid)
 
     def local_roots(self) -> list[str]:
-        """The folder that holds the tars, or the one above where its name has the wnid."""
+        """The folder of the tars, or the one above it if its name contains the wnid."""
         if self.is_remote:
             return []
         return [str(Path(self.location.partition("{wnid}")[0] + "x").parent)]

@@ -26,7 +26,7 @@ from allrounder.web.transfer import Reply, Request
 MAX_PAGE = 2**22
 """Bytes: a row's other columns stand in its page too."""
 NO_ACCESS_CODE = "ExternalAuthenticatedError"
-"""X-Error-Code of a 404 that stands for: not with this token.
+"""X-Error-Code of a 404 that means: no access with this token.
 
 Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
 """

@@ -58,7 +58,7 @@ _RECV_ERRORS = (("header", "headers too large", False), ("chunk", "malformed ans
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows from a reply: a result; `retry`: another try may change it; or a redirect."""
+    """What follows from a reply: a redirect, or a result; `retry`: another try may change it."""
 
     result: Result
     retry: bool = False

@@ -48,7 +48,7 @@ class Job:
     archive: ArchiveDownload | None = None
     part: ByteRange | None = None
     row: DatasetRowDownload | None = None
-    asker: int | None = None  # of a robots.txt: who asked for it, if not this machine
+    asker: int | None = None  # for a robots.txt: the other worker that needs it, or None
     robots: RobotsFile | None = None
     group: GroupDownload | None = None
     failures: int = 0
@@ -420,7 +420,7 @@ _LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512
-"""After so many URLs without a single reply the network is down, and not the URLs dead."""
+"""After this many URLs without a single reply, the network is down, not the URLs dead."""
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

@@ -43,7 +43,7 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNO
 
 
 class BrokenBodyError(DataError):
-    """A reply's body broke off; another try may go on."""
+    """A reply's body broke off; another try may get the rest."""
 
 
 class _NoReplyError(Exception):

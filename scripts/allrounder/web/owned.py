@@ -44,7 +44,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """What a fetcher did since its last report; `traffic` is the total since its start."""
+    """A fetcher's work since its last report; `traffic` is the total since its start."""
 
     ended: list[tuple[int, Result, Reply]]
     moved: list[Job]  # redirected to hosts that are not its own
@@ -63,7 +63,7 @@ def plain_job(number: int, url: str) -> Job:
 
 
 class OwnedFetcher(Fetcher):
-    """Makes requests only within `exchange`: without orders from its driver it stands still."""
+    """Makes requests only within `exchange`, so it does nothing without its driver."""
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class RedirectError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """What every request obeys. `of` makes it from the params and the environment."""
+    """The rules for every request. `of` makes them from the params and the environment."""
 
     network: Network
     ca_file: str  # or a folder of certificates
@@ -131,7 +131,7 @@ class NetworkPolicy:
     ) -> float | None:
         """The seconds that a reply asks to wait, or None.
 
-        At most `retry_after_max`, unless the `whole` wait is asked for.
+        At most `retry_after_max`, unless `whole`.
         """
         if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
             return None
@@ -207,12 +207,12 @@ class Pace:
         self._clock, self._start = clock, clock()
 
     def is_too_slow(self, received: int) -> bool:
-        """Whether so many bytes took too long, or a transfer does not end at all."""
+        """Whether this is too slow for the bytes received, or the transfer lasts for too long."""
         passed = self._clock() - self._start
         return passed > min(_PATIENCE + received / _SLOWEST, _LONGEST_TRANSFER)
 
     def check(self, received: int, what: str) -> None:
-        """Raise DataError if so many bytes took too long."""
+        """Raise DataError if `is_too_slow`."""
         if self.is_too_slow(received):
             raise DataError(f"{what} cannot be read: too slow; run it again later")
 

@@ -202,7 +202,7 @@ class SharedAnswers:
         self._claims: set[Path] = set()
 
     def claim(self, url: str) -> bool:
-        """Whether this process is the one to request the file at `url`."""
+        """Whether this process must request the file at `url`: it is the first to claim it."""
         if self._folder:
             try:
                 self._path(url).touch(exist_ok=False)

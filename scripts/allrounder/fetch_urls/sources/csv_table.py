@@ -126,7 +126,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
     from pyarrow import parquet
 
     with ExitStack() as stack:
-        if not file.seekable():  # Parquet's directory stands at its end
+        if not file.seekable():  # a Parquet file is read from its end
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, spooled, _CHUNK)
             file = cast(io.BufferedReader, spooled)
@@ -151,7 +151,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
 
 
 def _column(name: str, leaves: Sequence[str]) -> str:
-    """The column to read for a name: `a.b` itself, or all of `a` where b stands in a list."""
+    """The column to read for a name: `a.b` itself, or all of `a` if b is in a list."""
     return name if any(_is_in(leaf, name) for leaf in leaves) else name.partition(".")[0]
 
 

@@ -35,7 +35,7 @@ from allrounder.web.policy import access_advice, hub_address, hub_token
 Value = int | str
 _FORM = 1  # raise it when files are read in another way
 _TAIL = 2**16
-"""Bytes of a file's end that pyarrow reads at least, if it has so many."""
+"""Bytes at a file's end that pyarrow always reads, if the file has so many."""
 _CONVERTED = "refs/convert/parquet"
 """The branch where the Hub keeps datasets of other forms as Parquet, whole if below 5 GB.
 
@@ -62,7 +62,7 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What the footer of a file says: where it starts, the photos' column, the row groups."""
+    """The content of a file's footer: where it starts, the photos' column, the row groups."""
 
     file: HubFile
     footer: int
@@ -199,7 +199,7 @@ class HubParquet:
         return self._matching(self._repository(_CONVERTED), [rf"{folder}/[0-9]+\.parquet"])
 
     def _repository(self, revision: str) -> dict[str, Any]:
-        """What the Hub says about a revision; {} if there is no such one."""
+        """The Hub's description of a revision; {} if there is no such one."""
         call = f"api/datasets/{self._source.dataset}/revision/{quote(revision, safe='')}?blobs=true"
         url = f"{hub_address()}/{call}"
         reply = self._web.api_reply(url, self._what, self._token)

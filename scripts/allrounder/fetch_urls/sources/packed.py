@@ -29,7 +29,7 @@ _WIDE = {b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be"}
 _BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, BrokenTarError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What reading a broken or cut-off packed file may raise."""
+"""The exceptions that reading a broken or cut-off file may raise."""
 
 
 @contextmanager
