@@ -6,17 +6,19 @@ by their bytes. Manifests come from DVC's cache or remote, and nothing is checke
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Collection
 from typing import Any
 
-from allrounder.core.commands import new_parser
-from allrounder.core.errors import DataError, run
-from allrounder.core.paths import CLEAN
+from allrounder.core.commands import new_parser, output_of
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.paths import CLEAN, METRICS
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions import comparison
+from allrounder.versions.releasing import Metrics, comment
 
 WORK_TREE = "work tree"
 MOST = 5
@@ -30,7 +32,9 @@ def main() -> None:
     parser.add_argument("v2", nargs="?", help="another one; without it, the work tree")
     words = f"list every photo, not the first {MOST}"
     parser.add_argument("--all", action="store_true", help=words)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="a comment for a pull request")
     args = parser.parse_args()
     with repository() as repo:
         before = comparison.photos_of(repo, args.v1)
@@ -42,8 +46,21 @@ def main() -> None:
     compared = comparison.Comparison(names, before, after, found)
     if args.json:
         print_json(comparison.comparison_json(compared))
+    elif args.markdown:
+        print_lines([comment(compared, *(_metrics(rev) for rev in (args.v1, args.v2)))])
     else:
         print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
+
+
+def _metrics(rev: str | None) -> Metrics:
+    """The counts of a version; none if it has no such file."""
+    where = METRICS.as_posix() if rev is None else f"{rev}: its {METRICS.as_posix()}"
+    try:
+        command = ("git", "show", f"{rev}:./{METRICS.as_posix()}")
+        text = METRICS.read_text(encoding="utf-8") if rev is None else output_of(*command)
+        return dict(json.loads(text or "{}"))
+    except ValueError:
+        raise UsageError(f"{where} is no JSON; git show shows it") from None
 
 
 def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:

@@ -100,7 +100,7 @@ def _counts() -> tuple[Counter[str], Counter[str]]:
 
 _STYLES = {"wnid": "cyan", "VOC": "green", "COCO": "green", "a kind of": "dim"}
 _NUMBERS = {"ILSVRC", "URLs", "below", "of ILSVRC", "class", "classes"}
-_ELASTIC = {"synset", "names", "a kind of", "which"}
+_SHRINKING = {"synset", "names", "a kind of", "which"}
 """Columns that are cut if the screen is too narrow."""
 
 
@@ -134,8 +134,8 @@ def table(
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in titles:
         side: Literal["left", "right"] = "right" if title in _NUMBERS else "left"
-        style, elastic = _STYLES.get(title, ""), title in _ELASTIC
-        grid.add_column(title, style=style, justify=side, no_wrap=not elastic)
+        style, shrinks = _STYLES.get(title, ""), title in _SHRINKING
+        grid.add_column(title, style=style, justify=side, no_wrap=not shrinks)
     for row in shown:
         cells = ("" if row.get(title) is None else str(row[title]) for title in titles)
         grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
@@ -217,7 +217,7 @@ def voc_table(label: str, classes: Classes, on: Screen) -> list[str]:
     """The synsets of a VOC label; `class` is the index of the class in the params."""
     places = {part.wnid: index for index, one in enumerate(classes.values()) for part in one.parts}
     rows = [_row(synset) | {"class": places.get(synset.wnid)} for synset in of_voc(label)]
-    tree = _whole(label)
+    tree = _largest_subtree(label)
     count = len(synsets_of(tree))
     last = f"all {count} of ILSVRC as one class: add {tree}" if count > 1 else ""
     return table(["wnid", "ILSVRC", "COCO", "URLs", "names", "class"], rows, on, last)
@@ -251,8 +251,8 @@ def coverage_table(classes: Classes, on: Screen) -> list[str]:
     return table(["VOC", "COCO", "classes", "which"], rows, on, last)
 
 
-def _whole(label: str) -> str:
-    """The subtree key with the most ILSVRC classes among the label's roots."""
+def _largest_subtree(label: str) -> str:
+    """The key of the label's subtree with most ILSVRC classes."""
     of_label = {synset.wnid: synset for synset in of_voc(label)}
     roots = [f"{w}+" for w, synset in of_label.items() if not {*synset.hypernyms} & {*of_label}]
     return max(roots, key=lambda key: len(synsets_of(key)))

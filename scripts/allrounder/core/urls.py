@@ -216,6 +216,21 @@ def host_of(url: str) -> str:
         return ""
 
 
+_PLAIN_HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
+
+
+def shown_host(url: str) -> str:
+    """A URL's host as ASCII text for people; `local files` for a path, else `malformed`."""
+    if not is_url(url):
+        return "malformed" if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else "local files"
+    name = host_of(url)
+    try:
+        name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        return "malformed"
+    return name if _PLAIN_HOST.fullmatch(name) else "malformed"
+
+
 def _ascii_host(host: str) -> str:
     if ":" in host:
         if "%" in host:

@@ -60,25 +60,20 @@ class Changes:
         )
 
 
-def check_name(name: str) -> str:
-    """Check `owner/name`. Raises UsageError."""
-    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
-        raise UsageError(f"{name!r} is no name of a dataset on the Hub; write owner/name")
-    return name
-
-
 class Hub:
     """A dataset on the Hub."""
 
     def __init__(self, name: str, needs_token: bool = True):
-        """Raises UsageError without huggingface_hub, a token, or an address to send it to."""
+        """Raises UsageError for a bad name, and without huggingface_hub, a token or https."""
+        if not _NAME.fullmatch(name) or "--" in name or ".." in name:
+            raise UsageError(f"{name!r} is no name of a dataset on the Hub; write owner/name")
         try:
             from huggingface_hub import HfApi
         except ImportError:
             raise UsageError(
                 "publishing needs huggingface_hub: pip install huggingface_hub"
             ) from None
-        self.name, self.address, token = check_name(name), hub_address(), hub_token()
+        self.name, self.address, token = name, hub_address(), hub_token()
         place = urlsplit(self.address)
         if place.scheme != "https" and place.hostname not in _LOOPBACK:
             raise UsageError(

@@ -17,7 +17,8 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import Part, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.report.entries import KEPT, Entry, host, original_of
+from allrounder.core.urls import shown_host
+from allrounder.report.entries import KEPT, Entry, original_of
 from allrounder.report.stats import Counts
 
 _ROWS, _LEAST, _MOST = 3_000, 30, 300
@@ -196,7 +197,7 @@ class _OneClass:
                     reason = f"{stage_of(raw_step(row.status))}.{row.status}"
                     seen[reason] += 1
                     if raw_step(row.status) == "taken":
-                        failures[host(row.url), row.status] += 1
+                        failures[shown_host(row.url), row.status] += 1
                     is_copy = row.status is Status.DUPLICATE
                     if seen[reason] > (_MOST if is_copy else self._job.rows):
                         left_out[origin, reason] += 1

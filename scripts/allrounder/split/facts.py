@@ -4,14 +4,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from allrounder.core.funnel import Addable, Funnel, ranked, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import ManifestRow, Status
 from allrounder.core.urls import host_of, is_url
-from allrounder.params.dataset import DatasetClass, dataset_classes
-from allrounder.params.schema import Dataset, Params
+from allrounder.params.dataset import DatasetClass
+from allrounder.params.schema import Dataset
 
 HOSTS, LICENCES = 10, 30
 """Hosts of each kind of source, and licences, named at most; the others are counted together."""
@@ -28,20 +29,65 @@ class Origin:
     photos: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
+class Tally(Addable):
+    """Counts of photos, class by class."""
+
+    photos: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class key and split
+    bytes: Counter[str] = field(default_factory=Counter)  # by split
+    hosts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind of source and host
+    licences: Counter[str] = field(default_factory=Counter)  # by normal form, cut at LONGEST
+    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
+    credited: int = 0  # with an author
+    attributed: int = 0  # with an author or a licence
+    rescued: int = 0
+
+    def count(self, row: ManifestRow, size: int) -> None:
+        """Count a photo."""
+        self.photos[row.wnid, row.split] += 1
+        self.bytes[row.split] += size
+        self.hosts[row.source, (host_of(row.url) or "?") if is_url(row.url) else ""] += 1
+        self.licences[normal(row.license)[:LONGEST]] += 1
+        self.credited += bool(row.author)
+        self.attributed += bool(row.author or row.license)
+        self.rescued += bool(row.rescued_from)
+        if row.moved_from:
+            self.moved[row.moved_from, row.wnid] += 1
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
-    """The counts that describe a dataset."""
+    """What describes a dataset."""
 
     classes: list[DatasetClass]
     funnels: Mapping[str, Funnel]  # by class key
-    total: Funnel
-    bytes: Counter[str]  # by split
-    origins: list[Origin]
-    licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
-    credited: int  # photos with an author
-    rescued: int  # photos from a web archive
-    moved: Mapping[tuple[str, str], int]  # photos by class keys before and after a correction
+    tally: Tally
     dataset: Dataset  # how it describes itself
+
+    @cached_property
+    def total(self) -> Funnel:
+        """The funnel of all classes."""
+        return total_funnel(self.funnels.values())
+
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """The photos by kind of source and host, the most frequent hosts first."""
+        by_source: dict[str, dict[str, int]] = defaultdict(dict)
+        for (source, host), count in self.tally.hosts.items():
+            by_source[source][host] = count
+        origins = []
+        for source, hosts in sorted(by_source.items()):
+            named, rest = ranked(hosts, HOSTS)
+            origins += [Origin(source, host, count) for host, count in named]
+            if rest:
+                origins.append(Origin(source, f"{len(hosts) - HOSTS} other hosts", rest))
+        return origins
+
+    @cached_property
+    def licences(self) -> dict[str, int]:
+        """The photos by licence (normal form or `other`), the most frequent first."""
+        named, rest = ranked(self.tally.licences, LICENCES)
+        return dict(Counter(dict(named)) + Counter({"other": rest}))
 
     @property
     def photos(self) -> int:
@@ -87,66 +133,7 @@ class DatasetFacts:
     @property
     def corrected(self) -> bool:
         """Whether a person has moved photos or taken some out."""
-        return bool(self.moved or self.total.clean[Status.EXCLUDED])
-
-
-@dataclass
-class Tally(Addable):
-    """Counts of photos, class by class."""
-
-    photos: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class key and split
-    bytes: Counter[str] = field(default_factory=Counter)  # by split
-    hosts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind of source and host
-    licences: Counter[str] = field(default_factory=Counter)  # by normal form, cut at LONGEST
-    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
-    credited: int = 0  # with an author
-    attributed: int = 0  # with an author or a licence
-    rescued: int = 0
-
-    def count(self, row: ManifestRow, size: int) -> None:
-        """Count a photo."""
-        self.photos[row.wnid, row.split] += 1
-        self.bytes[row.split] += size
-        self.hosts[row.source, (host_of(row.url) or "?") if is_url(row.url) else ""] += 1
-        self.licences[normal(row.license)[:LONGEST]] += 1
-        self.credited += bool(row.author)
-        self.attributed += bool(row.author or row.license)
-        self.rescued += bool(row.rescued_from)
-        if row.moved_from:
-            self.moved[row.moved_from, row.wnid] += 1
-
-
-def dataset_facts(params: Params, funnels: Mapping[str, Funnel], tally: Tally) -> DatasetFacts:
-    """What describes the dataset with these counts."""
-    named, rest = ranked(tally.licences, LICENCES)
-    licences = Counter(dict(named))
-    if rest:
-        licences["other"] += rest
-    return DatasetFacts(
-        dataset_classes(params),
-        funnels,
-        total_funnel(funnels.values()),
-        tally.bytes,
-        _origins(tally.hosts),
-        licences,
-        tally.credited,
-        tally.rescued,
-        tally.moved,
-        params.dataset,
-    )
-
-
-def _origins(counts: Counter[tuple[str, str]]) -> list[Origin]:
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for (source, host), count in counts.items():
-        found[source][host] = count
-    origins = []
-    for source, hosts in sorted(found.items()):
-        named, rest = ranked(hosts, HOSTS)
-        origins += [Origin(source, host, count) for host, count in named]
-        if rest:
-            origins.append(Origin(source, f"{len(hosts) - HOSTS} other hosts", rest))
-    return origins
+        return bool(self.tally.moved or self.total.clean[Status.EXCLUDED])
 
 
 REASONS = {

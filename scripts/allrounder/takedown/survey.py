@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
@@ -219,15 +219,12 @@ def versions(repo: Any, found: Survey) -> dict[str, frozenset[str]]:
     objects: dict[str, frozenset[str]] = {}
     for name, rev in [(WORK_TREE, None), *revs.items()]:
         try:
-            objects[name] = _objects(pinned_outputs(repo, rev), found.contents)
+            own = set(pinned_outputs(repo, rev).values())
         except UsageError:  # a broken dvc.lock in git's history: that version cannot be had
             if rev is None:
                 raise
-    return {name: own for name, own in objects.items() if own}
-
-
-def _objects(outputs: Mapping[str, str], contents: Mapping[str, Content]) -> frozenset[str]:
-    own = set(outputs.values())
-    for md5 in outputs.values():
-        own |= set(contents[md5].files.values()) if md5 in contents else set()
-    return frozenset(own)
+            continue
+        lists = [found.contents[md5].files for md5 in own if md5 in found.contents]
+        if own := own.union(*(files.values() for files in lists)):
+            objects[name] = frozenset(own)
+    return objects

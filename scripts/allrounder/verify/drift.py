@@ -16,7 +16,7 @@ from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import is_archive, is_url, parse_byte_range
 from allrounder.history.local_files import LocalPlaces
-from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
+from allrounder.history.versions import VersionFiles, repository
 
 
 class Form(StrEnum):
@@ -74,18 +74,18 @@ def taken_photos(folder: Path) -> list[TakenPhoto]:
 
 
 def _tables(folder: Path) -> list[Path]:
+    tables = []
     with repository() as repo:
-        out = next((one for one in outputs(repo) if one.path == RAW.as_posix()), None)
-        if out is None or not out.md5:
-            raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
-        tables, files = [], VersionFiles(repo)
-        for path, md5 in sorted(folder_list(repo, out).items()):
+        files = VersionFiles(repo)
+        for path, md5 in sorted(files.listed(RAW.as_posix()).items()):
             if path.endswith(".csv"):
                 table = Path(path)
                 if hash_file(table).md5 != md5:
                     table = folder / table.name
-                    table.write_bytes(files.stored(path))
+                    files.copy(path, table)
                 tables.append(table)
+    if not tables:
+        raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
     return tables
 
 

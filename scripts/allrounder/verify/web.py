@@ -22,7 +22,7 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.text import printable, text_table
-from allrounder.core.urls import BadUrlError, host_of, is_url, parse_byte_range, request_url
+from allrounder.core.urls import is_url, parse_byte_range, shown_host
 from allrounder.core.workers import cores
 from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Download, Params
@@ -129,7 +129,7 @@ class TarCheck:
         """All answers, once the tar is at its end, unmodified or could not be downloaded."""
         for photo in self._wanted.values():
             same = DriftResult(photo, Drift.SAME, unmodified=True)
-            self.answers.append(same if unmodified else self._without(photo, result))
+            self.answers.append(same if unmodified else self._missing(photo, result))
         self._wanted.clear()
         return self.answers
 
@@ -141,7 +141,7 @@ class TarCheck:
             return self.end(_unread(path, error.strerror))
         return self.end(self.download.result())
 
-    def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
+    def _missing(self, photo: TakenPhoto, result: Result) -> DriftResult:
         """The answer for a photo that did not arrive."""
         if result.status is Status.ARCHIVE:
             return DriftResult(photo, Drift.GONE, "not in the archive")
@@ -161,6 +161,16 @@ class WebResult:
     answers: tuple[DriftResult, ...]
     photos: int
     traffic: Traffic
+
+    @property
+    def drifted(self) -> list[DriftResult]:
+        """The answers for photos whose URLs do not give the same bytes."""
+        return [answer for answer in self.answers if answer.drifted]
+
+    @property
+    def unmodified(self) -> int:
+        """The number of photos of which the host replied that they are unmodified."""
+        return sum(answer.unmodified for answer in self.answers)
 
 
 def check(
@@ -269,7 +279,6 @@ def _request(
 def _answers(
     job: TakenPhoto | TarCheck, unmodified: bool, honour_opt_out: bool, result: Result, reply: Reply
 ) -> list[DriftResult]:
-    """The answers that follow from a result."""
     if isinstance(job, TarCheck):
         return job.end(result, unmodified)
     if unmodified:
@@ -282,14 +291,13 @@ def _answers(
     return [drift_of_failure(job, result)]
 
 
-HERE = "(this machine)"
 MOST_ROWS = 15
 """Hosts or classes in a table at most; --json has all of them."""
 
 
 def web_lines(result: WebResult) -> Iterator[str]:
     """The report for people: every photo that has drifted, then two tables."""
-    for answer in filter(attrgetter("drifted"), result.answers):
+    for answer in result.drifted:
         photo = answer.photo
         to = f" -> {answer.final_url}" if answer.final_url else ""
         words = f"{answer.detail}: " if answer.detail else ""
@@ -297,9 +305,8 @@ def web_lines(result: WebResult) -> Iterator[str]:
     for name, key in (("host", _host), ("class", attrgetter("photo.key"))):
         yield from _table(name, _counts(result.answers, key))
         yield ""
-    unmodified = sum(answer.unmodified for answer in result.answers)
     yield (
-        f"{len(result.answers)} of {result.photos} photos; {unmodified} unmodified (304); "
+        f"{len(result.answers)} of {result.photos} photos; {result.unmodified} unmodified (304); "
         f"{result.traffic.requests} requests, {result.traffic.bytes / 1e6:.1f} MB"
     )
 
@@ -309,11 +316,11 @@ def web_json(result: WebResult) -> dict[str, Any]:
     drifts = Counter(answer.drift for answer in result.answers)
     return {
         "check": "web",
-        "ok": not any(answer.drifted for answer in result.answers),
+        "ok": not result.drifted,
         "photos": result.photos,
         "checked": len(result.answers),
         "counts": {str(drift): drifts[drift] for drift in Drift},
-        "unmodified": sum(answer.unmodified for answer in result.answers),
+        "unmodified": result.unmodified,
         "requests": result.traffic.requests,
         "bytes": result.traffic.bytes,
         "hosts": _counts(result.answers, _host),
@@ -329,8 +336,7 @@ def web_json(result: WebResult) -> dict[str, Any]:
                 "sha256": answer.photo.sha256,
                 "sha256_now": answer.sha256,
             }
-            for answer in result.answers
-            if answer.drifted
+            for answer in result.drifted
         ],
     }
 
@@ -339,8 +345,7 @@ def raise_if_drifted(result: WebResult) -> None:
     """Raise DataError when a requested photo has drifted, or none could be requested."""
     if result.traffic.requests and not result.traffic.answers:
         raise nothing_reached(result.traffic)
-    faults = Counter(answer.drift for answer in result.answers if answer.drifted)
-    if faults:
+    if faults := Counter(answer.drift for answer in result.drifted):
         words = ", ".join(f"{faults[drift]} {drift}" for drift in Drift if faults[drift])
         raise DataError(f"of {len(result.answers)} photos: {words}; see above")
     if all(answer.drift is Drift.NOT_ASKED for answer in result.answers):
@@ -369,9 +374,4 @@ def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
 
 
 def _host(answer: DriftResult) -> str:
-    if not is_url(answer.photo.url):
-        return HERE
-    try:
-        return host_of(request_url(answer.photo.url))
-    except BadUrlError:
-        return "(no host)"
+    return shown_host(answer.photo.url)
