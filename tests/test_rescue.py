@@ -19,7 +19,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, ManifestRow, RawRow, Result, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import atomic_tar
-from allrounder.download import processes
+from allrounder.download import rounds as processes
 from allrounder.download.class_quota import ClassQuota, Slot
 from allrounder.history import prior_results
 from allrounder.history.prior_results import PinnedResults

@@ -20,7 +20,7 @@ from allrounder.core.opt_outs import embedded_opt_out
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tars import StoredBytes
-from allrounder.download.processes import shares
+from allrounder.download.rounds import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
