@@ -17,10 +17,8 @@ from allrounder.core.expected import Expect, as_expected, match_of
 from allrounder.core.files import part_of
 from allrounder.core.rows import RESULT_COLUMNS, Candidate, Match, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
-from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
 from allrounder.core.urls import container_of, host_of, is_archive, is_part, is_url, photo_key
-from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
 from allrounder.web.wayback import NO_ANSWER, is_gone
 
@@ -474,7 +472,7 @@ class ClassRun:
         self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
         self._enough = quota.missing  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
-        self._members: set[str] = set()
+        self.members: set[str] = set()  # URLs of archives' members
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
         self._file = part_of(self._table_path).open("w", encoding="utf-8", newline="")
         self._rows = CsvWriter(self._file, columns(RawRow))
@@ -497,13 +495,9 @@ class ClassRun:
 
     def add_member(self, candidate: Candidate, result: Result) -> bool:
         """Write a member of the current archive; returns False when no more are wanted."""
-        self._members.add(candidate.url)
+        self.members.add(candidate.url)
         self._write(candidate, self.quota.take(candidate, result))
         return self.quota.taken < self._enough
-
-    def member_candidate(self, archive: Candidate, member: Member) -> Candidate:
-        """The candidate of a member, with a URL that no member before it had."""
-        return new_member(archive, member, self._members)
 
     def end_archive(self, slot: Slot, result: Result) -> None:
         """Write the archive's own row."""

@@ -31,7 +31,7 @@ from allrounder.history.local_files import LocalPlaces
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import Source
-from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unread
+from allrounder.web.archives import ArchiveDownload, member_candidate, new_member, rest_unread
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
 from allrounder.web.wayback import Rescue, Wayback
@@ -293,7 +293,7 @@ class ArchiveRun:
     def take(self, member: Member) -> bool:
         """Take a complete member from the web; returns False when the class needs no more."""
         result = replace(self._judged(member), final_url=self.archive.url)
-        candidate = self.run.member_candidate(self.archive, member)
+        candidate = new_member(self.archive, member, self.run.members)
         stored = self.journal.add(candidate.url, result, member.body)
         return self.run.add_member(candidate, stored)
 
@@ -305,7 +305,7 @@ class ArchiveRun:
             if result.status is Status.OK:
                 at = StoredBytes(path, member.body_offset, len(member.body))
                 result = replace(result, stored=at)
-            candidate = self.run.member_candidate(self.archive, member)
+            candidate = new_member(self.archive, member, self.run.members)
             return self.run.add_member(candidate, result)
 
         download = ArchiveDownload(take, self.bounds.max_bytes)
