@@ -6,7 +6,6 @@ edits        end with 1 if photos in data/dataset were removed or changed by han
              would undo; the lines for corrections.csv are written to a file
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from allrounder.core.corrections import (
     new_lines,
     read_lines,
 )
-from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.errors import DataError, UsageError, run, script_parser
 from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
@@ -30,9 +29,7 @@ FOUND = WORK / "edits.csv"
 
 def main() -> None:
     """Parse and run a command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("add").add_argument("file", help="a CSV file, or - for standard input")
     commands.add_parser("list")

@@ -4,7 +4,6 @@ A version is a git revision; the default for the second one is the work tree. Ph
 by their bytes. Manifests come from DVC's cache or remote, and nothing is checked out.
 """
 
-import argparse
 import csv
 import io
 import json
@@ -14,7 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from allrounder.core import paths
-from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.errors import DataError, UsageError, run, script_parser
 from allrounder.core.paths import CLEAN, DATASET, METRICS
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
@@ -30,11 +29,7 @@ MOST = 5
 
 def main() -> None:
     """Parse, compare, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 compared, with or without differences; 1 no manifest; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, "0 compared, with or without differences; 1 no manifest")
     parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")
     parser.add_argument("v2", nargs="?", help="another one; without it, the work tree")
     parser.add_argument(

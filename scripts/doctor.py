@@ -4,13 +4,12 @@ It checks git, .venv, the disk, dvc.lock, the DVC remote, every object in DVC's 
 builds left. It changes nothing.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
 try:
-    from allrounder.core.errors import DataError, UsageError, run
+    from allrounder.core.errors import DataError, UsageError, run, script_parser
     from allrounder.core.text import print_json, print_lines, printable
     from allrounder.doctor import machine, version
     from allrounder.history.versions import outputs, repository
@@ -20,11 +19,7 @@ except ModuleNotFoundError as missing:
 
 def main() -> None:
     """Parse, check, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 nothing found; 1 something found; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, "0 nothing found; 1 something found")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     found = list(_findings())

@@ -4,7 +4,6 @@ Run it when `git merge`, `git rebase` or `git cherry-pick` stops at params.yaml,
 data/metrics.json. Without one of these under way, it adds the pins of the named revision.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.dvc_lock import read_yaml
-from allrounder.core.errors import DataError, UsageError, first_line, run
+from allrounder.core.errors import DataError, UsageError, first_line, run, script_parser
 from allrounder.core.files import atomic_write, folder_md5, folder_object, replace_text, stage_lock
 from allrounder.core.paths import LOCK, METRICS, PARAMS
 from allrounder.core.text import print_lines
@@ -33,9 +32,7 @@ _HEADS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 
 def main() -> None:
     """Parse, merge params and pins, say what to do next."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("other", nargs="?", help="a git revision; default: the one being merged")
     args = parser.parse_args()
     under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")

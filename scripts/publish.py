@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import DataError, run
+from allrounder.core.errors import DataError, run, script_parser
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET
 from allrounder.publish import files, parquet
@@ -17,11 +17,7 @@ from allrounder.publish.hub import Hub, compare, is_published
 
 def main() -> None:
     """Parse, compare, publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 published, or it was before; 1 refused or failed; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, "0 published, or it was before; 1 refused or failed")
     parser.add_argument("where", choices=["hf"], help="hf: the Hugging Face Hub")
     parser.add_argument("name", help="owner/name")
     parser.add_argument("--dry-run", action="store_true", help="only say what would change")

@@ -3,10 +3,9 @@
 It asks the remote for every object, while `dvc push` trusts what it remembers.
 """
 
-import argparse
 import sys
 
-from allrounder.core.errors import UsageError, run
+from allrounder.core.errors import UsageError, run, script_parser
 from allrounder.core.progress import progress
 from allrounder.history.versions import outputs, repository
 from allrounder.versions.pushing import push
@@ -14,11 +13,7 @@ from allrounder.versions.pushing import push
 
 def main() -> None:
     """Parse, push, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 all is on the remote; 1 the remote or an object fails; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, "0 all is on the remote; 1 the remote or an object fails")
     parser.add_argument("outs", nargs="*", metavar="OUT", help="only these, e.g. data/dataset")
     chosen = parser.parse_args().outs
     with repository() as repo:

@@ -4,7 +4,6 @@ Nothing is tagged unless all stages are up to date, git has no changes, every lo
 object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from allrounder.core import paths
-from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.errors import DataError, UsageError, run, script_parser
 from allrounder.core.files import replace_text
 from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
@@ -39,9 +38,7 @@ CHECKS = (
 
 def main() -> None:
     """Check, push, write, commit, tag, say what is left to do."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")

@@ -1,11 +1,10 @@
 """Writes a params.yaml for photos of your own: a folder of class folders, or a CSV."""
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import UsageError, run
+from allrounder.core.errors import UsageError, run, script_parser
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_lines
 from allrounder.params.loading import replace_params
@@ -14,7 +13,7 @@ from allrounder.start.proposal import find_classes, params_text, report
 
 def main() -> None:
     """Parse arguments, look, write, say what to do next."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("place", help="a folder that holds CLASS/*.jpg, or a .csv or .tsv")
     parser.add_argument(
         "--output", type=Path, default=PARAMS, metavar="FILE", help="default: %(default)s"

@@ -6,11 +6,10 @@ tree. --purge adds the photo to takedowns.csv and corrections.csv, builds again,
 that held it, and reads everything once more.
 """
 
-import argparse
 import subprocess
 import sys
 
-from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.errors import DataError, UsageError, run, script_parser
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import TAKEDOWNS
 from allrounder.core.text import print_lines
@@ -24,11 +23,7 @@ from allrounder.takedown.survey import WORK_TREE
 
 def main() -> None:
     """Parse, search, and remove if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 done; 1 a place cannot be read or still holds it; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, "0 done; 1 a place cannot be read or still holds it")
     parser.add_argument("photo", help="a URL, a SHA-256 or a file")
     parser.add_argument("--purge", action="store_true", help="remove it from all places")
     parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
