@@ -4,7 +4,6 @@ Classes that clean would leave short get more, as far as there are candidates. W
 and what a killed run left is not requested again.
 """
 
-import gc
 import sys
 
 from allrounder.clean.preview import Preview
@@ -38,6 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # imported modules are never garbage, so the collector can skip them
-    gc.set_threshold(50_000)
     sys.exit(run_stage(main))

@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 
-from allrounder.core.errors import DataError, run
+from allrounder.core.errors import DataError, run, script_parser
 from allrounder.core.files import stage_lock
 from allrounder.core.progress import progress
 from allrounder.core.text import print_json, print_lines
@@ -17,8 +17,6 @@ from allrounder.verify import local as verifylocal
 from allrounder.verify import remote as verifyremote
 from allrounder.verify.drift import sample_photos, taken_photos
 from allrounder.verify.findings import findings_json, findings_lines
-
-EPILOG = "exit codes: 0 no problem; 1 problems found; 2 bad usage or params"
 
 
 def main() -> None:
@@ -31,9 +29,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__, "0 no problem; 1 problems found")
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--remote",
