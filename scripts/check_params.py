@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from allrounder.clean.suspects import check_installed
+from allrounder.core.commands import new_parser
 from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
-from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run, script_parser
+from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import CLEAN, PARAMS, RAW
 from allrounder.core.text import printable
@@ -27,7 +28,7 @@ from allrounder.split.shards import check_layout
 
 def main() -> None:
     """Parse arguments; check the file, answer a question about it or print the schema."""
-    parser = script_parser(__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     for name, question, words in (

@@ -10,7 +10,8 @@ from pathlib import Path
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.classes import views
 from allrounder.classes.search import resolve, search
-from allrounder.core.errors import run, script_parser
+from allrounder.core.commands import new_parser
+from allrounder.core.errors import run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_json, print_lines
 
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="everything, for programs")
     shared.add_argument("--all", action="store_true", help="more than a screen")
     shared.add_argument("--params", type=Path, default=PARAMS, metavar="FILE")
-    parser = script_parser(__doc__)
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, act, words in (
         ("search", _search, "search synsets by name, synonym, misspelling, wnid or ILSVRC index"),

@@ -9,6 +9,7 @@ edits        end with 1 if photos in data/dataset were removed or changed by han
 import sys
 from pathlib import Path
 
+from allrounder.core.commands import new_parser
 from allrounder.core.corrections import (
     append,
     check_conflicts,
@@ -16,7 +17,7 @@ from allrounder.core.corrections import (
     new_lines,
     read_lines,
 )
-from allrounder.core.errors import DataError, UsageError, run, script_parser
+from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
@@ -29,7 +30,7 @@ FOUND = WORK / "edits.csv"
 
 def main() -> None:
     """Parse and run a command."""
-    parser = script_parser(__doc__)
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("add").add_argument("file", help="a CSV file, or - for standard input")
     commands.add_parser("list")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 try:
-    from allrounder.core.errors import DataError, UsageError, run, script_parser
+    from allrounder.core.commands import new_parser
+    from allrounder.core.errors import DataError, UsageError, run
     from allrounder.core.text import print_json, print_lines, printable
     from allrounder.doctor import machine, version
     from allrounder.history.versions import outputs, repository
@@ -19,7 +20,7 @@ except ModuleNotFoundError as missing:
 
 def main() -> None:
     """Parse, check, report."""
-    parser = script_parser(__doc__, "0 nothing found; 1 something found")
+    parser = new_parser(__doc__, "0 nothing found; 1 something found")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     found = list(_findings())
@@ -44,12 +45,13 @@ def _findings() -> Iterator[machine.Finding]:
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files
     if of_files:
+        yield from machine.disk_findings(0, ".")
         return  # what DVC says then would be about that
     try:
         with repository() as repo:
             yield from machine.link_findings(repo)
             outs = [out for out in outputs(repo) if out.cached and out.md5]
-            yield from machine.disk_findings(version.size_of(repo))
+            yield from machine.disk_findings(version.size_of(repo), ".", repo.cache.local.path)
             faults = list(version.remote_findings(repo, outs))
             yield from faults
             yield from version.object_findings(repo, outs, remote_works=not faults)

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 from allrounder.clean.test_sets import table_lines
-from allrounder.core.errors import UsageError, run, script_parser
+from allrounder.core.commands import new_parser
+from allrounder.core.errors import UsageError, run
 
 
 def main() -> None:
     """Parse, fingerprint, write to stdout."""
-    parser = script_parser(__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos, in folders or not")
     folder = parser.parse_args().folder
     if not folder.is_dir():

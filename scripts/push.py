@@ -5,7 +5,8 @@ It asks the remote for every object, while `dvc push` trusts what it remembers.
 
 import sys
 
-from allrounder.core.errors import UsageError, run, script_parser
+from allrounder.core.commands import new_parser
+from allrounder.core.errors import UsageError, run
 from allrounder.core.progress import progress
 from allrounder.history.versions import outputs, repository
 from allrounder.versions.pushing import push
@@ -13,7 +14,7 @@ from allrounder.versions.pushing import push
 
 def main() -> None:
     """Parse, push, report."""
-    parser = script_parser(__doc__, "0 all is on the remote; 1 the remote or an object fails")
+    parser = new_parser(__doc__, "0 all is on the remote; 1 the remote or an object fails")
     parser.add_argument("outs", nargs="*", metavar="OUT", help="only these, e.g. data/dataset")
     chosen = parser.parse_args().outs
     with repository() as repo:

@@ -10,14 +10,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from allrounder.core import paths
-from allrounder.core.errors import DataError, UsageError, run, script_parser
+from allrounder.core.commands import new_parser
+from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import replace_text
-from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
 from allrounder.history.remotes import remote_of
-from allrounder.history.versions import VersionFiles, repository
-from allrounder.versions.comparison import Comparison, Photo, differences, parse_manifest
+from allrounder.history.versions import repository
+from allrounder.versions.comparison import Comparison, differences, photos_of
 from allrounder.versions.releasing import (
     changelog_section,
     checked_version,
@@ -27,7 +26,6 @@ from allrounder.versions.releasing import (
 )
 
 CHANGELOG, CITATION = Path("CHANGELOG.md"), Path("CITATION.cff")
-MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
     ("every local file is as dvc.lock says", ["scripts/verify.py"]),
@@ -38,7 +36,7 @@ CHECKS = (
 
 def main() -> None:
     """Check, push, write, commit, tag, say what is left to do."""
-    parser = script_parser(__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")
@@ -99,16 +97,12 @@ def _changes() -> tuple[Comparison | None, int]:
     """The comparison with the release before, if there is one, and the number of photos."""
     last = _git("describe", "--tags", "--match", "v[0-9]*", "--abbrev=0", fails=True)
     with repository() as repo:
-        after = _photos(VersionFiles(repo), "HEAD")
+        after = photos_of(repo, None, "HEAD")
         if not last:
             return None, len(after)
-        before = _photos(VersionFiles(repo, last), last)
+        before = photos_of(repo, last)
     found = differences(before, after)
     return Comparison((last, "HEAD"), before, after, found), len(after)
-
-
-def _photos(version: VersionFiles, where: str) -> list[Photo]:
-    return parse_manifest(version.read(MANIFEST), where)
 
 
 def _git(*arguments: str, fails: bool = False) -> str:

@@ -1,10 +1,11 @@
 """Writes a params.yaml for photos of your own: a folder of class folders, or a CSV."""
 
-import subprocess
+import argparse
 import sys
 from pathlib import Path
 
-from allrounder.core.errors import UsageError, run, script_parser
+from allrounder.core.commands import output_of
+from allrounder.core.errors import UsageError, run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_lines
 from allrounder.params.loading import replace_params
@@ -13,7 +14,7 @@ from allrounder.start.proposal import find_classes, params_text, report
 
 def main() -> None:
     """Parse arguments, look, write, say what to do next."""
-    parser = script_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("place", help="a folder that holds CLASS/*.jpg, or a .csv or .tsv")
     parser.add_argument(
         "--output", type=Path, default=PARAMS, metavar="FILE", help="default: %(default)s"
@@ -40,15 +41,9 @@ def main() -> None:
 
 
 def _is_edited(path: Path) -> bool:
-    """Whether a file has changes that are not in git, or may have them."""
-    try:
-        ended = subprocess.run(
-            ["git", "status", "--porcelain", "--ignored", "--", str(path)],
-            capture_output=True, check=False,
-        )  # fmt: skip
-    except OSError:
-        return True
-    return ended.returncode != 0 or bool(ended.stdout.strip())
+    """Whether git does not have a file as it is: as committed now, or not at all."""
+    changed = output_of("git", "status", "--porcelain", "--ignored", "--", str(path))
+    return bool(changed) or not output_of("git", "ls-files", "--", str(path))
 
 
 if __name__ == "__main__":

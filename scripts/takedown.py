@@ -9,7 +9,8 @@ that held it, and reads everything once more.
 import subprocess
 import sys
 
-from allrounder.core.errors import DataError, UsageError, run, script_parser
+from allrounder.core.commands import new_parser
+from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import TAKEDOWNS
 from allrounder.core.text import print_lines
@@ -23,7 +24,7 @@ from allrounder.takedown.survey import WORK_TREE
 
 def main() -> None:
     """Parse, search, and remove if asked to."""
-    parser = script_parser(__doc__, "0 done; 1 a place cannot be read or still holds it")
+    parser = new_parser(__doc__, "0 done; 1 a place cannot be read or still holds it")
     parser.add_argument("photo", help="a URL, a SHA-256 or a file")
     parser.add_argument("--purge", action="store_true", help="remove it from all places")
     parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")

@@ -155,7 +155,7 @@ FAULTS = [
     (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
     (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
-    (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
+    (lambda: cut("size: 600", f"size: {10**18}"), "is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
     (linked, "train/cat/1.jpg: damaged in DVC's c", "data/dataset/train/cat/1.jpg && dvc"),
     (lambda: place(ONE).unlink(), "data/dataset/train/cat/1.jpg: missing from", "dvc pull data/d"),
@@ -273,3 +273,18 @@ def test_a_stage_that_outlived_its_dvc_is_named(examine: Callable[[], Findings])
     mend(then)
     shell.stdout.close()
     os.killpg(shell.pid, 9)
+
+
+def test_a_full_disk_is_named_also_beside_what_it_broke(
+    examine: Callable[[], Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage, cache = shutil.disk_usage("."), str(Path(".dvc/cache/files/md5").resolve())
+    free = {".": 10**10, cache: 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free[path]))
+    ((words, _),) = examine()
+    assert words.startswith(f"the disk of {cache} is nearly full: 0 MB are free")
+    free["."] = 1
+    cut(LIST, f"{'0' * 32}.dir")
+    (broken, _), (words, _) = examine()
+    assert broken.startswith("dvc.lock is of two builds: ")
+    assert words.startswith("the disk of . is nearly full: 0 MB are free")

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 import doctor
 import push
@@ -122,3 +123,21 @@ def test_a_pull_during_a_push_is_whole_or_fails(monkeypatch: pytest.MonkeyPatch)
     assert codes["7"] == 0
     monkeypatch.chdir("../other")
     tiny.call(verify.main)
+
+
+def test_what_cannot_be_pushed_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
+    tiny.call(push.main, "data", expect=2)
+    with Repo(".").lock:
+        tiny.call(push.main, expect=1)
+    tiny.place(tiny.md5(b"one")).unlink()
+    tiny.call(push.main, "data/dataset/", expect=1)
+    assert capsys.readouterr().err.splitlines() == [
+        "error: data: no output to push; take from data/raw, data/dataset",
+        "error: another DVC is running here; wait for it, then push again",
+        "error: data/dataset/train/cat/1.jpg: in neither DVC's cache nor the remote; "
+        "python scripts/doctor.py",
+    ]
+    assert not Path("store").exists()  # no list without its files

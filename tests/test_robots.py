@@ -458,16 +458,16 @@ def test_what_a_process_leaves_another_one_requests(tmp_path: Path) -> None:
     assert one.wait(f"{SITE}/1", "a") == [file, tdm]
     assert one.wait(f"{SITE}/9", "z") == []
     assert not other.wait(f"{SITE}/2", "b")
-    assert list(other.look(1)) == []
+    assert list(other.poll_others(1)) == []
     one.close()
-    assert sorted(other.look(2)) == [(tdm, None), (file, None)]
+    assert sorted(other.poll_others(2)) == [(tdm, None), (file, None)]
     rules = RobotsAnswer(200, 1, b"User-agent: CCBot\nDisallow: /2")
     assert other.settle(file, rules) == ([], 0)
     assert other.verdict(f"{SITE}/2") is None
     assert other.settle(tdm, RobotsAnswer(404)) == (["b"], 1)
     third = RobotsGate[str](download, tmp_path)
     assert not third.wait(f"{SITE}/3", "c")
-    for each, answer in third.look(1):
+    for each, answer in third.poll_others(1):
         assert answer
         third.settle(each, answer)
     verdict = third.verdict(f"{SITE}/3")

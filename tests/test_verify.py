@@ -481,7 +481,7 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     built.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
     built.dvc("remote", "modify", "s3", "endpointurl", s3)
     built.repro()
-    built.dvc("push", **KEYS)
+    built.script("push", **KEYS)
     client = boto3.client(
         "s3", endpoint_url=s3, region_name="us-east-1",
         aws_access_key_id="test", aws_secret_access_key="test",

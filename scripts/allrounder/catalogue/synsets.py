@@ -138,7 +138,7 @@ def synsets_of(key: str) -> list[str]:
     """
     if not is_subtree(key):
         return [key]
-    return [synset.wnid for synset in _ilsvrc() if wnid_of(key) in ancestors(synset.wnid)]
+    return [synset.wnid for synset in ilsvrc_synsets() if wnid_of(key) in ancestors(synset.wnid)]
 
 
 def overlapping_classes(keys: Iterable[str]) -> tuple[str, str] | None:
@@ -171,11 +171,11 @@ def ancestors(wnid: str) -> frozenset[str]:
 @cache
 def above_ilsvrc() -> frozenset[str]:
     """The wnids of ILSVRC's classes and of all their ancestors."""
-    return frozenset().union(*(ancestors(synset.wnid) for synset in _ilsvrc()))
+    return frozenset().union(*(ancestors(synset.wnid) for synset in ilsvrc_synsets()))
 
 
 @cache
-def _ilsvrc() -> tuple[Synset, ...]:
+def ilsvrc_synsets() -> tuple[Synset, ...]:
     """The 1,000 ILSVRC classes in their order."""
     indexed = [synset for synset in all_synsets().values() if synset.ilsvrc_index is not None]
     return tuple(sorted(indexed, key=lambda synset: synset.ilsvrc_index or 0))

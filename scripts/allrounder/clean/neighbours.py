@@ -13,13 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Box, Floats, Thumbs, similarity
-from allrounder.clean.fingerprints import (
-    FULL,
-    MIRRORED,
-    PARTS,
-    TRIMMED,
-    Fingerprint,
-)
+from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
 Hashes = NDArray[np.uint64]
 Pairs = NDArray[np.int64]

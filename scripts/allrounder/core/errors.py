@@ -3,7 +3,6 @@
 A problem of a single photo is a `Status`, never an exception.
 """
 
-import argparse
 import errno
 import gc
 import io
@@ -27,15 +26,6 @@ class DataError(Exception):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def script_parser(doc: str | None, exit_codes: str = "") -> argparse.ArgumentParser:
-    """A parser whose help shows a script's docstring as it is written, and its exit codes."""
-    return argparse.ArgumentParser(
-        description=doc,
-        epilog=f"exit codes: {exit_codes}; 2 bad usage" if exit_codes else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def run(main: Callable[[], None]) -> int:

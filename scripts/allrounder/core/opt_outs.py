@@ -1,4 +1,4 @@
-"""What hosts and photos say against use for training: its signals, and those inside a photo."""
+"""Opt-outs from use for training: the signals that are obeyed, and those inside a photo."""
 
 import re
 import zlib
@@ -8,7 +8,7 @@ from allrounder.core.rows import Result, Status
 
 
 class Signal(StrEnum):
-    """Where an opt-out stands. docs/network.md has the sources."""
+    """Where an opt-out was found. docs/network.md has the sources."""
 
     ROBOTS_TXT = "robots.txt"
     X_ROBOTS_TAG = "X-Robots-Tag"
@@ -48,7 +48,7 @@ _MAX_XMP = 2**20
 
 
 def embedded_opt_out(body: bytes) -> Result | None:
-    """The result of a photo whose own metadata is against such use, or None."""
+    """The result of a photo whose own metadata has an opt-out, or None."""
     for text in (body, *_packed_xmp(body)):
         if b":DataMining" in text:
             for value in _MINING.findall(text):

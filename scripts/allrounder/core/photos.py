@@ -60,7 +60,7 @@ MAX_JPEG_2000 = 4 * 10**7
 _ICON = b"\0\0\1\0"
 _PNG_HEADER = re.compile(rb"IHDR(?=(.{8}))", re.DOTALL)
 MAX_ICON = 2**20
-"""Pixels of an icon's pictures. Its header can tell 256 x 256 at most, which they need not keep."""
+"""Pixels of an icon's pictures: they may be larger than the 256 x 256 that its header can state."""
 MAX_STRIPS = 10**5
 """Strips or tiles of a TIFF; one for each row of the tallest photo."""
 _STRIPS = (273, 324)
@@ -81,14 +81,13 @@ PLACEHOLDER_MAX = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all; and whether its
-    metadata and headers may keep it out. `taken_down` has SHA-256s and names of URLs."""
+    """What a photo must be to be taken."""
 
     max_bytes: int
-    min_side: int
+    min_side: int  # pixels of the shorter side
     max_pixels: int
-    honour_opt_out: bool = False
-    taken_down: frozenset[str] = frozenset()
+    honour_opt_out: bool = False  # refuse a photo whose metadata or headers have an opt-out
+    taken_down: frozenset[str] = frozenset()  # SHA-256s, and URLs as `match_name` writes them
 
 
 def judge(body: bytes, bounds: Bounds) -> Result:
@@ -219,7 +218,7 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 def ends_whole(body: bytes, suffix: str) -> bool:
     """Whether an image ends with its format's end marker, or has the size its header states.
 
-    A TIFF or an icon does not tell.
+    True for a TIFF or an icon, which have neither.
     """
     if suffix in ("tif", "ico"):
         return True

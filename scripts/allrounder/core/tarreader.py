@@ -311,9 +311,14 @@ def _check_first(block: bytes) -> None:
         raise BrokenTarError("empty")
     if block.startswith(b"\x1f\x8b"):
         raise BrokenTarError("gzip-compressed; unpack it with gunzip")
-    if not block.strip(b"\0"):
-        return  # the end mark, or a part of it
+    if block.strip(b"\0") and not is_header(block):  # else the end mark, or a part of it
+        raise BrokenTarError(f"no tar; it starts with {block[:40]!r}")
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header of a tar."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "replace")
     except tarfile.HeaderError:
-        raise BrokenTarError(f"no tar; it starts with {block[:40]!r}") from None
+        return False
+    return True

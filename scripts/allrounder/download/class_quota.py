@@ -1,6 +1,6 @@
 """One class of a running download: which candidate comes next, which photos count, its two files.
 
-Candidates are requested in rank order and results arrive in any order, but the photos taken are
+Candidates are requested in rank order. Results arrive in any order, but the photos taken are
 always the first N good ones in rank order. Rows and photos are written as soon as they are final,
 so memory stays flat for lists of any length.
 """
@@ -25,23 +25,23 @@ from allrounder.web.policy import BUSY_CODES
 from allrounder.web.wayback import NO_ANSWER, is_gone
 
 SLACK = 4
-"""Photos requested beyond those still needed: the most that a class fetches without need."""
+"""How many more photos are requested than are needed: a class fetches no more in vain."""
 PROBES = 2
 """A host that has never answered is given up after so many URLs without an answer."""
 _LIVE_PROBES = 8
-"""URLs requested at once at most from a host that has answered, but not in this class."""
+"""The most URLs requested at once from a host that has answered, but not in this class."""
 MANY_SILENT = 16
 """A host that has answered is given up after so many URLs in a row without an answer."""
 _MAX_OPEN = 4_096
-"""Candidates opened at once at most: those of failing hosts wait, and others behind them do not."""
+"""The most candidates opened at once. Those of failing hosts wait; later ones need not."""
 _MAX_HELD_ROWS = 1_000
-"""Rows held back at most until a host answers or is given up, so that memory stays flat."""
+"""The most rows held back until a host answers or is given up, so that memory stays flat."""
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A candidate under way, and its result once there is one. `host` is '' for local files."""
+    """A candidate that was opened, and its result once it has one. `host` is '' for local files."""
 
     candidate: Candidate
     rank: int
@@ -50,12 +50,12 @@ class Slot:
     result: Result | None = None
     archive: bool = False
     prior: bool = False  # the result is from pins, journal or disk, and so final
-    lost: Result | None = None  # its host's result, once the photo is searched in a web archive
+    lost: Result | None = None  # its host's result, while a web archive is asked for the photo
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A settled row. It is held back while its host may still be given up."""
+    """A row in rank order. It is held back while its host may still be given up."""
 
     candidate: Candidate
     result: Result
@@ -76,7 +76,7 @@ class _Host:
     given_up: Result | None = None
 
     def release(self) -> None:
-        """Hold its rows back no longer."""
+        """Stop holding its rows back."""
         for row in self.silent_rows:
             row.held = False
         self.silent_rows.clear()
@@ -87,13 +87,13 @@ class ClassQuota:
 
     A host is given up when its first PROBES URLs in rank order got no answer, or MANY_SILENT in a
     row after an answer. Its other URLs in this class are not requested and all get the same
-    result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
-    the moment: the class does not wait for their URLs. `answering` are hosts that do not fail: the
-    class requests more of their URLs at once. Another address of a photo is requested only when
-    those before it have failed.
+    result. This depends only on the list and the answers. `doubtful` are hosts whose last requests
+    failed: the class does not wait for their URLs. `answering` are hosts whose last request was
+    answered: the class requests more of their URLs at once. Another address of a photo is
+    requested only when those before it have failed.
 
-    With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
-    `rescues`), and neither has any URL of a host that was given up.
+    With `rescue`, a photo that is gone, or whose host was given up, has no result until a web
+    archive was asked for it (see `rescues`).
     """
 
     def __init__(
@@ -186,17 +186,17 @@ class ClassQuota:
                 self._decide(slot, result)
 
     def may_rescue(self, slot: Slot, result: Result) -> bool:
-        """Whether a result is not final, because the photo is then searched in a web archive."""
+        """Whether a result is not final, because a web archive is asked for the photo."""
         is_photo = bool(slot.host) and not slot.archive and not is_part(slot.candidate.url)
         return self._rescue and is_photo and not slot.prior and is_gone(result)
 
     def rescues(self) -> Iterator[Slot]:
-        """The slots to search in a web archive, each once; then call `end_rescue`."""
+        """The slots whose photos to look up in a web archive, each once; then call `end_rescue`."""
         lost, self._lost = self._lost, []
         yield from lost
 
     def end_rescue(self, slot: Slot, result: Result) -> None:
-        """Record the result of a lost slot: its own if the archive does not have the photo."""
+        """Record the result of a lost slot: its host's if the archive does not have the photo."""
         if slot.result is None:
             self._waiting -= 1
             self._decide(slot, result)
@@ -343,7 +343,7 @@ class ClassQuota:
                 heapq.heappush(self._ready, (others[0].rank, others[0]))
 
     def _unpark_first(self) -> None:
-        """Make the first slot ready: all others wait for it, and it decides about its host."""
+        """Make the first slot ready: all others wait for it, and its result counts for its host."""
         slot = self._slots[0] if self._slots else None
         host = self._host(slot) if slot else None
         if slot and host and not host.given_up and slot in host.parked:
@@ -381,7 +381,7 @@ class ClassQuota:
             self._next_address(slot)
 
     def _drop(self, slot: Slot, host: _Host) -> None:
-        """Take back what a slot counts for before its host's result replaces its own."""
+        """Take a slot out of the counts before its host's result replaces its own."""
         if slot.result is None and self._remove_waiting(host, slot):
             self._waiting -= 1
         self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
@@ -420,7 +420,7 @@ class ClassQuota:
         return row
 
     def _release(self, row: _Row) -> None:
-        """Hold a row back no longer: its host is not given up for it."""
+        """Stop holding a row back: its host is not given up for it."""
         for host in self._hosts.values():
             if row in host.silent_rows:
                 host.silent -= len(host.silent_rows)
@@ -429,7 +429,7 @@ class ClassQuota:
 
 
 def _is_silent(slot: Slot, result: Result) -> bool:
-    """Whether the candidate's own host gave no answer, or 429 or 503 to the end."""
+    """Whether the candidate's own host gave no answer, or only 429 and 503."""
     if result.rescued_from:
         return result.http_status is None
     if host_of(result.final_url or slot.candidate.url) != slot.host:

@@ -51,15 +51,13 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, the waits of hosts that all processes share, the most
-    classes under way at once, and the folder where processes share the answers for robots.txt.
-    `ray` is the address of the cluster whose workers make the requests, or ''."""
+    """A process's share of the network."""
 
     network: Network
-    waits: MutableSequence[float]
-    active: int
-    robots: Path | None = None
-    ray: str = ""
+    waits: MutableSequence[float]  # of hosts; all processes share them
+    active: int  # the most classes under way at once
+    robots: Path | None = None  # the folder where processes share the answers for robots.txt
+    ray: str = ""  # the address of the cluster whose workers make the requests
 
 
 class Counts(NamedTuple):
@@ -189,7 +187,7 @@ class Crawl:
                 run.quota.record(slot, Result(Status.TAKEN_DOWN))
             elif slot.archive:
                 self._start_archive(run, slot)
-            elif (result := self._known(prior, slot.candidate)) is not None:
+            elif (result := self._without_request(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)
             elif is_url(url):
                 self._request(run, slot)
@@ -200,7 +198,7 @@ class Crawl:
             wanted = partial(_is_open, run, slot)
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
 
-    def _known(self, prior: PriorResults, candidate: Candidate) -> Result | None:
+    def _without_request(self, prior: PriorResults, candidate: Candidate) -> Result | None:
         """The result of a candidate that needs no request, or None."""
         result = prior.get(candidate.url)
         if result and not is_outdated(candidate, result, self._expect):
@@ -236,10 +234,7 @@ class Crawl:
         self._advance(run)
 
     def _end_rescue(self, rescue: Rescue, result: Result | None, body: bytes = b"") -> None:
-        """Record the result of a photo that was looked for in the archive, in the journal too.
-
-        None: it is still looked for.
-        """
+        """Record the result of a photo from the web archive, in the journal too; None: not yet."""
         run, slot = rescue.token
         if result and rescue.is_wanted():
             run.quota.end_rescue(slot, self._journal.add(rescue.url, result, body))

@@ -1,4 +1,4 @@
-"""Spreads a download over processes, and shows its progress. The result does not depend on it."""
+"""Spreads a download over processes and shows its progress. The photos do not depend on it."""
 
 import contextlib
 import multiprocessing
@@ -29,7 +29,7 @@ MIN_SHARE = 500
 """Photos below which another process costs more than it saves."""
 _MIN_CONNECTIONS = 8
 MAX_ACTIVE = 32
-"""Classes under way at once at most: enough to keep the connections busy past slow hosts."""
+"""The most classes under way at once: enough to keep the connections busy despite slow hosts."""
 _FILES_A_CLASS = 4  # list, table, tar and a photo that is copied
 _OTHER_FILES = 40  # of Python, libcurl, the journal and the pipes
 _WAIT = 0.2  # seconds
@@ -51,7 +51,7 @@ class _Ended:
 
 
 def shares(params: Params, quotas: Quotas) -> list[Quotas]:
-    """The classes of each process; one share where more cost too much or cannot be started."""
+    """The classes of each process; one share where more would not pay or cannot be started."""
     classes, network = list(quotas.items()), params.network
     most = (
         # One queue for the web archive; a row group that several classes need is fetched once.

@@ -88,26 +88,26 @@ def list_classes(
         f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
         "CREATE INDEX of_class ON listed (part, place)",
     )
-    places, doubts, parts = LocalPlaces(selected), list[str](), class_parts(classes)
+    places, hints, parts = LocalPlaces(selected), list[str](), class_parts(classes)
     for number, source in enumerate(selected):
         tally = Tally(source.name)
         found = sources.candidates(source, parts, web, tally)
         rows = _rows(source, number, found, tally, places)
         marks = ", ".join("?" * (2 + len(_TEXTS)))
         database.executemany(f"INSERT INTO listed VALUES ({marks})", rows)
-        tally.say()
-        doubts += tally.doubts()
+        tally.print_counts()
+        hints += tally.ambiguity_hints()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
         if not tally.used and not tally.absent and not pinned and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
-                f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
+                f"{'; '.join([*tally.ambiguity_hints(), 'correct its location or remove it'])}"
             )
     lists = {key: Listed(key, one.parts, len(selected), database) for key, one in classes.items()}
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
-        advice = "; ".join([*doubts, "add a source or remove the class"])
+        advice = "; ".join([*hints, "add a source or remove the class"])
         name = classes[missing[0]].name
         raise DataError(f"class {name}: no candidate from {names}; {advice}")
     return lists

@@ -236,14 +236,14 @@ def _upgraded(row: RawRow) -> RawRow:
 
 
 def _have_urls(pinned: dict[str, Any]) -> bool:
-    """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
+    """Whether the pinned sources may list URLs. If not, all photos are local and are read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
     tables = ("csv", "url-list", "recipe")
     return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
 
 
 def _of_rescue(rules: dict[str, Any]) -> list[Any]:
-    """The params that decide what becomes of a photo that is gone."""
+    """The params that decide about photos that are gone."""
     names = ("rescue", "rescue_date", "rescue_api") if rules.get("rescue") else ()
     return [rules[name] for name in names]
 

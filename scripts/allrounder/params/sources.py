@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -174,6 +174,8 @@ def shown_location(location: str) -> str:
 class BaseSource(Section):
     """What every kind of source answers about itself; the defaults fit one file or one API."""
 
+    knows_wnids_only: ClassVar[bool] = False  # whether it cannot have a class that is no synset
+
     kind: str
     location: str
 
@@ -210,11 +212,6 @@ class BaseSource(Section):
         """The local files and folders whose change makes the lists of these classes outdated."""
         return self.local_roots()
 
-    @property
-    def knows_wnids_only(self) -> bool:
-        """Whether it cannot have a class that is no synset."""
-        return False
-
     def named_classes(self) -> list[tuple[str, str]]:
         """The classes that its keys name: (place in the source, name)."""
         return [(f"labels.{name}", name) for name in getattr(self, "labels", {})]
@@ -248,10 +245,7 @@ class FolderSource(BaseSource):
 class _WnidSource(BaseSource):
     """A source that has ImageNet's synsets only."""
 
-    @property
-    def knows_wnids_only(self) -> bool:
-        """ImageNet has no other classes."""
-        return True
+    knows_wnids_only = True
 
 
 class ImagenetApiSource(_WnidSource):

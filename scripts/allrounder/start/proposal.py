@@ -11,7 +11,7 @@ import yaml
 from allrounder.catalogue.labels import meaning, normalized_label
 from allrounder.catalogue.synsets import Synset, find_synset
 from allrounder.core.errors import UsageError
-from allrounder.core.text import printable, some
+from allrounder.core.text import printable, short_list
 from allrounder.history.local_files import photo_files
 from allrounder.params.classes import class_key, is_wnid
 
@@ -96,8 +96,8 @@ def _table(path: Path) -> Found:
         label = next((name for name in _LABEL_COLUMNS if name in names and name != url), "")
         if not (url and label):
             raise UsageError(
-                f"{path}: no columns of URLs or paths and of labels among {some(names)}; rename "
-                "them url and label, or write params.yaml by hand: docs/sources.md"
+                f"{path}: no columns of URLs or paths and of labels among {short_list(names)}; "
+                "rename them url and label, or write params.yaml by hand: docs/sources.md"
             )
         try:
             counts = Counter((row[label] or "").strip() for row in rows if row[url])
@@ -107,7 +107,7 @@ def _table(path: Path) -> Found:
     left_out = [name for name in counts if not _is_name(name)]
     if not classes or len(counts) > _MOST_LABELS:
         raise UsageError(f"{path}: {len(counts)} labels in column {label!r}: no classes")
-    notes = [f"labels that cannot be names: {some(left_out)}: left out"] if left_out else []
+    notes = [f"labels that cannot be names: {short_list(left_out)}: left out"] if left_out else []
     source: dict[str, object] = {"kind": "csv", "location": str(path)}
     source |= {key: own for key, own in (("url", url), ("label", label)) if own != key}
     return Found(source, _unique(classes), (*notes,))

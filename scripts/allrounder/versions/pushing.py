@@ -39,8 +39,8 @@ def push(repo: Any, out: versions.Output) -> int:
             _upload(odb, repo.cache.local, sorted(absent & {out.md5}))
     except DataError:
         raise
-    except LockError as error:
-        raise DataError(f"{first_line(error)}; wait for it, then push again") from None
+    except LockError:
+        raise DataError("another DVC is running here; wait for it, then push again") from None
     except Exception as error:  # remotes raise nearly anything
         fault = remote_fault(error, *remote_of(repo, out.remote))
         raise DataError(str(fault or f"{out.path}: {first_line(error)}; push again")) from None

@@ -77,7 +77,7 @@ def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What is recorded beside a cached file: its URL, the server's name of the version, a hash."""
+    """The record beside a cached file: its URL, the server's validators, a hash."""
 
     url: str
     etag: str = ""
@@ -86,12 +86,12 @@ class CacheEntry:
 
     @property
     def validator(self) -> str:
-        """What If-Range takes: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
+        """The value for If-Range: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 class CachedFile:
-    """The files of one URL in a folder: `body`, and `part` of a download that broke off."""
+    """The files of one URL in a folder: `body`, and `part` of an incomplete download."""
 
     def __init__(self, folder: Path, url: str):
         # A name from the web never becomes a path.
@@ -113,6 +113,13 @@ class CachedFile:
         """Start a download from the first byte."""
         self.part.write_bytes(b"")
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
+
+    def store(self, body: bytes) -> None:
+        """Put a file into the cache that was made from a download."""
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self.begin(CacheEntry(self.url))
+        self.part.write_bytes(body)
+        self.complete()
 
     def complete(self) -> None:
         """Publish a finished download atomically."""

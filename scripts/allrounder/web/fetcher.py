@@ -34,14 +34,14 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import LATE, Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
-from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate
+from allrounder.web.robots import POLL_OTHERS, RobotsAnswer, RobotsFile, RobotsGate
 from allrounder.web.row_groups import GroupDownload, RowGroups
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A URL until it has a result: what was requested for it so far, and how to decide."""
+    """A URL that has no result yet: what was requested for it so far, and how to decide."""
 
     token: Any
     requested: list[str]
@@ -62,13 +62,13 @@ class Job:
 
     @property
     def host(self) -> str:
-        """Whose limits hold for the next request: those of its lane or host."""
+        """The host, or the lane, whose limits hold for the next request."""
         return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What went over the network so far. `failures` counts results without any reply."""
+    """Requests, replies and bytes so far. `failures` counts results without any reply."""
 
     requests: int = 0
     answers: int = 0
@@ -85,7 +85,7 @@ def sum_of(parts: Sequence[Traffic]) -> Traffic:
 
 
 def bounds_of(download: Download, taken_down: frozenset[str] = frozenset()) -> Bounds:
-    """What the params and takedowns say about a photo that is good."""
+    """The bounds that the params and the takedowns set for a good photo."""
     return Bounds(
         download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
         taken_down,
@@ -163,9 +163,12 @@ class Fetcher:
         self._admit(Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
-        """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
+        """Start the requests that may start, wait up to `wait` seconds for replies.
+
+        Yields (token, result, last reply).
+        """
         now = self._clock()
-        for file, answer in self._robots.look(now):
+        for file, answer in self._robots.poll_others(now):
             if answer:
                 self._end_robots(file, answer)
             else:
@@ -194,8 +197,8 @@ class Fetcher:
             return 0.0
         # During an outage only its checks start, however long jobs are due.
         due = self._outage.wait(now) if self._outage.suspected else self._hosts.wait(now)
-        look = LOOK if self._robots.elsewhere else wait
-        return min(wait, look, wait if due is None else due)
+        others = POLL_OTHERS if self._robots.requested_by_others else wait
+        return min(wait, others, wait if due is None else due)
 
     def close(self) -> None:
         """Close all connections."""
@@ -238,8 +241,8 @@ class Fetcher:
     def _patience(self, job: Job, silences: int | None) -> float:
         """The seconds that a host has to begin its answer; 0: as the params say.
 
-        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
-        gets more where all answers are late: then this machine's own connection is full.
+        A host that has not answered yet in this run gets less, so that dead hosts cost only
+        seconds; but more where all hosts are slow, because then this machine's connection is full.
         """
         if silences is None or job.archive or job.group:
             return 0.0

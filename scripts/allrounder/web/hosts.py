@@ -47,9 +47,9 @@ class _Host(Generic[Job]):
 class Hosts(Generic[Job]):
     """The queues of all hosts. Times are seconds of one monotonic clock.
 
-    `waits` is a table that the processes of a run share: the times until which no process asks a
-    host that answered 429 or 503. `longest_wait` is the longest Retry-After that is obeyed.
-    `alone` has smallest intervals of hosts that get one request at a time.
+    `waits` is a table that the processes of a run share: when a host that answered 429 or 503 may
+    get the next request. `longest_wait` is the longest Retry-After that is obeyed. `alone` has the
+    smallest interval of each host that gets one request at a time.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Hosts(Generic[Job]):
         """Record that a request that started at `started` has ended. Code 0: without any answer.
 
         429, 503 and a burst of 403 lengthen the interval between the host's requests, other codes
-        shorten it. Answers to requests from before the last slow-down do not slow it down again.
+        shorten it. A reply to a request from before the last slow-down does not slow down again.
         """
         state = self._host(host)
         if self._unanswered.pop(host, None) is not None and not is_photo:
@@ -173,7 +173,7 @@ class Hosts(Generic[Job]):
     def is_throttle(self, host: str) -> bool:
         """Whether a 403 may mean "too many requests": the host has served photos before.
 
-        Object stores answer 403 for what does not exist. So if some URLs got 403 in all their
+        Object stores answer 403 for files that do not exist. So if a few URLs got 403 in all their
         tries, and none was served after a 403, only many 403 in a row count as a throttle.
         """
         state = self._host(host)

@@ -1,6 +1,6 @@
 """Fetches lists and API replies, by the rules of policy.py, with the transfers of transfer.py.
 
-Every wait has an end: the head of a reply has `total_timeout` seconds, its body `Pace`.
+Every wait is bounded: for the head of a reply by `total_timeout`, for its body by `Pace`.
 """
 
 import random

@@ -1,9 +1,9 @@
 """Distinguishes a dead network from dead hosts, so that URLs get no failures from an outage.
 
-Pure bookkeeping; the time is passed in. A URL that failed for the last time without any answer is
-held back. It is final once a host has answered after it. When many are held, no request starts
-until a URL that answered before (a reference) is asked again: if it answers, the network works and
-the held URLs are final; if not, the network is down until it does, and they are all tried again.
+Pure bookkeeping; the time is passed in. A failure without any answer is held back until a host
+answers after it; then it is final. When many are held back, no request starts until a reference, a
+URL that was answered before, is requested again. If it is answered, the network works and the held
+failures are final. If not, the network is down until it is; then all held URLs are tried again.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from allrounder.core.errors import DataError
 Job = TypeVar("Job")
 
 BURST = 8
-"""URLs held back at which the network is checked; doubled each time that it was up after all."""
+"""URLs held back at which the network is checked; doubled each time that it was found working."""
 PATIENCE = 300.0
 """Seconds without any answer after which a run ends."""
 _REFERENCES = 3
@@ -23,7 +23,7 @@ _LONGEST_PAUSE = 5.0  # seconds between two checks
 
 @dataclass(slots=True)
 class Settled(Generic[Job]):
-    """Jobs that are held back no longer: failed for good, or to be tried again."""
+    """Jobs that are no longer held back: failed for good, or to be tried again."""
 
     failed: list[Job] = field(default_factory=list)
     again: list[Job] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Outage(Generic[Job]):
     def hold(self, job: Job, is_photo: bool = True) -> Settled[Job]:
         """Hold a failed job back. Returns it as failed if there is no reference.
 
-        Only photos raise a suspicion: some hosts give no answer for robots.txt.
+        Only photos count towards BURST: some hosts give no answer for robots.txt.
         """
         if not self._references:
             return Settled(failed=[job])
@@ -60,13 +60,13 @@ class Outage(Generic[Job]):
         return Settled()
 
     def idle(self) -> None:
-        """Request a check if jobs are held: no request is left that could settle them."""
+        """Ask for a check if jobs are held and no request in flight could settle them."""
         self._suspected = bool(self._held)
 
     def answered(self, host: str, reference: str, now: float) -> Settled[Job]:
-        """Record that a host answered; `reference` is a URL that it will answer again, or ''.
+        """Record that a host answered; returns the jobs that this settles.
 
-        Returns the jobs that this settles.
+        `reference` is a URL that it will answer again, or ''.
         """
         if reference:
             self._references.pop(host, None)

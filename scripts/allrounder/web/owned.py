@@ -1,7 +1,7 @@
-"""A fetcher on a node of a cluster, which asks only the hosts that are its own.
+"""A fetcher on a node of a cluster, which sends requests only to its own hosts.
 
-Each host belongs to one fetcher at a time. So its limits, waits and robots.txt hold for the whole
-cluster. A redirect to another fetcher's host goes back, and from there to that fetcher.
+Each host belongs to one fetcher at a time, so its limits, waits and robots.txt hold for the whole
+cluster. A redirect to another fetcher's host goes back to the driver, which gives it to that one.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,8 +31,8 @@ class RobotsReply:
 
 @dataclass(slots=True)
 class Orders:
-    """Work for a fetcher: new hosts of its own, with the seconds before their first request; jobs
-    for its hosts; answers for the robots.txt that it waits for."""
+    """Work for a fetcher: its new hosts, with the seconds before their first request; jobs for its
+    hosts; answers for the robots.txt that it waits for."""
 
     hosts: dict[str, float] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """What a fetcher did since its last report; `traffic` is that of its whole life."""
+    """What a fetcher did since its last report; `traffic` is the total since its start."""
 
     ended: list[tuple[int, Result, Reply]]
     moved: list[Job]  # redirected to hosts that are not its own
@@ -79,7 +79,7 @@ class OwnedFetcher(Fetcher):
         self._moved: list[Job] = []
         self._answers: list[RobotsReply] = []
         self._busy: set[str] = set()
-        self._told: set[str] = set()  # doubtful hosts, as last reported
+        self._reported: set[str] = set()  # doubtful hosts, as last reported
 
     def ready(self) -> bool:
         """Tell the cluster that this worker has started."""
@@ -105,10 +105,10 @@ class OwnedFetcher(Fetcher):
         now, doubtful = self._clock(), set(self.doubtful)
         busy = {host: self._hosts.busy_for(host, now) for host in self._busy}
         report = Report(
-            ended, self._moved, self._answers, busy, doubtful - self._told, self._told - doubtful,
-            self._transfers.in_flight, self.traffic,
+            ended, self._moved, self._answers, busy, doubtful - self._reported,
+            self._reported - doubtful, self._transfers.in_flight, self.traffic,
         )  # fmt: skip
-        self._moved, self._answers, self._busy, self._told = [], [], set(), doubtful
+        self._moved, self._answers, self._busy, self._reported = [], [], set(), doubtful
         return report
 
     def _admit(self, job: Job) -> None:

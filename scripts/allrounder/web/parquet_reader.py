@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -44,6 +44,13 @@ class Group(NamedTuple):
     labels: Range
     photos: Range
     between: tuple[int, int] | None  # the smallest and the largest label, of integers
+
+    def may_have(self, labels: Collection[int | str]) -> bool:
+        """Whether it may have one of these labels."""
+        if self.between is None:
+            return True
+        low, high = self.between
+        return any(isinstance(label, int) and low <= label <= high for label in labels)
 
 
 class ParquetReader:

@@ -1,6 +1,6 @@
 """The network policy: one set of rules for photos and lists.
 
-It reads the params and the environment; transfer.py and lists.py only carry it out.
+It reads the params and the environment; transfer.py and lists.py apply it.
 """
 
 import contextlib
@@ -77,7 +77,10 @@ class NetworkPolicy:
         """
         proxies, no_proxy = _proxies()
         places = login_places(sources)
-        logins = _logins(places) | _hub_logins(places, network.allow_private)
+        logins = _logins(places)
+        for place in places:
+            if may_send_token(place, hub_address(), network.allow_private) and hub_token():
+                logins[place] = f"Bearer {hub_token()}"
         allowed = frozenset(map(_request_host, normalized_hosts(network.allow_private)))
         return cls(network, _ca_file(), proxies, no_proxy, logins, allowed)
 
@@ -359,12 +362,6 @@ def _logins(places: Collection[str]) -> dict[str, str]:
             pair = f"{login or account or ''}:{password or ''}".encode()
             found[place] = f"Basic {b64encode(pair).decode()}"
     return found
-
-
-def _hub_logins(places: Collection[str], allow_private: Collection[str]) -> dict[str, str]:
-    """The Authorization header with the Hub's token, if a source lies there."""
-    hub = [place for place in places if may_send_token(place, hub_address(), allow_private)]
-    return {place: f"Bearer {token}" for place in hub if (token := hub_token())}
 
 
 def hub_address() -> str:

@@ -1,8 +1,8 @@
-"""Decides by the robots.txt (RFC 9309) and tdmrep.json of its host whether a URL may be requested.
+"""Decides by its host's robots.txt (RFC 9309) and tdmrep.json whether a URL may be requested.
 
-Rules that name this project or a collector of training sets are obeyed, those for every robot only
-where the params say so; preferences about training always. What follows for a URL depends on
-nothing but the file and the URL.
+Obeyed are the rules that name this project or a collector of training sets, preferences about
+training, and, if the params say so, the rules for every robot. The decision depends only on the
+files and the URL.
 """
 
 import csv
@@ -44,10 +44,10 @@ AGENTS = Path(__file__).with_name("training_agents.csv")
 MAX_ROBOTS = 500 * 2**10
 """Bytes of a robots.txt that are read (RFC 9309, 2.5)."""
 _FINAL = (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_GOT_NOTHING)
-LOOK = 0.05  # seconds between two looks at what other processes have
-_LONGEST = 30.0  # seconds of its body
+POLL_OTHERS = 0.05  # seconds between two checks for answers of other processes
+_LONGEST = 30.0  # seconds for a robots.txt's body
 _MOST_RULES = 50_000
-"""Rules after which no other agent's are obeyed: a file made to exhaust us has a million."""
+"""Once so many rules are read, those of other agents are not: hostile files have a million."""
 _AGENT = re.compile(r"user[-\s]*agent\s*(?:[:\s]\s*(\*|[^*/\s]*).*)?", re.IGNORECASE)
 _USAGE = re.compile(r"content-(?:usage|signal)\s*:\s*([/*]\S*)?(.*)", re.IGNORECASE)
 TDM_PATH = "/.well-known/tdmrep.json"
@@ -60,7 +60,7 @@ _SITE_WIDE = re.compile(r"(?:site-?maps?|host)\s*:.*", re.IGNORECASE)
 class RobotsRules:
     """The rules of one robots.txt that are obeyed; `everyone`: also those for every robot.
 
-    A group that names this project stands for all others (RFC 9309, 2.2.1).
+    If a group names this project, only that group counts (RFC 9309, 2.2.1).
     """
 
     def __init__(self, text: str = "", everyone: bool = False):
@@ -89,8 +89,8 @@ class RobotsRules:
 
 
 def _groups(text: str) -> dict[str, list[str]]:
-    """The lines of each group by its agent in lower case, only for agents that matter."""
-    matter = {PROJECT, "*", *map(str.lower, _agents())}
+    """The lines of each group, by agent in lower case; only for the agents that may be obeyed."""
+    wanted = {PROJECT, "*", *map(str.lower, _agents())}
     groups: dict[str, list[str]] = {}
     current: list[list[str]] = []
     is_head = False
@@ -100,7 +100,7 @@ def _groups(text: str) -> dict[str, list[str]]:
             continue
         if found := _AGENT.fullmatch(line):
             current = current if is_head else []
-            if (agent := (found[1] or "").lower()) in matter:
+            if (agent := (found[1] or "").lower()) in wanted:
                 rules = groups.setdefault(agent, [])
                 current += [rules] * all(rules is not other for other in current)
         else:
@@ -147,8 +147,8 @@ class RobotsFile:
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request ended, as for a photo.
 
-        Many hosts are dead: one without an answer gets the tries of a photo only from the patient,
-        else a second one, and none after a timeout or a proper end.
+        A host without any answer is tried as often as for a photo if the file is `patient`, else
+        twice, but once after a timeout or an empty answer: many hosts are dead.
         """
         if reply.stopped:
             reply.error = 0  # no more was wanted
@@ -161,7 +161,7 @@ class RobotsFile:
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
     def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
-        """What has come of it; `code` is that of the last reply."""
+        """The answer, once the request has ended; `code` is that of the last reply."""
         return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
 
 
@@ -177,9 +177,9 @@ class RobotsAnswer:
 def verdict_of(robots: RobotsAnswer, tdm: RobotsAnswer, everyone: bool) -> Verdict:
     """The verdict on a host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
 
-    A host that has no robots.txt, or gives no answer at all, forbids nothing by it: each photo of
-    a dead host has its own failure. A transient failure forbids all URLs if rules for every robot
-    are obeyed, else none. Many hosts answer with a page or a photo instead.
+    Without a robots.txt, or without any answer, nothing is forbidden: each photo of a dead host
+    has its own failure. A transient failure forbids all URLs if rules for every robot are obeyed,
+    else none. A page or a photo in place of a robots.txt counts as empty.
     """
     if everyone and robots.code in TRANSIENT_CODES:
         detail = f"robots.txt: {robots.code}"
@@ -231,7 +231,7 @@ class SharedAnswers:
         return RobotsAnswer(code, timeouts, body)
 
     def close(self) -> None:
-        """Leave to others what has no answer yet."""
+        """Give up this process's claims, so that another process can request the files."""
         for path in self._claims:
             path.unlink(missing_ok=True)
 
@@ -246,8 +246,8 @@ class RobotsGate(Generic[Job]):
     def __init__(self, download: Download, folder: Path | None = None):
         self.obeyed = download.honour_opt_out and download.robots != "ignore"
         self.everyone = download.robots == "all"
-        self.elsewhere: set[str] = set()  # files requested by another process
-        self._shared, self._next_look = SharedAnswers(folder), 0.0
+        self.requested_by_others: set[str] = set()  # files that another process requests
+        self._shared, self._next_check = SharedAnswers(folder), 0.0
         self._answers: dict[str, RobotsAnswer] = {}  # by file, until its host has a verdict
         self._verdicts: dict[str, Verdict] = {}
         self._waiting: dict[str, list[Job]] = {}
@@ -264,18 +264,21 @@ class RobotsGate(Generic[Job]):
             return []
         files = _files_of(url)
         own = [file for file in files if self._shared.claim(file)]
-        self.elsewhere.update(set(files).difference(own))
+        self.requested_by_others.update(set(files).difference(own))
         return own
 
-    def look(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
-        """Yield what other processes have answered, and what they have left to this one (None)."""
-        if not self.elsewhere or now < self._next_look:
+    def poll_others(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
+        """Yield the answers that other processes got; None for a file that this one must request.
+
+        A process that ends without an answer leaves its files to the others.
+        """
+        if not self.requested_by_others or now < self._next_check:
             return
-        self._next_look = now + LOOK
-        for file in sorted(self.elsewhere):
+        self._next_check = now + POLL_OTHERS
+        for file in sorted(self.requested_by_others):
             answer = self._shared.get(file)
             if answer or self._shared.claim(file):
-                self.elsewhere.discard(file)
+                self.requested_by_others.discard(file)
                 yield file, answer
 
     def settle(self, file: str, answer: RobotsAnswer) -> tuple[list[Job], int]:
@@ -292,7 +295,7 @@ class RobotsGate(Generic[Job]):
         return self._waiting.pop(robots_url(file)), robots.timeouts
 
     def close(self) -> None:
-        """Leave to other processes what has no answer yet."""
+        """Leave unanswered files to other processes."""
         self._shared.close()
 
 

@@ -1,6 +1,6 @@
-"""Fetches photos of Parquet files: a row group's column at a time, for all its photos together.
+"""Fetches photos in Parquet files: a row group's column at a time, for all its photos together.
 
-A photo is compressed with others and so is no byte range of the file.
+A photo is compressed together with others, so it is no byte range of the file.
 """
 
 import time
@@ -47,7 +47,7 @@ def size_fault(cell: Cell) -> Result | None:
 
 
 class GroupDownload:
-    """A row group's column, and before it its file's footer unless that is here."""
+    """The download of a row group's column; first of its file's footer, unless that is known."""
 
     def __init__(self, cell: Cell, rows: DatasetRows, footer: bytes, clock: Callable[[], float]):
         self.cell, self.footer, self.column = cell, footer, b""
@@ -82,7 +82,8 @@ class GroupDownload:
         if reply.redirect is not None:
             return decide_redirect(reply.redirect, requested)
         if reply.code in (401, 403) and len(requested) == 1:
-            return self._rows.refused(_dataset(self.cell.file), reply.code)
+            dataset = self.cell.file.partition("/datasets/")[2].partition("/resolve/")[0]
+            return self._rows.refused(dataset, reply.code)
         if reply.code and reply.code != 206:
             return http_error(reply.code)
         first, last = self._place
@@ -103,16 +104,11 @@ class GroupDownload:
         return Decision(Result(Status.OK), redirect=url)
 
 
-def _dataset(file: str) -> str:
-    """The dataset of a file on the Hub: `<hub>/datasets/<dataset>/resolve/...`."""
-    return file.partition("/datasets/")[2].partition("/resolve/")[0]
-
-
 class RowGroups(Generic[Job]):
     """The row groups that jobs wait for. Each is requested once for all that wait.
 
-    A row group's failure holds for the run, so that all its photos get the same result. Row groups
-    are told apart by one of their cells, with row 0.
+    A row group that failed is not requested again in this run, so all its photos get the same
+    result. A row group is identified by its cell with row 0.
     """
 
     def __init__(self, rows: DatasetRows, clock: Callable[[], float] = time.monotonic):
@@ -182,9 +178,9 @@ class RowGroups(Generic[Job]):
             yield job, cell, result, reply
 
     def _read(self, first: Cell, group: GroupDownload, bounds: Bounds) -> Iterator[Ended[Job]]:
-        """Yield the results of the jobs of a row group that is here.
+        """Yield the results of the jobs of a row group that was fetched.
 
-        What can be read before a fault does not depend on which rows are wanted beyond it.
+        Photos before a fault in the file are read, whichever rows after it are wanted.
         """
         jobs = sorted(self._taken(first), key=lambda one: one[1].row)
         pieces = [(first.chunk[0], group.column), (first.footer[0], group.footer)]

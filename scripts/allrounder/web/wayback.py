@@ -31,7 +31,7 @@ _CAPTURE = re.compile(r"(https?)://([^/]+)/web/(\d{4,14})(?:[a-z]{2}_)?/(.+)", r
 
 
 def is_gone(result: Result) -> bool:
-    """Whether to search a photo in the archive: its host lost it or does not answer."""
+    """Whether to look a photo up in the archive: its host lost it or does not answer."""
     if result.status is Status.HTTP_ERROR:
         return result.http_status in GONE_CODES
     return result.status is Status.PLACEHOLDER or result.status in NO_ANSWER
@@ -87,8 +87,9 @@ class Rescue:
 
 
 class Wayback:
-    """The rescues of a run, one after the other. `submit` is a Fetcher's, whose results of them
-    go to `end`.
+    """The rescues of a run, one after the other.
+
+    `submit` is a Fetcher's; the results of these URLs must be given to `end`.
     """
 
     def __init__(self, submit: Callable[..., None], rules: Download):
@@ -119,7 +120,7 @@ class Wayback:
             self._submit(rescue, url)
 
     def end(self, rescue: Rescue, result: Result, reply: Reply) -> Result | None:
-        """The result of the photo, with `rescued_from` if the archive has it; None: it goes on."""
+        """The photo's result, with `rescued_from` if the archive has it; None if not done yet."""
         self._busy = False
         self._silent = 0 if reply.code else self._silent + 1
         if not rescue.capture and reply.code == 200 and not reply.error:
@@ -129,8 +130,9 @@ class Wayback:
             self._submit(rescue, rescue.capture)
             return None
         if rescue.capture and is_photo(result, reply, self._rules.honour_opt_out):
-            at = result.final_url or rescue.capture
-            return replace(result, rescued_from=at, final_url="", http_status=_code(rescue.lost))
+            at, lost = result.final_url or rescue.capture, rescue.lost
+            code = 200 if lost.status is Status.PLACEHOLDER else lost.http_status
+            return replace(result, rescued_from=at, final_url="", http_status=code)
         return self._failed(rescue, result)
 
     def _submit(self, rescue: Rescue, url: str) -> None:
@@ -143,8 +145,3 @@ class Wayback:
             return rescue.lost
         detail = f"{rescue.lost.detail}; Wayback Machine: {result.detail or result.status}"
         return replace(result, detail=detail, final_url=self._rules.rescue_api, bytes=None)
-
-
-def _code(lost: Result) -> int | None:
-    """The code with which the host answered; None: it did not."""
-    return 200 if lost.status is Status.PLACEHOLDER else lost.http_status

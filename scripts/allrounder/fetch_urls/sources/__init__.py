@@ -11,7 +11,7 @@ from typing import cast
 
 from allrounder.catalogue.labels import ClassPart
 from allrounder.core.rows import Candidate
-from allrounder.core.text import some
+from allrounder.core.text import short_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
@@ -31,6 +31,6 @@ def candidates(
         return cast(Listing, module.candidates(source, parts, web, tally))
     keys = {part.wnid: part.key for part in parts if part.wnid}
     if others := [part.key for part in parts if not part.wnid]:
-        tally.note(f"knows ImageNet's synsets only, so it has no photo of {some(others)}")
+        tally.note(f"knows ImageNet's synsets only, so it has no photo of {short_list(others)}")
     listed = cast(Listing, module.candidates(source, list(keys), web, tally)) if keys else iter(())
     return ((keys[wnid], candidate) for wnid, candidate in listed)

@@ -22,10 +22,10 @@ from allrounder.catalogue.labels import (
     normalized_label,
     usual_labels,
 )
-from allrounder.catalogue.synsets import all_synsets, find_synset
+from allrounder.catalogue.synsets import find_synset, ilsvrc_synsets
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import one_line, some
+from allrounder.core.text import one_line, short_list
 from allrounder.core.urls import Cell
 from allrounder.fetch_urls.sources.hub_parquet import HubParquet, NoParquetError, Value
 from allrounder.fetch_urls.tally import Tally
@@ -229,20 +229,20 @@ def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
     if f"{source.config}/{source.split}" not in there:
         raise UsageError(
             f"{viewer.what}: has no split {source.config}/{source.split}, but "
-            f"{some(there)}; correct its config or split"
+            f"{short_list(there)}; correct its config or split"
         )
 
 
 def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: str) -> None:
     for key, name in (("label_column", source.label_column), ("image_column", source.image_column)):
         if name not in features:
-            there = some(list(features))
+            there = short_list(list(features))
             raise UsageError(f"{what}: {key}: it has no column {name!r}, but {there}; correct it")
     if features[source.image_column].get("_type") != "Image":
         images = [name for name, feature in features.items() if feature.get("_type") == "Image"]
         raise UsageError(
             f"{what}: image_column: {source.image_column!r} holds no photos; "
-            f"those that do: {some(images)}"
+            f"those that do: {short_list(images)}"
         )
 
 
@@ -263,7 +263,10 @@ def _values(
         if indices and (fault := no_indices(viewer.range_of(source.label_column))):
             tally.warn(fault)
             meant = named
-        found = _integer_values(meant)
+        found = defaultdict(list)
+        for label, key in meant.items():
+            if label.isascii() and label.isdigit():
+                found[key].append(int(label))
     elif dtype in ("string", "large_string"):
         found = _string_values(source, parts, meant)
     else:
@@ -272,7 +275,11 @@ def _values(
             "strings nor integers; name another"
         )
     if not found:
-        has = f"; it has {some([str(name) for name in names])}" if isinstance(names, list) else ""
+        has = (
+            f"; it has {short_list([str(name) for name in names])}"
+            if isinstance(names, list)
+            else ""
+        )
         tally.warn(f"its labels match no class{has}; map them in labels")
     return {part.key: found[part.key] for part in parts if part.key in found}
 
@@ -292,17 +299,8 @@ def _class_label_values(
         if key and key not in indices:
             found[key].append(index)
         elif not key and not indices:
-            tally.doubt(normalized_label(str(name)), parts)
+            tally.check_ambiguous(normalized_label(str(name)), parts)
     return found | {key: [index] for key, index in indices.items()}
-
-
-def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
-    """The labels that are numbers."""
-    found: dict[str, list[Value]] = defaultdict(list)
-    for label, key in meant.items():
-        if label.isascii() and label.isdigit():
-            found[key].append(int(label))
-    return found
 
 
 def _string_values(
@@ -326,11 +324,9 @@ def _ilsvrc_indices(
     """
     if len(names) != 1000:
         return {}
-    thousand = [s for s in all_synsets().values() if s.ilsvrc_index is not None]
-    same = (
-        normalized_label(str(names[s.ilsvrc_index or 0])) in usual_labels(s.wnid) for s in thousand
-    )
-    if 2 * sum(same) < len(thousand):
+    labels = map(normalized_label, map(str, names))
+    pairs = zip(labels, ilsvrc_synsets(), strict=True)
+    if 2 * sum(label in usual_labels(synset.wnid) for label, synset in pairs) < len(names):
         return {}
     given = source.given_labels
     own = {p.key: synset.ilsvrc_index for p in parts if (synset := find_synset(p.wnid))}

@@ -7,7 +7,6 @@ import gzip
 import io
 import lzma
 import os
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from allrounder.core.errors import DataError
-from allrounder.core.tarreader import BLOCK, BrokenTarError, tar_entries
+from allrounder.core.tarreader import BLOCK, BrokenTarError, is_header, tar_entries
 from allrounder.web.cache import local_or_cached_list
 from allrounder.web.lists import ListClient
 
@@ -88,7 +87,7 @@ def _unpacked(file: io.BufferedReader, stack: ExitStack) -> io.BufferedReader:
             file = _buffered(gzip.GzipFile(fileobj=file, mode="rb"))
         elif start.startswith(b"PK\x03\x04"):
             file = _buffered(_unzipped(file, stack))
-        elif _is_tar(start):
+        elif is_header(start):
             file = _buffered(_first_file(file))
         else:
             return file
@@ -97,14 +96,6 @@ def _unpacked(file: io.BufferedReader, stack: ExitStack) -> io.BufferedReader:
 
 def _buffered(raw: Any) -> io.BufferedReader:
     return io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER)
-
-
-def _is_tar(block: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "replace")
-    except tarfile.HeaderError:
-        return False
-    return True
 
 
 class _Part(io.RawIOBase):

@@ -50,7 +50,7 @@ class ShardCache:
 
     def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
         """Yield the same photos and cache them at the end, if the ETag identifies the version."""
-        if not is_strong(etag):
+        if not etag.startswith('"'):  # a weak one (RFC 9110, section 8.8.1)
             yield from photos
             return
         self._file.begin(CacheEntry(self._key, etag))
@@ -65,11 +65,6 @@ class ShardCache:
             for line in file:
                 label, one = json.loads(line)
                 yield label, Candidate(**one)
-
-
-def is_strong(etag: str) -> bool:
-    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.1)."""
-    return etag.startswith('"')
 
 
 IMAGES = (
@@ -97,26 +92,26 @@ def candidates(
     Raises DataError that names a shard which cannot be read, is no tar, is cut off or has no
     photo with a label, or whose server supports no ranges.
     """
-    what, meant = source.name, _Meant(source, parts)
+    what, classes = source.name, _LabelClasses(source, parts)
     advice = "correct the location or leave the shard out of it"
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(progress(iterable=source.places, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, shard, tally)
+            yield from _listed(photos, source.label_key, classes, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
-    if meant.numbered.tell() and (fault := no_indices(meant.numbers)):
+    if classes.numbered.tell() and (fault := no_indices(classes.numbers)):
         tally.warn(fault)
     else:
-        meant.numbered.seek(0)
-        for key, found in map(json.loads, meant.numbered):
+        classes.numbered.seek(0)
+        for key, found in map(json.loads, classes.numbered):
             yield key, Candidate(**found)
 
 
-class _Meant:
-    """What labels mean. All numbers decide together whether they are ILSVRC's indices."""
+class _LabelClasses:
+    """The classes that labels mean. Only all numbers together show if they are ILSVRC's indices."""
 
     def __init__(self, source: WebdatasetSource, parts: Sequence[ClassPart]):
         self.parts = parts
@@ -126,7 +121,7 @@ class _Meant:
 
 
 def _listed(
-    photos: Iterable[Photo], label_key: str, meant: _Meant, shard: str, tally: Tally
+    photos: Iterable[Photo], label_key: str, classes: _LabelClasses, shard: str, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
@@ -137,13 +132,13 @@ def _listed(
             continue
         plain = normalized_label(label)
         if re.fullmatch("[0-9]{1,9}", plain):
-            meant.numbers.add(int(plain))
-        if key := meant.named.get(plain):
+            classes.numbers.add(int(plain))
+        if key := classes.named.get(plain):
             yield key, candidate
-        elif key := meant.indices.get(plain):
-            meant.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
+        elif key := classes.indices.get(plain):
+            classes.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
         else:
-            tally.doubt(plain, meant.parts)
+            tally.check_ambiguous(plain, classes.parts)
     if not labelled:
         raise DataError(
             f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "
@@ -153,20 +148,20 @@ def _listed(
 
 def _photos(shard: str, label_key: str, web: ListClient, what: str, first: bool) -> Iterator[Photo]:
     """Yield the photos of a shard: from the cache for the same version, else read now."""
-    kept = ShardCache(shard, label_key)
-    if is_url(shard) and (first or kept.exists):
-        etag = None if is_offline() and kept.exists else shard_etag(shard, web, what)
-        if (known := kept.photos(etag)) is not None:
-            yield from known
+    cache = ShardCache(shard, label_key)
+    if is_url(shard) and (first or cache.exists):
+        etag = None if is_offline() and cache.exists else shard_etag(shard, web, what)
+        if (cached := cache.photos(etag)) is not None:
+            yield from cached
             return
     with open_shard(shard, web, what) as (read, size, etag):
         try:
-            yield from kept.keep(_walked(shard, label_key, read, size), etag)
+            yield from cache.keep(_read_photos(shard, label_key, read, size), etag)
         except BrokenTarError as error:
             raise DataError(f"{what}: {shard}: {error}") from None
 
 
-def _walked(shard: str, label_key: str, read: Reader, size: int | None) -> Iterator[Photo]:
+def _read_photos(shard: str, label_key: str, read: Reader, size: int | None) -> Iterator[Photo]:
     for sample in samples(read, size):
         if sample.image:
             about = _about(sample.texts.get("json", b""))
