@@ -112,12 +112,12 @@ def _missing_files(path: Path, params: Params) -> Iterator[str]:
 
 
 def _fault(source: BaseSource, root: Path) -> str:
-    """What is wrong with a local file or folder of a source, or ''."""
+    """The fault of a local file or folder of a source, or ''."""
     what = file_disguise(root)
     if not root.exists():
         return "no such file or folder"
     if source.kind == "folder" and not root.is_dir():
-        return f"is no folder but {what or 'a file'}"
+        return f"is not a folder but {what or 'a file'}"
     if what == "a tar" and source.kind not in ("csv", "url-list"):
         return ""
     return f"is {what}" if what else ""

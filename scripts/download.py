@@ -1,7 +1,7 @@
 """Stage download: takes each class's first good photos, in rank order, into data/raw.
 
-Classes that clean would leave short get more, as far as there are candidates. What dvc.lock pins
-and what a killed run left is not requested again.
+Classes that clean would leave short get more, if there are candidates. What dvc.lock pins, or a
+killed run left, is not requested again.
 """
 
 import sys

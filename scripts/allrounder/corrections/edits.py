@@ -24,14 +24,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """The lines that say the same as changes by hand, and files that no line can stand for."""
+    """Changes by hand as lines, and files whose change no line can express."""
 
     lines: Sequence[Correction] = ()
     others: Sequence[str] = ()
 
 
 def changes(dataset: Path) -> Changes:
-    """What differs from the build that dvc.lock records; nothing if that was not checked out."""
+    """The differences from the build that dvc.lock records; none if that was not checked out."""
     with repository() as repo:
         status = repo.data_status(targets=[dataset.as_posix()], granular=True, untracked_files="no")
     found: Mapping[str, Any] = status.get("uncommitted") or {}

@@ -119,7 +119,7 @@ def _tar_photos(path: Path) -> dict[str, StoredBytes]:
         for _, stored in tar_members(path):
             found[_sha256(stored)] = stored
     except DataError:
-        pass  # cut off: what stands before counts
+        pass  # cut off: the photos before that count
     return found
 
 

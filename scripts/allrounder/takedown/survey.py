@@ -116,7 +116,7 @@ def _read_object(reader: Reader, store: Any, oid: str, temporary: Path) -> Conte
 def _read_work_tree(found: Survey, reader: Reader) -> None:
     folders = (RAW, CLEAN, DATASET, REPORTS, *(path for path in WORK.glob("*") if path != LISTS))
     every = (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
-    files = [path for path in every if path.suffix != ".blob"]  # the journal beside it tells
+    files = [path for path in every if path.suffix != ".blob"]  # read by way of the journal
     for path, hashes in zip(files, hash_files(files), strict=True):
         name = path.as_posix()
         if hashes.error:
@@ -129,7 +129,7 @@ def _read_work_tree(found: Survey, reader: Reader) -> None:
 
 
 def _journal(path: Path) -> Content:
-    """The photos of a journal. Their bytes stand in the blob beside it."""
+    """The photos of a journal. Their bytes are in the blob beside it."""
     photos, sources = set(), []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -151,7 +151,7 @@ class Target:
 
 
 def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target:
-    """The photo that a SHA-256 or the name of a URL stands for, and its copies by picture."""
+    """The photo with this SHA-256 or URL (as `match_name`), and its copies by picture."""
     sources = list(found.sources())
     start = {one.sha256 for one in sources if any(match_name(url) == name for url in one.urls)}
     if _HASH.fullmatch(name):
