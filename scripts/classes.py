@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,59 +20,59 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not an error
     args = _parser().parse_args()
-    args.act(args)
+    values, lines = args.act(args)
+    if args.json:
+        print_json(values)
+    else:
+        print_lines(lines)
 
 
-def _search(args: argparse.Namespace) -> None:
+Output = tuple[object, list[str]]
+"""What a command prints: values for programs, lines for people."""
+
+
+def _search(args: argparse.Namespace) -> Output:
     query = " ".join(args.query)
     found = search(query)
     values = [{**views.fields(match.synset), "match": match.rank.name.lower()} for match in found]
-    _print(args, values, views.matches_table(query, found, _screen(args)))
+    return values, views.matches_table(query, found, _screen(args))
 
 
-def _tree(args: argparse.Namespace) -> None:
+def _tree(args: argparse.Namespace) -> Output:
     nodes = views.walk_subtree(wnid_of(resolve(" ".join(args.query))))
     counts = ("depth", "below", "ilsvrc_below")
     values = [
         views.fields(node.synset) | {name: getattr(node, name) for name in counts} for node in nodes
     ]
-    _print(args, values, views.tree_table(nodes, _screen(args)))
+    return values, views.tree_table(nodes, _screen(args))
 
 
-def _voc(args: argparse.Namespace) -> None:
+def _voc(args: argparse.Namespace) -> Output:
     from allrounder.params.loading import load_params
 
     classes = load_params(args.params).classes
     if args.label:
         values = [views.fields(synset) for synset in views.of_voc(args.label)]
-        _print(args, values, views.voc_table(args.label, classes, _screen(args)))
-    else:
-        _print(args, views.coverage(classes), views.coverage_table(classes, _screen(args)))
+        return values, views.voc_table(args.label, classes, _screen(args))
+    return views.coverage(classes), views.coverage_table(classes, _screen(args))
 
 
-def _add(args: argparse.Namespace) -> None:
+def _add(args: argparse.Namespace) -> Output:
     from allrounder.classes.change import add  # takes 0.3 s to import
 
     change = add(args.params, " ".join(args.query), args.voc)
-    _print(args, asdict(change), change.lines)
+    return asdict(change), change.lines
 
 
-def _remove(args: argparse.Namespace) -> None:
+def _remove(args: argparse.Namespace) -> Output:
     from allrounder.classes.change import remove
 
     change = remove(args.params, " ".join(args.query))
-    _print(args, asdict(change), change.lines)
+    return asdict(change), change.lines
 
 
 def _screen(args: argparse.Namespace) -> views.Screen:
     return views.screen(sys.stdout, args.all)
-
-
-def _print(args: argparse.Namespace, values: object, lines: Iterable[str]) -> None:
-    if args.json:
-        print_json(values)
-    else:
-        print_lines(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
