@@ -1,6 +1,5 @@
 """Builds the whole report from the stages' folders: pages, and the data of DVC's plots."""
 
-import base64
 import hashlib
 import json
 import os
@@ -63,10 +62,7 @@ def _build(
         counted,
         gathered.counts.bytes,
         stats.distributions(gathered.counts, names, splits),
-        {
-            key: [base64.b64encode(one).decode("ascii") for one in own]
-            for key, own in strips.items()
-        },
+        strips,
     )
     _write_pages(out, overview, gathered, pool)
     plots = out / "plots"
