@@ -403,11 +403,16 @@ class Fetcher:
 def _final_url(job: Job) -> str:
     """The last URL requested, without a signature.
 
-    The photo of a dataset's row has a signed URL, and files are often redirected to one.
+    The photo of a dataset's row has a signed URL, and files are often redirected to one. A
+    capture's URL keeps its query, which is of the photo.
     """
-    if job.row or len(job.requested) == 1:
+    if job.row:
         return job.requested[0]
-    return job.requested[-1].partition("?")[0]
+    return (
+        job.requested[-1]
+        if job.lane or len(job.requested) == 1
+        else job.requested[-1].partition("?")[0]
+    )
 
 
 POLL = 0.2  # seconds
