@@ -24,6 +24,7 @@ from allrounder.download.processes import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
+from allrounder.web import hosts
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
 from allrounder.web.robots import (
@@ -422,6 +423,23 @@ def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
     project = Project(tmp_path, {WNID: urls}, download={"robots": "named"}, network={"tries": 20})
     assert statuses(project.crawl())[:10] == 10 * ["ok"]
     assert server.asked("good/99") == 1
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_all_rows_of_a_busy_host_have_the_code_that_it_answered(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Also those of a class none of whose URLs were requested before the host was given up."""
+    monkeypatch.setattr(hosts, "FIRST_BUSY_PATIENCE", -1)
+    lists = {wnid: [server.url(f"status/{code}?{wnid}{n}") for n in range(4)] for wnid in "ab"}
+    lists = dict(zip((WNID, OTHER), lists.values(), strict=True))
+    project = Project(tmp_path, lists, network={"processes": 1, "per_host": 1, "tries": 9})
+    project.crawl_here()
+    found = [row for wnid in lists for row in project.rows(wnid)]
+    assert {(row.detail, row.http_status) for row in found} == {
+        ("no answer to 2 URLs: host given up", code)
+    }
+    assert len(server.log) < 8
 
 
 def test_another_class_of_the_host_does_not_ask_again(

@@ -223,7 +223,7 @@ class Fetcher:
                 refusal = replace(refusal, final_url=_final_url(job))
                 self._ended.append((job.token, refusal, Reply()))
                 return
-        if self._hosts.is_given_up(job.host):
+        if self._hosts.given_up(job.host):
             self._end_busy(job)
         elif job.started:  # redirected
             self._hosts.add_later(job.host, job, self._clock())
@@ -298,7 +298,7 @@ class Fetcher:
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
         busy = reply.code in (*BUSY_CODES, 403)
-        if busy and self._hosts.is_given_up(host):
+        if busy and self._hosts.given_up(host):
             self._end(job, decision.result, reply)
             for other in self._hosts.drain(host):
                 self._end_busy(other)
@@ -338,7 +338,8 @@ class Fetcher:
 
     def _end_busy(self, job: Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
-        self._end(job, http_error(BUSY_CODES[0]).result, Reply(code=BUSY_CODES[0]))
+        code = self._hosts.given_up(job.host)
+        self._end(job, http_error(code).result, Reply(code=code))
 
     def _decide(self, job: Job, reply: Reply) -> Decision:
         if job.archive:
