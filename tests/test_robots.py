@@ -233,6 +233,23 @@ def elsewhere(exchange: Exchange) -> None:
     exchange.reply(code=301, headers=[("Location", "/hidden")])
 
 
+def too_long(exchange: Exchange) -> None:
+    """What is read ends within a line."""
+    rules = SHUT.encode()
+    exchange.reply(b"#" * (MAX_ROBOTS - len(rules)) + b"\n" + rules.rstrip() + b"secret\n")
+
+
+def broken_off(exchange: Exchange) -> None:
+    """The connection ends within a line."""
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode().rstrip())
+
+
+def broken_off_later(exchange: Exchange) -> None:
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode() + b"Allow: /")
+
+
 def circular(exchange: Exchange) -> None:
     exchange.reply(code=302, headers=[("Location", "/robots.txt")])
 
@@ -247,6 +264,9 @@ def circular(exchange: Exchange) -> None:
         (broken, "ok", "ok", 2),
         (silent_end, "ok", "ok", {"named": 1, "all": 2}),
         (endless, "ok", "robots.txt: *", 1),
+        (too_long, "ok", "ok", 1),
+        (broken_off, "ok", "ok", 2),
+        (broken_off_later, "ok", "robots.txt: *", 2),
         (elsewhere, "ok", "robots.txt: *", 1),
         (circular, "ok", "ok", 1),
     ],

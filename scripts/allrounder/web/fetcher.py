@@ -363,7 +363,7 @@ class Fetcher:
 
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            answer = job.robots.answer(reply.code, job.timeouts)
+            answer = job.robots.answer(reply, job.timeouts)
             self._end_robots(job.requested[0], answer)
             return
         if not reply.code:
