@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -602,6 +603,31 @@ def test_the_property_in_each_format(form: str) -> None:
 
 def test_compressed_xmp_is_read() -> None:
     assert evidence_of(with_xmp("PNG", ELEMENT % f"{DMI}PROHIBITED", True)).endswith("PROHIBITED")
+
+
+def png_with(kind: bytes, data: bytes, padding: int) -> bytes:
+    """A PNG with a large chunk and one of text behind its pixels."""
+    body = with_xmp("PNG", "")
+    chunks = ((b"prVt", padding * b"x"), (kind, data))
+    packed = (
+        struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
+        for name, text in chunks
+    )
+    return body[:-12] + b"".join(packed) + body[-12:]
+
+
+def test_xmp_in_each_kind_of_chunk_of_a_png() -> None:
+    """Behind the pixels, as ExifTool may write it, and in hexadecimal, as ImageMagick does."""
+    xmp = (ELEMENT % f"{DMI}PROHIBITED").encode().ljust(300)
+    lines = "".join(f"{xmp[at : at + 36].hex()}\n" for at in range(0, len(xmp), 36))
+    profile = f"\nxmp\n{len(xmp):8}\n{lines}".encode()
+    for kind, data in (
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp)),
+        (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(profile)),
+        (b"tEXt", b"Raw profile type xmp\0" + profile),
+    ):
+        assert evidence_of(png_with(kind, data, 2**21)) == "plus:DataMining: DMI-PROHIBITED"
+        assert evidence_of(png_with(kind, data[:30], 9)) == ""
 
 
 def test_another_property_is_none() -> None:
