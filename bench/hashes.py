@@ -48,7 +48,10 @@ def search(count: int) -> dict[str, float]:
     hashes = np.concatenate(parts)[:count]
     show, rows = _drawn(), np.arange(count)
     columns = FingerprintColumns(
-        hashes[:, 0], hashes[:, 1], rows, np.ones((count, 2)), lambda some, trimmed: show(some)
+        lambda some, view: (hashes[some, 0, view], hashes[some, 1, view]),
+        rows,
+        np.ones((count, 2)),
+        lambda some, trimmed: show(some),
     )
     start, cpu = time.perf_counter(), time.process_time()
     found = set(Pictures(columns).near_pairs(rows, RADIUS, SAME))

@@ -60,11 +60,11 @@ def _metrics(rev: str | None) -> Metrics:
         text = METRICS.read_text(encoding="utf-8") if rev is None else output_of(*command)
         return dict(json.loads(text or "{}"))
     except ValueError:
-        raise UsageError(f"{where} is no JSON; git show shows it") from None
+        raise UsageError(f"{where} is not JSON; git show shows it") from None
 
 
 def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:
-    """The photos of these classes that a version corrects, as far as its tables can be had."""
+    """The photos of these classes that a version corrects, if its tables can be read."""
     files, found = VersionFiles(repo, rev), dict[str, tuple[str, str]]()
     for key in sorted(keys):
         try:

@@ -1,10 +1,9 @@
 """Stage download: takes each class's first good photos, in rank order, into data/raw.
 
-Classes that clean would leave short get more, as far as there are candidates. What dvc.lock pins
-and what a killed run left is not requested again.
+Classes that clean would leave short get more, if there are candidates. What dvc.lock pins, or a
+killed run left, is not requested again.
 """
 
-import gc
 import sys
 
 from allrounder.clean.preview import Preview
@@ -38,6 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # imported modules are never garbage, so the collector can skip them
-    gc.set_threshold(50_000)
     sys.exit(run_stage(main))

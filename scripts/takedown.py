@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--reason", default="takedown", help="for the lines of the exclusion")
     args = parser.parse_args()
     if args.purge and not args.yes and not sys.stdin.isatty():
-        raise UsageError("--purge deletes objects, and this is no terminal to ask on; add --yes")
+        raise UsageError("--purge deletes objects, and there is no terminal to ask on; add --yes")
     params = load_params()
     with stage_lock("takedown") as folder:
         search = Search(params, args.photo, folder / "object")

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from allrounder.download.rounds import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
+from allrounder.web import hosts
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
 from allrounder.web.robots import (
@@ -232,6 +234,23 @@ def elsewhere(exchange: Exchange) -> None:
     exchange.reply(code=301, headers=[("Location", "/hidden")])
 
 
+def too_long(exchange: Exchange) -> None:
+    """What is read ends within a line."""
+    rules = SHUT.encode()
+    exchange.reply(b"#" * (MAX_ROBOTS - len(rules)) + b"\n" + rules.rstrip() + b"secret\n")
+
+
+def broken_off(exchange: Exchange) -> None:
+    """The connection ends within a line."""
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode().rstrip())
+
+
+def broken_off_later(exchange: Exchange) -> None:
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode() + b"Allow: /")
+
+
 def circular(exchange: Exchange) -> None:
     exchange.reply(code=302, headers=[("Location", "/robots.txt")])
 
@@ -246,6 +265,9 @@ def circular(exchange: Exchange) -> None:
         (broken, "ok", "ok", 2),
         (silent_end, "ok", "ok", {"named": 1, "all": 2}),
         (endless, "ok", "robots.txt: *", 1),
+        (too_long, "ok", "ok", 1),
+        (broken_off, "ok", "ok", 2),
+        (broken_off_later, "ok", "robots.txt: *", 2),
         (elsewhere, "ok", "robots.txt: *", 1),
         (circular, "ok", "ok", 1),
     ],
@@ -424,6 +446,23 @@ def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
     assert server.asked("good/99") == 1
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_all_rows_of_a_busy_host_have_the_code_that_it_answered(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Also those of a class none of whose URLs were requested before the host was given up."""
+    monkeypatch.setattr(hosts, "FIRST_BUSY_PATIENCE", -1)
+    lists = {wnid: [server.url(f"status/{code}?{wnid}{n}") for n in range(4)] for wnid in "ab"}
+    lists = dict(zip((WNID, OTHER), lists.values(), strict=True))
+    project = Project(tmp_path, lists, network={"processes": 1, "per_host": 1, "tries": 9})
+    project.crawl_here()
+    found = [row for wnid in lists for row in project.rows(wnid)]
+    assert {(row.detail, row.http_status) for row in found} == {
+        ("no answer to 2 URLs: host given up", code)
+    }
+    assert len(server.log) < 8
+
+
 def test_another_class_of_the_host_does_not_ask_again(
     tmp_path: Path, server: Server, serve: Serve
 ) -> None:
@@ -564,6 +603,31 @@ def test_the_property_in_each_format(form: str) -> None:
 
 def test_compressed_xmp_is_read() -> None:
     assert evidence_of(with_xmp("PNG", ELEMENT % f"{DMI}PROHIBITED", True)).endswith("PROHIBITED")
+
+
+def png_with(kind: bytes, data: bytes, padding: int) -> bytes:
+    """A PNG with a large chunk and one of text behind its pixels."""
+    body = with_xmp("PNG", "")
+    chunks = ((b"prVt", padding * b"x"), (kind, data))
+    packed = (
+        struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
+        for name, text in chunks
+    )
+    return body[:-12] + b"".join(packed) + body[-12:]
+
+
+def test_xmp_in_each_kind_of_chunk_of_a_png() -> None:
+    """Behind the pixels, as ExifTool may write it, and in hexadecimal, as ImageMagick does."""
+    xmp = (ELEMENT % f"{DMI}PROHIBITED").encode().ljust(300)
+    lines = "".join(f"{xmp[at : at + 36].hex()}\n" for at in range(0, len(xmp), 36))
+    profile = f"\nxmp\n{len(xmp):8}\n{lines}".encode()
+    for kind, data in (
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp)),
+        (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(profile)),
+        (b"tEXt", b"Raw profile type xmp\0" + profile),
+    ):
+        assert evidence_of(png_with(kind, data, 2**21)) == "plus:DataMining: DMI-PROHIBITED"
+        assert evidence_of(png_with(kind, data[:30], 9)) == ""
 
 
 def test_another_property_is_none() -> None:

@@ -219,7 +219,7 @@ def _is_like(key: str, voc: str | None, text: str) -> bool:
 
 
 def _consequences(path: Path, own: str, before: Params, after: Params) -> list[str]:
-    """What is fetched or dropped (`own`) and what stays. Only the project's own params are built.
+    """What happens to the class (`own`) and to the others. Only the project's own params are built.
 
     The lock's params are compared as DVC does, without defaults.
     """

@@ -203,7 +203,7 @@ def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
 
 
 def of_voc(label: str) -> list[Synset]:
-    """The synsets that stand for a VOC label: ILSVRC's first, then by the number of URLs listed.
+    """The synsets with a VOC label: ILSVRC's first, then by the number of URLs listed.
 
     Raises UsageError for an unknown label.
     """
@@ -247,7 +247,7 @@ def coverage_table(classes: Classes, on: Screen) -> list[str]:
         rows.append({"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which})
     nameless = sum(one.voc is None for one in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
-    last += f"; {nameless} classes stand for none" if nameless else ""
+    last += f"; {nameless} classes have no label" if nameless else ""
     return table(["VOC", "COCO", "classes", "which"], rows, on, last)
 
 

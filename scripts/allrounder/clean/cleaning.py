@@ -146,15 +146,13 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
 
     rows = np.flatnonzero(records["thumb"])
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
-    copies = copies_in_test_sets(
-        rows.tolist(), decoded.fingerprint, sets, params.clean.near_radius, SAME
-    )
+    copies = copies_in_test_sets(rows, decoded.fingerprint, sets, params.clean.near_radius, SAME)
     is_refused = np.zeros(len(records), bool)
     is_refused[[*refused]] = True
     return Photos(
         rows,
         [*listed],
-        np.repeat(np.arange(len(listed)), np.diff(decoded.starts)),
+        np.repeat(np.arange(len(listed), dtype=np.int32), np.diff(decoded.starts)),
         codes(upload for part in listed.values() for upload in part.uploads),
         synsets,
         is_refused,
@@ -202,24 +200,23 @@ def _rows(
 ) -> Iterator[tuple[CleanRow, KeptPhoto | None]]:
     """The row of each photo, and what is to be written of it."""
     part, facts = -1, list[Facts]()
-    valid = decoded.records["thumb"]
+    records, valid = decoded.records, decoded.records["thumb"]
     for row in rows:
         if part != decoded.parts[row]:
             part = int(decoded.parts[row])
-            facts = read_slice(decoded.files[part])[1]
+            records, facts = read_slice(decoded.files[part])
         at = row - int(decoded.firsts[part])
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)
         kept = None
         if one.file:
-            stored, record = _stored(decoded, row, at), decoded.records[row].copy()
+            stored, record = _stored(decoded, part, at, records[at]), records[at].copy()
             kept = KeptPhoto(one.file, stored, facts[at].kept, decoded.files[part], record)
         yield one, kept
 
 
-def _stored(decoded: Decoded, row: int, at: int) -> StoredBytes:
+def _stored(decoded: Decoded, part: int, at: int, record: Any) -> StoredBytes:
     """Where a photo's bytes are: in its slice's file, or in raw if just metadata is removed."""
-    record, part = decoded.records[row], int(decoded.parts[row])
     if record["size"]:
         return StoredBytes(decoded.files[part], int(record["offset"]), int(record["size"]))
     offset, size = decoded.slices[part].places[at].tolist()

@@ -3,30 +3,40 @@
 `Photos` are the valid ones that clean judges, `Decisions` what it has decided on them so far.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.catalogue.synsets import wnid_of
+from allrounder.clean.fingerprints import MIRRORED
+from allrounder.clean.slices import RECORD
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import Status
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+KEPT = np.dtype([
+    (name, RECORD[name]) for name in RECORD.names or ()
+    if name not in ("views", "downs", "offset", "size")
+])  # fmt: skip
+"""What memory holds of the records of all photos at once."""
 
 
 class Texts(Sequence[str]):
-    """Texts, one after the other in a single one."""
+    """Texts, one after the other in a single one, which may be in a file."""
 
     def __init__(self, texts: Iterable[str]):
         encoded = [text.encode() for text in texts]
         self._all = b"".join(encoded)
         self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.uint32)
+        self._file: BinaryIO | None = None
+        self._start = 0
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -34,7 +44,36 @@ class Texts(Sequence[str]):
     def __getitem__(self, at: Any) -> Any:
         if not 0 <= at < len(self):
             raise IndexError(at)
-        return self._all[self._ends[at] : self._ends[at + 1]].decode()
+        first, end = self._ends[at : at + 2].tolist()
+        if self._file:
+            return os.pread(self._file.fileno(), end - first, self._start + first).decode()
+        return self._all[first:end].decode()
+
+    def move_to(self, file: BinaryIO) -> None:
+        """Keep the texts at the end of an open file instead of in memory."""
+        self._start = file.seek(0, os.SEEK_END)
+        file.write(self._all)
+        file.flush()
+        self._file, self._all = file, b""
+
+
+class HashColumns:
+    """Both hashes of all views of pictures in an open file: a view is read when it is needed."""
+
+    def __init__(self, file: BinaryIO, count: int):
+        self._file, self._count = file, count
+
+    def put(self, start: int, *hashes: NDArray[np.uint64]) -> None:
+        """Write the hashes of the pictures from `start` on, a column a view."""
+        for number, column in enumerate(np.concatenate(hashes, axis=1).T):
+            os.pwrite(self._file.fileno(), column.tobytes(), 8 * (number * self._count + start))
+
+    def of(self, rows: Ints, view: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Both hashes of a view of some pictures."""
+        size = 8 * self._count
+        starts = (size * view, size * (view + MIRRORED.stop))
+        first, second = (os.pread(self._file.fileno(), size, start) for start in starts)
+        return np.frombuffer(first, "<u8")[rows], np.frombuffer(second, "<u8")[rows]
 
 
 class Origin(NamedTuple):

@@ -140,8 +140,8 @@ def _drop_placeholders(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> 
 def _drop_test_set_copies(decided: Decisions, pairs: Sequence[tuple[int, int]]) -> None:
     """Drop pictures of test sets, all copies."""
     in_sets = decided.photos.in_test_sets
-    rows = decided.rows.tolist()
-    named = {at: in_sets[row] for at, row in enumerate(rows if in_sets else ()) if row in in_sets}
+    places = np.flatnonzero(np.isin(decided.rows, [*in_sets])).tolist()
+    named = {at: in_sets[int(decided.rows[at])] for at in places}
     for part in components(len(decided), pairs, named) if named else ():
         first = next((named[at] for at in part if at in named), "")
         for at in filter(decided.is_kept, part if first else ()):

@@ -7,7 +7,9 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,12 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
-from allrounder.clean.columns import Ints, Origin, Texts, first_bytes
+from allrounder.clean.columns import KEPT, HashColumns, Ints, Origin, Texts, first_bytes
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.clean.on_cluster import decode_on_cluster
 from allrounder.clean.slices import (
-    RECORD,
     Records,
     Slice,
     cut,
@@ -69,7 +70,8 @@ class Decoded:
 
     listed: Mapping[str, Listed]
     starts: Ints  # the first record of each class, and their number
-    records: Records
+    records: Records  # of the type KEPT
+    hashes: HashColumns
     slices: Sequence[Slice]
     files: Sequence[Path]  # of the slices
     parts: NDArray[np.int32]  # the number of each record's slice
@@ -84,13 +86,14 @@ class Decoded:
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
-        return fingerprint_of(self.files[self.parts[row]], self.records[row])
+        part = int(self.parts[row])
+        records = _records(self.files[part])
+        return fingerprint_of(self.files[part], records[row - int(self.firsts[part])])
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        names = ("views", "downs", "thumb_hash", "aspects")
-        views, downs, hashes, aspects = (self.records[name] for name in names)
-        return FingerprintColumns(views, downs, first_bytes(hashes), aspects, self._thumbs)
+        names, aspects = first_bytes(self.records["thumb_hash"]), self.records["aspects"]
+        return FingerprintColumns(self.hashes.of, names, aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         found = np.empty((len(rows), THUMB, THUMB), np.uint8)
@@ -118,8 +121,12 @@ def decode_classes(
     that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
+    texts, columns = (TemporaryFile(dir=store) for _ in range(2))  # noqa: SIM115 (used to the end)
+    listed: dict[str, Listed] = {}
     with worker_pool(max(1, len(keys))) as pool:
-        listed = dict(zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True))
+        for key, part in zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True):
+            part.origins.move_to(texts)
+            listed[key] = part
     slices = [part for key in keys for part in listed[key].slices]
     stored = {} if stored is None else stored
     states = [_state(part) for part in slices]
@@ -131,9 +138,12 @@ def decode_classes(
     files = [store / stored[state] for state in states]
     firsts = np.cumsum([0, *(len(part.places) for part in slices)])
     starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
-    records = np.zeros(int(starts[-1]), RECORD)
+    records = np.zeros(int(starts[-1]), KEPT)
+    hashes = HashColumns(columns, len(records))
     for path, start, end in zip(files, firsts[:-1].tolist(), firsts[1:].tolist(), strict=True):
-        records[start:end] = read_slice(path)[0]
+        read = read_slice(path)[0]
+        records[start:end] = read[list(KEPT.names or ())]
+        hashes.put(start, read["views"], read["downs"])
     changed = {
         start + at: detail
         for key, start in zip(keys, starts[:-1].tolist(), strict=True)
@@ -141,9 +151,16 @@ def decode_classes(
         if (detail := _difference(records[start + at], expected, rules))
     }
     for name in ("thumb", "sha256"):
-        records[name][[*changed]] = np.zeros(1, RECORD[name])
+        records[name][[*changed]] = np.zeros(1, KEPT[name])
     parts = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(firsts))
-    return Decoded(listed, starts, records, slices, files, parts, firsts[:-1], changed, keys)
+    return Decoded(
+        listed, starts, records, hashes, slices, files, parts, firsts[:-1], changed, keys
+    )
+
+
+@lru_cache(maxsize=1)
+def _records(path: Path) -> Records:
+    return read_slice(path)[0]
 
 
 def _state(part: Slice) -> tuple[object, ...]:

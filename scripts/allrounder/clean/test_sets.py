@@ -159,7 +159,7 @@ class ProtectedSet:
 
 
 def copies_in_test_sets(
-    rows: Sequence[int],
+    rows: Sequence[int] | NDArray[np.int64],
     fingerprint: Callable[[int], Fingerprint],
     sets: Iterable[ProtectedSet],
     radius: int,
@@ -169,7 +169,7 @@ def copies_in_test_sets(
     found: dict[int, str] = {}
     for each in sets:
         for start in range(0, len(rows), _CHUNK):
-            some = [row for row in rows[start : start + _CHUNK] if row not in found]
+            some = [int(row) for row in rows[start : start + _CHUNK] if int(row) not in found]
             photos = [_coarse(fingerprint(row)) for row in some]
             for place, name in _copies(photos, each, radius, similarity).items():
                 found[some[place]] = f"{each.shown}: {one_line(name, 100)}"

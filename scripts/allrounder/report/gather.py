@@ -144,7 +144,7 @@ def _read_class(job: _Job) -> Gathered:
 def sample(found: Sequence[Entry], most: int) -> list[Entry]:
     """The entries in their order, with at most `most` of a class's photos.
 
-    Half of these are dropped photos, if there are so many, from every reason in turn. Of the kept
+    Half of these are dropped photos, if there are that many, from every reason in turn. Of the kept
     photos, the originals of duplicates that are shown come first, then flagged ones and suspects,
     then others by content hash. So two similar builds show nearly the same photos.
     """

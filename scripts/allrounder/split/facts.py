@@ -177,7 +177,7 @@ _NEVER_IMAGENET = {kind for kind, model in KINDS.items() if model.has_other_phot
 
 
 def limits(facts: DatasetFacts) -> list[str]:
-    """What the dataset cannot promise. What is said of ImageNet is left out if it has no part."""
+    """The dataset's limits; those of ImageNet only if it has classes or photos of it."""
     lines = (TEMPLATES / "limits.txt").read_text(encoding="utf-8").splitlines()
     if facts.has_imagenet:
         return lines

@@ -83,7 +83,7 @@ def runs(keys: Iterable[str]) -> Iterator[list[str]]:
 
 
 def cut(samples: Iterable[Sample], most_bytes: int, most: int) -> Iterator[list[Sample]]:
-    """Divide samples into shards of at most so many bytes and photos, half of that on average.
+    """Divide samples into shards of at most `most_bytes` and `most` photos, on average half.
 
     Once a shard is a quarter full, each photo may end it. The photo's hash decides, with a
     probability that grows with the photo's size, so that the same photos give the same shards.

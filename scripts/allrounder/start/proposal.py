@@ -19,17 +19,17 @@ _PHOTOS = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
     ".jp2",
 )  # fmt: skip
-"""Endings of photos, to count them: what they are decides the download."""
+"""Endings of photos, to count them. The download goes by their bytes."""
 _MOST_LABELS = 10_000
 _URL_COLUMNS = ("url", "path", "file", "filename", "file_name", "image", "image_path", "image_url")
 _LABEL_COLUMNS = ("label", "class", "category", "labels", "class_name", "target", "name")
-_MIN_SHARE = 2
-"""The build fails below this part of the photos of the smallest class."""
+_MIN_DIVISOR = 2
+"""`min_per_class` is the number of photos of the smallest class, divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundClass:
-    """A class as the photos' folder or label names it, and the synset that its name may mean."""
+    """A class by the name of its folder or its label, and the synset that the name may mean."""
 
     name: str
     photos: int
@@ -63,18 +63,19 @@ def _folder(path: Path) -> Found:
         recursive |= deep > flat
         if not deep:
             notes.append(f"{name!r} has no photo: left out")
-        elif not name.isprintable() or name != name.strip():
+        elif not _is_name(name):
             notes.append(f"{name!r} cannot be the name of a class: rename the folder")
         else:
             classes.append(_class(name, deep))
+    loose = _count(path, recursive=False)
     if not classes:
-        loose = _count(path, recursive=False)
         hint = f"its {loose} photos are in no folder" if loose else "it has no folders of photos"
         raise UsageError(f"{path}: {hint}; put each class into a folder of its own: {path}/CLASS/")
-    if loose := _count(path, recursive=False):
+    if loose:
         notes.append(f"{loose} photos are in no class's folder: left out")
     source: dict[str, object] = {"kind": "folder", "location": str(path)}
-    return Found(source | ({"recursive": True} if recursive else {}), _unique(classes), (*notes,))
+    source |= {"recursive": True} if recursive else {}
+    return Found(source, _unique(classes), (*notes,))
 
 
 def _count(folder: Path, recursive: bool) -> int:
@@ -87,7 +88,7 @@ def _table(path: Path) -> Found:
     tabs = path.suffix.lower() in (".tsv", ".tab")
     if not tabs and path.suffix.lower() != ".csv":
         raise UsageError(
-            f"{path}: no .csv and no .tsv; write params.yaml by hand for it: docs/sources.md"
+            f"{path}: neither a .csv nor a .tsv; write params.yaml by hand: docs/sources.md"
         )
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
@@ -114,7 +115,8 @@ def _table(path: Path) -> Found:
 
 
 def _is_name(label: str) -> bool:
-    return label.isprintable() and 1 <= len(label) <= 100 and any(map(str.isalnum, label))
+    whole = label.isprintable() and label == label.strip()
+    return whole and len(label) <= 100 and any(map(str.isalnum, label))
 
 
 def _class(name: str, photos: int) -> FoundClass:
@@ -145,25 +147,22 @@ def params_text(template: str, found: Found, name: str) -> str:
     `name` is the dataset's. The template's other sections stay as they are.
     """
     most = max(one.photos for one in found.classes)
-    least = max(1, min(one.photos for one in found.classes) // _MIN_SHARE)
+    least = max(1, min(one.photos for one in found.classes) // _MIN_DIVISOR)
     keys = [f"  {_yaml(one.name)}: {_value(one)}" for one in found.classes]
     widest = min(60, max(map(len, keys)))
-    classes = [
-        f"{key.ljust(widest)}  # {_comment(one)}"
-        for key, one in zip(keys, found.classes, strict=True)
-    ]
+    classes = ["classes:                    # name: Pascal VOC label, or null"]
+    for key, one in zip(keys, found.classes, strict=True):
+        classes.append(f"{key.ljust(widest)}  # {_comment(one)}")
+    sections = {
+        "sources": f"sources:\n  - {_yaml(found.source)}",
+        "classes": "\n".join(classes),
+        "per_class": f"per_class: {most}",
+        "min_per_class": f"min_per_class: {least}           # fewer in any class: the build fails",
+        "dataset": f"dataset:                    # docs/params.md\n  name: {_yaml(name)}",
+    }
     text = template
-    for section, lines in (
-        ("sources", [f"sources:\n  - {_yaml(found.source)}"]),
-        ("classes", ["classes:                    # name: Pascal VOC label, or null", *classes]),
-        ("per_class", [f"per_class: {most}"]),
-        (
-            "min_per_class",
-            [f"min_per_class: {least}           # fewer in any class: the build fails"],
-        ),
-        ("dataset", ["dataset:                    # docs/params.md", f"  name: {_yaml(name)}"]),
-    ):
-        text = _with_section(text, section, "\n".join(lines))
+    for section, lines in sections.items():
+        text = _with_section(text, section, lines)
     return text
 
 

@@ -137,17 +137,15 @@ class DriftResult:
         return self.drift not in (Drift.SAME, Drift.NOT_ASKED)
 
 
-def drift_of_bytes(photo: TakenPhoto, sha256: str, final_url: str = "") -> DriftResult:
-    """Classify a good picture by its hash."""
-    drift = Drift.SAME if sha256 == photo.sha256 else Drift.CHANGED
-    detail = "" if drift is Drift.SAME else "other bytes"
-    return DriftResult(photo, drift, detail, _elsewhere(photo, final_url), sha256)
-
-
-def drift_of_failure(photo: TakenPhoto, result: Result) -> DriftResult:
-    """Classify a result that is not a good photo."""
-    words = f"{result.status} {result.detail}".strip()
-    return DriftResult(photo, _drift(result), words, _elsewhere(photo, result.final_url))
+def drift_of(photo: TakenPhoto, result: Result) -> DriftResult:
+    """Classify the result of requesting a photo again."""
+    elsewhere = "" if result.final_url == photo.url else result.final_url
+    if result.status is not Status.OK:
+        words = f"{result.status} {result.detail}".strip()
+        return DriftResult(photo, _drift(result), words, elsewhere)
+    if result.sha256 == photo.sha256:
+        return DriftResult(photo, Drift.SAME, "", elsewhere, result.sha256)
+    return DriftResult(photo, Drift.CHANGED, "other bytes", elsewhere, result.sha256)
 
 
 def _drift(result: Result) -> Drift:
@@ -181,7 +179,3 @@ def _is_placeholder(alike: Sequence[DriftResult]) -> bool:
     led = Counter(answer.final_url for answer in alike if answer.final_url)
     classes = {answer.photo.key for answer in alike}
     return len(alike) >= MANY or max([*led.values(), len(classes)], default=0) >= FEW
-
-
-def _elsewhere(photo: TakenPhoto, final_url: str) -> str:
-    return "" if final_url == photo.url else final_url

@@ -31,8 +31,7 @@ from allrounder.verify.drift import (
     DriftResult,
     Form,
     TakenPhoto,
-    drift_of_bytes,
-    drift_of_failure,
+    drift_of,
     find_placeholders,
 )
 from allrounder.web.archives import ArchiveDownload, new_member
@@ -118,12 +117,9 @@ class TarCheck:
         return bool(self._wanted)
 
     def _compared(self, photo: TakenPhoto, member: Member) -> DriftResult:
-        if member.status is not Status.OK:
-            return drift_of_failure(photo, Result(member.status, member.detail))
-        result = judge(member.body, self._bounds)
-        if result.status is not Status.OK:
-            return drift_of_failure(photo, result)
-        return drift_of_bytes(photo, result.sha256)
+        if member.status is Status.OK:
+            return drift_of(photo, judge(member.body, self._bounds))
+        return drift_of(photo, Result(member.status, member.detail))
 
     def end(self, result: Result, unmodified: bool = False) -> list[DriftResult]:
         """All answers, once the tar is at its end, unmodified or could not be downloaded."""
@@ -147,7 +143,7 @@ class TarCheck:
             return DriftResult(photo, Drift.GONE, "not in the archive")
         if self.download.broken:
             return DriftResult(photo, Drift.GONE, f"no longer a tar: {self.download.broken}")
-        return drift_of_failure(photo, result)
+        return drift_of(photo, result)
 
 
 Show = Callable[[int], object]
@@ -221,14 +217,13 @@ def _local(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
     path = Path(places.path(part.file if part else photo.url))
     if not part:
         hashed = hash_file(path)
-        if hashed.error:
-            return drift_of_failure(photo, _unread(path, hashed.error))
-        return drift_of_bytes(photo, hashed.sha256)
+        whole = Result(Status.OK, sha256=hashed.sha256)
+        return drift_of(photo, _unread(path, hashed.error) if hashed.error else whole)
     try:
         body = StoredBytes(path, part.offset, part.size).read()
     except OSError as error:
-        return drift_of_failure(photo, _unread(path, error.strerror))
-    return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())
+        return drift_of(photo, _unread(path, error.strerror))
+    return drift_of(photo, Result(Status.OK, sha256=hashlib.sha256(body).hexdigest()))
 
 
 def _unread(path: Path, words: str | None) -> Result:
@@ -286,9 +281,7 @@ def _answers(
         if not honour_opt_out or not refusal:
             return [DriftResult(job, Drift.SAME, unmodified=True)]
         result = replace(refusal, final_url=result.final_url)
-    if result.status is Status.OK:
-        return [drift_of_bytes(job, result.sha256, result.final_url)]
-    return [drift_of_failure(job, result)]
+    return [drift_of(job, result)]
 
 
 MOST_ROWS = 15

@@ -223,7 +223,7 @@ class Fetcher:
                 refusal = replace(refusal, final_url=_final_url(job))
                 self._ended.append((job.token, refusal, Reply()))
                 return
-        if self._hosts.is_given_up(job.host):
+        if self._hosts.given_up(job.host):
             self._end_busy(job)
         elif job.started:  # redirected
             self._hosts.add_later(job.host, job, self._clock())
@@ -298,7 +298,7 @@ class Fetcher:
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
         busy = reply.code in (*BUSY_CODES, 403)
-        if busy and self._hosts.is_given_up(host):
+        if busy and self._hosts.given_up(host):
             self._end(job, decision.result, reply)
             for other in self._hosts.drain(host):
                 self._end_busy(other)
@@ -338,7 +338,8 @@ class Fetcher:
 
     def _end_busy(self, job: Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
-        self._end(job, http_error(BUSY_CODES[0]).result, Reply(code=BUSY_CODES[0]))
+        code = self._hosts.given_up(job.host)
+        self._end(job, http_error(code).result, Reply(code=code))
 
     def _decide(self, job: Job, reply: Reply) -> Decision:
         if job.archive:
@@ -362,7 +363,7 @@ class Fetcher:
 
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            answer = job.robots.answer(reply.code, job.timeouts)
+            answer = job.robots.answer(reply, job.timeouts)
             self._end_robots(job.requested[0], answer)
             return
         if not reply.code:
@@ -403,11 +404,16 @@ class Fetcher:
 def _final_url(job: Job) -> str:
     """The last URL requested, without a signature.
 
-    The photo of a dataset's row has a signed URL, and files are often redirected to one.
+    The photo of a dataset's row has a signed URL, and files are often redirected to one. A
+    capture's URL keeps its query, which is of the photo.
     """
-    if job.row or len(job.requested) == 1:
+    if job.row:
         return job.requested[0]
-    return job.requested[-1].partition("?")[0]
+    return (
+        job.requested[-1]
+        if job.lane or len(job.requested) == 1
+        else job.requested[-1].partition("?")[0]
+    )
 
 
 POLL = 0.2  # seconds

@@ -41,7 +41,7 @@ class _Host(Generic[Job]):
         self.busy_since: float | None = None  # no good answer since then
         self.refusals = self.final_refusals = 0  # 403 in a row; URLs with 403 in all their tries
         self.served_after_403 = 0  # URLs that were served after a 403
-        self.given_up = False
+        self.given_up = 0  # 429 or 503, whichever it answered last, once it was busy for too long
 
 
 class Hosts(Generic[Job]):
@@ -144,7 +144,8 @@ class Hosts(Generic[Job]):
             wait = max(wait, state.interval)
             state.busy_since = now if state.busy_since is None else state.busy_since
             patience = BUSY_PATIENCE if state.good else self._longest_wait + FIRST_BUSY_PATIENCE
-            state.given_up = now + wait > state.busy_since + patience
+            if now + wait > state.busy_since + patience:
+                state.given_up = code if code in BUSY_CODES else BUSY_CODES[0]
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
         if code and code not in BUSY_CODES and code != 403:
@@ -191,8 +192,8 @@ class Hosts(Generic[Job]):
         """Whether the host served a URL that it had refused by 403."""
         return self._host(host).served_after_403 > 0
 
-    def is_given_up(self, host: str) -> bool:
-        """Whether the host has been busy for too long."""
+    def given_up(self, host: str) -> int:
+        """The code of a host that has been busy for too long, 429 or 503; 0 for others."""
         return self._host(host).given_up
 
     def drain(self, host: str) -> list[Job]:

@@ -126,7 +126,7 @@ class OwnedFetcher(Fetcher):
 
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots and job.asker is not None:
-            answer = job.robots.answer(reply.code, job.timeouts)
+            answer = job.robots.answer(reply, job.timeouts)
             self._answers.append(RobotsReply(job.asker, job.requested[0], answer))
         else:
             super()._end(job, result, reply)

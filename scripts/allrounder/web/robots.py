@@ -160,9 +160,15 @@ class RobotsFile:
             return decide_redirect(reply.redirect, requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
-    def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
-        """The answer, once the request has ended; `code` is that of the last reply."""
-        return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
+    def answer(self, reply: Reply, timeouts: int) -> "RobotsAnswer":
+        """The answer, once the request has ended with its last reply.
+
+        Of a body that was cut off, the last line is no rule: `Disallow: /` may be half of one.
+        """
+        body = bytes(self._body) if 200 <= reply.code < 300 else b""
+        if reply.error or reply.stopped:
+            body = body[: 1 + max(body.rfind(b"\n"), body.rfind(b"\r"))]
+        return RobotsAnswer(reply.code, timeouts, body)
 
 
 @dataclass(frozen=True, slots=True)

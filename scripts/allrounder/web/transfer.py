@@ -86,6 +86,7 @@ _HEADERS = frozenset(
         *(b"x-revision", b"x-error-code"),
         *(b"tdm-reservation", b"content-usage"),
         *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
+        *(b"x-archive-orig-tdm-reservation", b"x-archive-orig-content-usage"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"

@@ -16,10 +16,9 @@ from urllib.parse import urlencode
 
 from allrounder.core.photos import ends_whole, placeholder_host_of_etags, placeholder_host_of_url
 from allrounder.core.rows import Result, Status
-from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url
 from allrounder.params.schema import Download
-from allrounder.web.decisions import opt_out_directive
+from allrounder.web.decisions import header_opt_out
 from allrounder.web.fetcher import RESCUE_LANE
 from allrounder.web.transfer import Reply
 
@@ -28,6 +27,7 @@ NO_ANSWER = (Status.TIMEOUT, Status.CONNECTION_ERROR)
 MOST_SILENT = 3
 """Photos in a row without any answer after which the archive gets no more requests in this run."""
 _CAPTURE = re.compile(r"(https?)://([^/]+)/web/(\d{4,14})(?:[a-z]{2}_)?/(.+)", re.DOTALL)
+_ORIGINAL = b"x-archive-orig-"  # before the name of a header that the host sent
 
 
 def is_gone(result: Result) -> bool:
@@ -49,30 +49,35 @@ def raw_capture(body: bytes, api: str) -> str:
     """
     try:
         closest = json.loads(body)["archived_snapshots"]["closest"]
-        named = _CAPTURE.fullmatch(closest["url"]) if closest["available"] is True else None
+        named = _capture(closest["url"], api) if closest["available"] is True else None
         if named is None or str(closest["status"]) != "200":
             return ""
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     scheme, place, time, url = named.groups()
-    host, site = host_of(f"{scheme}://{place}/"), host_of(api)
-    if host != site and not host.endswith(f".{site}"):
-        return ""
     scheme = "https" if api.startswith("https:") else scheme
     return f"{scheme}://{place}/web/{time}id_/{url}"
 
 
-def is_photo(result: Result, reply: Reply, honour_opt_out: bool) -> bool:
+def _capture(url: str, api: str) -> re.Match[str] | None:
+    """The parts of a capture's URL; None for other URLs and on another site than the API's."""
+    found, site = _CAPTURE.fullmatch(url), host_of(api)
+    host = host_of(f"{found[1]}://{found[2]}/") if found else ""
+    return found if host == site or host.endswith(f".{site}") else None
+
+
+def is_photo(result: Result, reply: Reply, rules: Download) -> bool:
     """Whether a capture is a whole photo, which its host served as such and without an opt-out."""
     if result.status is not Status.OK or not ends_whole(reply.body, result.suffix):
         return False
-    captured = _CAPTURE.fullmatch(result.final_url)
-    if captured and placeholder_host_of_url(captured[4]):
+    captured = _capture(result.final_url, rules.rescue_api)
+    if captured is None or placeholder_host_of_url(captured[4]):
         return False
-    if placeholder_host_of_etags(reply.headers.get(b"x-archive-orig-etag", ())):
+    headers = {name.removeprefix(_ORIGINAL): values for name, values in reply.headers.items()
+               if name.startswith(_ORIGINAL)}  # fmt: skip
+    if placeholder_host_of_etags(headers.get(b"etag", ())):
         return False
-    tags = reply.headers.get(b"x-archive-orig-x-robots-tag", ())
-    return not (honour_opt_out and opt_out_directive(tags, PROJECT))
+    return not (rules.honour_opt_out and header_opt_out(headers))
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +134,7 @@ class Wayback:
                 return rescue.lost
             self._submit(rescue, rescue.capture)
             return None
-        if rescue.capture and is_photo(result, reply, self._rules.honour_opt_out):
+        if rescue.capture and is_photo(result, reply, self._rules):
             at, lost = result.final_url or rescue.capture, rescue.lost
             code = 200 if lost.status is Status.PLACEHOLDER else lost.http_status
             return replace(result, rescued_from=at, final_url="", http_status=code)
