@@ -11,7 +11,7 @@ $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: repro test start doctor release classes lock store clean-cache
+.PHONY: repro test start doctor push release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
 repro: $(VENV)/ready
@@ -37,6 +37,10 @@ start: $(VENV)/ready
 doctor: $(VENV)/ready
 	@python scripts/doctor.py
 
+# Pushes what the remote lacks: also after a push that was killed, which dvc push does not notice.
+push: $(VENV)/ready
+	@python scripts/push.py
+
 # make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
 release: $(VENV)/ready
 	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
@@ -49,7 +53,7 @@ classes: $(VENV)/ready
 # The embedded remote holds just the committed version's objects; run it before committing dvc.lock.
 store: $(VENV)/ready
 	rm -rf store
-	dvc push
+	python scripts/push.py
 	git rm -r -q --cached --ignore-unmatch store
 	git add -f store
 

@@ -4,12 +4,12 @@ Restores a dvc.lock that a kill has cut off. With --schema, prints params.schema
 --relist or --judge, exits with 1 if a stage should run again for a reason that DVC cannot know.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from allrounder.clean.suspects import check_installed
+from allrounder.core.commands import new_parser
 from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
@@ -28,7 +28,7 @@ from allrounder.split.shards import check_layout
 
 def main() -> None:
     """Parse arguments; check the file, answer a question about it or print the schema."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     for name, question, words in (
@@ -112,12 +112,12 @@ def _missing_files(path: Path, params: Params) -> Iterator[str]:
 
 
 def _fault(source: BaseSource, root: Path) -> str:
-    """What is wrong with a local file or folder of a source, or ''."""
+    """The fault of a local file or folder of a source, or ''."""
     what = file_disguise(root)
     if not root.exists():
         return "no such file or folder"
     if source.kind == "folder" and not root.is_dir():
-        return f"is no folder but {what or 'a file'}"
+        return f"is not a folder but {what or 'a file'}"
     if what == "a tar" and source.kind not in ("csv", "url-list"):
         return ""
     return f"is {what}" if what else ""

@@ -3,13 +3,13 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from allrounder.catalogue.synsets import wnid_of
 from allrounder.classes import views
 from allrounder.classes.search import resolve, search
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_json, print_lines
@@ -20,59 +20,59 @@ def main() -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is not an error
     args = _parser().parse_args()
-    args.act(args)
+    values, lines = args.act(args)
+    if args.json:
+        print_json(values)
+    else:
+        print_lines(lines)
 
 
-def _search(args: argparse.Namespace) -> None:
+Output = tuple[object, list[str]]
+"""What a command prints: values for programs, lines for people."""
+
+
+def _search(args: argparse.Namespace) -> Output:
     query = " ".join(args.query)
     found = search(query)
     values = [{**views.fields(match.synset), "match": match.rank.name.lower()} for match in found]
-    _print(args, values, views.matches_table(query, found, _screen(args)))
+    return values, views.matches_table(query, found, _screen(args))
 
 
-def _tree(args: argparse.Namespace) -> None:
+def _tree(args: argparse.Namespace) -> Output:
     nodes = views.walk_subtree(wnid_of(resolve(" ".join(args.query))))
     counts = ("depth", "below", "ilsvrc_below")
     values = [
         views.fields(node.synset) | {name: getattr(node, name) for name in counts} for node in nodes
     ]
-    _print(args, values, views.tree_table(nodes, _screen(args)))
+    return values, views.tree_table(nodes, _screen(args))
 
 
-def _voc(args: argparse.Namespace) -> None:
+def _voc(args: argparse.Namespace) -> Output:
     from allrounder.params.loading import load_params
 
     classes = load_params(args.params).classes
     if args.label:
         values = [views.fields(synset) for synset in views.of_voc(args.label)]
-        _print(args, values, views.voc_table(args.label, classes, _screen(args)))
-    else:
-        _print(args, views.coverage(classes), views.coverage_table(classes, _screen(args)))
+        return values, views.voc_table(args.label, classes, _screen(args))
+    return views.coverage(classes), views.coverage_table(classes, _screen(args))
 
 
-def _add(args: argparse.Namespace) -> None:
+def _add(args: argparse.Namespace) -> Output:
     from allrounder.classes.change import add  # takes 0.3 s to import
 
     change = add(args.params, " ".join(args.query), args.voc)
-    _print(args, asdict(change), change.lines)
+    return asdict(change), change.lines
 
 
-def _remove(args: argparse.Namespace) -> None:
+def _remove(args: argparse.Namespace) -> Output:
     from allrounder.classes.change import remove
 
     change = remove(args.params, " ".join(args.query))
-    _print(args, asdict(change), change.lines)
+    return asdict(change), change.lines
 
 
 def _screen(args: argparse.Namespace) -> views.Screen:
     return views.screen(sys.stdout, args.all)
-
-
-def _print(args: argparse.Namespace, values: object, lines: Iterable[str]) -> None:
-    if args.json:
-        print_json(values)
-    else:
-        print_lines(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="everything, for programs")
     shared.add_argument("--all", action="store_true", help="more than a screen")
     shared.add_argument("--params", type=Path, default=PARAMS, metavar="FILE")
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, act, words in (
         ("search", _search, "search synsets by name, synonym, misspelling, wnid or ILSVRC index"),

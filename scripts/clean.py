@@ -4,7 +4,6 @@ Kept photos are upright RGB or grey JPEGs without metadata. docs/cleaning.md lis
 """
 
 import argparse
-import gc
 import sys
 
 from allrounder.clean.cleaning import check_classes, check_decoders, clean
@@ -41,6 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    gc.freeze()  # imported modules are never garbage, so the collector can skip them
-    gc.set_threshold(50_000)
     sys.exit(run_stage(main))

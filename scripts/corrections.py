@@ -6,10 +6,10 @@ edits        end with 1 if photos in data/dataset were removed or changed by han
              would undo; the lines for corrections.csv are written to a file
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from allrounder.core.commands import new_parser
 from allrounder.core.corrections import (
     append,
     check_conflicts,
@@ -30,9 +30,7 @@ FOUND = WORK / "edits.csv"
 
 def main() -> None:
     """Parse and run a command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("add").add_argument("file", help="a CSV file, or - for standard input")
     commands.add_parser("list")

@@ -4,22 +4,22 @@ A version is a git revision; the default for the second one is the work tree. Ph
 by their bytes. Manifests come from DVC's cache or remote, and nothing is checked out.
 """
 
-import argparse
 import csv
 import io
+import json
 import sys
 from collections.abc import Collection
 from typing import Any
 
-from allrounder.core import paths
-from allrounder.core.errors import DataError, run
-from allrounder.core.paths import CLEAN, DATASET
+from allrounder.core.commands import new_parser, output_of
+from allrounder.core.errors import DataError, UsageError, run
+from allrounder.core.paths import CLEAN, METRICS
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
 from allrounder.history.versions import VersionFiles, repository
 from allrounder.versions import comparison
+from allrounder.versions.releasing import Metrics, comment
 
-MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 WORK_TREE = "work tree"
 MOST = 5
 """Photos listed for each class and kind of change without --all."""
@@ -27,20 +27,18 @@ MOST = 5
 
 def main() -> None:
     """Parse, compare, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 compared, with or without differences; 1 no manifest; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser(__doc__, "0 compared, with or without differences; 1 no manifest")
     parser.add_argument("v1", help="a git revision: a tag, a branch, a commit, HEAD~1")
     parser.add_argument("v2", nargs="?", help="another one; without it, the work tree")
-    parser.add_argument(
-        "--all", action="store_true", help=f"list every photo, not the first {MOST}"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    words = f"list every photo, not the first {MOST}"
+    parser.add_argument("--all", action="store_true", help=words)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="a comment for a pull request")
     args = parser.parse_args()
     with repository() as repo:
-        before, after = (_photos(repo, rev) for rev in (args.v1, args.v2))
+        before = comparison.photos_of(repo, args.v1)
+        after = comparison.photos_of(repo, args.v2, args.v2 or f"manifest.csv ({WORK_TREE})")
         found = comparison.differences(before, after)
         keys = {photo.wnid for one in found for photo in (one.before, one.after) if photo}
         corrected = [_corrected(repo, rev, keys) for rev in (args.v1, args.v2)]
@@ -48,17 +46,25 @@ def main() -> None:
     compared = comparison.Comparison(names, before, after, found)
     if args.json:
         print_json(comparison.comparison_json(compared))
+    elif args.markdown:
+        print_lines([comment(compared, *(_metrics(rev) for rev in (args.v1, args.v2)))])
     else:
         print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
 
 
-def _photos(repo: Any, rev: str | None) -> list[comparison.Photo]:
-    manifest = VersionFiles(repo, rev).read(MANIFEST)
-    return comparison.parse_manifest(manifest, rev or f"{MANIFEST} ({WORK_TREE})")
+def _metrics(rev: str | None) -> Metrics:
+    """The counts of a version; none if it has no such file."""
+    where = METRICS.as_posix() if rev is None else f"{rev}: its {METRICS.as_posix()}"
+    try:
+        command = ("git", "show", f"{rev}:./{METRICS.as_posix()}")
+        text = METRICS.read_text(encoding="utf-8") if rev is None else output_of(*command)
+        return dict(json.loads(text or "{}"))
+    except ValueError:
+        raise UsageError(f"{where} is not JSON; git show shows it") from None
 
 
 def _corrected(repo: Any, rev: str | None, keys: Collection[str]) -> comparison.Corrected:
-    """The photos of these classes that a version corrects, as far as its tables can be had."""
+    """The photos of these classes that a version corrects, if its tables can be read."""
     files, found = VersionFiles(repo, rev), dict[str, tuple[str, str]]()
     for key in sorted(keys):
         try:

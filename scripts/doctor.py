@@ -4,12 +4,12 @@ It checks git, .venv, the disk, dvc.lock, the DVC remote, every object in DVC's 
 builds left. It changes nothing.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
 try:
+    from allrounder.core.commands import new_parser
     from allrounder.core.errors import DataError, UsageError, run
     from allrounder.core.text import print_json, print_lines, printable
     from allrounder.doctor import machine, version
@@ -20,11 +20,7 @@ except ModuleNotFoundError as missing:
 
 def main() -> None:
     """Parse, check, report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 nothing found; 1 something found; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser(__doc__, "0 nothing found; 1 something found")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     found = list(_findings())
@@ -44,20 +40,22 @@ def _findings() -> Iterator[machine.Finding]:
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    if any("git init" in one.command or "merge.py" in one.command for one in in_git):
+    if any(one.command.startswith(("git init", "python", "git checkout")) for one in in_git):
         return  # what follows would be about that
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files
     if of_files:
+        yield from machine.disk_findings(0, ".")
         return  # what DVC says then would be about that
     try:
         with repository() as repo:
             yield from machine.link_findings(repo)
             outs = [out for out in outputs(repo) if out.cached and out.md5]
-            yield from machine.disk_findings(version.size_of(repo))
+            yield from machine.disk_findings(version.size_of(repo), ".", repo.cache.local.path)
             faults = list(version.remote_findings(repo, outs))
             yield from faults
             yield from version.object_findings(repo, outs, remote_works=not faults)
+            yield from () if faults else version.push_findings(repo, outs)
             yield from version.journal_findings()
     except (DataError, UsageError) as error:
         words, _, command = str(error).rpartition("; ")

@@ -1,10 +1,9 @@
 """Stage download: takes each class's first good photos, in rank order, into data/raw.
 
-Classes that clean would leave short get more, as far as there are candidates. What dvc.lock pins
-and what a killed run left is not requested again.
+Classes that clean would leave short get more, if there are candidates. What dvc.lock pins, or a
+killed run left, is not requested again.
 """
 
-import gc
 import sys
 
 from allrounder.clean.preview import Preview
@@ -13,10 +12,9 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import DECODED, RAW, URLS
 from allrounder.download.crawl import Folders
-from allrounder.download.rounds import Rounds
-from allrounder.download.summary import rules_key
+from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
-from allrounder.history.lock import locked_output, output_is_cached, pins_ignored
+from allrounder.history.lock import locked_output, output_is_cached, pins_confirmed, pins_ignored
 from allrounder.params.loading import load_params
 from allrounder.web.policy import parse_stage_args
 
@@ -31,13 +29,12 @@ def main() -> None:
         pinned = locked_output("download")
         discard_committed(work, pinned, lambda: output_is_cached("download"))
         remove_other_classes(RAW, params.classes)
-        journal = Journal(work, rules_key(params, taken_down), pins_ignored(), pinned)
+        key = rules_key(params, taken_down)
+        journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
         rounds.run(preview.larger_quotas)
 
 
 if __name__ == "__main__":
-    gc.freeze()  # imported modules are never garbage, so the collector can skip them
-    gc.set_threshold(50_000)
     sys.exit(run_stage(main))

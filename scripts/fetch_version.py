@@ -36,7 +36,7 @@ TRIES, TIMEOUT, CHUNK = 4, 60, 2**20
 WORK = ".fetch_version"
 """Folder for incomplete files, in the target folder."""
 DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", re.IGNORECASE)
-"""What Windows takes for a device and not for a file."""
+"""Names of devices on Windows, which cannot be files."""
 
 
 class VersionError(Exception):

@@ -3,17 +3,17 @@
 With it others keep these photos out of their training data without having them.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from allrounder.clean.test_sets import table_lines
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import UsageError, run
 
 
 def main() -> None:
     """Parse, fingerprint, write to stdout."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos, in folders or not")
     folder = parser.parse_args().folder
     if not folder.is_dir():

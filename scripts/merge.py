@@ -4,11 +4,10 @@ Run it when `git merge`, `git rebase` or `git cherry-pick` stops at params.yaml,
 data/metrics.json. Without one of these under way, it adds the pins of the named revision.
 """
 
-import argparse
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from allrounder.core.commands import new_parser, output_of
 from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line, run
 from allrounder.core.files import atomic_write, folder_md5, folder_object, replace_text, stage_lock
@@ -28,14 +28,13 @@ from allrounder.versions.merging_params import merged_text
 
 _MARKER = re.compile(r"^([<|=>])\1{6,}( |$)", re.MULTILINE)
 """A line that git writes around a conflict; the attribute conflict-marker-size makes it longer."""
+_git = partial(output_of, "git")
 _HEADS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 
 
 def main() -> None:
     """Parse, merge params and pins, say what to do next."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("other", nargs="?", help="a git revision; default: the one being merged")
     args = parser.parse_args()
     under_way = next((head for head in _HEADS if _git("rev-parse", "-q", "--verify", head)), "")
@@ -134,14 +133,6 @@ def _stages(lock: str) -> dict[str, Any]:
 def _at(rev: str, path: Path) -> str:
     """A file of a revision, '' if it has none."""
     return _git("show", f"{rev}:./{path.as_posix()}")
-
-
-def _git(*arguments: str) -> str:
-    """What git prints; '' if it fails."""
-    ended = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
-    )
-    return ended.stdout
 
 
 if __name__ == "__main__":

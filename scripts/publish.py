@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET
@@ -17,30 +18,19 @@ from allrounder.publish.hub import Hub, compare, is_published
 
 def main() -> None:
     """Parse, compare, publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 published, or it was before; 1 refused or failed; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser(__doc__, "0 published, or it was before; 1 refused or failed")
     parser.add_argument("where", choices=["hf"], help="hf: the Hugging Face Hub")
     parser.add_argument("name", help="owner/name")
     parser.add_argument("--dry-run", action="store_true", help="only say what would change")
     parser.add_argument("--tag", default="", help="the tag on the Hub, instead of the git tag")
     parser.add_argument("--private", action="store_true", help="create a private repository")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument(
-        "--parquet", action="store_true", help="photos in Parquet, for more than 100,000 of them"
-    )
-    form.add_argument(
-        "--recipe-only", action="store_true", help="publish recipe.csv and the card, no photo"
-    )
-    parser.add_argument(
-        "--allow-licences",
-        nargs="+",
-        default=[],
-        metavar="LICENCE",
-        help="publish photos under these too, e.g. unknown: you have permission",
-    )
+    words = "photos in Parquet, for more than 100,000 of them"
+    form.add_argument("--parquet", action="store_true", help=words)
+    words = "publish recipe.csv and the card, no photo"
+    form.add_argument("--recipe-only", action="store_true", help=words)
+    words = "publish photos under these too, e.g. unknown: you have permission"
+    parser.add_argument("--allow-licences", nargs="+", default=[], metavar="LICENCE", help=words)
     args = parser.parse_args()
     hub = Hub(args.name, needs_token=not args.dry_run)
     local = files.local_files(DATASET)

@@ -1,24 +1,22 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
 Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
-object on the remote is as dvc.lock says. It pushes data with DVC, but pushes nothing with git.
+object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
-import argparse
 import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from allrounder.core import paths
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import replace_text
-from allrounder.core.paths import DATASET
 from allrounder.core.text import print_lines
 from allrounder.history.remotes import remote_of
-from allrounder.history.versions import VersionFiles, repository
-from allrounder.versions.comparison import Comparison, Photo, differences, parse_manifest
+from allrounder.history.versions import repository
+from allrounder.versions.comparison import Comparison, differences, photos_of
 from allrounder.versions.releasing import (
     changelog_section,
     checked_version,
@@ -28,20 +26,17 @@ from allrounder.versions.releasing import (
 )
 
 CHANGELOG, CITATION = Path("CHANGELOG.md"), Path("CITATION.cff")
-MANIFEST = (DATASET / paths.MANIFEST).as_posix()
 CHECKS = (
     ("every stage is built", ["-m", "dvc", "repro"]),
     ("every local file is as dvc.lock says", ["scripts/verify.py"]),
-    ("the remote has the data", ["-m", "dvc", "push"]),
+    ("the remote has the data", ["scripts/push.py"]),
     ("every object on the remote is intact", ["scripts/verify.py", "--remote"]),
 )
 
 
 def main() -> None:
     """Check, push, write, commit, tag, say what is left to do."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")
@@ -56,12 +51,18 @@ def main() -> None:
     _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     section = changelog_section(version, date, *_changes())
-    replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
-    replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
-    _git("add", str(CHANGELOG), str(CITATION))
-    _git("commit", "-q", "-m", f"Release {version}")
-    for tag in tags:
-        _git("tag", "-a", tag, "-m", f"Version {version}")
+    start = _git("rev-parse", "HEAD")
+    try:
+        replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
+        replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
+        _git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
+        for tag in tags:
+            _git("tag", "-a", tag, "-m", f"Version {version}")
+    except BaseException:  # a hook or a signature that fails: nothing stays behind
+        _git("tag", "--delete", *tags, fails=True)
+        _git("reset", "-q", "--soft", start)
+        _git("checkout", "-q", start, "--", str(CHANGELOG), str(CITATION))
+        raise
     url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
     url = re.sub("^(https?://)[^/]*@", r"\1", url)  # a login is not printed
     print_lines([section, *how_to_get(version, url)])
@@ -96,16 +97,12 @@ def _changes() -> tuple[Comparison | None, int]:
     """The comparison with the release before, if there is one, and the number of photos."""
     last = _git("describe", "--tags", "--match", "v[0-9]*", "--abbrev=0", fails=True)
     with repository() as repo:
-        after = _photos(VersionFiles(repo), "HEAD")
+        after = photos_of(repo, None, "HEAD")
         if not last:
             return None, len(after)
-        before = _photos(VersionFiles(repo, last), last)
+        before = photos_of(repo, last)
     found = differences(before, after)
     return Comparison((last, "HEAD"), before, after, found), len(after)
-
-
-def _photos(version: VersionFiles, where: str) -> list[Photo]:
-    return parse_manifest(version.read(MANIFEST), where)
 
 
 def _git(*arguments: str, fails: bool = False) -> str:
@@ -114,8 +111,9 @@ def _git(*arguments: str, fails: bool = False) -> str:
         ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
     )
     if ended.returncode and not fails:
-        said = ended.stderr.strip().splitlines() or ["failed"]
-        raise UsageError(f"git {arguments[0]}: {said[-1]}; correct that, then release again")
+        *more, said = ended.stderr.strip().splitlines() or ["failed"]
+        sys.stderr.writelines(f"{line}\n" for line in more)
+        raise UsageError(f"git {arguments[0]}: {said}; correct that, then release again")
     return ended.stdout.strip() if not ended.returncode else ""
 
 

@@ -30,15 +30,15 @@ def main() -> None:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
         work = folder / "work"
-        built = build_dataset(params, stages, DATASET, work, pool.map)
+        tally, funnels = build_dataset(params, stages, DATASET, work, pool.map)
         if params.split.layout != "folders":
             write_shards(params, stages, DATASET, pool.map)
-        described = recipe.original_funnels(built.funnels, stages.urls)
+        described = recipe.original_funnels(funnels, stages.urls)
         write_recipe(DATASET, work, described)
-        describe(params, described, DATASET, built.tally)
-        write_metrics(METRICS, built.funnels, params.per_class)
+        describe(params, described, DATASET, tally)
+        write_metrics(METRICS, funnels, params.per_class)
         remove_tree(work)
-    print(summary_line(built.tally.photos), file=sys.stderr)
+    print(summary_line(tally.photos), file=sys.stderr)
 
 
 if __name__ == "__main__":

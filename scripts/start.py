@@ -1,10 +1,10 @@
 """Writes a params.yaml for photos of your own: a folder of class folders, or a CSV."""
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
+from allrounder.core.commands import output_of
 from allrounder.core.errors import UsageError, run
 from allrounder.core.paths import PARAMS
 from allrounder.core.text import print_lines
@@ -42,14 +42,8 @@ def main() -> None:
 
 def _is_edited(path: Path) -> bool:
     """Whether git does not have a file as it is: as committed now, or not at all."""
-    try:
-        ended = subprocess.run(
-            ["git", "status", "--porcelain", "--ignored", "--", str(path)],
-            capture_output=True, check=False,
-        )  # fmt: skip
-    except OSError:
-        return True
-    return ended.returncode != 0 or bool(ended.stdout.strip())
+    changed = output_of("git", "status", "--porcelain", "--ignored", "--", str(path))
+    return bool(changed) or not output_of("git", "ls-files", "--", str(path))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ tree. --purge adds the photo to takedowns.csv and corrections.csv, builds again,
 that held it, and reads everything once more.
 """
 
-import argparse
 import subprocess
 import sys
 
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import stage_lock
 from allrounder.core.paths import TAKEDOWNS
@@ -24,18 +24,14 @@ from allrounder.takedown.survey import WORK_TREE
 
 def main() -> None:
     """Parse, search, and remove if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="exit codes: 0 done; 1 a place cannot be read or still holds it; 2 bad usage",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser(__doc__, "0 done; 1 a place cannot be read or still holds it")
     parser.add_argument("photo", help="a URL, a SHA-256 or a file")
     parser.add_argument("--purge", action="store_true", help="remove it from all places")
     parser.add_argument("--yes", action="store_true", help="with --purge: do not ask")
     parser.add_argument("--reason", default="takedown", help="for the lines of the exclusion")
     args = parser.parse_args()
     if args.purge and not args.yes and not sys.stdin.isatty():
-        raise UsageError("--purge deletes objects, and this is no terminal to ask on; add --yes")
+        raise UsageError("--purge deletes objects, and there is no terminal to ask on; add --yes")
     params = load_params()
     with stage_lock("takedown") as folder:
         search = Search(params, args.photo, folder / "object")
@@ -75,7 +71,7 @@ def _purge(search: Search, before: Findings, params: Params, reason: str) -> Non
         print(
             f"git tracks {tracked} of these objects: its history keeps them until it is rewritten"
         )
-    print("next: commit the new version, then dvc push")
+    print("next: commit the new version, then python scripts/push.py")
 
 
 if __name__ == "__main__":

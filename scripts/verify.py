@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import stage_lock
 from allrounder.core.progress import progress
@@ -17,8 +18,6 @@ from allrounder.verify import local as verifylocal
 from allrounder.verify import remote as verifyremote
 from allrounder.verify.drift import sample_photos, taken_photos
 from allrounder.verify.findings import findings_json, findings_lines
-
-EPILOG = "exit codes: 0 no problem; 1 problems found; 2 bad usage or params"
 
 
 def main() -> None:
@@ -31,36 +30,18 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__, "0 no problem; 1 problems found")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--remote",
-        action="store_true",
-        help="check that every object is on the DVC remote and intact",
-    )
-    what.add_argument(
-        "--web", action="store_true", help="request the photos' URLs again: same, changed, gone?"
-    )
-    parser.add_argument(
-        "--sample",
-        type=int,
-        metavar="N",
-        help="with --web: request only N photos, spread over the classes, the same in every run",
-    )
-    parser.add_argument(
-        "--subset",
-        type=_subset,
-        metavar="K/N",
-        help="with --remote: read the Kth of N parts of the objects, e.g. another one every day",
-    )
-    parser.add_argument(
-        "--max-seconds",
-        type=int,
-        metavar="S",
-        help="with --remote: begin to read no further object after this time",
-    )
+    words = "check that every object is on the DVC remote and intact"
+    what.add_argument("--remote", action="store_true", help=words)
+    words = "request the photos' URLs again: same, changed, gone?"
+    what.add_argument("--web", action="store_true", help=words)
+    words = "with --web: request only N photos, spread over the classes, the same in every run"
+    parser.add_argument("--sample", type=int, metavar="N", help=words)
+    words = "with --remote: read the Kth of N parts of the objects, e.g. another one every day"
+    parser.add_argument("--subset", type=_subset, metavar="K/N", help=words)
+    words = "with --remote: begin to read no further object after this time"
+    parser.add_argument("--max-seconds", type=int, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     if not args.remote and (args.subset or args.max_seconds is not None):
@@ -84,10 +65,7 @@ def _subset(text: str) -> verifyremote.Subset:
 def _files(args: argparse.Namespace) -> None:
     where, unit = ("remote", "objects") if args.remote else ("local", "files")
     end = None if args.max_seconds is None else time.monotonic() + args.max_seconds
-    with (
-        repository() as repo,
-        progress(unit="B", unit_scale=True, desc=f"verify {where}") as bar,
-    ):
+    with repository() as repo, progress(unit="B", unit_scale=True, desc=f"verify {where}") as bar:
         if args.remote:
             subset = args.subset or verifyremote.Subset()
             reports = verifyremote.check(
@@ -103,9 +81,10 @@ def _files(args: argparse.Namespace) -> None:
         print_json(findings_json(where, reports, unit))
     else:
         print_lines(findings_lines(reports, unit))
-    bad = sum(len(report.problems) for report in reports)
-    if bad:
-        raise DataError(f"{bad} {unit} do not match this version; see above")
+    if bad := [problem for report in reports for problem in report.problems]:
+        pulls = any("dvc pull" in problem.fix for problem in bad)
+        more = "; if dvc pull fails: python scripts/doctor.py" if pulls else ""
+        raise DataError(f"{len(bad)} {unit} do not match this version; see above{more}")
 
 
 def _web(count: int | None, json: bool) -> None:

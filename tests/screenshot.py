@@ -16,7 +16,7 @@ PARTS = (("", "light"), ("#removed", "light"), ("#gallery", "dark"))
 
 
 def main() -> None:
-    """Picture the top of the page, the removed photos and the gallery in dark mode."""
+    """Picture the top of the page, the dropped photos and the gallery in dark mode."""
     height = HEIGHT * SHOWN // WIDTH
     whole = Image.new("RGB", ((SHOWN + GAP) * len(PARTS) - GAP, height), (200, 205, 210))
     with chromium() as browser:

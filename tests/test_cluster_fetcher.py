@@ -126,7 +126,7 @@ def test_the_results_are_those_of_one_fetcher(server: ManyHosts, fetcher: Cluste
     assert max(server.most.values()) <= 2
     files = [count for (_, path), count in server.asked.items() if path == "/robots.txt"]
     assert set(files) == {2}  # once each: alone, on the cluster
-    owners = [worker._fetcher._owned for worker in fetcher._cluster.made]  # type: ignore[union-attr]
+    owners = [worker._owned for worker in fetcher._cluster.made]  # type: ignore[union-attr]
     assert sum(map(len, owners)) == len(set().union(*owners)) == len(HOSTS)
     assert all(owners)
 

@@ -24,6 +24,7 @@ from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.fetch_urls import listing
+from allrounder.params.classes import read_classes
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
@@ -76,7 +77,9 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(Network(tries=2, total_timeout=30))
+            [source],
+            read_classes(dict.fromkeys(wnids)),
+            ListClient(Network(tries=2, total_timeout=30)),
         ).items()
     }
 

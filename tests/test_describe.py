@@ -24,7 +24,7 @@ from allrounder.catalogue.synsets import all_synsets
 from allrounder.clean.curate import SAME
 from allrounder.clean.decode import normalize
 from allrounder.clean.test_sets import ProtectedSet, copies_in_test_sets, table_lines
-from allrounder.core.funnel import class_funnel, total_funnel
+from allrounder.core.funnel import class_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
@@ -32,7 +32,7 @@ from allrounder.params.dataset import folder_name
 from allrounder.params.schema import Clean, Dataset, Params
 from allrounder.split.card import LONGEST, escaped, size_category, write
 from allrounder.split.croissant import rai_properties
-from allrounder.split.facts import REASONS, DatasetFacts, Origin
+from allrounder.split.facts import REASONS, DatasetFacts, Tally
 from project import Project
 from webfaults.project import make_params
 
@@ -189,27 +189,22 @@ def test_the_cards_figures_are_the_tables_own(dataset: Path) -> None:
 def test_the_card_counts_opt_outs_by_signal(tmp_path: Path) -> None:
     evidence = ["robots.txt: GPTBot", "X-Robots-Tag: noai", "robots.txt: train-ai=n", ""]
     rows = [RawRow("1", "u", Status.OPTED_OUT, opt_out=one) for one in evidence]
-    total = total_funnel([class_funnel(rows, [], {"train": 0})])
-    facts = DatasetFacts([], {}, total, Counter(), [], {}, 0, 0, {}, Dataset())
+    facts = DatasetFacts([], {"n1": class_funnel(rows, [], {"train": 0})}, Tally(), Dataset())
     write(tmp_path, Params.model_validate(make_params()), facts, "1", "")
     _, body = card(tmp_path)
     assert [["signal", "candidates"], ["robots.txt", "2"], ["X-Robots-Tag", "1"]] in tables(body)
 
 
 def test_croissant_states_what_was_counted() -> None:
-    total = total_funnel(
-        [
-            class_funnel(
-                [RawRow("1", "u", Status.OK), RawRow("2", "v", Status.HTTP_ERROR)],
-                [CleanRow("1", Status.KEPT), CleanRow("3", Status.EXCLUDED)],
-                {"train": 1},
-            )
-        ]
+    funnel = class_funnel(
+        [RawRow("1", "u", Status.OK), RawRow("2", "v", Status.HTTP_ERROR)],
+        [CleanRow("1", Status.KEPT), CleanRow("3", Status.EXCLUDED)],
+        {"train": 1},
     )
-    origins = [Origin("csv", "a\u202e.example", 1)]
-    moved = {("n1", "n2"): 4}
-    funnels = {"n1": total}
-    facts = DatasetFacts([], funnels, total, Counter(), origins, {}, 1, 1, moved, Dataset())
+    tally = Tally(credited=1, rescued=1)
+    tally.hosts["csv", "a\u202e.example"] = 1
+    tally.moved["n1", "n2"] = 4
+    facts = DatasetFacts([], {"n1": funnel}, tally, Dataset())
     clean = Clean(max_side=64, licenses=["cc0-1.0"])
     found = {name: json.dumps(words) for name, words in rai_properties(clean, facts).items()}
     assert "a .example: 1" in found["rai:dataCollection"]

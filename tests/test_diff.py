@@ -88,7 +88,7 @@ def test_two_versions_of_a_real_history(pulled: Project) -> None:
     )
     assert clone.changes == ""
 
-    comment = clone.script("comment", "v1").splitlines()
+    comment = clone.script("diff", "--markdown", "v1").splitlines()
     assert comment[0] == "### 144 photos; v1 has 200"
     assert "| airliner (n02690373) | 0 |  | 20 |  |  |  |  |" in comment
     assert "| kept | 200 | 144 | -56 |" in comment

@@ -17,6 +17,7 @@ from allrounder.core.files import folder_md5
 from tiny import DATASET, RAW, md5, place, write
 
 ONE = md5(DATASET["train/cat/1.jpg"])
+DATASET_LIST = folder_md5({name: md5(body) for name, body in DATASET.items()})
 LIST = folder_md5({name: md5(body) for name, body in RAW.items()})
 
 
@@ -68,6 +69,10 @@ def cut(old: str, new: str) -> None:
     text = Path("dvc.lock").read_text()
     assert old in text
     Path("dvc.lock").write_text(text.replace(old, new, 1))
+
+
+def cut_off(name: str) -> None:
+    write(name, b'{"stages":')
 
 
 def zip_without_git() -> None:
@@ -138,12 +143,19 @@ FAULTS = [
     (lambda: write("params.yaml", b"classes"), "params.yaml, line 1: ", "scripts/check_params"),
     (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
     (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
+    (lambda: cut(DATASET_LIST, "12"), "is not as DVC writes", "git checkout HEAD -- d"),
+    (lambda: cut(DATASET_LIST, f"{0:032}.dir"), "by hand: nothing has d", "git checko"),
+    (lambda: cut_off("dvc.lock"), "dvc.lock is cut off: a build was k", "scripts/check_params"),
+    (lambda: cut_off(".dvc/tmp/rwlock"), ".dvc/tmp/rwlock is cut off: a b", "scripts/check_params"),
+    (lambda: Path(".dvc/config").unlink(), ".dvc/config is missing, and git has", "git checko"),
+    (lambda: Path("params.yaml").unlink(), "params.yaml is missing, and gi", "git checkout HEAD"),
+    (lambda: write(".dvc/config.local", b"[core"), "config file error", "mv .dvc/config.local "),
     (lambda: write("dvc.yaml", b"- a"), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
-    (lambda: Path("dvc.yaml").unlink(), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
+    (lambda: Path("dvc.yaml").unlink(), "dvc.yaml is missing, and git has it", "git checkout HEAD"),
     (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
     (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
-    (lambda: cut("size: 600", f"size: {10**18}"), "the disk is nearly full: ", "dvc gc -"),
+    (lambda: cut("size: 600", f"size: {10**18}"), "is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
     (linked, "train/cat/1.jpg: damaged in DVC's c", "data/dataset/train/cat/1.jpg && dvc"),
     (lambda: place(ONE).unlink(), "data/dataset/train/cat/1.jpg: missing from", "dvc pull data/d"),
@@ -154,7 +166,15 @@ FAULTS = [
     (lambda: tiny.remote("http://127.0.0.1:1/x"), "cannot be reached", "dvc config --list"),
     (lambda: tiny.remote("s3://b/x"), "access is denied (NoCredentials", "dvc remote modify --lo"),
 ]  # fmt: skip
-MENDED_HERE = ("git checkout", "git fetch", "dvc pull", "rm -r dvc.lock", "rm -f", "git init")
+MENDED_HERE = (
+    "git checkout",
+    "git fetch",
+    "dvc pull",
+    "rm -r dvc.lock",
+    "rm -f",
+    "git init",
+    "mv .dvc",
+)
 """Commands that a test can run: the others build, or need a login or the internet."""
 
 
@@ -253,3 +273,18 @@ def test_a_stage_that_outlived_its_dvc_is_named(examine: Callable[[], Findings])
     mend(then)
     shell.stdout.close()
     os.killpg(shell.pid, 9)
+
+
+def test_a_full_disk_is_named_also_beside_what_it_broke(
+    examine: Callable[[], Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage, cache = shutil.disk_usage("."), str(Path(".dvc/cache/files/md5").resolve())
+    free = {".": 10**10, cache: 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free[path]))
+    ((words, _),) = examine()
+    assert words.startswith(f"the disk of {cache} is nearly full: 0 MB are free")
+    free["."] = 1
+    cut(LIST, f"{'0' * 32}.dir")
+    (broken, _), (words, _) = examine()
+    assert broken.startswith("dvc.lock is of two builds: ")
+    assert words.startswith("the disk of . is nearly full: 0 MB are free")

@@ -20,6 +20,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.urls import Cell, address_key, is_part, parse_byte_range, parse_cell, photo_key
 from allrounder.fetch_urls import listing
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
 from allrounder.web import parquet_reader, row_groups
@@ -122,7 +123,9 @@ def source(viewer: ViewerServer, **more: Any) -> dict[str, Any]:
 def listed(viewer: ViewerServer, *wnids: str, **more: Any) -> dict[str, list[Candidate]]:
     one = TypeAdapter[Source](Source).validate_python(source(viewer, **more))
     keys = wnids or (HUSKY, CAT)
-    found = listing.list_classes([one], dict.fromkeys(keys), ListClient(Network(**NETWORK)))
+    found = listing.list_classes(
+        [one], read_classes(dict.fromkeys(keys)), ListClient(Network(**NETWORK))
+    )
     return {key: list(candidates) for key, candidates in found.items()}
 
 

@@ -17,6 +17,7 @@ from allrounder.catalogue.synsets import all_synsets
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.fetch_urls import listing
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web import lists as web
@@ -78,7 +79,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids or (HUSKY, CAT)), asker
+            [source], read_classes(dict.fromkeys(wnids or (HUSKY, CAT))), asker
         ).items()
     }
 
@@ -310,10 +311,10 @@ def test_a_reply_that_is_not_ready_is_waited_for(
     )
     source = TypeAdapter[Source](Source).validate_python(viewer.source())
     if is_listed:
-        assert rows(list(listing.list_classes([source], {CAT: None}, asker)[CAT]))
+        assert rows(list(listing.list_classes([source], read_classes({CAT: None}), asker)[CAT]))
     else:
         with pytest.raises(DataError, match=r"\(ResponseNotReady.*\); run it again later"):
-            listing.list_classes([source], {CAT: None}, asker)
+            listing.list_classes([source], read_classes({CAT: None}), asker)
         assert 120 <= now[0] < 130
 
 

@@ -19,6 +19,7 @@ from allrounder.core.urls import parse_byte_range
 from allrounder.download.crawl import LocalPhotos
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources import ilsvrc
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import FolderSource, IlsvrcSource
 from allrounder.web.lists import ListClient
@@ -86,7 +87,7 @@ def listed(location: Path, wnids: tuple[str, ...] = WNIDS) -> dict[str, list[Can
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(Network())
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(Network())
         ).items()
     }
 
@@ -99,7 +100,9 @@ def test_every_form_lists_the_same_photos(tmp_path: Path, form: str) -> None:
     location = FORMS[form](tmp_path / "copy")
     found = listed(location)
     folder = FolderSource(kind="folder", location=str(SAMPLE))
-    lists = listing.list_classes([folder], dict.fromkeys(WNIDS), ListClient(Network()))
+    lists = listing.list_classes(
+        [folder], read_classes(dict.fromkeys(WNIDS)), ListClient(Network())
+    )
     expected = {key: list(candidates) for key, candidates in lists.items()}
     here = LocalPhotos(
         [IlsvrcSource(kind="ilsvrc", location=str(location))], Bounds(10**7, 32, 10**8)

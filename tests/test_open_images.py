@@ -20,6 +20,7 @@ from allrounder.core.rows import Candidate, ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.open_images import IMAGES, LABELS
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import OpenImagesSource
 from allrounder.web.lists import ListClient
@@ -111,7 +112,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(NETWORK)
         ).items()
     }
 
@@ -247,7 +248,7 @@ def test_what_changed_meanwhile_is_read_from_its_start(bucket: Bucket) -> None:
     with pytest.raises(DataError, match="run it again to go on"):
         listing.list_classes(
             [OpenImagesSource(kind="open-images", location=bucket.base, parts=["validation"])],
-            {DOG: None},
+            read_classes({DOG: None}),
             ListClient(NETWORK.model_copy(update={"tries": 1})),
         )
     bucket.files[path] = f"{LABEL_HEADER}\n{label(4, DOG_MID)}\n{label(2, CAT_MID)}\n".encode()

@@ -24,7 +24,7 @@ from allrounder.catalogue.labels import (
 )
 from allrounder.catalogue.synsets import VOC_LABELS, find_synset
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.funnel import class_funnel, total_funnel
+from allrounder.core.funnel import class_funnel
 from allrounder.core.rows import Candidate
 from allrounder.fetch_urls import listing
 from allrounder.history import local_files
@@ -42,7 +42,7 @@ from allrounder.params.loading import load_params
 from allrounder.params.schema import Dataset, Network, Params
 from allrounder.params.sources import Source
 from allrounder.split import card, croissant
-from allrounder.split.facts import DatasetFacts, Origin
+from allrounder.split.facts import DatasetFacts, Tally
 from allrounder.start.proposal import find_classes, params_text
 from allrounder.web.lists import ListClient
 from hostile import picture
@@ -334,12 +334,9 @@ def test_changes_of_local_photos_are_noticed(
 
 
 def facts_of(params: Params, source: str = "folder") -> DatasetFacts:
-    total = total_funnel([class_funnel([], [], {"train": 3})])
-    funnels = dict.fromkeys(params.classes, total)
-    origins = [Origin(source, "", 3)]
-    return DatasetFacts(
-        dataset_classes(params), funnels, total, Counter(), origins, {}, 0, 0, {}, params.dataset
-    )
+    funnels = dict.fromkeys(params.classes, class_funnel([], [], {"train": 3}))
+    tally = Tally(hosts=Counter({(source, ""): 3}))
+    return DatasetFacts(dataset_classes(params), funnels, tally, params.dataset)
 
 
 def described(folder: Path, params: Params, source: str = "folder") -> tuple[str, str]:
@@ -371,8 +368,8 @@ def test_the_card_offers_the_recipe_as_far_as_photos_have_a_url(tmp_path: Path) 
         ({"h": 2, "": 1}, "from the web, as far as its photos have a URL\n(2 of 3).\n`manifest"),
     ):
         (tmp_path / "manifest.csv").touch()
-        origins = [Origin("csv", host, photos) for host, photos in hosts.items()]
-        facts = replace(facts_of(params, "csv"), origins=origins)
+        tally = Tally(hosts=Counter({("csv", host): photos for host, photos in hosts.items()}))
+        facts = replace(facts_of(params, "csv"), tally=tally)
         card.write(tmp_path, params, facts, "1", "")
         text = (tmp_path / "README.md").read_text()
         assert words in text
@@ -407,7 +404,7 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
     text = params_text(DEFAULT, found, "my photos")
     params = Params.model_validate(yaml.safe_load(text))
     assert [*params.classes] == ["forklift", HUSKY, "pallet_truck"]
-    assert params.classes[HUSKY] == "dog"
+    assert params.classes[HUSKY].voc == "dog"
     assert params.sources[0].location == str(tmp_path)
     assert getattr(params.sources[0], "recursive", False)
     assert (params.per_class, params.min_per_class, params.dataset.name) == (1, 1, "my photos")

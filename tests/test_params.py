@@ -216,7 +216,7 @@ def test_a_local_location_is_looked_at_before_anything_is_removed(clone: Project
     assert "is a web page" in output({"kind": "url-list", "location": "list.txt"})
     with tarfile.open(folder / "a.tar", "w") as tar:
         tar.add(folder / "list.txt", "list.txt")
-    assert "is no folder but a tar" in output({"kind": "folder", "location": "a.tar"})
+    assert "is not a folder but a tar" in output({"kind": "folder", "location": "a.tar"})
     assert "is a tar" in output({"kind": "url-list", "location": "a.tar"})
     assert output({"kind": "synset-tar", "location": "{wnid}.tar"}, expect=0) == ""
     assert output({"kind": "folder", "location": "data/sample"}, expect=0) == ""

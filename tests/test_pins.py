@@ -156,6 +156,10 @@ def test_drift_under_a_lock_stops_the_build_and_names_the_photos(
     assert re.search(rf"{HUSKY}.csv: {server.base}{changed}: ok \w+, now ok \w+", output)
     assert re.search(rf"{HUSKY}.csv: {server.base}{gone}: ok \w+, now http_error 404", output)
     assert "error: the web no longer gives what dvc.lock pins in data/raw (" in output
+    del server.instead[changed]
+    output = clone.repro("--force", "download", expect=255, ALLROUNDER_PINS="confirm")
+    assert changed not in output  # it was asked for again
+    assert f"{gone}: ok" in output
     assert clone.read("dvc.lock") == lock
     server.asked.clear()
     clone.repro("--force", "download", ALLROUNDER_PINS="ignore")

@@ -21,6 +21,7 @@ from allrounder.core.funnel import Funnel, class_funnel
 from allrounder.core.rows import Candidate, CleanRow, Match, RawRow, RecipeRow, Result, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.fetch_urls import listing
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network, Split
 from allrounder.params.sources import RecipeSource, Source
 from allrounder.split import recipe
@@ -177,7 +178,7 @@ def rows_listed(tmp_path: Path, rows: Sequence[RecipeRow]) -> list[Candidate]:
 
 def listed_from(source: dict[str, Any], key: str = HUSKY) -> list[Candidate]:
     read = TypeAdapter[Source](Source).validate_python(source)
-    found = listing.list_classes([read], {key: None}, ListClient(Network(tries=1)))
+    found = listing.list_classes([read], read_classes({key: None}), ListClient(Network(tries=1)))
     return list(found[key])
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_a_release_can_be_had_by_its_tag(
     assert "git does not have all of its objects, so nobody else" in capsys.readouterr().err
     tiny.git("add", "-f", "store")
     tiny.git("commit", "-qm", "store")
+    _fail_in_git(monkeypatch, capsys)
     tiny.call(release.main, "v1.0.0")
     output = capsys.readouterr().out
     assert "The first release: 2 photos." in output
@@ -75,6 +77,32 @@ def test_a_release_can_be_had_by_its_tag(
     for command in re.findall(r"^  dvc ((?:get|artifacts get) .*)$", output, re.MULTILINE):
         assert tiny.dvc([*shlex.split(command), "-o", command.partition(" ")[0]]) == 0
         assert Path(command.partition(" ")[0], "val/cat/2.jpg").read_bytes() == b"two"
+
+
+def _fail_in_git(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A release that git refuses leaves nothing behind."""
+    before = git_state()
+    hook = Path(".git/hooks/pre-commit")
+    tiny.write(hook, b"#!/bin/sh\necho 'lint: page 3'; echo 'lint failed' >&2; exit 1\n")
+    hook.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(release, "run_python", lambda command: 0)
+        tiny.call(release.main, "1.0.0", expect=2)
+        said = capsys.readouterr().err
+        assert "lint: page 3\nerror: git commit: lint failed; correct that, then release" in said
+        assert git_state() == before
+        hook.unlink()
+        tiny.git("config", "tag.gpgSign", "true")
+        tiny.git("config", "gpg.program", "false")
+        tiny.call(release.main, "1.0.0", expect=2)
+        assert "error: git tag: " in capsys.readouterr().err
+        assert git_state() == before
+        tiny.git("config", "tag.gpgSign", "false")
+
+
+def git_state() -> bytes:
+    command = "git status --porcelain; git rev-parse HEAD; git tag --list"
+    return subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout
 
 
 def test_a_section_tells_what_changed_in_each_class() -> None:

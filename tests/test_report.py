@@ -24,6 +24,7 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes
+from allrounder.params.classes import read_classes
 from allrounder.params.loading import load_params
 from allrounder.params.schema import Params
 from allrounder.report import build as building
@@ -749,7 +750,7 @@ def test_ten_classes_of_300_fit_one_page(browser: Browser, built: Project, tmp_p
 @pytest.mark.parametrize(("classes", "reasons", "each"), [(1, 1, 300), (10, 5, 60), (1000, 5, 30)])
 def test_dead_urls_leave_room_for_photos(classes: int, reasons: int, each: int) -> None:
     dead = [*Status][3 : 3 + reasons]
-    one = Funnel(Counter(dict.fromkeys(dead, 9000)), Counter({Status.SURPLUS: 9}), {})
+    one = Funnel(Counter(dict.fromkeys(dead, 9000)), Counter({Status.SURPLUS: 9}))
     assert rows_each([one] * classes) == each
 
 
@@ -827,7 +828,8 @@ def test_a_subtree_is_found_by_its_class_key(
     crowd(ROOT / "data" / "sample", tmp_path / "data", ["n02084071+"], 12, 3, 2)
     params = load_params(built.folder / "params.yaml")
     with watched(browser) as page:
-        show(page, make(tmp_path, params.model_copy(update={"classes": {"n02084071+": "dog"}})))
+        classes = read_classes({"n02084071+": "dog"})
+        show(page, make(tmp_path, params.model_copy(update={"classes": classes})))
         page.locator("tbody .chip", has_text="surplus").click()
         expect(page.locator("#class")).to_have_value("n02084071+")
         assert result(page) == cards(page) == 3

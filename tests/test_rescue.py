@@ -19,11 +19,11 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import Candidate, ManifestRow, RawRow, Result, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import atomic_tar
-from allrounder.download import processes
+from allrounder.download import rounds as processes
 from allrounder.download.class_quota import ClassQuota, Slot
 from allrounder.history import prior_results
 from allrounder.history.prior_results import PinnedResults
-from allrounder.params.schema import Params
+from allrounder.params.schema import Download, Params
 from allrounder.verify.drift import Drift, TakenPhoto
 from allrounder.verify.web import Validators, check
 from allrounder.web import hosts
@@ -174,13 +174,17 @@ def test_an_answer_without_a_capture_is_none(body: bytes) -> None:
     assert raw_capture(body, API) == ""
 
 
-def taken(body: bytes, at: str = "http://h.example/a.jpg", **headers: str) -> bool:
+def taken(
+    body: bytes,
+    at: str = "http://h.example/a.jpg",
+    site: str = "https://web.archive.org",
+    **headers: str,
+) -> bool:
     names = {name.replace("_", "-").encode(): [v.encode()] for name, v in headers.items()}
     result = judge(body, Bounds(10**6, 1, 10**6))
-    result = Result(
-        result.status, suffix=result.suffix, final_url=f"https://web.archive.org/web/{TIME}id_/{at}"
-    )
-    return is_photo(result, Reply(code=200, headers=names, chunks=[body], size=len(body)), True)
+    result = Result(result.status, suffix=result.suffix, final_url=f"{site}/web/{TIME}id_/{at}")
+    reply = Reply(code=200, headers=names, chunks=[body], size=len(body))
+    return is_photo(result, reply, Download(rescue_api=API))
 
 
 def test_only_a_whole_photo_that_is_no_placeholder_is_taken() -> None:
@@ -191,6 +195,9 @@ def test_only_a_whole_photo_that_is_no_placeholder_is_taken() -> None:
     assert not taken(good, at="https://s.yimg.com/pw/images/photo_unavailable.png")
     assert not taken(good, x_archive_orig_etag='W/"d835884373f4d6c8f24742ceabe74946"')
     assert not taken(good, x_archive_orig_x_robots_tag="noai")
+    assert not taken(good, x_archive_orig_tdm_reservation="1")
+    assert not taken(good, x_archive_orig_content_usage="train-ai=n")
+    assert not taken(good, site="https://h.example")
 
 
 # The download
@@ -207,6 +214,23 @@ def test_a_photo_that_is_gone_is_rescued(
     assert (row.status, row.http_status, row.detail, row.final_url) == (OK, code, "", "")
     assert row.sha256 == hashlib.sha256(photo("old")).hexdigest()
     assert archive.asked[1:] == [f"/web/{TIME}id_/{url}"]
+
+
+@pytest.mark.parametrize("on_archive", [True, False])
+def test_a_capture_may_be_redirected_within_the_archive(
+    tmp_path: Path, faulty: Server, archive: Archive, on_archive: bool
+) -> None:
+    """`rescued_from` then names the last capture; a photo from elsewhere is none of the archive."""
+    url = faulty.url("status/404?x=1&y=2")
+    at = archive.capture(f"{url}&z") if on_archive else faulty.url("good/1.jpg")
+    archive.captured |= {url: b"", f"{url}&z": photo("old")}
+    ask = archive.answer
+
+    def moved(path: str) -> Answer:
+        return (302, b"", {"Location": at}) if path.endswith("y=2") else ask(path)
+
+    archive.answer = moved  # type: ignore[method-assign]
+    assert rescued(tmp_path, archive, url).rescued_from == (at if on_archive else "")
 
 
 def test_off_by_default(tmp_path: Path, faulty: Server, archive: Archive) -> None:

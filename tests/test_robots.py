@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -20,20 +21,23 @@ from allrounder.core.opt_outs import embedded_opt_out
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tars import StoredBytes
-from allrounder.download.processes import shares
+from allrounder.download.rounds import shares
 from allrounder.history.journal import Journal
 from allrounder.history.prior_results import PriorResults, _rows
 from allrounder.params.schema import Download, Params
-from allrounder.web import tdmrep
+from allrounder.web import hosts
 from allrounder.web.decisions import header_opt_out, may_train
 from allrounder.web.hosts import Hosts
 from allrounder.web.robots import (
     AGENTS,
     MAX_ROBOTS,
+    TDM_PATH,
     RobotsAnswer,
     RobotsGate,
     RobotsRules,
+    path_matches,
     robots_url,
+    tdm_result,
 )
 from webfaults.pictures import photo
 from webfaults.project import OTHER, WNID, Project
@@ -230,6 +234,23 @@ def elsewhere(exchange: Exchange) -> None:
     exchange.reply(code=301, headers=[("Location", "/hidden")])
 
 
+def too_long(exchange: Exchange) -> None:
+    """What is read ends within a line."""
+    rules = SHUT.encode()
+    exchange.reply(b"#" * (MAX_ROBOTS - len(rules)) + b"\n" + rules.rstrip() + b"secret\n")
+
+
+def broken_off(exchange: Exchange) -> None:
+    """The connection ends within a line."""
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode().rstrip())
+
+
+def broken_off_later(exchange: Exchange) -> None:
+    exchange.head(headers=[("Content-Length", "999")])
+    exchange.send(SHUT.encode() + b"Allow: /")
+
+
 def circular(exchange: Exchange) -> None:
     exchange.reply(code=302, headers=[("Location", "/robots.txt")])
 
@@ -244,6 +265,9 @@ def circular(exchange: Exchange) -> None:
         (broken, "ok", "ok", 2),
         (silent_end, "ok", "ok", {"named": 1, "all": 2}),
         (endless, "ok", "robots.txt: *", 1),
+        (too_long, "ok", "ok", 1),
+        (broken_off, "ok", "ok", 2),
+        (broken_off_later, "ok", "robots.txt: *", 2),
         (elsewhere, "ok", "robots.txt: *", 1),
         (circular, "ok", "ok", 1),
     ],
@@ -299,7 +323,7 @@ def test_a_redirect_obeys_the_rules_of_where_it_leads(
         found = rows(tmp_path, [url, server.url("good/1")])
     assert statuses(found) == ["robots.txt: CCBot", "ok"]
     assert found[0].final_url == other.url("good/2")
-    assert other.requests == {"/robots.txt": 1, tdmrep.PATH: 1}
+    assert other.requests == {"/robots.txt": 1, TDM_PATH: 1}
 
 
 RESERVED = [{"location": "/good/2", "tdm-reservation": 1}]
@@ -314,12 +338,12 @@ def test_tdmrep_json_is_asked_once_and_before_any_photo(
     found = rows(tmp_path, [server.url(f"good/{n}") for n in range(4)])
     assert statuses(found) == ["ok", "ok", "tdmrep.json: tdm-reservation=1", "ok"]
     assert found[2].status is Status.OPTED_OUT
-    assert {one.path for one in server.log[:2]} == {"/robots.txt", tdmrep.PATH}
-    assert (server.requests[tdmrep.PATH], server.asked("good/2")) == (1, 0)
+    assert {one.path for one in server.log[:2]} == {"/robots.txt", TDM_PATH}
+    assert (server.requests[TDM_PATH], server.asked("good/2")) == (1, 0)
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
     assert statuses(rows(tmp_path / "b", [server.url("good/2")], "ignore")) == ["ok"]
-    assert server.requests[tdmrep.PATH] == 1
+    assert server.requests[TDM_PATH] == 1
 
 
 def test_a_host_is_asked_for_both_files_at_once(
@@ -373,7 +397,7 @@ def test_a_tdmrep_json_that_cannot_be_read_reserves_nothing(
 )
 def test_the_paths_of_a_tdmrep_json(location: object, path: str, is_match: bool) -> None:
     rules = [{"location": location, "tdm-reservation": 1}]
-    result = tdmrep.tdm_result(json.dumps(rules).encode())(f"{SITE}{path}")
+    result = tdm_result(json.dumps(rules).encode())(f"{SITE}{path}")
     assert bool(result) is is_match
 
 
@@ -383,7 +407,7 @@ def test_the_first_rule_that_matches_holds() -> None:
         {"location": "/a", "tdm-reservation": 1, "tdm-policy": "https://h.example/policy"},
         {"location": "/", "tdm-reservation": 0},
     ]
-    result = tdmrep.tdm_result(json.dumps(rules).encode())
+    result = tdm_result(json.dumps(rules).encode())
     assert [bool(result(f"{SITE}{path}")) for path in ("/a/b", "/a/c", "/c")] == [
         False,
         True,
@@ -393,7 +417,7 @@ def test_the_first_rule_that_matches_holds() -> None:
 
 @given(st.binary() | st.recursive(st.text() | st.integers(), st.lists).map(repr).map(str.encode))
 def test_no_tdmrep_json_raises(body: bytes) -> None:
-    assert tdmrep.tdm_result(body)(f"{SITE}/a.jpg") is None
+    assert tdm_result(body)(f"{SITE}/a.jpg") is None
 
 
 @given(st.text("ab*$/", max_size=8), st.text("ab/", max_size=8))
@@ -401,7 +425,7 @@ def test_patterns_match_as_regular_expressions_do(pattern: str, path: str) -> No
     pattern = f"/{pattern}"
     parts = pattern.removesuffix("$").split("*")
     form = ".*".join(map(re.escape, parts)) + ("$" if pattern.endswith("$") else "")
-    assert tdmrep.matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
+    assert path_matches(pattern, f"/{path}") is bool(re.match(form, f"/{path}"))
 
 
 def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
@@ -420,6 +444,23 @@ def test_a_busy_host_keeps_no_photo_of_its_class_waiting(
     project = Project(tmp_path, {WNID: urls}, download={"robots": "named"}, network={"tries": 20})
     assert statuses(project.crawl())[:10] == 10 * ["ok"]
     assert server.asked("good/99") == 1
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_all_rows_of_a_busy_host_have_the_code_that_it_answered(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Also those of a class none of whose URLs were requested before the host was given up."""
+    monkeypatch.setattr(hosts, "FIRST_BUSY_PATIENCE", -1)
+    lists = {wnid: [server.url(f"status/{code}?{wnid}{n}") for n in range(4)] for wnid in "ab"}
+    lists = dict(zip((WNID, OTHER), lists.values(), strict=True))
+    project = Project(tmp_path, lists, network={"processes": 1, "per_host": 1, "tries": 9})
+    project.crawl_here()
+    found = [row for wnid in lists for row in project.rows(wnid)]
+    assert {(row.detail, row.http_status) for row in found} == {
+        ("no answer to 2 URLs: host given up", code)
+    }
+    assert len(server.log) < 8
 
 
 def test_another_class_of_the_host_does_not_ask_again(
@@ -451,21 +492,21 @@ def test_the_processes_of_a_run_ask_once_together(
 
 
 def test_what_a_process_leaves_another_one_requests(tmp_path: Path) -> None:
-    file, tdm, download = f"{SITE}/robots.txt", f"{SITE}{tdmrep.PATH}", Download()
+    file, tdm, download = f"{SITE}/robots.txt", f"{SITE}{TDM_PATH}", Download()
     one, other = (RobotsGate[str](download, tmp_path) for _ in range(2))
     assert one.wait(f"{SITE}/1", "a") == [file, tdm]
     assert one.wait(f"{SITE}/9", "z") == []
     assert not other.wait(f"{SITE}/2", "b")
-    assert list(other.look(1)) == []
+    assert list(other.poll_others(1)) == []
     one.close()
-    assert sorted(other.look(2)) == [(tdm, None), (file, None)]
+    assert sorted(other.poll_others(2)) == [(tdm, None), (file, None)]
     rules = RobotsAnswer(200, 1, b"User-agent: CCBot\nDisallow: /2")
     assert other.settle(file, rules) == ([], 0)
     assert other.verdict(f"{SITE}/2") is None
     assert other.settle(tdm, RobotsAnswer(404)) == (["b"], 1)
     third = RobotsGate[str](download, tmp_path)
     assert not third.wait(f"{SITE}/3", "c")
-    for each, answer in third.look(1):
+    for each, answer in third.poll_others(1):
         assert answer
         third.settle(each, answer)
     verdict = third.verdict(f"{SITE}/3")
@@ -562,6 +603,31 @@ def test_the_property_in_each_format(form: str) -> None:
 
 def test_compressed_xmp_is_read() -> None:
     assert evidence_of(with_xmp("PNG", ELEMENT % f"{DMI}PROHIBITED", True)).endswith("PROHIBITED")
+
+
+def png_with(kind: bytes, data: bytes, padding: int) -> bytes:
+    """A PNG with a large chunk and one of text behind its pixels."""
+    body = with_xmp("PNG", "")
+    chunks = ((b"prVt", padding * b"x"), (kind, data))
+    packed = (
+        struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
+        for name, text in chunks
+    )
+    return body[:-12] + b"".join(packed) + body[-12:]
+
+
+def test_xmp_in_each_kind_of_chunk_of_a_png() -> None:
+    """Behind the pixels, as ExifTool may write it, and in hexadecimal, as ImageMagick does."""
+    xmp = (ELEMENT % f"{DMI}PROHIBITED").encode().ljust(300)
+    lines = "".join(f"{xmp[at : at + 36].hex()}\n" for at in range(0, len(xmp), 36))
+    profile = f"\nxmp\n{len(xmp):8}\n{lines}".encode()
+    for kind, data in (
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp)),
+        (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(profile)),
+        (b"tEXt", b"Raw profile type xmp\0" + profile),
+    ):
+        assert evidence_of(png_with(kind, data, 2**21)) == "plus:DataMining: DMI-PROHIBITED"
+        assert evidence_of(png_with(kind, data[:30], 9)) == ""
 
 
 def test_another_property_is_none() -> None:

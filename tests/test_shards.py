@@ -37,9 +37,9 @@ def laid_out(project: Project, out: Path, **rules: Any) -> list[ManifestRow]:
     params = load_params(project.folder / "params.yaml")
     params = params.model_copy(update={"split": Split(**rules)})
     out.mkdir()
-    built = build_dataset(params, stages, out, out.with_name("work"))
+    tally, funnels = build_dataset(params, stages, out, out.with_name("work"))
     write_shards(params, stages, out)
-    describe(params, built.funnels, out, built.tally)
+    describe(params, funnels, out, tally)
     assert not (out / "croissant.json").exists()
     (front,) = yaml.safe_load((out / "README.md").read_text(encoding="utf-8").split("---")[1])[
         "configs"

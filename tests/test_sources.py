@@ -25,6 +25,7 @@ from allrounder.core.urls import BadUrlError, photo_key, request_url
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.imagenet_api import _candidate
 from allrounder.history.local_files import LocalPlaces, folder_url
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import FolderSource, Source, UrlListSource
 from allrounder.web.lists import ListClient
@@ -51,7 +52,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(NETWORK)
         ).items()
     }
 
@@ -320,10 +321,12 @@ def test_an_archive_that_is_not_there_is_left_to_other_sources(
     (tmp_path / UNKNOWN / "1.jpg").touch()
     both = [tar, {"kind": "folder", "location": str(tmp_path)}]
     selected = TypeAdapter(list[Source]).validate_python(both)
-    found = listing.list_classes(selected, dict.fromkeys([UNKNOWN, HUSKY]), ListClient(NETWORK))
+    found = listing.list_classes(
+        selected, read_classes(dict.fromkeys([UNKNOWN, HUSKY])), ListClient(NETWORK)
+    )
     assert [c.source for c in found[UNKNOWN]] == ["folder"]
     assert [c.source for c in found[HUSKY]] == ["synset-tar"]
-    found = listing.list_classes(selected, {UNKNOWN: None}, ListClient(NETWORK))
+    found = listing.list_classes(selected, read_classes({UNKNOWN: None}), ListClient(NETWORK))
     assert [c.source for c in found[UNKNOWN]] == ["folder"]
 
 
@@ -387,7 +390,7 @@ def test_a_list_that_is_moved_into_this_network_is_not_followed(
         assert not server.asked
         source = UrlListSource(kind="url-list", location=f"{moved.base}/list.txt")
         web = ListClient(Network(tries=1, allow_private=[target.strip("[]")]))
-        assert list(listing.list_classes([source], dict.fromkeys([CAT]), web)[CAT])
+        assert list(listing.list_classes([source], read_classes(dict.fromkeys([CAT])), web)[CAT])
 
 
 def test_an_unreachable_source_is_named() -> None:

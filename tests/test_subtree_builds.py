@@ -9,6 +9,7 @@ import pytest
 from allrounder.core.rows import Candidate, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.fetch_urls.listing import list_classes
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import UrlListSource
 from allrounder.web.lists import ListClient
@@ -100,5 +101,5 @@ def test_an_address_stands_once_and_other_addresses_of_its_photo_stay(tmp_path: 
         lines = [f"{PLANE}_{number}{n}\t{url}\n" for n, url in enumerate(urls)]
         (tmp_path / f"{number}.txt").write_text("".join(lines))
         asked.append(UrlListSource(kind="url-list", location=str(tmp_path / f"{number}.txt")))
-    found = list(list_classes(asked, {PLANE: None}, ListClient(Network()))[PLANE])
+    found = list(list_classes(asked, read_classes({PLANE: None}), ListClient(Network()))[PLANE])
     assert [one.url for one in found] == [*lists[0], *lists[1][:2]]

@@ -9,7 +9,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.progress import _Lines
 from allrounder.core.rows import Status
 from allrounder.download.class_quota import ClassResult
-from allrounder.download.summary import check_results, print_incomplete
+from allrounder.download.rounds import check_results, print_incomplete
 from allrounder.params.schema import Params
 from allrounder.web.fetcher import Traffic
 from webfaults.project import WNID, make_params

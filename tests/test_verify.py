@@ -70,6 +70,8 @@ def follow(project: Project, *fixes: str) -> None:
     for program, *arguments in map(str.split, dict.fromkeys(commands)):
         if program == "dvc":
             project.dvc(*arguments)
+        elif program == "python":
+            project.script(Path(arguments[0]).stem, *arguments[1:])
         elif program == "git":
             project.git(*arguments)
 
@@ -380,7 +382,7 @@ def test_what_was_never_pushed_is_one_line_an_output(pulled: Project) -> None:
     shutil.rmtree(pulled.folder / "store")
     found = verify(pulled, "--remote", expect=1)
     assert {one["path"]: one["fix"] for one in found["problems"]} == {
-        path: f"dvc push {path}" for path in OUTS
+        path: f"python scripts/push.py {path}" for path in OUTS
     }
     follow(pulled, found["problems"][3]["fix"])
     assert list(problems(verify(pulled, "--remote", expect=1))) == [
@@ -479,7 +481,7 @@ def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
     built.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
     built.dvc("remote", "modify", "s3", "endpointurl", s3)
     built.repro()
-    built.dvc("push", **KEYS)
+    built.script("push", **KEYS)
     client = boto3.client(
         "s3", endpoint_url=s3, region_name="us-east-1",
         aws_access_key_id="test", aws_secret_access_key="test",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import tiny
+from allrounder.core.rows import Result, Status
 from allrounder.core.urls import ByteRange
 from allrounder.params.schema import Params
 from allrounder.params.sources import HuggingfaceSource
@@ -14,7 +15,7 @@ from allrounder.verify.drift import (
     Drift,
     TakenPhoto,
     _tables,
-    drift_of_bytes,
+    drift_of,
     find_placeholders,
 )
 from allrounder.verify.web import Validators, check
@@ -93,7 +94,10 @@ def test_where_urls_changed_to_one_picture_their_number_tells_whether_it_is_a_no
     keys: str, final_urls: list[str], placeholder: bool
 ) -> None:
     answers = [
-        drift_of_bytes(TakenPhoto(key, str(n), f"http://h.example/{n}", "1", 9), "2", final)
+        drift_of(
+            TakenPhoto(key, str(n), f"http://h.example/{n}", "1", 9),
+            Result(Status.OK, final_url=final, sha256="2"),
+        )
         for n, (key, final) in enumerate(zip(keys, final_urls, strict=True))
     ]
     expected = Drift.PLACEHOLDER if placeholder else Drift.CHANGED

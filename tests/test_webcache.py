@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.fetch_urls import listing
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import UrlListSource
 from allrounder.web.cache import CACHE, cached_file, trim
@@ -144,7 +145,11 @@ def test_another_file_than_pinned_is_refused_before_it_is_used(
     def listed(pin: str) -> int:
         source = UrlListSource(kind="url-list", location=location, sha256=pin)
         return len(
-            list(listing.list_classes([source], dict.fromkeys([HUSKY]), ListClient(NETWORK))[HUSKY])
+            list(
+                listing.list_classes(
+                    [source], read_classes(dict.fromkeys([HUSKY])), ListClient(NETWORK)
+                )[HUSKY]
+            )
         )
 
     assert listed(sha256(BODY)) == 1

@@ -22,6 +22,7 @@ from allrounder.core.urls import parse_byte_range
 from allrounder.download.class_quota import SLACK
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.sources.webdataset import Photo, ShardCache, samples
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Network
 from allrounder.params.sources import MAX_FILES, WebdatasetSource, expand_braces
 from allrounder.web.lists import ListClient
@@ -71,7 +72,7 @@ def listed(
     return {
         key: list(found)
         for key, found in listing.list_classes(
-            [source], dict.fromkeys(wnids), ListClient(NETWORK)
+            [source], read_classes(dict.fromkeys(wnids)), ListClient(NETWORK)
         ).items()
     }
 
@@ -336,9 +337,9 @@ def test_gated_shards_are_listed_and_downloaded_with_the_token(
     source = {"kind": "webdataset", "location": f"{server.base}{gated}/s-{{00..02}}.tar"}
     network = Network(allow_private=["127.0.0.1"])
     client = ListClient(network, [WebdatasetSource.model_validate(source)])
-    found = listing.list_classes([WebdatasetSource.model_validate(source)], {CAT: None}, client)[
-        CAT
-    ]
+    found = listing.list_classes(
+        [WebdatasetSource.model_validate(source)], read_classes({CAT: None}), client
+    )[CAT]
     project = faults.Project(tmp_path / "p", {CAT: [c.url for c in found]}, sources=[source])
     assert sum(row.status is Status.OK for row in project.crawl_here()) == 10
     assert {token for _, token in server.tokens} == {"Bearer t0ken"}

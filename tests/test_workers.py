@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from allrounder.core.errors import DataError
-from allrounder.download import processes as workers
+from allrounder.download import rounds as workers
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.crawl import Counts, Crawl, Share
-from allrounder.download.processes import Quotas, crawl, shares
+from allrounder.download.rounds import Quotas, crawl, shares
 from allrounder.history import journal
 from allrounder.history.journal import _write_all
 from allrounder.params.schema import Params
@@ -27,7 +27,7 @@ from webfaults.server import Server
 
 FOURTH = "n02917067"
 START = f"""
-import sys, runpy, allrounder.download.processes as w
+import sys, runpy, allrounder.download.rounds as w
 w.MIN_SHARE = 1
 sys.argv = [{str(SCRIPT)!r}]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -19,8 +19,7 @@ from allrounder.core.paths import CORRECTIONS, TAKEDOWNS
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.download.crawl import Crawl, Folders, Share
-from allrounder.download.processes import Quotas, crawl
-from allrounder.download.summary import rules_key
+from allrounder.download.rounds import Quotas, crawl, rules_key
 from allrounder.history.journal import Journal
 from allrounder.params.schema import Params
 

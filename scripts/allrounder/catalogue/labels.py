@@ -1,4 +1,4 @@
-"""Labels beside VOC's: COCO's 80, Open Images' classes, and the labels that sources use themselves.
+"""Labels other than VOC's: COCO's 80, Open Images' classes, and the sources' own labels.
 
 Sources of the tables: tables/README.md.
 """
@@ -37,17 +37,17 @@ def coco_labels() -> tuple[CocoLabel, ...]:
 
 
 def coco_of(wnid: str) -> CocoLabel | None:
-    """The COCO label of a synset: that of its nearest ancestor (or itself) which is a label's root.
+    """The COCO label whose root is the synset or its nearest ancestor; None if there is none.
 
-    None if there is no such ancestor. Of two equally near ones, the first in COCO's order.
+    Of two equally near roots, the first in COCO's order counts.
     """
-    roots, outside = _roots()
-    level = [wnid]
+    roots, excluded = _roots()
+    level = [wnid]  # its ancestors, generation by generation
     while level:
-        if found := [roots[one] for one in level if one in roots]:
-            return min(found, key=lambda label: label.index)
-        inside = [synset for one in level if one not in outside and (synset := find_synset(one))]
-        level = [parent for synset in inside for parent in synset.hypernyms]
+        if labels := [roots[wnid] for wnid in level if wnid in roots]:
+            return min(labels, key=lambda label: label.index)
+        synsets = [find_synset(wnid) for wnid in level if wnid not in excluded]
+        level = [parent for synset in synsets if synset for parent in synset.hypernyms]
     return None
 
 
@@ -78,11 +78,11 @@ def open_images_mids() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class ClassPart:
-    """What a source lists as one: a class, or one synset of a class that is a subtree."""
+    """A class as sources list it, or one synset of a class that is a subtree."""
 
     key: str  # the class key, or the wnid of a subtree's synset
-    wnid: str  # the synset that it is, or ''
-    labels: tuple[str, ...] = ()  # its own names, beside those of the synset
+    wnid: str  # its synset, or ''
+    labels: tuple[str, ...] = ()  # its own names, in addition to those of the synset
 
 
 def label_matcher(
@@ -90,39 +90,42 @@ def label_matcher(
 ) -> dict[str, str]:
     """The key of the part that each normalized label of a source means.
 
-    A match depends on the class and the source only, never on the other classes of the params. If
-    it did, a list would depend on the order in which classes were added.
+    A match depends on the class and the source only, never on the other classes of the params.
+    Otherwise a list would depend on the order in which classes were added.
 
-    `given` maps a key or wnid to the source's label: that class is matched by this label only, and
-    no other class is. The other classes are matched by their own names, and by the usual labels of
-    their synset as far as these are unique: see `meaning`. Without `indices`, ILSVRC's count not.
+    `given` maps a key or wnid to the source's label: only this label means that class, and it
+    means no other one. The other classes are matched by their own names, and by the labels that
+    mean their synset (see `meaning`). Without `indices`, ILSVRC's class indices mean nothing.
     """
     keys = {part.wnid: part.key for part in parts} | {part.key: part.key for part in parts}
-    meant: dict[str, str] = {}
+    given_keys: dict[str, str] = {}  # by label
     for key, label in given.items():
         plain = normalized_label(label)
-        meant[plain] = "" if plain in meant else key  # given for two classes: means neither
-    found = {label: keys[key] for label, key in meant.items() if key in keys}
+        given_keys[plain] = "" if plain in given_keys else key  # '': given for two classes
+    matches = {label: keys[key] for label, key in given_keys.items() if key in keys}
     for part in parts:
         if part.key not in given and (not part.wnid or part.wnid not in given):
-            for label in part_labels(part, indices) - meant.keys():
-                found[label] = part.key
-    return found
+            for label in part_labels(part, indices) - given_keys.keys():
+                matches[label] = part.key
+    return matches
 
 
 def label_meanings(
     parts: Sequence[ClassPart], given: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The same for names, and for numbers if these are ILSVRC's indices: see `no_indices`."""
+    """As `label_matcher`, separately: names, and numbers if they are ILSVRC's class indices.
+
+    See `no_indices`.
+    """
     named = label_matcher(parts, given, indices=False)
     both = label_matcher(parts, given)
     return named, {label: key for label, key in both.items() if label not in named}
 
 
 def may_be_indices(numbers: Collection[int]) -> bool:
-    """Whether labels may be ILSVRC's indices, 0 to 999: all of these, or some with gaps.
+    """Whether labels may be ILSVRC's indices: nearly up to 999, or with many gaps.
 
-    Nearly all numbers from 0 or 1 to a smaller one are the classes of another dataset.
+    Labels without gaps up to a smaller number are the classes of another dataset.
     """
     first, last = min(numbers, default=0), max(numbers, default=0)
     return first >= 0 and 100 <= last < 1000 and (last >= 990 or 2 * len(numbers) <= last)
@@ -140,23 +143,25 @@ def no_indices(numbers: Collection[int]) -> str:
 
 def part_labels(part: ClassPart, indices: bool = True) -> set[str]:
     """The normalized labels that mean a part: its own names, and those that mean its synset."""
-    own = {normalized_label(label) for label in (part.key, *part.labels)}
-    usual = usual_labels(part.wnid) if part.wnid else set()
-    others = {label for label, wnid in common_labels().items() if part.wnid and wnid == part.wnid}
-    usual = {label for label in usual | others if meaning(label) in (part.wnid, None)}
-    return own | {label for label in usual if indices or not label.isdecimal()}
+    labels = {normalized_label(label) for label in (part.key, *part.labels)}
+    if part.wnid:
+        common = {label for label, wnid in common_labels().items() if wnid == part.wnid}
+        for label in usual_labels(part.wnid) | common:
+            if meaning(label) in (part.wnid, None) and (indices or not label.isdecimal()):
+                labels.add(label)
+    return labels
 
 
 def meaning(label: str) -> str | None:
     """The wnid that a normalized label means; '' for an ambiguous one, None for an unknown one.
 
     VOC's, COCO's and CIFAR-10's names mean what these datasets show. Another name of several
-    synsets means the only one of them in ILSVRC, or else none.
+    synsets means the only one of them in ILSVRC, or is ambiguous.
     """
-    return common_labels().get(label) or _named().get(label)
+    return common_labels().get(label) or _meanings().get(label)
 
 
-def bearers(label: str) -> list[str]:
+def synsets_named(label: str) -> list[str]:
     """The wnids of all synsets that have a normalized label among their names."""
     return [
         synset.wnid
@@ -178,15 +183,16 @@ def normalized_label(label: str) -> str:
 
 
 def usual_labels(wnid: str) -> set[str]:
-    """A class's usual labels, normalized: wnid, ILSVRC index, and WordNet names.
+    """A synset's usual labels, normalized: wnid, ILSVRC index and WordNet names.
 
-    The names count one by one, and all of them joined by commas as in ILSVRC's own list.
+    Each name is a label, and so are all names joined by commas, as in ILSVRC's own list.
     """
     synset = find_synset(wnid)
-    return {normalized_label(label) for label in (wnid, *(_labels(synset) if synset else ()))}
+    return {normalized_label(label) for label in (wnid, *(synset_labels(synset) if synset else ()))}
 
 
-def _labels(synset: Synset) -> Iterator[str]:
+def synset_labels(synset: Synset) -> Iterator[str]:
+    """A synset's usual labels but the wnid: see `usual_labels`."""
     yield from synset.names
     yield ", ".join(synset.names)
     if synset.ilsvrc_index is not None:
@@ -194,15 +200,14 @@ def _labels(synset: Synset) -> Iterator[str]:
 
 
 @cache
-def _named() -> dict[str, str]:
+def _meanings() -> dict[str, str]:
     """The wnid that each label means in the whole catalogue; '' for an ambiguous label."""
-    bearers: dict[str, list[Synset]] = defaultdict(list)
+    synsets: dict[str, list[Synset]] = defaultdict(list)  # by label
     for synset in all_synsets().values():
-        for label in {normalized_label(label) for label in _labels(synset)}:
-            bearers[label].append(synset)
-    meant = {}
-    for label, those in bearers.items():
-        known = [synset for synset in those if synset.ilsvrc_index is not None]
-        chosen = known or those
-        meant[label] = chosen[0].wnid if len(chosen) == 1 else ""
-    return meant
+        for label in {normalized_label(label) for label in synset_labels(synset)}:
+            synsets[label].append(synset)
+    meanings = {}
+    for label, named in synsets.items():
+        chosen = [synset for synset in named if synset.ilsvrc_index is not None] or named
+        meanings[label] = chosen[0].wnid if len(chosen) == 1 else ""
+    return meanings

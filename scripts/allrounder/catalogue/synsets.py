@@ -83,13 +83,13 @@ def _synset(row: list[str]) -> Synset:
 def class_labels(keys: Iterable[str]) -> dict[str, str]:
     """A unique label for each class key; where two share a name, their wnids are appended.
 
-    The key of a class of one's own is its label as it is.
+    The label of a class of your own is its key.
     """
-    found = {key: (wnid, find_synset(wnid)) for key in keys for wnid in [key.removesuffix("+")]}
-    plain = {key: synset.label if synset else wnid for key, (wnid, synset) in found.items()}
+    synsets = {key: find_synset(wnid_of(key)) for key in keys}
+    plain = {key: synset.label if synset else wnid_of(key) for key, synset in synsets.items()}
     counts = Counter(plain.values())
     return {
-        key: f"{label}_{found[key][0]}" if counts[label] > 1 and found[key][1] else label
+        key: f"{label}_{wnid_of(key)}" if counts[label] > 1 and synsets[key] else label
         for key, label in plain.items()
     }
 
@@ -121,7 +121,7 @@ def did_you_mean_voc(text: str) -> str:
 
 
 def is_subtree(key: str) -> bool:
-    """Whether a class key stands for the synset and all synsets below it."""
+    """Whether a class key means the synset and all synsets below it."""
     return key.endswith("+")
 
 
@@ -138,7 +138,7 @@ def synsets_of(key: str) -> list[str]:
     """
     if not is_subtree(key):
         return [key]
-    return [synset.wnid for synset in _ilsvrc() if wnid_of(key) in ancestors(synset.wnid)]
+    return [synset.wnid for synset in ilsvrc_synsets() if wnid_of(key) in ancestors(synset.wnid)]
 
 
 def overlapping_classes(keys: Iterable[str]) -> tuple[str, str] | None:
@@ -171,11 +171,11 @@ def ancestors(wnid: str) -> frozenset[str]:
 @cache
 def above_ilsvrc() -> frozenset[str]:
     """The wnids of ILSVRC's classes and of all their ancestors."""
-    return frozenset().union(*(ancestors(synset.wnid) for synset in _ilsvrc()))
+    return frozenset().union(*(ancestors(synset.wnid) for synset in ilsvrc_synsets()))
 
 
 @cache
-def _ilsvrc() -> tuple[Synset, ...]:
+def ilsvrc_synsets() -> tuple[Synset, ...]:
     """The 1,000 ILSVRC classes in their order."""
     indexed = [synset for synset in all_synsets().values() if synset.ilsvrc_index is not None]
     return tuple(sorted(indexed, key=lambda synset: synset.ilsvrc_index or 0))

@@ -27,7 +27,7 @@ from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
 from allrounder.core.paths import DATASET, PARAMS
 from allrounder.history.lock import only_the_order_changed, pinned_params
-from allrounder.params.classes import Classes, class_key, name_of, read_classes, title_of, voc_of
+from allrounder.params.classes import Classes, class_key, read_classes
 from allrounder.params.loading import NOT_LINES, load_params, replace_params
 from allrounder.params.schema import Params
 
@@ -144,7 +144,7 @@ def add(path: Path, query: str, voc: str = "") -> Change:
     inside = f" ({count} ILSVRC class{'es' * (count != 1)})" if is_subtree(key) else ""
     built = read_classes(pinned_params("split").get("classes"))
     text = _edited(path, added, key, label, name + inside)
-    replace_params(path, text, {**before.classes, key: label})
+    replace_params(path, text, {**before.classes, **read_classes({key: label})})
     after = load_params(path)
     if key in built:
         own = "dvc.lock still pins its photos: dvc repro fetches none of them again"
@@ -169,18 +169,18 @@ def remove(path: Path, query: str) -> Change:
     before = load_params(path)
     key = _listed(path, before.classes, query)
     if len(before.classes) == 1:
-        name = title_of(key, before.classes[key])
+        name = before.classes[key].title
         raise UsageError(f"{path}: {key} ({name}) is the only class; add another first")
     index = list(before.classes).index(key)
     built = read_classes(pinned_params("split").get("classes"))
     value = before.classes[key]
     classes = {one: other for one, other in before.classes.items() if one != key}
-    replace_params(path, _edited(path, removed, name_of(key, value)), classes)
+    replace_params(path, _edited(path, removed, value.name), classes)
     own = "dvc repro drops its photos" if key in built else "dvc.lock has no photos of it"
     follows = _consequences(path, own, before, load_params(path))
     if later := len(classes) - index:
         follows.append(f"{later} class{'es' * (later != 1)} after it: index one lower")
-    return Change("removed", key, title_of(key, value), voc_of(value), index, tuple(follows))
+    return Change("removed", key, value.title, value.voc, index, tuple(follows))
 
 
 def _edited(path: Path, edit: Callable[..., str], *arguments: Any) -> str:
@@ -205,9 +205,8 @@ def _listed(path: Path, classes: Classes, query: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        near = [key for key, value in classes.items() if _is_like(key, voc_of(value), name)]
-        titles = [title_of(key, classes[key]) for key in near]
-        hint = f". Did you mean {near[0]} ({titles[0]})?" if near else ""
+        near = [key for key, value in classes.items() if _is_like(key, value.voc, name)]
+        hint = f". Did you mean {near[0]} ({classes[near[0]].title})?" if near else ""
         raise UsageError(f"{path}: no class {query!r}{hint or '; classes.py voc lists them'}")
     raise UsageError(f"{path}: {query!r} means {' and '.join(found)}; give the wnid of one")
 
@@ -220,7 +219,7 @@ def _is_like(key: str, voc: str | None, text: str) -> bool:
 
 
 def _consequences(path: Path, own: str, before: Params, after: Params) -> list[str]:
-    """What is fetched or dropped (`own`) and what stays. Only the project's own params are built.
+    """What happens to the class (`own`) and to the others. Only the project's own params are built.
 
     The lock's params are compared as DVC does, without defaults.
     """

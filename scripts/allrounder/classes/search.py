@@ -18,10 +18,10 @@ from allrounder.catalogue.synsets import (
 )
 from allrounder.core.errors import UsageError
 
-_LIKE, _LIKE_SHORT, _SHORT = 0.78, 0.6, 4
+_SIMILAR, _SIMILAR_SHORT, _SHORT = 0.78, 0.6, 4
 """difflib's ratio for a misspelt word; in words of up to four letters a swap costs more."""
 _SWAPPED = 0.95
-"""The same letters in another order: the most frequent typo, which difflib counts twice."""
+"""Of words with the same letters in another order, the most frequent typo: difflib gives less."""
 _LONGEST = 80
 """Characters of a text that is checked for misspellings; the longest name has 47."""
 _NAMED = 5
@@ -48,7 +48,7 @@ class Match:
 
     synset: Synset
     rank: Rank
-    likeness: float = 1.0
+    similarity: float = 1.0
 
 
 def search(query: str) -> list[Match]:
@@ -110,7 +110,7 @@ def _described(synset: Synset) -> str:
 def _order(match: Match) -> tuple[int, float, bool, bool, int, str]:
     synset = match.synset
     far = (synset.ilsvrc_index is None, synset.wnid not in above_ilsvrc())
-    return match.rank, -match.likeness, *far, -synset.listed_urls, synset.wnid
+    return match.rank, -match.similarity, *far, -synset.listed_urls, synset.wnid
 
 
 def _rank(synset: Synset, query: str, words: tuple[str, ...]) -> Rank | None:
@@ -140,8 +140,8 @@ def _name_rank(name: str, words: tuple[str, ...]) -> Rank | None:
 def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
     """Synsets with a name whose words resemble the query's words, one by one or joined."""
     single, whole = _vocabulary()
-    like = [_like(word, single) for word in words]
-    joined = _like("".join(words), whole)
+    like = [_similar_words(word, single) for word in words]
+    joined = _similar_words("".join(words), whole)
     for synset in all_synsets().values():
         best = 0.0
         for own in map(_words, synset.names):
@@ -153,17 +153,17 @@ def _misspelt(words: tuple[str, ...]) -> Iterator[Match]:
             yield Match(synset, Rank.TYPO, round(best, 2))
 
 
-def _like(word: str, vocabulary: tuple[str, ...]) -> dict[str, float]:
-    """The words that are like a word, with their likeness."""
-    cutoff = _LIKE_SHORT if len(word) <= _SHORT else _LIKE
+def _similar_words(word: str, vocabulary: tuple[str, ...]) -> dict[str, float]:
+    """The words that resemble a word, with their similarity."""
+    cutoff = _SIMILAR_SHORT if len(word) <= _SHORT else _SIMILAR
     shorter = cutoff / (2 - cutoff)  # of two words that are so alike, one has this share at least
     least, most = shorter * len(word), len(word) / shorter
     near = [other for other in vocabulary if least <= len(other) <= most]
     close = difflib.get_close_matches(word, near, n=20, cutoff=cutoff)
-    return {other: _likeness(other, word) for other in close}
+    return {other: _similarity(other, word) for other in close}
 
 
-def _likeness(one: str, other: str) -> float:
+def _similarity(one: str, other: str) -> float:
     if sorted(one) == sorted(other):
         return _SWAPPED
     return difflib.SequenceMatcher(None, one, other).ratio()

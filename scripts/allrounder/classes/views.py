@@ -26,7 +26,7 @@ from allrounder.catalogue.synsets import (
 )
 from allrounder.classes.search import Match
 from allrounder.core.errors import UsageError
-from allrounder.params.classes import Classes, parts_of, title_of, voc_of
+from allrounder.params.classes import Classes
 
 _NO_LIMIT = 100_000
 """Characters of a line that no terminal cuts."""
@@ -100,7 +100,7 @@ def _counts() -> tuple[Counter[str], Counter[str]]:
 
 _STYLES = {"wnid": "cyan", "VOC": "green", "COCO": "green", "a kind of": "dim"}
 _NUMBERS = {"ILSVRC", "URLs", "below", "of ILSVRC", "class", "classes"}
-_ELASTIC = {"synset", "names", "a kind of", "which"}
+_SHRINKING = {"synset", "names", "a kind of", "which"}
 """Columns that are cut if the screen is too narrow."""
 
 
@@ -134,8 +134,8 @@ def table(
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in titles:
         side: Literal["left", "right"] = "right" if title in _NUMBERS else "left"
-        style, elastic = _STYLES.get(title, ""), title in _ELASTIC
-        grid.add_column(title, style=style, justify=side, no_wrap=not elastic)
+        style, shrinks = _STYLES.get(title, ""), title in _SHRINKING
+        grid.add_column(title, style=style, justify=side, no_wrap=not shrinks)
     for row in shown:
         cells = ("" if row.get(title) is None else str(row[title]) for title in titles)
         grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
@@ -203,7 +203,7 @@ def tree_table(nodes: Sequence[Node], on: Screen) -> list[str]:
 
 
 def of_voc(label: str) -> list[Synset]:
-    """The synsets that stand for a VOC label: ILSVRC's first, then by the number of URLs listed.
+    """The synsets with a VOC label: ILSVRC's first, then by the number of URLs listed.
 
     Raises UsageError for an unknown label.
     """
@@ -215,13 +215,9 @@ def of_voc(label: str) -> list[Synset]:
 
 def voc_table(label: str, classes: Classes, on: Screen) -> list[str]:
     """The synsets of a VOC label; `class` is the index of the class in the params."""
-    places = {
-        part.wnid: index
-        for index, (key, value) in enumerate(classes.items())
-        for part in parts_of(key, value)
-    }
+    places = {part.wnid: index for index, one in enumerate(classes.values()) for part in one.parts}
     rows = [_row(synset) | {"class": places.get(synset.wnid)} for synset in of_voc(label)]
-    tree = _whole(label)
+    tree = _largest_subtree(label)
     count = len(synsets_of(tree))
     last = f"all {count} of ILSVRC as one class: add {tree}" if count > 1 else ""
     return table(["wnid", "ILSVRC", "COCO", "URLs", "names", "class"], rows, on, last)
@@ -232,11 +228,7 @@ def coverage(classes: Classes) -> list[dict[str, Any]]:
     coco = {label.voc: label.label for label in coco_labels()}
     rows = []
     for index, label in enumerate(VOC_LABELS):
-        own = [
-            {"key": key, "name": title_of(key, value)}
-            for key, value in classes.items()
-            if voc_of(value) == label
-        ]
+        own = [{"key": key, "name": one.title} for key, one in classes.items() if one.voc == label]
         best = of_voc(label)[0]
         hint = None if own else {"wnid": best.wnid, "name": best.names[0]}
         row = {"index": index, "voc": label, "coco": coco[label], "classes": own}
@@ -253,14 +245,14 @@ def coverage_table(classes: Classes, on: Screen) -> list[str]:
         if best:
             missing, which = missing + 1, f"none: add {best['wnid']} ({best['name']})"
         rows.append({"VOC": row["voc"], "COCO": row["coco"], "classes": len(own), "which": which})
-    nameless = sum(voc_of(value) is None for value in classes.values())
+    nameless = sum(one.voc is None for one in classes.values())
     last = f"{20 - missing} of 20 labels have a class, {missing} have none"
-    last += f"; {nameless} classes stand for none" if nameless else ""
+    last += f"; {nameless} classes have no label" if nameless else ""
     return table(["VOC", "COCO", "classes", "which"], rows, on, last)
 
 
-def _whole(label: str) -> str:
-    """The subtree key with the most ILSVRC classes among the label's roots."""
+def _largest_subtree(label: str) -> str:
+    """The key of the label's subtree with most ILSVRC classes."""
     of_label = {synset.wnid: synset for synset in of_voc(label)}
     roots = [f"{w}+" for w, synset in of_label.items() if not {*synset.hypernyms} & {*of_label}]
     return max(roots, key=lambda key: len(synsets_of(key)))

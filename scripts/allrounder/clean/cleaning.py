@@ -86,11 +86,7 @@ def clean(
 
 
 def decide(
-    params: Params,
-    decoded: Decoded,
-    urls: Path,
-    raw: Path,
-    corrections: Sequence[Correction],
+    params: Params, decoded: Decoded, urls: Path, raw: Path, corrections: Sequence[Correction]
 ) -> tuple[Decisions, Matches]:
     """The decision on each valid photo, and the photos that each correction matches.
 

@@ -22,13 +22,7 @@ from allrounder.clean.close_hashes import (
     close_numbers,
     slices,
 )
-from allrounder.clean.fingerprints import (
-    FULL,
-    MIRRORED,
-    PARTS,
-    TRIMMED,
-    Fingerprint,
-)
+from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
 
 class Components:

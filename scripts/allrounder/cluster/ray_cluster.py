@@ -22,11 +22,11 @@ Result = TypeVar("Result")
 SLICE_BYTES = 32 * 2**20
 """The size of a slice's argument at most, and of its result."""
 _AHEAD = 2  # slices under way for each processor
-_STORE_SHARE = 4  # slices under way take at most one part in so many of one node's object store
+_STORE_SHARE = 4  # slices under way take at most one fourth of one node's object store
 _RETRIES = 3
 """More tries for a slice whose worker or node was lost."""
 _STRAGGLER = 3.0
-"""A slice that takes so many times the mean is started a second time, once all are under way."""
+"""Once all slices are under way, one that takes this many times the mean is started again."""
 _LOOK = 1.0  # seconds
 _START = 120.0
 """Seconds in which the first worker has to start."""
@@ -55,7 +55,7 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        # Ray would report its use to its makers.
+        # By default, Ray sends usage statistics to its developers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -89,8 +89,8 @@ class Cluster:
     ) -> Iterator[tuple[Key, Result | None]]:
         """Run slices, taken from `slices` only as fast as they end; yields their results by key.
 
-        The order is the one in which they end. A result is None where the slice ended its worker
-        in every try: the caller then does it itself. Raises the function's DataError.
+        They are in the order in which they end. A result is None if the slice ended its worker in
+        every try: the caller then does it itself. Raises the function's DataError.
         """
         ray, rest, more = self._ray, iter(slices), True
         task = ray.remote(function).options(max_retries=_RETRIES, scheduling_strategy="SPREAD")
@@ -114,7 +114,7 @@ class Cluster:
 
     @property
     def _most(self) -> int:
-        """The slices that may be under way. Nodes come and go; all slices start at this one."""
+        """The most slices under way now. All arguments are in one node's object store."""
         has = self._ray.cluster_resources()
         nodes = sum(n for key, n in has.items() if key.startswith("node:") and "__" not in key)
         store = has.get("object_store_memory", 0) / max(1, nodes)
@@ -188,7 +188,7 @@ class WorkerLostError(Exception):
 def _straggler(
     under_way: Sequence[_UnderWay[Key]], seconds: Sequence[float]
 ) -> "_UnderWay[Key] | None":
-    """The slice to start a second time: the oldest, if it takes far longer than others took."""
+    """The slice to start again: the oldest that runs once, if it takes far longer than others."""
     alone = [one for one in under_way if sum(one is other for other in under_way) == 1]
     oldest = min(alone, key=lambda one: one.started, default=None)
     if not oldest or not seconds:

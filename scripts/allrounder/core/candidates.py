@@ -25,7 +25,7 @@ class IdMaker:
     """Makes a unique id for each photo of one class, in rank order."""
 
     def __init__(self, wnid: str, is_new: Callable[[str], bool] | None = None):
-        """`is_new` adds a text to a set and says whether it was new; the default is in memory."""
+        """`is_new` adds a text to a set and returns whether it was new; by default in memory."""
         self._wnid, self._used = wnid, set[str]()
         self._is_new = is_new or self._add
 
@@ -47,11 +47,12 @@ class IdMaker:
 def candidate_lookup(path: Path, urls: Collection[str] | None = None) -> Callable[[str], Candidate]:
     """A function that finds the candidate of a URL; for a member of an archive, the archive's.
 
-    Only candidates of `urls` are kept in memory, if they are given.
+    With `urls`, only their candidates are kept in memory.
     """
-    rows = (row for row in read_csv(path, Candidate))
     listed = {
-        row.url: row for row in rows if urls is None or row.url in urls or is_archive(row.url)
+        row.url: row
+        for row in read_csv(path, Candidate)
+        if urls is None or row.url in urls or is_archive(row.url)
     }
     archives = [candidate for url, candidate in listed.items() if is_archive(url)]
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from allrounder.core.errors import UsageError
-from allrounder.core.files import atomic_write
+from allrounder.core.files import atomic_write, read_text
 from allrounder.core.paths import CORRECTIONS, TAKEDOWNS, in_pipeline
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -27,7 +27,7 @@ PhotoId = tuple[str, str]
 
 
 class Action(StrEnum):
-    """What a line does with the photos that it matches."""
+    """The action of a line on the photos that it matches."""
 
     EXCLUDE = "exclude"
     MOVE = "move"
@@ -35,11 +35,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Correction:
-    """A line of corrections.csv."""
+    """A line of corrections.csv or takedowns.csv."""
 
     match: str  # SHA-256 of the raw or the cleaned photo, URL, or image id
     action: Action
-    to: str = ""  # the class key, of a move
+    to: str = ""  # for a move: the class key
     reason: str = ""
     by: str = ""
     file: str = field(default=str(CORRECTIONS), compare=False)
@@ -47,17 +47,17 @@ class Correction:
 
     @property
     def place(self) -> str:
-        """Where it stands, for messages."""
+        """File and line, for messages."""
         return f"{self.file}, line {self.line}"
 
     @property
     def name(self) -> str:
-        """What is compared: a hash in lower case, a URL by the photo that it names."""
+        """The normalized match: see `match_name`."""
         return match_name(self.match)
 
     @property
     def effect(self) -> tuple[Action, str]:
-        """What it does: lines of one photo must agree in this."""
+        """What it does. All lines of a photo must have the same effect."""
         return self.action, self.to
 
     @property
@@ -67,7 +67,7 @@ class Correction:
 
 
 def match_name(text: str) -> str:
-    """The form in which matches are compared."""
+    """A match in normal form: a hash in lower case, a URL as the key of its photo."""
     if re.fullmatch(r"[0-9A-Fa-f]{64}", text):
         return text.lower()
     return photo_key(text) if is_url(text) else text
@@ -76,10 +76,10 @@ def match_name(text: str) -> str:
 def load_corrections(classes: Collection[str], path: Path = CORRECTIONS) -> tuple[Correction, ...]:
     """Read and check a corrections file. Raises UsageError that names file, line and cell.
 
-    Where no DVC demands the file, it may be missing.
+    Only a DVC pipeline requires the file.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except FileNotFoundError:
         if not in_pipeline(path):
             return ()
@@ -87,19 +87,15 @@ def load_corrections(classes: Collection[str], path: Path = CORRECTIONS) -> tupl
             f"{path}: no such file; git checkout {path}, or start one with the line "
             f"{','.join(HEADER)}"
         ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
     return parse_corrections(text, classes, str(path))
 
 
-def load_takedowns(path: Path = TAKEDOWNS) -> frozenset[str]:
-    """What takedowns.csv names: the download takes no photo with these hashes or URLs.
+def load_takedowns() -> frozenset[str]:
+    """The hashes and URLs in takedowns.csv, which the download never takes.
 
     It has the columns of corrections.csv, and its only action is exclude. Raises UsageError.
     """
-    return frozenset(one.name for one in load_corrections((), path))
+    return frozenset(line.name for line in load_corrections((), TAKEDOWNS))
 
 
 def parse_corrections(text: str, classes: Collection[str], where: str) -> tuple[Correction, ...]:
@@ -114,27 +110,28 @@ def read_lines(
 ) -> list[Correction]:
     """The lines in their order, each checked by itself. Raises UsageError."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: list[Correction] = []
-    started = not needs_header
+    lines: list[Correction] = []
+    has_header = not needs_header
     try:
         for cells in reader:
-            stripped, place = [cell.strip() for cell in cells], f"{where}, line {reader.line_num}"
+            stripped = [cell.strip() for cell in cells]
             if tuple(stripped) == HEADER:
-                started = True
-            elif not started:
+                has_header = True
+            elif not has_header:
                 break
             elif any(stripped):
-                found.append(_parse_line(stripped, classes, place, (where, reader.line_num)))
+                lines.append(_parse_line(stripped, classes, where, reader.line_num))
     except csv.Error as error:
         raise UsageError(f"{where}, line {reader.line_num}: not CSV ({error})") from None
-    if not started:
+    if not has_header:
         raise UsageError(f"{where}, line 1: must be the header {','.join(HEADER)}")
-    return found
+    return lines
 
 
 def _parse_line(
-    cells: Sequence[str], classes: Collection[str], place: str, at: tuple[str, int]
+    cells: Sequence[str], classes: Collection[str], file: str, number: int
 ) -> Correction:
+    place = f"{file}, line {number}"
     if len(cells) != len(HEADER):
         raise UsageError(
             f"{place}: has {len(cells)} cells, and the header has {len(HEADER)}; quote a cell "
@@ -152,57 +149,56 @@ def _parse_line(
         hint = did_you_mean(to, classes)
         what = f"{to!r} is no key of classes in params.yaml" if to else "empty, and move needs one"
         raise UsageError(f"{place}: class: {what}.{hint}")
-    return Correction(match, Action(action), to, reason, by, *at)
+    return Correction(match, Action(action), to, reason, by, file, number)
 
 
 def check_agreement(lines: Iterable[Correction]) -> None:
-    """Raise UsageError if two lines want different things of one match."""
+    """Raise UsageError if two lines with the same match have different effects."""
     first: dict[str, Correction] = {}
-    for one in lines:
-        _check_pair(first.setdefault(one.name, one), one, one.match)
+    for line in lines:
+        _check_pair(first.setdefault(line.name, line), line, line.match)
 
 
-def _check_pair(one: Correction, other: Correction, photo: str) -> None:
-    if one.effect != other.effect:
-        ours = str(CORRECTIONS)
-        pair = sorted((one, other), key=lambda line: (line.file != ours, line.line))
-        first, second = (" ".join(filter(None, line.effect)) for line in pair)
+def _check_pair(line: Correction, other: Correction, photo: str) -> None:
+    """Raise UsageError if two lines for one photo have different effects."""
+    if line.effect != other.effect:
+        in_order = sorted((line, other), key=lambda one: (one.file != str(CORRECTIONS), one.line))
+        first, second = (" ".join(filter(None, one.effect)) for one in in_order)
         raise UsageError(
-            f"{pair[1].place}: {second}, but {pair[0].place} says {first} for the same photo "
-            f"({one_line(photo, 100)}); remove one of them"
+            f"{in_order[1].place}: {second}, but {in_order[0].place} says {first} for the same "
+            f"photo ({one_line(photo, 100)}); remove one of them"
         )
 
 
 def new_lines(present: Sequence[Correction], added: Sequence[Correction]) -> list[Correction]:
-    """The added lines that say something new, each once, in their order.
+    """The added lines with new matches, each once, in their order.
 
-    Raises UsageError if one does not agree with a line that is there already.
+    Raises UsageError if one contradicts a line that is present.
     """
     check_agreement([*present, *added])
-    seen, found = {one.name for one in present}, []
-    for one in added:
-        if one.name not in seen:
-            seen.add(one.name)
-            found.append(one)
-    return found
+    names = {line.name for line in present}
+    by_name: dict[str, Correction] = {}
+    for line in added:
+        by_name.setdefault(line.name, line)
+    return [line for name, line in by_name.items() if name not in names]
 
 
 def append(path: Path, lines: Iterable[Correction]) -> None:
-    """Append lines to a corrections file, which keeps the lines that it has. Atomic."""
+    """Append lines to a corrections file atomically."""
     before = path.read_text(encoding="utf-8")
     with atomic_write(path) as file:
         file.write(before if before.endswith("\n") else f"{before}\n")
-        csv.writer(file, lineterminator="\n").writerows(one.cells for one in lines)
+        csv.writer(file, lineterminator="\n").writerows(line.cells for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoNames:
-    """A photo in raw, and all that a line may call it by."""
+    """A photo in raw, and everything that a line can match it by."""
 
     key: str
     image_id: str
     sha256s: Collection[str]  # of the raw and of the cleaned photo
-    urls: Collection[str]  # that gave it, before and after redirects
+    urls: Collection[str]  # where it was downloaded from, before and after redirects
 
     @property
     def photo_id(self) -> PhotoId:
@@ -210,7 +206,7 @@ class PhotoNames:
         return self.key, self.image_id
 
     def names(self) -> Iterator[str]:
-        """The forms in which it can be matched; `<class key>/<image id>` is unique."""
+        """The names that match it; `<class key>/<image id>` is unique."""
         yield from (self.image_id, f"{self.key}/{self.image_id}", *self.sha256s)
         yield from (match_name(url) for url in self.urls if url)
 
@@ -222,59 +218,62 @@ Matches = dict[Correction, list[PhotoId]]
 def match_photos(corrections: Sequence[Correction], photos: Iterable[PhotoNames]) -> Matches:
     """The photos of each line. Raises UsageError when an image id names photos of two classes."""
     by_name: dict[str, list[Correction]] = defaultdict(list)
-    for one in corrections:
-        by_name[one.name].append(one)
-    found: Matches = {one: [] for one in corrections}
-    named: dict[str, PhotoId] = {}  # by image ids that lines name
+    for line in corrections:
+        by_name[line.name].append(line)
+    matches: Matches = {line: [] for line in corrections}
+    photo_ids: dict[str, PhotoId] = {}  # by image ids that lines name
     for photo in photos:
         if photo.image_id in by_name:
-            first = named.setdefault(photo.image_id, photo.photo_id)
+            first = photo_ids.setdefault(photo.image_id, photo.photo_id)
             if first != photo.photo_id:
                 raise UsageError(
                     f"{by_name[photo.image_id][0].place}: match: {photo.image_id!r} is an image "
-                    "id in two classes; write "
-                    f"{'/'.join(first)} or {'/'.join(photo.photo_id)}"
+                    f"id in two classes; write {'/'.join(first)} or {'/'.join(photo.photo_id)}"
                 )
-        for one in {hit for name in photo.names() for hit in by_name.get(name, ())}:
-            found[one].append(photo.photo_id)
-    return found
+        for line in {line for name in photo.names() for line in by_name.get(name, ())}:
+            matches[line].append(photo.photo_id)
+    return matches
 
 
 def by_photo(matches: Matches) -> dict[PhotoId, Correction]:
-    """The line of each photo, the first in sort order of several that agree.
+    """The line of each photo; of several that agree, the first in sort order.
 
     Raises UsageError for lines of one photo that do not agree.
     """
     lines: dict[PhotoId, Correction] = {}
-    for one in sorted(matches):
-        for photo in matches[one]:
-            first = lines.setdefault(photo, one)
-            _check_pair(first, one, "/".join(photo))
+    for line in sorted(matches):
+        for photo in matches[line]:
+            _check_pair(lines.setdefault(photo, line), line, "/".join(photo))
     return lines
 
 
 def unmatched(matches: Matches, listed: Callable[[], Iterable[str]]) -> list[Correction]:
-    """The lines that match no photo and none of the URLs that are listed."""
-    names = {one.name for one, photos in matches.items() if not photos}
-    seen = {name for url in (listed() if names else ()) if (name := match_name(url)) in names}
-    return [one for one, photos in matches.items() if not photos and one.name not in seen]
+    """The lines that match no photo and no listed URL."""
+    without_photo = [line for line, photos in matches.items() if not photos]
+    names = {line.name for line in without_photo}
+    urls = listed() if names else ()
+    seen = {name for url in urls if (name := match_name(url)) in names}
+    return [line for line in without_photo if line.name not in seen]
 
 
-def unmatched_warnings(lines: Sequence[Correction], most: int = 20) -> list[str]:
-    """One warning a line, `most` at most."""
+_MOST_WARNINGS = 20
+
+
+def unmatched_warnings(lines: Sequence[Correction]) -> list[str]:
+    """One warning for each line, up to _MOST_WARNINGS."""
     warnings = [
-        f"warning: {one.place}: matches no photo: {one_line(one.match, 100)}"
-        for one in sorted(lines, key=lambda one: one.line)
+        f"warning: {line.place}: matches no photo: {one_line(line.match, 100)}"
+        for line in sorted(lines, key=lambda line: line.line)
     ]
-    rest = len(warnings) - most
-    return warnings[:most] + [f"warning: {CORRECTIONS}: and {rest} more"] * (rest > 0)
+    rest = [f"warning: {CORRECTIONS}: and {len(warnings) - _MOST_WARNINGS} more"]
+    return warnings[:_MOST_WARNINGS] + rest * (len(warnings) > _MOST_WARNINGS)
 
 
-# Of the tables of a build
+# In a build's tables
 
 
 def photos_of_tables(key: str, raw: Path, cleaned: Mapping[PhotoId, str]) -> Iterator[PhotoNames]:
-    """The photos of a class as a build's tables name them; `cleaned` has hashes of cleaned photos.
+    """The photos of a class in a build's tables; `cleaned` has the cleaned photos' SHA-256.
 
     Raises DataError as `read_csv` does.
     """
@@ -302,9 +301,9 @@ def matched_in_tables(
 def check_conflicts(
     corrections: Sequence[Correction], keys: Collection[str], raw: Path, clean: Path
 ) -> None:
-    """Raise UsageError for lines that name one photo in two ways and want different things.
+    """Raise UsageError for lines that match one photo by two names and have different effects.
 
-    Only photos of the present build are known; without one nothing is checked.
+    Only the photos of the present build are checked; without a build nothing is.
     """
     tables = (folder / f"{key}.csv" for key in keys for folder in (raw, clean))
     if corrections and all(table.exists() for table in tables):

@@ -4,6 +4,7 @@ A problem of a single photo is a `Status`, never an exception.
 """
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -67,6 +68,8 @@ _WAY_BACK = (
 
 def run_stage(main: Callable[[], None]) -> int:
     """As `run`; if `dvc repro` runs the stage and it fails, also print the way back."""
+    gc.freeze()  # imported modules are never garbage, so the collector can skip them
+    gc.set_threshold(50_000)
     code = run(main)
     if code in (NOT_GOOD_ENOUGH, BAD_USAGE) and "DVC_ROOT" in os.environ:
         print(f"to go back to the committed version: {_WAY_BACK}", file=sys.stderr)

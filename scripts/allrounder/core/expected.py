@@ -16,7 +16,7 @@ _PHOTOS = (Status.OK, Status.DUPLICATE, Status.CHANGED)
 
 
 class Expect(StrEnum):
-    """What must be as expected (`download.expect`)."""
+    """What must equal the expected photo's (`download.expect`)."""
 
     BYTES = "bytes"
     PICTURE = "picture"
@@ -24,9 +24,9 @@ class Expect(StrEnum):
 
 
 def as_expected(candidate: Candidate, result: Result, expect: Expect) -> Result:
-    """The result of a candidate; `changed` if it is another photo than expected.
+    """The result of a candidate; `changed` if its photo is not the expected one.
 
-    With `picture`, a photo with other bytes stays if clean can compare it.
+    With `picture`, a photo with other bytes is taken if clean can compare it.
     """
     if match_of(candidate, result) is not Match.CHANGED or result.status is not Status.OK:
         return result
@@ -38,7 +38,7 @@ def as_expected(candidate: Candidate, result: Result, expect: Expect) -> Result:
 
 
 def is_outdated(candidate: Candidate, result: Result, expect: Expect) -> bool:
-    """Whether a photo was refused for what is not expected any more."""
+    """Whether a photo was refused as `changed`, and now would not be."""
     if result.status is not Status.CHANGED:
         return False
     now = as_expected(candidate, replace(result, status=Status.OK), expect)
@@ -46,7 +46,7 @@ def is_outdated(candidate: Candidate, result: Result, expect: Expect) -> bool:
 
 
 def match_of(candidate: Candidate, result: Result) -> Match:
-    """How the bytes compare."""
+    """How a photo's bytes compare with the expected ones."""
     if not candidate.expected_sha256:
         return Match.NONE
     if result.sha256 and result.status in _PHOTOS:

@@ -15,7 +15,7 @@ from typing import TextIO, TypeVar
 
 from filelock import FileLock, Timeout
 
-from allrounder.core.errors import DataError
+from allrounder.core.errors import DataError, UsageError
 from allrounder.core.paths import LOCK, WORK, is_clutter
 from allrounder.core.workers import cores
 
@@ -50,12 +50,26 @@ def stage_lock(stage: str) -> Iterator[Path]:
 
 def _keep_lock() -> None:
     """Copy dvc.lock, which DVC does not write while a stage runs."""
-    lock = LOCK.read_bytes() if LOCK.exists() else b""
     if not LOCK.exists():
         LOCK_COPY.unlink(missing_ok=True)
-    elif lock.endswith(b"\n"):  # else it is cut off already
+    elif (lock := LOCK.read_bytes()).endswith(b"\n"):  # else it is cut off already
         part_of(LOCK_COPY).write_bytes(lock)
         part_of(LOCK_COPY).replace(LOCK_COPY)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that users edit.
+
+    Raises UsageError for one that cannot be read, FileNotFoundError for a missing one.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
 
 
 def remove_tree(folder: Path) -> None:
@@ -89,9 +103,9 @@ def remove_other_classes(folder: Path, keys: Collection[str]) -> None:
 
 
 def disguise(head: bytes) -> str:
-    """What the first bytes of a photo, list or object are instead; '' if nothing is known of them.
+    """What a file really is that should be a photo, list or object, or '' if unknown.
 
-    `head` should have at least 262 bytes, as far as the file has.
+    `head` are its first bytes, at least 262 of a longer file.
     """
     if head.startswith(b"version https://git-lfs.github.com/"):
         return "a Git LFS pointer; git lfs pull fetches the file"
@@ -101,7 +115,7 @@ def disguise(head: bytes) -> str:
 
 
 def file_disguise(path: Path) -> str:
-    """The same for a file. Only regular files are opened."""
+    """As `disguise`, of a file. Only regular files are opened."""
     try:
         if not path.is_file():
             return ""
@@ -116,7 +130,7 @@ Result = TypeVar("Result")
 
 _CHUNK = 2**20
 _BATCH = 32
-"""Files a task, since a task costs as much as hashing a small photo."""
+"""Files in one task: starting a task costs as much as hashing a small photo."""
 
 
 @dataclass(frozen=True, slots=True)

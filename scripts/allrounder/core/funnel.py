@@ -1,8 +1,8 @@
 """Counts how many photos of a class reached each step, and why the others did not."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,29 @@ class Addable:
 
     def add(self, other: Any) -> None:
         """Add the counts of another class."""
-        for name, more in vars(other).items():
-            mine = getattr(self, name)
+        for name in (one.name for one in fields(other)):
+            mine, more = getattr(self, name), getattr(other, name)
             mine.update(more) if isinstance(mine, Counter) else setattr(self, name, mine + more)
 
 
-@dataclass(frozen=True)
-class Funnel:
+@dataclass
+class Funnel(Addable):
     """Counts by status and split, of a class or of all."""
 
-    raw: Counter[Status]  # without archives' own rows
-    clean: Counter[Status]
-    splits: dict[str, int]
+    raw: Counter[Status] = field(default_factory=Counter)  # without archives' own rows
+    clean: Counter[Status] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
     opt_outs: Counter[str] = field(default_factory=Counter)  # by signal
     matches: Counter[Match] = field(default_factory=Counter)  # of the photos that are expected
-    rebuilt: int = 0  # of them in the dataset, and confirmed
-    moved_in: int = 0  # photos that corrections.csv moved here from other classes; and away
-    moved_out: int = 0
+    moved_from: Counter[str] = field(default_factory=Counter)
+    """Photos that corrections.csv moved here, by the class that they were listed for."""
+    moved_out: int = 0  # photos that it moved to other classes
+    rebuilt: int = 0  # photos that are as expected, and in the dataset
+
+    @property
+    def moved_in(self) -> int:
+        """Photos that corrections.csv moved here."""
+        return self.moved_from.total()
 
     @cached_property
     def lost(self) -> dict[str, dict[Status, int]]:
@@ -102,49 +108,51 @@ def stage_of(step: str) -> str:
 
 
 def class_funnel(
-    raw: Iterable[RawRow],
-    clean: Iterable[CleanRow],
-    by_split: Mapping[str, int],
+    raw: Iterable[RawRow], clean: Iterable[CleanRow], by_split: Mapping[str, int]
 ) -> Funnel:
-    """The funnel of a class; `by_split` counts its photos, in the splits' order."""
-    raw_counts, opt_outs, matches = Counter[Status](), Counter[str](), Counter[Match]()
+    """The funnel of a class; `by_split` counts its photos, in the splits' order.
+
+    Its `moved_out` is 0: see `count_moves`.
+    """
+    funnel = Funnel(splits=Counter(by_split))
     for row in raw:
-        raw_counts[row.status] += 1
+        funnel.raw[row.status] += 1
         if row.opt_out:
-            opt_outs[signal_of(row.opt_out)] += 1
+            funnel.opt_outs[signal_of(row.opt_out)] += 1
         if row.match:
-            matches[row.match] += 1
-    del raw_counts[Status.ARCHIVE]
-    clean_counts, rebuilt, moved_in = Counter[Status](), 0, 0
+            funnel.matches[row.match] += 1
+    del funnel.raw[Status.ARCHIVE]
     for photo in clean:
-        clean_counts[photo.status] += 1
-        moved_in += bool(photo.moved_from)
+        funnel.clean[photo.status] += 1
+        if photo.moved_from:
+            funnel.moved_from[photo.moved_from] += 1
         confirmed = photo.match is Match.SAME_PICTURE
         if confirmed:
-            matches.subtract([Match.CHANGED])
-            matches.update([Match.SAME_PICTURE])
-        rebuilt += photo.status is Status.KEPT and (confirmed or photo.match is Match.IDENTICAL)
-    counts = raw_counts, clean_counts, dict(by_split), opt_outs
-    return Funnel(*counts, +matches, rebuilt, moved_in)
+            funnel.matches[Match.CHANGED] -= 1
+            funnel.matches[Match.SAME_PICTURE] += 1
+        is_same = confirmed or photo.match is Match.IDENTICAL
+        funnel.rebuilt += is_same and photo.status is Status.KEPT
+    funnel.matches = +funnel.matches
+    return funnel
 
 
-def total_funnel(parts: Collection[Funnel]) -> Funnel:
+def count_moves(by_class: Mapping[str, Funnel]) -> None:
+    """Set `moved_out` of each class from the `moved_from` of all."""
+    moved = sum((one.moved_from for one in by_class.values()), Counter[str]())
+    for key, funnel in by_class.items():
+        funnel.moved_out = moved[key]
+
+
+def total_funnel(parts: Iterable[Funnel]) -> Funnel:
     """The funnel of all classes together."""
-    raw, clean = Counter[Status](), Counter[Status]()
-    splits, opt_outs, matches = Counter[str](), Counter[str](), Counter[Match]()
+    total = Funnel()
     for part in parts:
-        raw.update(part.raw)
-        clean.update(part.clean)
-        splits.update(part.splits)
-        opt_outs.update(part.opt_outs)
-        matches.update(part.matches)
-    numbers = ((part.rebuilt, part.moved_in, part.moved_out) for part in parts)
-    rebuilt, moved_in, moved_out = map(sum, zip((0, 0, 0), *numbers, strict=True))
-    return Funnel(raw, clean, dict(splits), opt_outs, matches, rebuilt, moved_in, moved_out)
+        total.add(part)
+    return total
 
 
 def funnels(
-    keys: Iterable[str],
+    keys: Collection[str],
     raw: Path,
     clean: Path,
     counts: Mapping[Any, int],
@@ -155,30 +163,18 @@ def funnels(
 
     `each` may be the `map` of a worker pool. Raises DataError for a damaged table.
     """
-    keys, away = list(keys), Counter[str]()
-    found: dict[str, Funnel] = {}
     jobs = [
         (key, raw, clean, {split: counts.get((key, split), 0) for split in splits}) for key in keys
     ]
-    for key, (funnel, moved) in zip(keys, each(_read_funnel, jobs), strict=True):
-        found[key] = funnel
-        away.update(moved)
-    return {key: replace(one, moved_out=away[key]) for key, one in found.items()}
+    by_class: dict[str, Funnel] = dict(zip(keys, each(_read_funnel, jobs), strict=True))
+    count_moves(by_class)
+    return by_class
 
 
-def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int]]) -> tuple[Funnel, Counter[str]]:
-    """A class's funnel without `moved_out`, and how many photos it has from other classes."""
+def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int]]) -> Funnel:
     key, raw, clean, by_split = job
-    moved = Counter[str]()
-
-    def noted(rows: Iterable[CleanRow]) -> Iterator[CleanRow]:
-        for row in rows:
-            if row.moved_from:
-                moved[row.moved_from] += 1
-            yield row
-
-    rows = noted(read_csv(clean / f"{key}.csv", CleanRow))
-    return class_funnel(read_csv(raw / f"{key}.csv", RawRow), rows, by_split), moved
+    rows = read_csv(raw / f"{key}.csv", RawRow), read_csv(clean / f"{key}.csv", CleanRow)
+    return class_funnel(*rows, by_split)
 
 
 def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:
@@ -188,7 +184,7 @@ def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]],
 
 
 def short_sentence(kept: Collection[int], per_class: int) -> str:
-    """How many of the photos asked for there are, and which share of the classes is short.
+    """How many of the requested photos there are, and how many classes have too few.
 
     `kept` has the photos of each class. '' if every class has `per_class`.
     """

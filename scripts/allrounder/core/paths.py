@@ -14,11 +14,11 @@ MANIFEST, FINGERPRINTS = "manifest.csv", "fingerprints.csv"
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
 DECODED = WORK / "decoded"
-"""What decoding gave, kept by content. As safe to lose as a cache."""
+"""Decoded photos' cache, by content. It may be deleted."""
 
 
 def in_pipeline(path: Path) -> bool:
-    """Whether DVC builds the folder that a file is in; else stages are run there by hand."""
+    """Whether a file is in a DVC project. Stages can also be run by hand, without one."""
     return path.with_name("dvc.yaml").exists()
 
 

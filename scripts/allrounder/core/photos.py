@@ -60,7 +60,7 @@ MAX_JPEG_2000 = 4 * 10**7
 _ICON = b"\0\0\1\0"
 _PNG_HEADER = re.compile(rb"IHDR(?=(.{8}))", re.DOTALL)
 MAX_ICON = 2**20
-"""Pixels of an icon's pictures. Its header can tell 256 x 256 at most, which they need not keep."""
+"""Pixels of an icon's pictures: they may be larger than the 256 x 256 that its header can state."""
 MAX_STRIPS = 10**5
 """Strips or tiles of a TIFF; one for each row of the tallest photo."""
 _STRIPS = (273, 324)
@@ -81,14 +81,13 @@ PLACEHOLDER_MAX = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of a photo's size: bytes, pixels of the shorter side, pixels in all; and whether its
-    metadata and headers may keep it out. `taken_down` has SHA-256s and names of URLs."""
+    """The conditions for taking a photo."""
 
     max_bytes: int
-    min_side: int
+    min_side: int  # pixels of the shorter side
     max_pixels: int
-    honour_opt_out: bool = False
-    taken_down: frozenset[str] = frozenset()
+    honour_opt_out: bool = False  # refuse a photo whose metadata or headers have an opt-out
+    taken_down: frozenset[str] = frozenset()  # SHA-256s, and URLs as `match_name` writes them
 
 
 def judge(body: bytes, bounds: Bounds) -> Result:
@@ -112,8 +111,10 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
     """The result that refuses a body, or None; and the suffix of its format."""
     if fault := judge_length(len(body), bounds):
         return fault, ""
-    if len(body) <= PLACEHOLDER_MAX and (host := _placeholders().get(("md5", _md5(body)))):
-        return Result(Status.PLACEHOLDER, host), ""
+    if len(body) <= PLACEHOLDER_MAX:
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if host := _placeholders().get(("md5", md5)):
+            return Result(Status.PLACEHOLDER, host), ""
     if size := plain_jpeg_size(body):
         return judge_size(*size, bounds), "jpg"
     try:
@@ -127,7 +128,7 @@ def _judge(body: bytes, bounds: Bounds) -> tuple[Result | None, str]:
 
 
 def open_photo(body: bytes) -> Image.Image:
-    """Open a photo with Pillow, without its metadata where Pillow refuses that.
+    """Open a photo with Pillow; without its metadata if Pillow refuses that.
 
     Raises whatever Pillow raises.
     """
@@ -144,7 +145,7 @@ def open_photo(body: bytes) -> Image.Image:
 
 
 def _inflates(body: bytes) -> bool:
-    """Whether a TIFF's tags hold more than the file does, or than MAX_STRIPS places of pixels.
+    """Whether a TIFF's tags state more data than the file has, or more than MAX_STRIPS strips.
 
     Tags may overlap, and Pillow reads them all. Source: TIFF 6.0, section 2.
     """
@@ -217,7 +218,7 @@ def plain_jpeg_size(body: bytes) -> tuple[int, int] | None:
 def ends_whole(body: bytes, suffix: str) -> bool:
     """Whether an image ends with its format's end marker, or has the size its header states.
 
-    A TIFF or an icon does not tell.
+    True for a TIFF or an icon, which have neither.
     """
     if suffix in ("tif", "ico"):
         return True
@@ -310,12 +311,8 @@ def _placeholders() -> dict[tuple[str, str], str]:
         return {(row["kind"], row["value"]): row["host"] for row in csv.DictReader(file)}
 
 
-def _md5(body: bytes) -> str:
-    return hashlib.md5(body, usedforsecurity=False).hexdigest()
-
-
 def _sniffed(body: bytes) -> str:
-    """What a body seems to be that cannot be opened as an image, in a few words."""
+    """A guess, in a few words, at what a body is that cannot be opened as an image."""
     head = body[:512].lstrip().lower()
     if b"<svg" in head:
         return "SVG"

@@ -14,7 +14,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
-        """What prints a line."""
+        """A function that prints a line."""
 
         def show(text: str) -> None:
             if words := text.replace("\r", "").strip():

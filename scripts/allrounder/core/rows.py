@@ -1,4 +1,4 @@
-"""What travels between the stages: the one list of statuses, `Result`, and the tables' rows."""
+"""The data that stages exchange: all statuses, `Result`, and the tables' rows."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -140,7 +140,7 @@ class RawRow:
 
 _OF_ROW = {one.name for one in fields(RawRow)}
 RESULT_COLUMNS = tuple(one.name for one in fields(Result) if one.name in _OF_ROW)
-"""What a `RawRow` takes from a `Result`."""
+"""The fields that a `RawRow` has in common with a `Result`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
 
 
 def table_parts(path: Path, *names: str) -> tuple[dict[str, list[Part]], Counter[tuple[str, ...]]]:
-    """Where the rows of each value of the first column are, and how often each combination occurs.
+    """The places of each first column's value, and the count of each combination of the columns.
 
     Reads a row at a time. Raises DataError as `read_csv` does.
     """

@@ -20,7 +20,7 @@ OVERSIZE = 64
 _NAME_MAX = 4096  # PATH_MAX on Linux
 _RECORDS_MAX = 2**20
 _EMPTY_MAX = 1_000
-"""Headers in a row without a byte of a file behind them; more are an attack, or no photos."""
+"""The most headers in a row without file content; more are an attack or hold no photos."""
 _EXTENDED = 482  # the byte of an old GNU sparse header that announces another header block
 _RECORDS = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTRA = (*_RECORDS, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -138,8 +138,8 @@ class Member:
     """A file in a streamed archive: its bytes, or the reason why it is refused."""
 
     name: str
-    offset: int  # where the previous member ends: of its first header, or of folders' before it
-    end: int  # of the next member's first header
+    offset: int  # where its first header starts, or that of folders before it
+    end: int  # where the next member's first header starts
     body: bytes = b""
     status: Status = Status.OK
     detail: str = ""
@@ -311,9 +311,14 @@ def _check_first(block: bytes) -> None:
         raise BrokenTarError("empty")
     if block.startswith(b"\x1f\x8b"):
         raise BrokenTarError("gzip-compressed; unpack it with gunzip")
-    if not block.strip(b"\0"):
-        return  # the end mark, or a part of it
+    if block.strip(b"\0") and not is_header(block):  # else the end mark, or a part of it
+        raise BrokenTarError(f"no tar; it starts with {block[:40]!r}")
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header of a tar."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "replace")
     except tarfile.HeaderError:
-        raise BrokenTarError(f"no tar; it starts with {block[:40]!r}") from None
+        return False
+    return True

@@ -47,7 +47,7 @@ class TarWriter:
     def add(self, name: str, body: bytes) -> StoredBytes:
         """Append a photo's bytes; returns their place."""
         stored = StoredBytes(self._path, self._size + BLOCKSIZE, len(body))
-        self._write(b"".join((tar_header(name, len(body)), body, _padding(len(body)))))
+        self._write(b"".join((tar_header(name, len(body)), body, bytes(-len(body) % BLOCKSIZE))))
         return stored
 
     def copy(
@@ -172,10 +172,6 @@ def _tarfile_header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, 0o644, 0
     return info.tobuf(tarfile.USTAR_FORMAT)
-
-
-def _padding(size: int) -> bytes:
-    return bytes(-size % BLOCKSIZE)
 
 
 _CONSTANT = _constant(_tarfile_header("", 0))

@@ -37,10 +37,13 @@ def one_line(text: str, most: int = MAX_TEXT) -> str:
     return " ".join(printable(text, " ").split())[:most]
 
 
-def some(names: Sequence[str], most: int = 8) -> str:
+_SHORT_LIST = 8  # names
+
+
+def short_list(names: Sequence[str]) -> str:
     """The first few names, quoted on one line, and how many more there are."""
-    shown = ", ".join(repr(name)[:60] for name in names[:most]) or "none"
-    return shown + f" and {len(names) - most} more" * (len(names) > most)
+    shown = ", ".join(repr(name)[:60] for name in names[:_SHORT_LIST]) or "none"
+    return shown + f" and {len(names) - _SHORT_LIST} more" * (len(names) > _SHORT_LIST)
 
 
 def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:

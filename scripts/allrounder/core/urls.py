@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import idna
@@ -107,14 +106,6 @@ def normalized_hosts(hosts: Iterable[str]) -> frozenset[str]:
 def is_url(url: str) -> bool:
     """Whether this is an http(s) URL and not a local path."""
     return url[:8].lower().replace("\\", "/").startswith(("http://", "https://"))
-
-
-def is_local_file(url: str) -> bool:
-    """Whether this is the path of an existing local file, or of a byte range of one."""
-    try:
-        return not is_url(url) and Path(container_of(url)).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def is_archive(url: str) -> bool:
@@ -223,6 +214,21 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+_PLAIN_HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
+
+
+def shown_host(url: str) -> str:
+    """A URL's host as ASCII text for people; `local files` for a path, else `malformed`."""
+    if not is_url(url):
+        return "malformed" if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else "local files"
+    name = host_of(url)
+    try:
+        name = name.encode("idna").decode("ascii") if not name.isascii() else name
+    except UnicodeError:
+        return "malformed"
+    return name if _PLAIN_HOST.fullmatch(name) else "malformed"
 
 
 def _ascii_host(host: str) -> str:

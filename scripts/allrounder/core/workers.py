@@ -1,4 +1,4 @@
-"""Worker processes: as many as may run here, and none that outlives the process that started it."""
+"""Worker processes: as many as may run here. They end with the process that started them."""
 
 import multiprocessing
 import os
@@ -54,7 +54,7 @@ def worker_pool(
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
-            # Python's exit wakes the pool's own thread without a lock: it must have ended by then.
+            # Python wakes the pool's own thread at exit without a lock: it must have ended by then.
             for thread in threading.enumerate():
                 if thread is not threading.current_thread() and not thread.daemon:
                     thread.join(_PATIENCE)
@@ -79,9 +79,9 @@ def _check_threads() -> None:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while a worker starts: it inherits that until `start_worker`.
+    """Block Ctrl-C and SIGTERM while a worker starts; `start_worker` unblocks them there.
 
-    Else a signal would end it in Python's own code, with a traceback.
+    Otherwise a signal would end it in Python's own code, with a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -94,7 +94,7 @@ def signals_blocked() -> Iterator[None]:
 
 
 def start_worker(initializer: Callable[[], None] | None = None) -> None:
-    """Begin in a worker: leave Ctrl-C to the first process, which ends the workers; watch it."""
+    """Set up a worker: it ignores Ctrl-C, since the first process ends it, and ends with that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
@@ -105,10 +105,9 @@ def start_worker(initializer: Callable[[], None] | None = None) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process with its parent, also if that is killed.
+    """End this process when its parent ends, also if that is killed.
 
-    The sentinel is a pipe that only the parent and later workers hold, and the last worker ends
-    first.
+    Only the parent and later workers hold the sentinel, a pipe, so the last worker ends first.
     """
     parent = multiprocessing.parent_process()
     if parent:

@@ -24,27 +24,26 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """The lines that say the same as changes by hand, and files that no line can stand for."""
+    """Changes by hand as lines, and files whose change no line can express."""
 
     lines: Sequence[Correction] = ()
     others: Sequence[str] = ()
 
 
 def changes(dataset: Path) -> Changes:
-    """What differs from the build that dvc.lock records; nothing if that was not checked out."""
+    """The differences from the build that dvc.lock records; none if that was not checked out."""
     with repository() as repo:
         status = repo.data_status(targets=[dataset.as_posix()], granular=True, untracked_files="no")
     found: Mapping[str, Any] = status.get("uncommitted") or {}
     renamed = found.get("renamed", ())
     deleted = [*found.get("deleted", ()), *(one["old"] for one in renamed)]
     added = [*found.get("added", ()), *(one["new"] for one in renamed)]
-    prefix = f"{dataset.as_posix()}/"
-    return Changes(
-        *(
-            sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
-            for paths in (deleted, found.get("modified", ()), added)
-        )
-    )
+
+    def files(paths: Iterable[str]) -> list[str]:
+        prefix = f"{dataset.as_posix()}/"
+        return sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
+
+    return Changes(files(deleted), files(found.get("modified", ())), files(added))
 
 
 def edits(
@@ -57,10 +56,8 @@ def edits(
     """
     rows = {row.name: row for row in manifest}
     classes = {row.folder: row.wnid for row in rows.values()}
-    to = {
-        hash_file(dataset / path).sha256: classes.get(PurePosixPath(path).parent.name, "")
-        for path in found.added
-    }
+    added = {path: hash_file(dataset / path).sha256 for path in found.added}
+    to = {one: classes.get(PurePosixPath(path).parent.name, "") for path, one in added.items()}
     covered = {(one.name, one.effect) for one in known}
     lines: dict[str, Correction] = {}
     for path in found.deleted:
@@ -77,5 +74,5 @@ def edits(
             lines[row.sha256] = line
     moved = {one.match for one in lines.values() if one.action is Action.MOVE}
     moved |= {row.sha256 for row in rows.values() if row.sha256 in to}
-    strange = [path for path in found.added if hash_file(dataset / path).sha256 not in moved]
+    strange = [path for path, sha256 in added.items() if sha256 not in moved]
     return Edits(sorted(lines.values()), [*found.modified, *strange])

@@ -66,7 +66,7 @@ def _done(one: Correction, photo: PhotoId, cleaned: Cleaned, copies: int) -> str
 
 
 def _untaken(matches: Matches, keys: Iterable[str], raw: Path) -> dict[str, str]:
-    """Of the lines that match no photo: the status of the candidate that they name."""
+    """The status of the candidate that a line names, for lines that match no photo."""
     names = {one.name for one, photos in matches.items() if not photos}
     return {
         name: f"no photo: the download has {row.status} for it in {key}"

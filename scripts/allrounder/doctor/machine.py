@@ -2,17 +2,22 @@
 
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from allrounder.core.commands import output_of
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
+_NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
+_git = partial(output_of, "git")
+_ROOM = 50_000_000
+"""Bytes that a build needs at least."""
 _POINTER = 1024
 """Bytes of a Git LFS pointer at most."""
 
@@ -28,59 +33,49 @@ class Finding:
 def git_findings() -> Iterator[Finding]:
     """No git repository, a merge that stopped, a shallow one, files that are Git LFS pointers."""
     if not _git("rev-parse", "--git-dir"):
-        yield Finding(
-            "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better clone "
-            "the project, which keeps its history; or make a new repository",
-            "git init -q && git add -A && git commit -qm start",
-        )
+        words = "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better "
+        words += "clone the project, which keeps its history; or make a new repository"
+        yield Finding(words, "git init -q && git add -A && git commit -qm start")
         return
     versions = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
     if open_ones := _git("diff", "--name-only", "--diff-filter=U", "--", *versions).split():
         words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
         yield Finding(words, "python scripts/merge.py")
-    if _git("rev-parse", "--is-shallow-repository") == "true":
-        yield Finding(
-            "a shallow clone: older versions are missing, for diff.py and git checkout",
-            "git fetch -q --unshallow --tags",
-        )
+    if gone := _git("ls-files", "--deleted", "--", *_NEEDED).splitlines():
+        words = f"{gone[0]}{more(gone)} is missing, and git has it"
+        folders = sorted({name.partition("/")[0] for name in gone})
+        yield Finding(words, f"git checkout HEAD -- {' '.join(folders)}")
+    if _git("rev-parse", "--is-shallow-repository").startswith("true"):
+        words = "a shallow clone: older versions are missing, for diff.py and git checkout"
+        yield Finding(words, "git fetch -q --unshallow --tags")
     names = _git("ls-files", "-z").split("\0")
     small = (Path(name) for name in names if name and _size(Path(name)) <= _POINTER)
     pointers = [path for path in small if "Git LFS" in file_disguise(path)]
     if pointers:
-        yield Finding(
-            f"{pointers[0]}{_more(pointers)} is a Git LFS pointer, not the file",
-            "git lfs install --local && git lfs pull",
-        )
+        words = f"{pointers[0]}{more(pointers)} is a Git LFS pointer, not the file"
+        yield Finding(words, "git lfs install --local && git lfs pull")
 
 
 def venv_findings() -> Iterator[Finding]:
     """A .venv that was made in another folder: its programs name that folder."""
     program = Path(".venv/bin/dvc")
-    if program.is_file():
-        first = program.read_bytes().partition(b"\n")[0].decode(errors="replace")
-        if first.startswith("#!") and not _is_below(first[2:].split()[0], Path(".venv")):
-            words = (
-                f".venv was made in another folder ({first[2:]}): the project was moved or copied"
-            )
-            yield Finding(words, "rm -rf .venv && make .venv/ready")
+    first = program.read_bytes().partition(b"\n")[0] if program.is_file() else b""
+    mark, _, python = first.decode(errors="replace").partition("#!")
+    here = (Path(".venv").absolute(), Path(".venv").resolve())
+    if python and not mark and not any(map(Path(python.split()[0]).is_relative_to, here)):
+        words = f".venv was made in another folder ({python}): the project was moved or copied"
+        yield Finding(words, "rm -rf .venv && make .venv/ready")
 
 
-def _is_below(program: str, venv: Path) -> bool:
-    return Path(program).is_relative_to(venv.absolute()) or Path(program).is_relative_to(
-        venv.resolve()
-    )
-
-
-def disk_findings(needed: int) -> Iterator[Finding]:
-    """A disk without room to build a version again. `needed`: bytes of its outputs."""
-    free = shutil.disk_usage(".").free
-    if free < needed:
-        yield Finding(
-            f"the disk is nearly full: {free / 1e6:.0f} MB are free, and a build of this version "
-            f"writes {needed / 1e6:.0f} MB. Remove from DVC's cache what the work tree does not "
-            "need, and the cached lists",
-            "dvc gc --workspace --force && make clean-cache",
-        )
+def disk_findings(needed: int, *folders: str) -> Iterator[Finding]:
+    """A disk without room to build a version again. `needed`: bytes of its outputs, if known."""
+    places = {folder: shutil.disk_usage(folder).free for folder in folders if Path(folder).exists()}
+    place, free = min(places.items(), key=lambda pair: pair[1])
+    if free < max(needed, _ROOM):
+        words = f"the disk of {place} is nearly full: {free / 1e6:.0f} MB are free, and a build "
+        words += f"writes {max(needed, _ROOM) / 1e6:.0f} MB. Remove from DVC's cache what the work "
+        words += "tree does not need, and the cached lists"
+        yield Finding(words, "dvc gc --workspace --force && make clean-cache")
 
 
 def link_findings(repo: Any) -> Iterator[Finding]:
@@ -122,13 +117,9 @@ def process_findings() -> Iterator[Finding]:
                 continue
         except Timeout:
             pass
-        if _parent(pid) == "1":
+        if pid.isdecimal() and output_of("ps", "-o", "ppid=", "-p", pid).strip() == "1":
             words = f"{holder.parent.name} still runs, though the dvc that started it was killed"
             yield Finding(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
-
-
-def _parent(pid: str) -> str:
-    return _run("ps", "-o", "ppid=", "-p", pid) if pid.isdecimal() else ""
 
 
 def _size(path: Path) -> int:
@@ -138,20 +129,6 @@ def _size(path: Path) -> int:
         return _POINTER + 1
 
 
-def _more(found: list[Path]) -> str:
+def more(found: Sequence[object]) -> str:
+    """How many more there are than the one that is named; '' if none."""
     return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-
-
-def _git(*arguments: str) -> str:
-    return _run("git", *arguments)
-
-
-def _run(*command: str) -> str:
-    """What a program prints; '' if it fails or there is none."""
-    try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
-        )
-    except OSError:
-        return ""
-    return ended.stdout.strip() if ended.returncode == 0 else ""

@@ -1,9 +1,10 @@
 """Faults of this version: dvc.lock, the remote, objects, the download's journal."""
 
 import json
+import re
 import shlex
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,61 +13,68 @@ from ruamel.yaml.error import YAMLError
 
 from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
-from allrounder.core.files import file_md5, hash_files
+from allrounder.core.files import file_md5, hash_files, hash_folder
 from allrounder.core.paths import LOCK, WORK
-from allrounder.doctor.machine import Finding
+from allrounder.doctor.machine import Finding, more
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
+from allrounder.history.mending import cut_off_files
 from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
 from allrounder.params.loading import load_params
+
+_BACK, _PUSH = "git checkout HEAD --", "python scripts/push.py"
+_MD5 = r"[0-9a-f]{32}(\.dir)?"
+_ASKED = 20
+"""Objects of an output that the remote is asked for."""
+_NOT_AS_WRITTEN = (
+    OSError, YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 def lock_findings() -> Iterator[Finding]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
+    if cut := cut_off_files():
+        words = f"{cut[0].as_posix()} is cut off: a build was killed while DVC wrote it"
+        yield Finding(words, "python scripts/check_params.py")
+        return
     if not LOCK.exists():
         yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
     if not LOCK.is_file():
-        yield Finding("dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD -- dvc.lock")
+        yield Finding("dvc.lock is no file", f"rm -r dvc.lock && {_BACK} dvc.lock")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
-    if not text.endswith("\n"):
-        words = "dvc.lock is cut off: a build was killed while DVC wrote it"
-        yield Finding(words, "python scripts/check_params.py")
-        return
     if "\n<<<<<<< " in f"\n{text}":
         words = "dvc.lock has conflict markers, and no merge is under way"
-        yield Finding(words, "git checkout HEAD -- dvc.lock")
+        yield Finding(words, f"{_BACK} dvc.lock")
         return
     try:
         wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
-    except (OSError, YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
-        words = f"dvc.yaml cannot be read ({first_line(error)})"
-        yield Finding(words, "git checkout HEAD -- dvc.yaml")
+    except _NOT_AS_WRITTEN as error:
+        yield Finding(f"dvc.yaml cannot be read ({first_line(error)})", f"{_BACK} dvc.yaml")
         return
     try:
         stages = dict(read_yaml(text)["stages"])
         made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
-        read = [
-            (name, dep["path"], dep["md5"])
-            for name, one in stages.items()
-            for dep in one.get("deps", ())
-        ]
-        other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if odd := [path for path, md5 in made.items() if not re.fullmatch(_MD5, md5)]:
+            raise ValueError(f"no hash of {odd[0]}")
+        read = [(name, dep) for name, one in stages.items() for dep in one.get("deps", ())]
+        other = [(name, dep["path"]) for name, dep in read if _differs(made, dep)]
+    except _NOT_AS_WRITTEN as error:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
-        yield Finding(words, "git checkout HEAD -- dvc.lock")
+        yield Finding(words, f"{_BACK} dvc.lock")
         return
     if orphans := sorted({*stages} - wanted):
         words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
-        yield Finding(words, "git checkout HEAD -- dvc.yaml dvc.lock")
+        yield Finding(words, f"{_BACK} dvc.yaml dvc.lock")
     if other:
-        stage, path = other[0]
-        yield Finding(
-            f"dvc.lock is of two builds: {stage} has read another {path} than the one it names. A "
-            "build stopped halfway, or someone edited the file",
-            "dvc repro",
-        )
+        words = "dvc.lock is of two builds: {} has read another {} than the one it names. A build "
+        words += "stopped halfway, or someone edited the file"
+        yield Finding(words.format(*other[0]), "dvc repro")
+
+
+def _differs(made: Mapping[str, str], dep: Mapping[str, str]) -> bool:
+    return made.get(dep["path"], dep["md5"]) != dep["md5"]
 
 
 def params_findings() -> Iterator[Finding]:
@@ -84,6 +92,34 @@ def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]
         yield Finding(words, "dvc remote add --default mine ../dataset-store")
     elif outs and (fault := _fault(repo, outs[0])):
         yield Finding(fault.words, fault.command)
+
+
+def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+    """What a killed push left: a false memory of the remote, or a list there without its files."""
+    remotes = {out.remote: out for out in outs}.values()
+    if any(_has_false_memory(versions.remote_store(repo, out)) for out in remotes):
+        words = "a push was killed, and left DVC with a false memory of what the remote has"
+        yield Finding(f"{words}: dvc push would leave objects out", _PUSH)
+        return
+    for out in outs:
+        files = versions.cached_list(repo, out) if out.is_folder else None
+        if not files or not _has(repo, out, out.md5):
+            continue
+        names = {md5: path for path, md5 in files.items()}
+        asked = sorted(names)[:: len(names) // _ASKED + 1]
+        absent = [md5 for md5 in asked if not _has(repo, out, md5)]
+        if absent and versions.is_cached(repo, out):
+            words = f"the remote has the list of {out.path}, but not {names[absent[0]]}"
+            yield Finding(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
+            return
+
+
+def _has_false_memory(odb: Any) -> bool:
+    """Whether DVC's index of a remote has files but no list, without which DVC never checks it."""
+    from dvc_data.hashfile.db import get_index
+
+    with closing(get_index(odb)) as index:
+        return any(True for _ in index.hashes()) and not [*index.dir_hashes()]
 
 
 def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
@@ -118,14 +154,18 @@ def object_findings(
 ) -> Iterator[Finding]:
     """Objects that DVC's cache lacks or has damaged. Every object is hashed."""
     lost = [loss for out in outs if (loss := _loss(repo, out, remote_works))]
+    try:
+        committed = versions.pinned_outputs(repo, "HEAD")
+    except UsageError:  # nothing is committed yet
+        committed = {}
+    edited = {out.path for out in outs if committed.get(out.path, out.md5) != out.md5}
     never = [loss.path for loss in lost if loss.whole and loss.remote]
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
         yield Finding(words, f"dvc pull {' '.join(never)}")
     unclear = [one for one in lost if not (remote_works or one.remote or one.here)]
     if unclear:
-        more = f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else ""
-        words = f"{unclear[0].words}{more}; the remote may have it: mend the remote first"
+        words = f"{unclear[0].words}{more(unclear)}; the remote may have it: mend the remote first"
         yield Finding(words, "python scripts/doctor.py")
     for loss in lost:
         remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
@@ -137,15 +177,12 @@ def object_findings(
         elif loss.here:
             words = f"{loss.words}, and the remote lacks it; the local files are whole"
             yield Finding(words, f"{remove}dvc commit --force {loss.path}")
+        elif loss.path in edited:
+            words = f"dvc.lock was edited by hand: nothing has {loss.path} as it names it"
+            yield Finding(words, f"{_BACK} dvc.lock")
         else:
-            words = (
-                f"{loss.words}; neither the remote nor data/ has a copy. The web may give it again"
-            )
+            words = f"{loss.words}; neither the remote nor data/ has a copy. The web may give it"
             yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
-
-
-_ASKED = 20
-"""Objects of an output that the remote is asked for."""
 
 
 def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
@@ -156,7 +193,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
             files = versions.folder_list(repo, out)
     if files is None:
         damaged = (listing,) * listing.exists()
-        here = out.is_folder and _hash_of(out) == out.md5
+        here = out.is_folder and hash_folder(Path(out.path)) == out.md5
         words = f"{out.path}: missing from DVC's cache"
         return _Loss(out.path, words, not damaged, damaged, False, here)
     names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
@@ -168,21 +205,15 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
     damaged = tuple(places[md5] for md5 in bad if not hashed[md5].error)
     local = ((Path(path), places[md5]) for path, md5 in files.items() if places[md5] in damaged)
     damaged += tuple(path for path, place in local if path.is_file() and path.samefile(place))
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     how = "damaged in" if bad[0] in hashed and not hashed[bad[0]].error else "missing from"
     return _Loss(
         out.path,
-        f"{names[bad[0]]}{more}: {how} DVC's cache",
+        f"{names[bad[0]]}{more(bad)}: {how} DVC's cache",
         len(bad) == len(names) and not damaged,
         damaged,
         remote_works and all(_has(repo, out, md5) for md5 in bad[:_ASKED]),
         all(Path(path).is_file() and file_md5(Path(path)) == md5 for path, md5 in files.items()),
     )
-
-
-def _hash_of(out: versions.Output) -> str:
-    paths = [path for path in sorted(Path(out.path).rglob("*")) if path.is_file()]
-    return versions.output_md5(out, {path.as_posix(): file_md5(path) for path in paths})
 
 
 def _has(repo: Any, out: versions.Output, md5: str) -> bool:
@@ -197,18 +228,12 @@ def journal_findings() -> Iterator[Finding]:
     """A journal that a download left: of a killed run, or of one that DVC has not committed."""
     folder = WORK / "download"
     size = sum(path.stat().st_size for path in folder.glob("*.blob"))
-    try:
-        state = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        state = {}
-    if not size:
-        return
-    if state.get("complete") and state.get("pinned") == locked_output("download"):
+    state = dict[str, Any]()
+    with suppress(OSError, ValueError, TypeError):
+        state |= json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    words = f"an earlier download failed or was killed; its {size / 1e6:.1f} MB are kept"
+    if state.get("complete"):
         words = f"a download wrote its output ({size / 1e6:.1f} MB), but DVC did not commit it"
-    elif not state.get("complete"):
-        words = f"an earlier download failed or was killed; its {size / 1e6:.1f} MB are kept"
-    else:
-        return
-    yield Finding(
-        f"{words} in {folder.as_posix()}; the next build takes them from there", "dvc repro"
-    )
+    if size and not (state.get("complete") and state.get("pinned") != locked_output("download")):
+        words += f" in {folder.as_posix()}; the next build takes them from there"
+        yield Finding(words, "dvc repro")

@@ -1,6 +1,6 @@
 """One class of a running download: which candidate comes next, which photos count, its two files.
 
-Candidates are requested in rank order and results arrive in any order, but the photos taken are
+Candidates are requested in rank order. Results arrive in any order, but the photos taken are
 always the first N good ones in rank order. Rows and photos are written as soon as they are final,
 so memory stays flat for lists of any length.
 """
@@ -17,31 +17,29 @@ from allrounder.core.expected import Expect, as_expected, match_of
 from allrounder.core.files import part_of
 from allrounder.core.rows import RESULT_COLUMNS, Candidate, Match, RawRow, Result, Status
 from allrounder.core.tables import CsvWriter, columns, read_csv
-from allrounder.core.tarreader import Member
 from allrounder.core.tars import TarWriter
 from allrounder.core.urls import container_of, host_of, is_archive, is_part, is_url, photo_key
-from allrounder.web.archives import new_member
 from allrounder.web.policy import BUSY_CODES
 from allrounder.web.wayback import NO_ANSWER, is_gone
 
 SLACK = 4
-"""Photos requested beyond those still needed: the most that a class fetches without need."""
+"""How many more photos are requested than are needed: a class fetches no more in vain."""
 PROBES = 2
 """A host that has never answered is given up after so many URLs without an answer."""
 _LIVE_PROBES = 8
-"""URLs requested at once at most from a host that has answered, but not in this class."""
+"""The most URLs requested at once from a host that has answered, but not in this class."""
 MANY_SILENT = 16
 """A host that has answered is given up after so many URLs in a row without an answer."""
 _MAX_OPEN = 4_096
-"""Candidates opened at once at most: those of failing hosts wait, and others behind them do not."""
+"""The most candidates opened at once. Those of failing hosts wait; later ones need not."""
 _MAX_HELD_ROWS = 1_000
-"""Rows held back at most until a host answers or is given up, so that memory stays flat."""
+"""The most rows held back until a host answers or is given up, so that memory stays flat."""
 _NEUTRAL = (Status.BAD_URL, Status.BLOCKED, Status.DUPLICATE)
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A candidate under way, and its result once there is one. `host` is '' for local files."""
+    """A candidate that was opened, and its result once it has one. `host` is '' for local files."""
 
     candidate: Candidate
     rank: int
@@ -50,16 +48,16 @@ class Slot:
     result: Result | None = None
     archive: bool = False
     prior: bool = False  # the result is from pins, journal or disk, and so final
-    lost: Result | None = None  # its host's result, once the photo is searched in a web archive
+    lost: Result | None = None  # its host's result, while a web archive is asked for the photo
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A settled row. It is held back while its host may still be given up."""
+    """A row in rank order. It is held back while `host` may still be given up."""
 
     candidate: Candidate
     result: Result
-    held: bool = False
+    host: "_Host | None" = None
 
 
 @dataclass(slots=True, eq=False)
@@ -76,9 +74,9 @@ class _Host:
     given_up: Result | None = None
 
     def release(self) -> None:
-        """Hold its rows back no longer."""
+        """Stop holding its rows back."""
         for row in self.silent_rows:
-            row.held = False
+            row.host = None
         self.silent_rows.clear()
 
 
@@ -87,13 +85,13 @@ class ClassQuota:
 
     A host is given up when its first PROBES URLs in rank order got no answer, or MANY_SILENT in a
     row after an answer. Its other URLs in this class are not requested and all get the same
-    result. This depends on nothing but the list and the answers. `doubtful` are hosts that fail at
-    the moment: the class does not wait for their URLs. `answering` are hosts that do not fail: the
-    class requests more of their URLs at once. Another address of a photo is requested only when
-    those before it have failed.
+    result. This depends only on the list and the answers. `doubtful` are hosts whose last requests
+    failed: the class does not wait for their URLs. `answering` are hosts whose last request was
+    answered: the class requests more of their URLs at once. Another address of a photo is
+    requested only when those before it have failed.
 
-    With `rescue`, a photo that is gone has no result until it was looked for in a web archive (see
-    `rescues`), and neither has any URL of a host that was given up.
+    With `rescue`, a photo that is gone, or whose host was given up, has no result until a web
+    archive was asked for it (see `rescues`).
     """
 
     def __init__(
@@ -186,17 +184,17 @@ class ClassQuota:
                 self._decide(slot, result)
 
     def may_rescue(self, slot: Slot, result: Result) -> bool:
-        """Whether a result is not final, because the photo is then searched in a web archive."""
+        """Whether a result is not final, because a web archive is asked for the photo."""
         is_photo = bool(slot.host) and not slot.archive and not is_part(slot.candidate.url)
         return self._rescue and is_photo and not slot.prior and is_gone(result)
 
     def rescues(self) -> Iterator[Slot]:
-        """The slots to search in a web archive, each once; then call `end_rescue`."""
+        """The slots whose photos to look up in a web archive, each once; then call `end_rescue`."""
         lost, self._lost = self._lost, []
         yield from lost
 
     def end_rescue(self, slot: Slot, result: Result) -> None:
-        """Record the result of a lost slot: its own if the archive does not have the photo."""
+        """Record the result of a lost slot: its host's if the archive does not have the photo."""
         if slot.result is None:
             self._waiting -= 1
             self._decide(slot, result)
@@ -236,14 +234,13 @@ class ClassQuota:
             self._rows.append(self._row(slot, slot.result))
         if self.done:
             for row in self._rows:
-                row.held = False
+                row.host = None
         elif not self._slots and self._next and is_archive(self._next.url):
-            for row in [row for row in self._rows if row.held]:
+            for row in self._rows:
                 self._release(row)  # an archive's rows come next
-        while self._rows and (not self._rows[0].held or len(self._rows) > _MAX_HELD_ROWS):
+        while self._rows and (not self._rows[0].host or len(self._rows) > _MAX_HELD_ROWS):
             row = self._rows.popleft()
-            if row.held:
-                self._release(row)
+            self._release(row)
             yield row.candidate, row.result
 
     def take(self, candidate: Candidate, result: Result) -> Result:
@@ -343,7 +340,7 @@ class ClassQuota:
                 heapq.heappush(self._ready, (others[0].rank, others[0]))
 
     def _unpark_first(self) -> None:
-        """Make the first slot ready: all others wait for it, and it decides about its host."""
+        """Make the first slot ready: all others wait for it, and its result counts for its host."""
         slot = self._slots[0] if self._slots else None
         host = self._host(slot) if slot else None
         if slot and host and not host.given_up and slot in host.parked:
@@ -381,7 +378,7 @@ class ClassQuota:
             self._next_address(slot)
 
     def _drop(self, slot: Slot, host: _Host) -> None:
-        """Take back what a slot counts for before its host's result replaces its own."""
+        """Take a slot out of the counts before its host's result replaces its own."""
         if slot.result is None and self._remove_waiting(host, slot):
             self._waiting -= 1
         self._good_ahead -= slot.result is not None and slot.result.status is Status.OK
@@ -407,7 +404,7 @@ class ClassQuota:
             host.settled_answer = True
             host.release()
             return row
-        row.held = True
+        row.host = host
         host.silent_rows.append(row)
         bound = MANY_SILENT if host.settled_answer else PROBES
         if len(host.silent_rows) >= bound:
@@ -416,20 +413,19 @@ class ClassQuota:
             for silent in lost:
                 silent.result = host.given_up
             for silent in host.silent_rows:
-                silent.held = False
+                silent.host = None
         return row
 
     def _release(self, row: _Row) -> None:
-        """Hold a row back no longer: its host is not given up for it."""
-        for host in self._hosts.values():
-            if row in host.silent_rows:
-                host.silent -= len(host.silent_rows)
-                host.release()
-                self._unpark(host)
+        """Stop holding a row back, if it is: its host is not given up for it."""
+        if host := row.host:
+            host.silent -= len(host.silent_rows)
+            host.release()
+            self._unpark(host)
 
 
 def _is_silent(slot: Slot, result: Result) -> bool:
-    """Whether the candidate's own host gave no answer, or 429 or 503 to the end."""
+    """Whether the candidate's own host gave no answer, or only 429 and 503."""
     if result.rescued_from:
         return result.http_status is None
     if host_of(result.final_url or slot.candidate.url) != slot.host:
@@ -442,16 +438,16 @@ def _given_up(first: Result, count: int) -> Result:
     return Result(first.status, detail, first.http_status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClassResult:
-    """How many candidates of a class had which status."""
+    """How many candidates of a class have which status so far."""
 
     key: str
-    counts: Counter[Status]
-    codes: Counter[int]  # HTTP codes of failures
+    counts: Counter[Status] = field(default_factory=Counter)
+    codes: Counter[int] = field(default_factory=Counter)  # HTTP codes of failures
     transient: int = 0  # transient failures
-    first_requests: int = 0  # URLs requested that no version before has a result of
-    unrequested: tuple[str, ...] = ()  # URLs that were needed while offline
+    first_requests: int = 0  # URLs requested of which no earlier version has a result
+    unrequested: list[str] = field(default_factory=list)  # URLs that were needed while offline
 
     @property
     def taken(self) -> int:
@@ -468,17 +464,13 @@ class ClassRun:
     """Writes `<key>.csv` and `<key>.tar` while the class's results arrive."""
 
     def __init__(self, key: str, urls: Path, raw: Path, quota: ClassQuota):
-        self.key, self.quota = key, quota
-        self.counts: Counter[Status] = Counter()
-        self.codes: Counter[int] = Counter()
-        self.transient = self.first_requests = 0
+        self.key, self.quota, self.result = key, quota, ClassResult(key)
         self.finished = False
-        self.unrequested: list[str] = []
         shared = read_csv(urls / f"{key}.csv", Candidate) if is_subtree(key) else ()
         self._archives_left = sum(is_archive(candidate.url) for candidate in shared)
         self._enough = quota.missing  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
-        self._members: set[str] = set()
+        self.members: set[str] = set()  # URLs of archives' members
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
         self._file = part_of(self._table_path).open("w", encoding="utf-8", newline="")
         self._rows = CsvWriter(self._file, columns(RawRow))
@@ -501,13 +493,9 @@ class ClassRun:
 
     def add_member(self, candidate: Candidate, result: Result) -> bool:
         """Write a member of the current archive; returns False when no more are wanted."""
-        self._members.add(candidate.url)
+        self.members.add(candidate.url)
         self._write(candidate, self.quota.take(candidate, result))
         return self.quota.taken < self._enough
-
-    def member_candidate(self, archive: Candidate, member: Member) -> Candidate:
-        """The candidate of a member, with a URL that no member before it had."""
-        return new_member(archive, member, self._members)
 
     def end_archive(self, slot: Slot, result: Result) -> None:
         """Write the archive's own row."""
@@ -519,16 +507,16 @@ class ClassRun:
 
         Offline, nothing is published if a URL would have been requested.
         """
-        self.finished = not self.unrequested
+        unrequested = len(self.result.unrequested)
+        self.finished = not unrequested
         for candidate in self.quota.unused() if self.finished else ():
             self._write(candidate, Result(Status.UNUSED))
         self.close()
         for path in (self._tar_path, self._table_path):
             part_of(path).replace(path) if self.finished else part_of(path).unlink()
-        if self.unrequested:
-            self.counts[Status.CONNECTION_ERROR] -= len(self.unrequested)  # these have no result
-        numbers = self.transient, self.first_requests
-        return ClassResult(self.key, self.counts, self.codes, *numbers, tuple(self.unrequested))
+        if unrequested:
+            self.result.counts[Status.CONNECTION_ERROR] -= unrequested  # these have no result
+        return self.result
 
     def close(self) -> None:
         """Close the two files."""
@@ -541,10 +529,10 @@ class ClassRun:
             assert result.stored
             image_id = self._ids.make(image_id, candidate.url)
             self._tar.copy(f"{image_id}.{result.suffix}", result.stored)
-        self.counts[result.status] += 1
-        self.transient += result.transient
+        self.result.counts[result.status] += 1
+        self.result.transient += result.transient
         if result.http_status and not result.rescued_from:
-            self.codes[result.http_status] += 1
+            self.result.codes[result.http_status] += 1
         shared = {name: getattr(result, name) for name in RESULT_COLUMNS}
         match = match_of(candidate, result)
         compare = match is Match.CHANGED and self.quota.expect is Expect.PICTURE

@@ -1,6 +1,6 @@
-"""Fetches photos on a Ray cluster: each host by one of its workers, and all results come here.
+"""Fetches photos on a Ray cluster: one worker for each host; all results come back here.
 
-Lists, quotas, pins, journal and files stay with the download's own process. So the results are
+Lists, quotas, pins, journal and files stay in the download's own process. So the results are
 those of a local run, and a killed run goes on in the same way.
 """
 
@@ -16,26 +16,27 @@ from allrounder.core.errors import DataError
 from allrounder.core.rows import Result, Status
 from allrounder.core.urls import BadUrlError
 from allrounder.params.schema import Network, Params
+from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.fetcher import Job, Traffic, bounds_of, sum_of
-from allrounder.web.owned import FetchWorker, Orders, Report, plain_job
+from allrounder.web.owned import Orders, OwnedFetcher, Report, plain_job
 from allrounder.web.policy import NetworkPolicy
 from allrounder.web.transfer import Reply
 
-_CALLS = 2  # exchanges with a worker that are under way: it never waits for this process
+_CALLS = 2  # exchanges under way with each worker, so that it never waits for this process
 _GRACE = 1.0
-"""Seconds before a lost worker's hosts are asked again: its node may take a while to end it."""
+"""Seconds before a lost worker's hosts get requests again: it may still be running for a moment."""
 _STARTS = 5
-"""So many times all workers may be lost."""
+"""How often the workers are started: all may be lost one time less."""
 
 
 def why_here(params: Params, urls: Path, keys: Iterable[str]) -> str:
     """Why the cluster cannot download these classes, or ''.
 
-    A part of a run may not be fetched elsewhere: the limits of its hosts would not hold.
+    No class may be fetched by this machine meanwhile: the limits of the hosts would not hold.
     """
     if params.download.rescue:
         return "download.rescue asks one web archive, one photo after the other"
-    if any(source.row_pages for source in params.sources):
+    if any(isinstance(source, HuggingfaceSource) for source in params.sources):
         return "rows of Hugging Face datasets are fetched together"
     if any(b".tar" in (urls / f"{key}.csv").read_bytes().lower() for key in keys):
         return "archives are read in one stream each"
@@ -59,8 +60,8 @@ class _Worker:
 class ClusterFetcher:
     """Submit URLs, then poll for their results, as with a Fetcher; for photos and byte ranges only.
 
-    The cluster is started or connected with the first URL. `network` holds for each worker, but
-    what it says about one host for all of them together.
+    The cluster is started or connected with the first URL. The limits of `network` hold for each
+    worker, and those of one host for all workers together.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ClusterFetcher:
         self.doubtful, self.answering = set[str](), frozenset[str]()
         policy = NetworkPolicy.of(network, params.sources)
         self._address, self._network = address, network
-        self._arguments = FetchWorker, network, params.download, policy, taken_down
+        self._arguments = OwnedFetcher, network, params.download, policy, taken_down
         self._cluster: Cluster | None = None
         self._starts = 0
         self._numbers = itertools.count()
@@ -132,9 +133,9 @@ class ClusterFetcher:
         worker.orders.jobs.append(job)
 
     def _send_robots(self, job: Job, asker: int) -> None:
-        """Have a robots.txt that was redirected to another worker's host fetched there.
+        """Send a robots.txt that was redirected to another worker's host to that worker.
 
-        Not for a worker that was lost: whoever has its jobs now asks for itself.
+        Nothing is sent for a lost worker: the worker that got its jobs asks for itself.
         """
         if all(worker.number != asker for worker in self._workers):
             return
@@ -145,7 +146,7 @@ class ClusterFetcher:
         worker.orders.jobs.append(job)
 
     def _owner(self, host: str) -> _Worker:
-        """The worker that asks a host: for a new one, that with the fewest jobs."""
+        """The worker of a host; a new host goes to the worker with the fewest jobs."""
         if host not in self._owners:
             if not self._workers:
                 self._start()
@@ -168,7 +169,7 @@ class ClusterFetcher:
         self._starts += 1
 
     def _call(self) -> None:
-        """Keep exchanges with the workers under way that have something to do."""
+        """Keep exchanges under way with the workers that have something to do."""
         hosting = {id(worker) for _, worker in self._robots.values()}
         for worker in self._workers:
             busy = bool(worker.jobs) or id(worker) in hosting

@@ -31,8 +31,7 @@ from allrounder.history.local_files import LocalPlaces
 from allrounder.history.prior_results import PinnedResults, PriorResults
 from allrounder.params.schema import Network, Params
 from allrounder.params.sources import Source
-from allrounder.web.archives import ArchiveDownload, member_candidate, rest_unread
-from allrounder.web.dataset_rows import DatasetRows
+from allrounder.web.archives import ArchiveDownload, member_candidate, new_member, rest_unread
 from allrounder.web.fetcher import NOTHING_REACHED, POLL, Fetcher, Traffic, nothing_reached
 from allrounder.web.policy import is_offline
 from allrounder.web.wayback import Rescue, Wayback
@@ -51,15 +50,13 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A process's part of the network, the waits of hosts that all processes share, the most
-    classes under way at once, and the folder where processes share the answers for robots.txt.
-    `ray` is the address of the cluster whose workers make the requests, or ''."""
+    """A process's share of the network."""
 
     network: Network
-    waits: MutableSequence[float]
-    active: int
-    robots: Path | None = None
-    ray: str = ""
+    waits: MutableSequence[float]  # of hosts; all processes share them
+    active: int  # the most classes under way at once
+    robots: Path | None = None  # the folder where processes share the answers for robots.txt
+    ray: str = ""  # the address of the cluster whose workers make the requests
 
 
 class Counts(NamedTuple):
@@ -93,10 +90,9 @@ class Crawl:
             else Fetcher(
                 share.network,
                 params.download,
-                rows=DatasetRows(params.sources, params.network.allow_private),
                 waits=share.waits,
-                robots=share.robots,
                 sources=params.sources,
+                robots=share.robots,
                 taken_down=taken_down,
             )
         )
@@ -109,14 +105,15 @@ class Crawl:
 
     @property
     def traffic(self) -> Traffic:
-        """What went over the network."""
+        """The requests, replies and bytes so far."""
         return self._fetcher.traffic
 
     def counts(self) -> Counts:
         """The progress so far."""
-        runs = [run.counts for run in self._active] + [result.counts for result in self._done]
-        taken = sum(counts[Status.OK] for counts in runs)
-        tried = sum(n for counts in runs for status, n in counts.items() if status not in _UNTRIED)
+        results = [*(run.result for run in self._active), *self._done]
+        taken = sum(result.taken for result in results)
+        counts = [pair for result in results for pair in result.counts.items()]
+        tried = sum(count for status, count in counts if status not in _UNTRIED)
         return Counts(taken, tried, self.traffic.bytes)
 
     def run(self, interrupts: Interrupts, show: Callable[[Counts], None]) -> list[ClassResult]:
@@ -188,7 +185,7 @@ class Crawl:
                 run.quota.record(slot, Result(Status.TAKEN_DOWN))
             elif slot.archive:
                 self._start_archive(run, slot)
-            elif (result := self._known(prior, slot.candidate)) is not None:
+            elif (result := self._without_request(prior, slot.candidate)) is not None:
                 run.quota.record(slot, result)
             elif is_url(url):
                 self._request(run, slot)
@@ -199,27 +196,23 @@ class Crawl:
             wanted = partial(_is_open, run, slot)
             self._wayback.add(Rescue((run, slot), slot.candidate.url, slot.lost, wanted))
 
-    def _known(self, prior: PriorResults, candidate: Candidate) -> Result | None:
+    def _without_request(self, prior: PriorResults, candidate: Candidate) -> Result | None:
         """The result of a candidate that needs no request, or None."""
         result = prior.get(candidate.url)
         if result and not is_outdated(candidate, result, self._expect):
             return result
-        return self._range_fault(candidate.url)
-
-    def _range_fault(self, url: str) -> Result | None:
-        """The result of a byte range that is refused for its size alone, else None."""
-        part = parse_byte_range(url)
+        part = parse_byte_range(candidate.url)
         fault = judge_length(part.size, self._bounds) if part else None
         return replace(fault, bytes=part.size) if part and fault else None
 
     def _request(self, run: ClassRun, slot: Slot, archive: ArchiveDownload | None = None) -> None:
         """Request a photo or an archive from the web; offline, only record its URL."""
         if not self._offline:
-            run.first_requests += self._active[run].is_new(slot.candidate.url)
+            run.result.first_requests += self._active[run].is_new(slot.candidate.url)
             self._fetcher.submit((run, slot), slot.candidate.url, archive)
             return
         # No real result: ClassRun.finish publishes no class with such a URL.
-        run.unrequested.append(slot.candidate.url)
+        run.result.unrequested.append(slot.candidate.url)
         result = Result(Status.CONNECTION_ERROR, "offline")
         if archive:
             run.end_archive(slot, result)
@@ -239,23 +232,21 @@ class Crawl:
         self._advance(run)
 
     def _end_rescue(self, rescue: Rescue, result: Result | None, body: bytes = b"") -> None:
-        """Record the result of a photo that was looked for in the archive, in the journal too.
-
-        None: it is still looked for.
-        """
+        """Record the result of a photo from the web archive, in the journal too; None: not yet."""
         run, slot = rescue.token
         if result and rescue.is_wanted():
             run.quota.end_rescue(slot, self._journal.add(rescue.url, result, body))
             self._advance(run)
 
     def _check_reached(self, run: ClassRun, result: Result) -> None:
-        self._ended += result.status is not Status.BAD_URL and run.first_requests > 0
+        self._ended += result.status is not Status.BAD_URL and run.result.first_requests > 0
         if self._ended >= NOTHING_REACHED and not self.traffic.answers:
             raise nothing_reached(self.traffic)
 
     def _start_archive(self, run: ClassRun, slot: Slot) -> None:
         """Take an archive's members from prior results, then from where those end."""
         url = slot.candidate.url
+        run.begin_archive()
         archive = ArchiveRun(run, slot.candidate, self._active[run], self._journal, self._bounds)
         offset, result = 0, None
         if not self._local.places.has(url):
@@ -269,23 +260,18 @@ class Crawl:
             self._request(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
 
 
+@dataclass(frozen=True, slots=True)
 class ArchiveRun:
     """Takes the members of the archive that is a class's current candidate.
 
     They become rows `<archive's URL>#<member>`, in the archive's order.
     """
 
-    def __init__(
-        self,
-        run: ClassRun,
-        archive: Candidate,
-        prior: PriorResults,
-        journal: Journal,
-        bounds: Bounds,
-    ):
-        self._run, self._archive = run, archive
-        self._prior, self._journal, self._bounds = prior, journal, bounds
-        run.begin_archive()
+    run: ClassRun
+    archive: Candidate
+    prior: PriorResults
+    journal: Journal
+    bounds: Bounds
 
     def replay(self) -> tuple[int, Result | None]:
         """Take the members in prior results.
@@ -293,23 +279,23 @@ class ArchiveRun:
         Returns the byte where to read on, and the archive's own result if it needs no reading.
         """
         offset = 0
-        for url, prior in self._prior.members(self._archive.url):
-            result = self._prior.checked(prior)
+        for url, prior in self.prior.members(self.archive.url):
+            result = self.prior.checked(prior)
             if result is None:
                 return offset, None
-            name = url.removeprefix(f"{self._archive.url}#")
-            candidate = member_candidate(self._archive, name, offset)
+            name = url.removeprefix(f"{self.archive.url}#")
+            candidate = member_candidate(self.archive, name, offset)
             offset = result.resume_at or offset
-            if not self._run.add_member(candidate, result):
+            if not self.run.add_member(candidate, result):
                 return offset, rest_unread(offset)
-        return offset, self._prior.of_archive(self._archive.url)
+        return offset, self.prior.of_archive(self.archive.url)
 
     def take(self, member: Member) -> bool:
         """Take a complete member from the web; returns False when the class needs no more."""
-        result = replace(self._judged(member), final_url=self._archive.url)
-        candidate = self._run.member_candidate(self._archive, member)
-        stored = self._journal.add(candidate.url, result, member.body)
-        return self._run.add_member(candidate, stored)
+        result = replace(self._judged(member), final_url=self.archive.url)
+        candidate = new_member(self.archive, member, self.run.members)
+        stored = self.journal.add(candidate.url, result, member.body)
+        return self.run.add_member(candidate, stored)
 
     def read_local(self, path: Path) -> Result:
         """Take the members of a local archive; returns the archive's own result."""
@@ -319,10 +305,10 @@ class ArchiveRun:
             if result.status is Status.OK:
                 at = StoredBytes(path, member.body_offset, len(member.body))
                 result = replace(result, stored=at)
-            candidate = self._run.member_candidate(self._archive, member)
-            return self._run.add_member(candidate, result)
+            candidate = new_member(self.archive, member, self.run.members)
+            return self.run.add_member(candidate, result)
 
-        download = ArchiveDownload(take, self._bounds.max_bytes)
+        download = ArchiveDownload(take, self.bounds.max_bytes)
         try:
             download.read(path)
         except OSError as error:
@@ -333,7 +319,7 @@ class ArchiveRun:
     def _judged(self, member: Member) -> Result:
         if member.status is not Status.OK:
             return Result(member.status, member.detail, resume_at=member.end)
-        return replace(judge(member.body, self._bounds), resume_at=member.end)
+        return replace(judge(member.body, self.bounds), resume_at=member.end)
 
 
 class LocalPhotos:

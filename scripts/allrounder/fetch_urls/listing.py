@@ -1,6 +1,6 @@
 """Lists the candidates of every class from all sources, in rank order, each address once.
 
-They are kept in temporary databases on disk, so that memory stays flat for lists of any length.
+Temporary databases on disk hold them, so memory stays flat for lists of any length.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_
 from allrounder.fetch_urls import sources
 from allrounder.fetch_urls.tally import Tally
 from allrounder.history.local_files import LocalPlaces
-from allrounder.params.classes import Classes, class_parts, name_of, parts_of
+from allrounder.params.classes import Classes, class_parts
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
 
@@ -88,30 +88,27 @@ def list_classes(
         f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
         "CREATE INDEX of_class ON listed (part, place)",
     )
-    places, doubts, parts = LocalPlaces(selected), list[str](), class_parts(classes)
+    places, hints, parts = LocalPlaces(selected), list[str](), class_parts(classes)
     for number, source in enumerate(selected):
         tally = Tally(source.name)
         found = sources.candidates(source, parts, web, tally)
         rows = _rows(source, number, found, tally, places)
         marks = ", ".join("?" * (2 + len(_TEXTS)))
         database.executemany(f"INSERT INTO listed VALUES ({marks})", rows)
-        tally.say()
-        doubts += tally.doubts()
+        tally.print_counts()
+        hints += tally.ambiguity_hints()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
         if not tally.used and not tally.absent and not pinned and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
-                f"{'; '.join([*tally.doubts(), 'correct its location or remove it'])}"
+                f"{'; '.join([*tally.ambiguity_hints(), 'correct its location or remove it'])}"
             )
-    lists = {
-        key: Listed(key, parts_of(key, value), len(selected), database)
-        for key, value in classes.items()
-    }
+    lists = {key: Listed(key, one.parts, len(selected), database) for key, one in classes.items()}
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
-        advice = "; ".join([*doubts, "add a source or remove the class"])
-        name = name_of(missing[0], classes[missing[0]])
+        advice = "; ".join([*hints, "add a source or remove the class"])
+        name = classes[missing[0]].name
         raise DataError(f"class {name}: no candidate from {names}; {advice}")
     return lists
 
@@ -163,7 +160,7 @@ class _DiskSet:
 
 
 def _temporary(*tables: str) -> sqlite3.Connection:
-    """A database that lives in memory while it is small, and has no name on the disk."""
+    """A temporary database: in memory while it is small, then in an unnamed file."""
     database = sqlite3.connect("", isolation_level=None)
     for statement in ("PRAGMA cache_size = -32000", "BEGIN", *tables):
         database.execute(statement)

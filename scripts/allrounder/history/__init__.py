@@ -1,1 +1,1 @@
-"""What earlier runs left: dvc.lock's pins, the download's journal, states of local files."""
+"""Data of earlier runs: dvc.lock's pins, the download's journal, states of local files."""

@@ -59,7 +59,7 @@ def _differences(out: Path, now: Mapping[str, str]) -> Iterator[str]:
             if now.get(name) == md5:
                 continue
             try:
-                before = version.stored(path).decode("utf-8")
+                before = version.read(path, in_work_tree=False).decode("utf-8")
             except (DataError, UsageError, UnicodeDecodeError):
                 yield f"{path}: differs (its pinned copy is lost)"
             else:

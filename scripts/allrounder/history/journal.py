@@ -85,18 +85,22 @@ class _Files:
 class Journal:
     """The journal of one stage run; use it within `stage_lock`.
 
-    `key` stands for the params that results depend on: under another key only photos are kept,
-    no failures. Transient failures are kept only by the run that goes on from a killed one.
-    `fresh` discards what an earlier run left, unless that was killed and fresh too.
+    `key` identifies the params that results depend on: if it has changed, only photos are kept,
+    no failures. Transient failures are kept only by a run that continues a killed one.
+    `fresh` discards what an earlier run left, unless that was killed and fresh too; `confirm` also
+    what one left that found other photos than dvc.lock pins.
     `pinned` is what dvc.lock pins now: see `discard_committed`.
     """
 
-    def __init__(self, folder: Path, key: str, fresh: bool, pinned: str = ""):
+    def __init__(
+        self, folder: Path, key: str, fresh: bool, pinned: str = "", confirm: bool = False
+    ):
         self._folder = folder
         self._mark = folder / _MARK
         folder.mkdir(parents=True, exist_ok=True)
         state = _read_state(self._mark)
-        if fresh and (not state.get("fresh") or state.get("complete")):
+        ended = state.get("complete") or (confirm and state.get("compared") and state.get("ended"))
+        if fresh and (ended or not state.get("fresh")):
             _clear(folder)
         same_key, killed = state.get("key") == key, not state.get("ended", True)
         self._results: dict[str, Result] = {}
@@ -113,7 +117,7 @@ class Journal:
         self._write_state()
 
     def next_round(self) -> "Journal":
-        """The journal for the next round of this run, which knows the results of this round too."""
+        """The journal for the next round of this run, with the results of this round."""
         self.close(killed=True)
         state = self._state
         other = Journal(self._folder, str(state["key"]), bool(state["fresh"]), str(state["pinned"]))
@@ -142,6 +146,10 @@ class Journal:
     def add(self, url: str, result: Result, body: bytes = b"") -> Result:
         """Append a URL's result, its photo first; returns the result with the photo's place."""
         return self._files.add(url, result, body)
+
+    def compared(self) -> None:
+        """Record that the run is held against dvc.lock: if it differs, `confirm` asks again."""
+        self._state["compared"] = True
 
     def complete(self) -> None:
         """Record that the run wrote its output. A fresh run after it starts with no journal."""

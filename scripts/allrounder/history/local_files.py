@@ -1,7 +1,7 @@
 """Local files that sources list: their names in tables, the folders of classes, their states.
 
-Tables name a file without what stands above an absolute location, `.../photos/dog/1.jpg`, so they
-say nothing of the machine. States are recorded, so that a change is noticed before the next build.
+Tables name files without the folders above an absolute location (`.../photos/dog/1.jpg`), so they
+do not depend on the machine. Recorded states show changes before the next build.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -21,14 +20,14 @@ from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import container_of, is_archive, is_url, parse_byte_range
 from allrounder.history.lock import built_from
-from allrounder.params.classes import class_key, class_parts, parts_of
+from allrounder.params.classes import class_key, class_parts
 from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource, Source, shown_location
 
 RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
 _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
-"""What reads as percent-encoded already, and what stands before the member of a tar."""
+"""A percent sign that looks like the start of an escape, and the sign before a tar's member."""
 
 
 def quoted_path(path: str) -> str:
@@ -92,42 +91,31 @@ def _unquoted(text: str) -> str:
     return os.fsdecode(unquote_to_bytes(text)) if "%" in text else text
 
 
-@dataclass(slots=True)
-class ClassFolders:
-    """The folders in a source's location, by the key of the class that each name means."""
+def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> dict[str, list[str]]:
+    """The folders of each class, by wnid, name, id or label; under '' those of no class.
 
-    of: dict[str, list[str]] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)  # that mean no class
-
-
-def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFolders:
-    """Find the folder of each class, by wnid, name, id or label. Raises OSError."""
-    found = ClassFolders()
+    Raises OSError.
+    """
     with os.scandir(source.location) as entries:
-        names = sorted(e.name for e in entries if _is_folder(e) and not _is_hidden(e.name))
+        names = sorted(entry.name for entry in entries if _is_folder(entry))
+    names = [name for name in names if not (name.startswith(".") or is_clutter(name))]
     given = source.given_labels
     ungiven = [part for part in parts if not {part.wnid, part.key} & given.keys()]
     direct = {name: part.key for part in ungiven for name in (part.wnid, part.key)}
-    meant: dict[str, str] | None = None
+    by_label: dict[str, str] | None = None
+    folders: dict[str, list[str]] = {}
     for name in names:
         key = direct.get(name)
         if key is None and not re.fullmatch("n[0-9]{8}", name):
-            if meant is None:  # costs a look at all synsets
-                meant = label_matcher(parts, given, indices=False)
-            key = meant.get(normalized_label(name)) or direct.get(_key(name))
-        if key:
-            found.of.setdefault(key, []).append(name)
-        else:
-            found.others.append(name)
-    return found
+            if by_label is None:  # slow, since it reads all synsets
+                by_label = label_matcher(parts, given, indices=False)
+            key = by_label.get(normalized_label(name)) or direct.get(_key(name))
+        folders.setdefault(key or "", []).append(name)
+    return folders
 
 
 def _key(name: str) -> str:
     return class_key(name) if not any(map(_breaks_text, name)) else ""
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or is_clutter(name)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -140,7 +128,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def photo_files(folder: str, recursive: bool) -> Iterator[tuple[str, str]]:
     """The files of a class's folder: (path in it, '' or why it is passed over), by name.
 
-    What file managers and editors leave is not there. Links to folders are not followed.
+    Files that file managers and editors leave are left out. Links to folders are not followed.
     """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -198,18 +186,14 @@ def test_set_states(params: Params) -> States:
 
 
 def test_sets_changed(params: Params) -> bool:
-    """Whether a test set that is here may differ from the one that was last compared with."""
-    recorded, now = _recorded(), test_set_states(params)
-    here = {f"not_like {path}" for path in params.clean.not_like if Path(path).exists()}
-    return any(recorded.get(name) != state for name, state in now.items() if name in here)
+    """Whether a test set on this machine has changed since photos were last compared with it."""
+    recorded, present = _recorded(), filter(os.path.exists, params.clean.not_like)
+    return any(recorded.get(f"not_like {path}") != _tree_state(path) for path in present)
 
 
 def _tree_state(path: str) -> str:
     below = sorted(Path(path).rglob("*")) if Path(path).is_dir() else []
-    digest = hashlib.sha256()
-    for each in (path, *map(os.fspath, below)):
-        digest.update(f"{each}\0{_state(each)}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return _digest([path, *map(os.fspath, below)])
 
 
 def remember_states(found: States) -> None:
@@ -227,10 +211,10 @@ def _recorded() -> States:
 
 
 def changed_files(params: Params) -> list[str]:
-    """The files, and the classes' folders, that differ from what was listed.
+    """The files and the classes' folders that have changed since they were listed.
 
-    They are compared with the record. Where that has none, as in a fresh clone, the photos are
-    compared with the tables of the last build, if they are there: by names, sizes and hashes.
+    They are compared with the record. Where it has no entry, as in a fresh clone, the photos are
+    compared with the tables of the last build, if these exist: by names and hashes.
     """
     recorded = _recorded()
     now = local_states(params.sources, class_parts(params.classes))
@@ -244,57 +228,54 @@ def changed_files(params: Params) -> list[str]:
 
 
 def _differs_from_tables(params: Params) -> list[str]:
-    """The local files that are not as the tables of the last build say."""
-    places, found = LocalPlaces(params.sources), list[str]()
+    """The local files that differ from the tables of the last build."""
+    places, changed = LocalPlaces(params.sources), list[str]()
     folders = [source for source in params.sources if isinstance(source, FolderSource)]
-    for key, value in params.classes.items():
-        urls, raw = URLS / f"{key}.csv", RAW / f"{key}.csv"
-        parts = parts_of(key, value)
-        there = {
+    for key, one in params.classes.items():
+        present = {
             places.shown(folder_url(source, path))
             for source in folders
-            for names in _folders_of(source, parts).of.values()
+            for part_key, names in _folders_of(source, one.parts).items()
+            if part_key
             for path, reason in part_files(source, names)
             if not reason
         }
-        listed = {row.url for row in read_csv(urls, Candidate) if row.source == "folder"}
-        found += sorted(there ^ listed)
-        for row in read_csv(raw, RawRow):
-            is_whole = places.has(row.url) and not parse_byte_range(row.url)
-            if row.sha256 and is_whole and not _is_same(Path(places.path(row.url)), row):
-                found.append(row.url)
-    return found
+        candidates = read_csv(URLS / f"{key}.csv", Candidate)
+        changed += sorted(present ^ {row.url for row in candidates if row.source == "folder"})
+        for row in read_csv(RAW / f"{key}.csv", RawRow):
+            is_file = places.has(row.url) and not parse_byte_range(row.url)
+            sha256 = hash_file(Path(places.path(row.url))).sha256 if row.sha256 and is_file else ""
+            if is_file and sha256 != row.sha256:
+                changed.append(row.url)
+    return changed
 
 
-def _is_same(path: Path, row: RawRow) -> bool:
-    try:
-        same_size = row.bytes in (None, path.stat().st_size)
-    except OSError:
-        return False
-    return same_size and hash_file(path).sha256 == row.sha256
-
-
-def _folders_of(source: FolderSource, parts: Sequence[ClassPart]) -> ClassFolders:
+def _folders_of(source: FolderSource, parts: Sequence[ClassPart]) -> dict[str, list[str]]:
     try:
         return class_folders(source, parts)
     except OSError:
-        return ClassFolders()
+        return {}
 
 
 def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
-    """The state of each class's photos in a folder: a hash of their names, sizes and times."""
-    found, folders = {}, _folders_of(source, parts)
+    """The state of each class's photos in a folder."""
+    states, folders = {}, _folders_of(source, parts)
     for part in parts:
-        digest = hashlib.sha256()
-        for path, reason in part_files(source, folders.of.get(part.key, ())):
-            if not reason:
-                digest.update(f"{path}\0{_state(path)}\0".encode("utf-8", "surrogateescape"))
-        found[f"{source.location}: {part.key}"] = digest.hexdigest()
-    return found
+        files = part_files(source, folders.get(part.key, ()))
+        states[f"{source.location}: {part.key}"] = _digest(path for path, why in files if not why)
+    return states
+
+
+def _digest(paths: Iterable[str]) -> str:
+    """A hash of the names, sizes and times of some files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\0{_state(path)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _state(path: str) -> str:
-    """Size in bytes and modification time in nanoseconds, as DVC compares; '' for no file."""
+    """A file's size and modification time in nanoseconds, as DVC compares; '' if it is missing."""
     try:
         found = Path(path).stat()
     except OSError:

@@ -17,7 +17,7 @@ from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
-from allrounder.params.classes import class_key, parts_of, read_classes
+from allrounder.params.classes import class_key, read_classes
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
 
@@ -116,9 +116,7 @@ def pinned_lists(params: Params) -> dict[str, Path]:
         return {}
     folder, built = WORK / "fetch_urls", read_classes(pinned.get("classes"))
     keys = [
-        key
-        for key, value in params.classes.items()
-        if key in built and parts_of(key, built[key]) == parts_of(key, value)
+        key for key, one in params.classes.items() if key in built and built[key].parts == one.parts
     ]
     try:
         return {key: pinned_file(f"data/urls/{key}.csv", folder) for key in keys}

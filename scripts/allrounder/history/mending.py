@@ -15,26 +15,24 @@ def mend() -> Iterator[str]:
 
     A `dvc.lock` with another fault, as after a merge, is left alone.
     """
-    if LOCK.exists() and is_cut_off(LOCK.read_bytes()):
+    cut = cut_off_files()
+    if LOCK in cut:
         if restored := LOCK_COPY.exists():
             LOCK_COPY.replace(LOCK)
         else:
             LOCK.unlink()
         done = "restored as it was before that stage" if restored else "removed"
         yield f"warning: {LOCK} was cut off, by a kill while DVC wrote it: {done}"
-    if _RWLOCK.exists() and not _is_json(_RWLOCK):
+    if _RWLOCK in cut:
         _RWLOCK.unlink()
         yield f"warning: {_RWLOCK} was cut off, by a kill while DVC wrote it: removed"
 
 
-def is_cut_off(lock: bytes) -> bool:
-    """Whether a lock file is only the beginning of one: DVC ends each with a line feed."""
-    return not lock.endswith(b"\n")
-
-
-def _is_json(path: Path) -> bool:
+def cut_off_files() -> list[Path]:
+    """Those of DVC's files that are only the beginning of one. It ends dvc.lock by a line feed."""
+    cut = [LOCK] if LOCK.is_file() and not LOCK.read_bytes().endswith(b"\n") else []
     try:
-        json.loads(path.read_bytes())
+        json.loads(_RWLOCK.read_bytes() if _RWLOCK.exists() else b"{}")
     except ValueError:
-        return False
-    return True
+        cut.append(_RWLOCK)
+    return cut

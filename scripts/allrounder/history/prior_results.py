@@ -25,7 +25,7 @@ from allrounder.history.local_files import LocalPlaces
 from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
 from allrounder.params.classes import read_classes
 from allrounder.params.schema import Download, Params
-from allrounder.params.sources import with_defaults
+from allrounder.params.sources import KINDS, with_defaults
 
 _OLD_CODE = re.compile(r"([0-9]{3})(; the dataset asks for a token)?")
 """The HTTP code in a detail of a table that has no column `http_status`."""
@@ -207,9 +207,9 @@ def _result(row: RawRow, member: str = "", stored: StoredBytes | None = None) ->
 
 
 def _rows(table: Path, name: str) -> Iterator[RawRow]:
-    """The rows of a pinned table, also of one from before the columns for programs.
+    """The rows of a pinned table, also of an old one without the column `http_status`.
 
-    Raises DataError for such a table of an archive: it does not say where its members end.
+    Raises DataError for such an old table of an archive: it lacks the members' positions.
     """
     with table.open(encoding="utf-8", newline="") as file:
         old = "http_status" not in next(csv.reader(file), [])
@@ -226,7 +226,7 @@ def _rows(table: Path, name: str) -> Iterator[RawRow]:
 
 
 def _upgraded(row: RawRow) -> RawRow:
-    """A row of an older table with its HTTP code, which stands in its detail."""
+    """A row of an old table with the HTTP code that is in its detail."""
     found = _OLD_CODE.fullmatch(row.detail)
     if row.status is not Status.HTTP_ERROR or not found:
         return row
@@ -236,14 +236,14 @@ def _upgraded(row: RawRow) -> RawRow:
 
 
 def _have_urls(pinned: dict[str, Any]) -> bool:
-    """Whether the pinned sources may list URLs. If not, all photos are local and read again."""
+    """Whether the pinned sources may list URLs. If not, all photos are local and are read again."""
     sources = [with_defaults(source) for source in pinned.get("sources") or ()]
-    tables = ("csv", "url-list", "recipe")
-    return any(is_url(str(s.get("location"))) or s.get("kind") in tables for s in sources)
+    lists = {kind for kind, model in KINDS.items() if model.may_list_urls}
+    return any(is_url(str(s.get("location"))) or s.get("kind") in lists for s in sources)
 
 
 def _of_rescue(rules: dict[str, Any]) -> list[Any]:
-    """The params that decide what becomes of a photo that is gone."""
+    """The params that decide about photos that are gone."""
     names = ("rescue", "rescue_date", "rescue_api") if rules.get("rescue") else ()
     return [rules[name] for name in names]
 

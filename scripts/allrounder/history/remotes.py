@@ -53,7 +53,11 @@ def remote_fault(error: BaseException, name: str, url: str) -> RemoteFault | Non
         login = _LOGIN.get(url.partition("://")[0])
         command = f"dvc remote modify --local {name} {login}" if login else f"ls -ld {url}"
         return RemoteFault(f"{remote}: access is denied ({said}); give DVC your login", command)
-    if max(statuses) >= 500 or _UNREACHABLE.search(types) or any(map(_is_cut, causes)):
+    if (
+        max(statuses) >= 500
+        or _UNREACHABLE.search(types)
+        or any(isinstance(one, ConnectionError | TimeoutError) for one in causes)
+    ):
         words = f"{remote}: cannot be reached ({said}); check the network and its address"
         return RemoteFault(words, "dvc config --list --show-origin")
     if isinstance(error, FileNotFoundError):
@@ -71,7 +75,3 @@ def _causes(error: BaseException | None) -> Iterator[Any]:
     while error:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _is_cut(error: BaseException) -> bool:
-    return isinstance(error, ConnectionError | TimeoutError)

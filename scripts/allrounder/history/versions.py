@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -49,11 +49,21 @@ def repository() -> Iterator[Any]:
     except NotDvcRepoError:
         raise UsageError("this folder is no DVC project; run this from the project's own") from None
     except DvcException as error:
-        raise UsageError(f"{first_line(error)}; git checkout .dvc/config dvc.yaml") from None
+        raise UsageError(f"{first_line(error)}; {_mend_config()}") from None
     with repo:
         if not Path(repo.root_dir).samefile("."):
             raise UsageError(f"run this from the project's folder: cd {repo.root_dir}")
         yield repo
+
+
+def _mend_config() -> str:
+    """The command that mends DVC's config: that of this clone if it is at fault, else git's."""
+    from dvc.config import Config, ConfigError
+
+    with suppress(ConfigError):
+        if Path(".dvc/config.local").exists() and Config(".dvc", ".dvc/no local one"):
+            return "mv .dvc/config.local .dvc/config.local.bad"
+    return "git checkout .dvc/config dvc.yaml"
 
 
 def outputs(repo: Any) -> list[Output]:
@@ -70,7 +80,7 @@ def _outputs(repo: Any) -> list[Output]:
 
     try:
         return [_output(repo, out) for out in repo.index.outs]
-    except DvcException as error:
+    except (DvcException, AttributeError, TypeError) as error:  # DVC checks no hash
         raise UsageError(f"{first_line(error)}; git checkout dvc.yaml dvc.lock") from None
 
 
@@ -81,7 +91,7 @@ def _output(repo: Any, out: Any) -> Output:
 
 
 def parse_folder_object(raw: bytes, out: Output) -> dict[str, str] | None:
-    """The files that a folder's object lists, path to MD5; None if the object is damaged."""
+    """The files in a folder's object (path to MD5); None if the object is damaged."""
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() + ".dir" != out.md5:
         return None
     return {f"{out.path}/{entry['relpath']}": str(entry["md5"]) for entry in json.loads(raw)}
@@ -128,8 +138,8 @@ def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, st
         place = odb.fs.unstrip_protocol(odb.oid_to_path(out.md5))
         raise DataError(
             f"{out.path}: the list of its files (the remote's, {place}) is not the one that "
-            f"{where} names; remove it there, then dvc push {out.path} in a clone where verify.py "
-            "finds no problem"
+            f"{where} names; remove it there, then python scripts/push.py {out.path} in a clone "
+            "where verify.py finds no problem"
         )
     return files
 
@@ -201,23 +211,15 @@ class VersionFiles:
             self._lists[folder] = folder_list(self._repo, out, self._where) if out else {}
         return self._lists[folder]
 
-    def read(self, path: str) -> bytes:
-        """The content of a file, from the work tree, DVC's cache or its remote.
+    def read(self, path: str, in_work_tree: bool = True) -> bytes:
+        """The content of a file, from the work tree (if it may be), DVC's cache or its remote.
 
         Raises DataError if the version has no such file, or if it is missing or damaged.
         """
-        with self._opened(path, in_work_tree=self._rev is None) as (file, md5):
+        with self._opened(path, in_work_tree and self._rev is None) as (file, md5):
             body = bytes(file.read())
         if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
-        return body
-
-    def stored(self, path: str) -> bytes:
-        """The content of a file, from DVC's cache or its remote. Raises DataError as `read`."""
-        with self._opened(path) as (file, md5):
-            body = bytes(file.read())
-        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
-            raise DataError(f"{path}: DVC's copy ({md5}) is damaged")
         return body
 
     def copy(self, path: str, target: Path) -> None:
@@ -270,11 +272,11 @@ def _lock_of(repo: Any, rev: str) -> bytes:
         return bytes(file.read())
 
 
-def _missing(path: str, where: str, error: Exception | None = None, rev: str | None = None) -> str:
-    words = f" ({type(error).__name__}: {first_line(error)})" if error else ""
+def _missing(path: str, where: str, error: Exception, rev: str | None = None) -> str:
+    words = f"{type(error).__name__}: {first_line(error)}"
     # The revision may have had another default remote, which only its own .dvc/config names.
     then = f"; if it was pushed to another remote: git checkout {rev} && dvc fetch" if rev else ""
     return (
-        f"{where} names {path}, but neither DVC's cache nor its remote gives it{words}; check "
+        f"{where} names {path}, but neither DVC's cache nor its remote gives it ({words}); check "
         f"`dvc remote list` and your access to it{then}"
     )

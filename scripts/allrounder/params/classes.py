@@ -1,4 +1,4 @@
-"""The schema of `classes` in params.yaml: ImageNet's classes and classes of one's own.
+"""The schema of `classes` in params.yaml: ImageNet's classes, and classes of your own.
 
 A class key names files, folders and rows: the wnid (with + for a subtree), or a slug of the name.
 """
@@ -28,7 +28,7 @@ from allrounder.params.section import Section, Wnid
 
 _WNID = re.compile(r"n[0-9]{8}\+?")
 _LIKE_WNID = re.compile(r"[nN]?[0-9]{7,9}\+*")
-"""A wnid, perhaps with a slip: not the name of a class of one's own."""
+"""A wnid, perhaps misspelt: it cannot be the name of a class of your own."""
 _LONGEST_KEY, _DIGEST = 40, 8
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 """No file of Windows can have these names, with any ending.
@@ -52,7 +52,7 @@ class ClassValue(Section):
 
 
 class NamedClass(ClassValue):
-    """A class with all that the params say of it."""
+    """A class of the params. `synset` of one that a wnid names is that wnid, without +."""
 
     name: str  # its key in params.yaml
 
@@ -60,6 +60,26 @@ class NamedClass(ClassValue):
     def is_own(self) -> bool:
         """Whether it is not named by a wnid."""
         return not _WNID.fullmatch(self.name)
+
+    @property
+    def title(self) -> str:
+        """The class's name for people: its own, or the synset's first one in WordNet."""
+        return self.name if self.is_own else class_name(self.name)
+
+    @property
+    def parts(self) -> list[ClassPart]:
+        """The parts that sources list: the class, or each ILSVRC synset of a subtree.
+
+        A subtree with labels of its own also has its root, for the photos with these labels.
+        """
+        wnid, labels = self.synset or "", tuple(self.labels)
+        if self.is_own:
+            return [ClassPart(class_key(self.name), wnid, (self.name, *labels))]
+        root = ClassPart(wnid, wnid, labels)
+        if not is_subtree(self.name):
+            return [root]
+        members = [ClassPart(member, member) for member in synsets_of(self.name)]
+        return [root, *(part for part in members if part.wnid != wnid)] if labels else members
 
 
 def class_key(name: str) -> str:
@@ -85,68 +105,36 @@ def is_wnid(name: str) -> bool:
     return bool(_WNID.fullmatch(name) and find_synset(wnid_of(name)))
 
 
-Classes = Mapping[str, str | NamedClass | None]
-"""The classes by key. A class of ImageNet of which only the VOC label is given has just that."""
-
-
-def voc_of(value: str | NamedClass | None) -> str | None:
-    """A class's VOC label."""
-    return value.voc if isinstance(value, NamedClass) else value
-
-
-def name_of(key: str, value: str | NamedClass | None) -> str:
-    """A class's name as the params write it."""
-    return value.name if isinstance(value, NamedClass) else key
-
-
-def title_of(key: str, value: str | NamedClass | None) -> str:
-    """A class's name for people: its own, or the synset's first one in WordNet."""
-    return value.name if isinstance(value, NamedClass) and value.is_own else class_name(key)
-
-
-def parts_of(key: str, value: str | NamedClass | None) -> list[ClassPart]:
-    """What sources list for a class: one part, or one for each ILSVRC synset of a subtree.
-
-    A subtree with labels of its own also has its root, for the photos of these labels.
-    """
-    if not isinstance(value, NamedClass):
-        return [ClassPart(wnid, wnid) for wnid in synsets_of(key)]
-    labels = tuple(value.labels)
-    if value.is_own:
-        return [ClassPart(key, value.synset or "", (value.name, *labels))]
-    root = ClassPart(wnid_of(key), wnid_of(key), labels)
-    if not is_subtree(key):
-        return [root]
-    return [root, *(ClassPart(w, w) for w in synsets_of(key) if w != root.wnid)]
+Classes = Mapping[str, NamedClass]
+"""The classes by key."""
 
 
 def class_parts(classes: Classes) -> list[ClassPart]:
-    """What sources list for some classes, each part once."""
-    parts = (part for key, value in classes.items() for part in parts_of(key, value))
-    return list({part.key: part for part in parts}.values())
+    """The parts of some classes, each once."""
+    return list({part.key: part for one in classes.values() for part in one.parts}.values())
 
 
 def _by_key(classes: dict[str, Any]) -> Classes:
-    """The classes by their keys. Raises ValueError for a name that cannot be one, or a second."""
-    found: dict[str, str | NamedClass | None] = {}
-    for name, value in classes.items():
+    """The classes by their keys. Raises ValueError for an invalid name, and for a repeated key."""
+    by_key: dict[str, NamedClass] = {}
+    for name, written in classes.items():
         if fault := _fault(name):
             raise ValueError(f"classes.{name}: {fault}")
         key = class_key(name)
-        if key in found:
+        if key in by_key:
             raise ValueError(
-                f"classes.{name}: has the same id, {key}, as {name_of(key, found[key])}; rename one"
+                f"classes.{name}: has the same id, {key}, as {by_key[key].name}; rename one"
             )
-        is_plain = not isinstance(value, ClassValue)
+        value = written if isinstance(written, ClassValue) else ClassValue(voc=written)
+        synset = value.synset
         if _WNID.fullmatch(name):
-            if not is_plain and value.synset not in (None, wnid_of(name)):
+            if synset not in (None, wnid_of(name)):
                 raise ValueError(f"classes.{name}: synset: is {name} itself; remove the line")
-            is_plain = is_plain or not value.labels
-            voc = value.voc if isinstance(value, ClassValue) else value
-        elif is_plain:
-            value, is_plain = ClassValue(voc=value), False
-        found[key] = voc if is_plain else NamedClass(name=name, **value.model_dump())
-    return found
+            synset = wnid_of(name)  # unchecked: `check_classes` has a better message
+        by_key[key] = NamedClass.model_construct(
+            name=name, voc=value.voc, synset=synset, labels=value.labels
+        )
+    return by_key
 
 
 def _fault(name: str) -> str:
@@ -167,13 +155,13 @@ def _tag(value: Any) -> str:
 
 
 TAGS = ("label", "class")
-"""What pydantic adds to the place of an error."""
+"""The tags that pydantic adds to the place of an error."""
 _Value = Annotated[
     Annotated[VocLabel | None, Tag("label")] | Annotated[ClassValue, Tag("class")],
     Discriminator(_tag),
 ]
-if TYPE_CHECKING:  # what the validator makes of it
-    ClassesByKey = dict[str, str | NamedClass | None]
+if TYPE_CHECKING:  # the type after validation
+    ClassesByKey = dict[str, NamedClass]
 else:
     ClassesByKey = Annotated[dict[str, _Value], AfterValidator(_by_key)]
 _ANY = TypeAdapter[Classes](ClassesByKey)
@@ -189,23 +177,22 @@ def read_classes(written: Mapping[str, Any] | None) -> Classes:
 
 def check_classes(classes: Classes) -> None:
     """Check each class by the catalogue. Raises ValueError that names the class."""
-    for key, value in classes.items():
-        name, voc = name_of(key, value), voc_of(value)
-        is_own = isinstance(value, NamedClass) and value.is_own
-        synset = None if is_own else find_synset(wnid_of(key))
-        if not is_own and synset is None:
+    for key, one in classes.items():
+        name, voc = one.name, one.voc
+        synset = None if one.is_own else find_synset(wnid_of(key))
+        if not one.is_own and synset is None:
             hint = did_you_mean_wnid(wnid_of(key))
             raise ValueError(f"classes.{name}: ImageNet has no such synset.{hint}")
         if voc is not None and voc not in VOC_LABELS:
-            none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
-            hint = " Write null for none." if none else did_you_mean_voc(voc)
+            means_none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
+            hint = " Write null for none." if means_none else did_you_mean_voc(voc)
             raise ValueError(f"classes.{name}: {voc!r} is not a VOC label.{hint}")
         if synset and not synsets_of(key):
             raise ValueError(
                 f"classes.{name}: none of ILSVRC's classes is a {synset.names[0]}; write "
                 f"{synset.wnid} without +, or another class"
             )
-        for member in filter(None, (find_synset(part.wnid) for part in parts_of(key, value))):
+        for member in filter(None, (find_synset(part.wnid) for part in one.parts)):
             if voc is not None and member.voc is not None and voc != member.voc:
                 raise ValueError(
                     f"classes.{name}: {member.names[0]} is no {voc!r}. Did you mean "
@@ -215,20 +202,16 @@ def check_classes(classes: Classes) -> None:
 
 def check_overlaps(classes: Classes) -> None:
     """Check that no two classes share photos or labels. Raises ValueError that names both."""
-    # By wnid, with + for a subtree: the classes that are synsets.
-    names = {
-        key: name_of(key, value)
-        for key, value in classes.items()
-        if not isinstance(value, NamedClass) or not value.is_own
-    }
-    for value in classes.values():
-        if isinstance(value, NamedClass) and value.is_own and value.synset:
-            if value.synset in names:
+    # The classes that are synsets, by wnid (with + for a subtree).
+    names = {key: one.name for key, one in classes.items() if not one.is_own}
+    for one in classes.values():
+        if one.is_own and one.synset:
+            if one.synset in names:
                 raise ValueError(
-                    f"classes.{value.name}: synset: {value.synset} is class "
-                    f"{names[value.synset]} too; remove one of them"
+                    f"classes.{one.name}: synset: {one.synset} is class "
+                    f"{names[one.synset]} too; remove one of them"
                 )
-            names[value.synset] = value.name
+            names[one.synset] = one.name
     if both := overlapping_classes(names):
         tree, key = both
         raise ValueError(
@@ -242,18 +225,19 @@ def check_overlaps(classes: Classes) -> None:
 
 
 def _shared_labels(classes: Classes) -> Iterator[tuple[str, str, str]]:
-    """The labels that two classes have: (class, label, other class). Names of synsets count once
-    they mean just that synset."""
-    own: dict[str, str] = {}  # the class of each label that the params give
-    for key, value in classes.items():
-        if isinstance(value, NamedClass):
-            first = [value.name, key] if value.is_own else [key]
-            for label in dict.fromkeys(map(normalized_label, (*first, *value.labels))):
-                if label in own and own[label] != key:
-                    yield value.name, label, name_of(own[label], classes[own[label]])
-                own[label] = key
-    for key, value in classes.items() if own else ():
-        for part in parts_of(key, value):
-            for label in usual_labels(part.wnid) & own.keys() if part.wnid else ():
-                if own[label] != key and meaning(label) == part.wnid:
-                    yield name_of(own[label], classes[own[label]]), label, name_of(key, value)
+    """The labels that two classes have: (class, label, other class).
+
+    A synset's name counts only if it means no other synset.
+    """
+    owners: dict[str, NamedClass] = {}  # of each label that the params give
+    for key, one in classes.items():
+        if one.is_own or one.labels:
+            names = [one.name, key] if one.is_own else [key]
+            for label in dict.fromkeys(map(normalized_label, (*names, *one.labels))):
+                if owners.setdefault(label, one) is not one:
+                    yield one.name, label, owners[label].name
+    for one in classes.values() if owners else ():
+        for part in one.parts:
+            for label in usual_labels(part.wnid) & owners.keys() if part.wnid else ():
+                if owners[label] is not one and meaning(label) == part.wnid:
+                    yield owners[label].name, label, one.name

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from allrounder.catalogue.synsets import Synset, class_labels, find_synset, is_subtree, wnid_of
-from allrounder.params.classes import NamedClass, is_wnid, name_of, voc_of
+from allrounder.params.classes import is_wnid
 from allrounder.params.schema import Params, Split
 
 SPLITS = ("train", "val", "test")
@@ -50,12 +50,12 @@ class DatasetClass:
     label: str
     folder: str
     voc: str
-    name: str  # as the params write it: a wnid, or the name of a class of one's own
+    name: str  # as in the params: a wnid, or the name of a class of your own
     wnid: str  # the synset that it is, without +, or ''
 
     @property
     def is_own(self) -> bool:
-        """Whether it is named by its maker and not by ImageNet."""
+        """Whether its name is not a wnid of ImageNet."""
         return not is_wnid(self.key)
 
     @property
@@ -72,17 +72,15 @@ def dataset_classes(params: Params) -> list[DatasetClass]:
     labels = class_labels(params.classes)
     found: list[DatasetClass] = []
     owners: dict[str, str] = {}
-    for index, (key, value) in enumerate(params.classes.items()):
-        name, voc = name_of(key, value), voc_of(value) or ""
-        own = isinstance(value, NamedClass) and value.is_own
-        wnid = (value.synset or "") if isinstance(value, NamedClass) and own else wnid_of(key)
+    for index, (key, one) in enumerate(params.classes.items()):
+        voc, wnid = one.voc or "", one.synset or ""
         names = {"wnid": wnid_of(key), "voc": voc, "label": labels[key]}
         folder = folder_name(names[params.split.folders])
-        other = owners.setdefault(folder, name)
-        if other != name and params.split.folders != "voc":
+        other = owners.setdefault(folder, one.name)
+        if other != one.name and params.split.folders != "voc":
             raise ValueError(
-                f"classes.{name}: its folder would be {folder}, as that of {other}; "
+                f"classes.{one.name}: its folder would be {folder}, as that of {other}; "
                 "rename one of them"
             )
-        found.append(DatasetClass(index, key, labels[key], folder, voc, name, wnid))
+        found.append(DatasetClass(index, key, labels[key], folder, voc, one.name, wnid))
     return found

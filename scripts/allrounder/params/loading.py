@@ -16,7 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import UsageError, first_line
-from allrounder.core.files import disguise, part_of
+from allrounder.core.files import disguise, part_of, read_text
 from allrounder.core.paths import PARAMS, in_pipeline
 from allrounder.core.text import did_you_mean
 from allrounder.params.classes import TAGS, Classes, ClassValue
@@ -35,16 +35,12 @@ def load_params(path: Path = PARAMS) -> Params:
     Raises UsageError, one line that names file, line, key and value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise UsageError(
             f"{path}: no such file; run this from the project's folder, "
             "or start from a preset: cp presets/imagenet.yaml params.yaml"
         ) from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); correct that") from None
     try:
         if what := disguise(text[:512].encode()):
             raise UsageError(f"{path}: is {what}")
@@ -72,10 +68,10 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def load_with_command(description: str, *sections: type[Section]) -> Params:
-    """The params of a stage whose command repeats the values of some sections.
+    """The params of a stage whose command in dvc.yaml repeats the values of some sections.
 
-    dvc.yaml does so that DVC notices their change; params.yaml is what counts. Raises UsageError
-    for params.yaml; exits for other options.
+    So DVC notices their changes; the values themselves are ignored. Raises UsageError for
+    params.yaml; exits for other options.
     """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     for section in sections:

@@ -6,14 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from allrounder.core.licences import listed
 from allrounder.core.text import PROJECT, did_you_mean
-from allrounder.params.classes import (
-    ClassesByKey,
-    check_classes,
-    check_overlaps,
-    is_wnid,
-    name_of,
-    voc_of,
-)
+from allrounder.params.classes import ClassesByKey, check_classes, check_overlaps, is_wnid
 from allrounder.params.section import Section
 from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_location, check_path
 
@@ -250,18 +243,17 @@ class Params(Section):
     def _classes_fit(self) -> Self:
         check_classes(self.classes)
         check_overlaps(self.classes)
-        nameless = [k for k, value in self.classes.items() if voc_of(value) is None]
-        if self.split.folders == "voc" and nameless:
-            name = name_of(nameless[0], self.classes[nameless[0]])
+        without_voc = [one.name for one in self.classes.values() if one.voc is None]
+        if self.split.folders == "voc" and without_voc:
             raise ValueError(
-                f"split.folders: voc needs a VOC label for every class, and {name} has "
+                f"split.folders: voc needs a VOC label for every class, and {without_voc[0]} has "
                 "none; give it one or choose label"
             )
         return self
 
     @model_validator(mode="after")
     def _sources_name_classes(self) -> Self:
-        names = {name_of(key, value) for key, value in self.classes.items()}
+        names = {one.name for one in self.classes.values()}
         for number, source in enumerate(self.sources):
             for place, name in source.named_classes():
                 if name not in names and not is_wnid(name):

@@ -1,4 +1,4 @@
-"""What all sections of params.yaml share, and the types of wnids."""
+"""The base of all sections of params.yaml, and the type of wnids."""
 
 from typing import Annotated
 

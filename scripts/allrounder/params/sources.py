@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,7 +28,7 @@ _RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
 def expand_braces(text: str) -> list[str]:
-    """Every text that braces expand to, in order: the first braces change last.
+    """All texts that braces expand to; the last braces vary fastest.
 
     Raises ValueError for braces that contain neither a range nor a list.
     """
@@ -147,7 +147,7 @@ Sha256 = Annotated[
 
 
 def check_class_name(text: str) -> str:
-    """Check the name of a class as far as the catalogue can: `Params` knows the names."""
+    """Check a wnid against the catalogue. `Params` checks other names."""
     return check_wnid(text) if re.fullmatch(WNID, text) else text
 
 
@@ -172,7 +172,16 @@ def shown_location(location: str) -> str:
 
 
 class BaseSource(Section):
-    """What every kind of source answers about itself; the defaults fit one file or one API."""
+    """The properties of every kind of source; the defaults fit one file or one API."""
+
+    knows_wnids_only: ClassVar[bool] = False
+    """Whether it has ImageNet's synsets only, and photos that ImageNet listed or served."""
+    has_other_photos_only: ClassVar[bool] = False
+    """Whether none of its photos are ImageNet's, even of ImageNet's classes."""
+    is_api: ClassVar[bool] = False
+    """Whether its lists come from a web API."""
+    may_list_urls: ClassVar[bool] = False
+    """Whether a local list may name URLs."""
 
     kind: str
     location: str
@@ -210,11 +219,6 @@ class BaseSource(Section):
         """The local files and folders whose change makes the lists of these classes outdated."""
         return self.local_roots()
 
-    @property
-    def knows_wnids_only(self) -> bool:
-        """Whether it cannot have a class that is no synset."""
-        return False
-
     def named_classes(self) -> list[tuple[str, str]]:
         """The classes that its keys name: (place in the source, name)."""
         return [(f"labels.{name}", name) for name in getattr(self, "labels", {})]
@@ -229,15 +233,11 @@ class BaseSource(Section):
         """Whether a URL that ends in .tar is an archive of photos, and no photo."""
         return bool(getattr(self, "archives", False))
 
-    @property
-    def row_pages(self) -> "HuggingfaceSource | None":
-        """The source whose rows are photos behind a page each, or None: URLs lead to photos."""
-        return None
-
 
 class FolderSource(BaseSource):
     """Local files, `<location>/<wnid or name of a class>/*`, sorted by name."""
 
+    has_other_photos_only = True
     kind: Literal["folder"]
     location: Annotated[str, AfterValidator(check_path)]
     recursive: bool = False
@@ -248,15 +248,13 @@ class FolderSource(BaseSource):
 class _WnidSource(BaseSource):
     """A source that has ImageNet's synsets only."""
 
-    @property
-    def knows_wnids_only(self) -> bool:
-        """ImageNet has no other classes."""
-        return True
+    knows_wnids_only = True
 
 
 class ImagenetApiSource(_WnidSource):
     """ImageNet's URL API: `<location>/api/imagenet.synset.geturls?wnid=W`."""
 
+    is_api = True
     kind: Literal["imagenet-api"]
     location: Annotated[str, AfterValidator(check_web_location)]
     form: Literal["urls", "mapping"] = "urls"
@@ -269,6 +267,7 @@ class UrlListSource(_WnidSource):
     After another tab, a line may have the SHA-256 that its photo must have.
     """
 
+    may_list_urls = True
     kind: Literal["url-list"]
     location: Annotated[str, AfterValidator(check_location)]
     sha256: Sha256 = ""
@@ -278,6 +277,7 @@ class UrlListSource(_WnidSource):
 class RecipeSource(BaseSource):
     """A dataset's `recipe.csv`: where its photos are, what they must be, and their split."""
 
+    may_list_urls = True
     kind: Literal["recipe"]
     location: Annotated[str, AfterValidator(check_location)]
     """path or URL"""
@@ -310,7 +310,7 @@ class SynsetTarSource(_WnidSource):
         return self.location.replace("{wnid}", wnid)
 
     def local_roots(self) -> list[str]:
-        """The folder that holds the tars, or the one above where its name has the wnid."""
+        """The folder of the tars, or the one above it if its name contains the wnid."""
         if self.is_remote:
             return []
         return [str(Path(self.location.partition("{wnid}")[0] + "x").parent)]
@@ -347,6 +347,7 @@ class WebdatasetSource(BaseSource):
 class HuggingfaceSource(BaseSource):
     """An image dataset on the Hugging Face Hub: its Parquet files, or its dataset viewer's API."""
 
+    is_api = True
     kind: Literal["huggingface"]
     dataset: str = Field(pattern=DATASET)
     """owner/name"""
@@ -375,18 +376,14 @@ class HuggingfaceSource(BaseSource):
 
     @property
     def places(self) -> list[str]:
-        """None: the viewer takes a token (see web/dataset_rows.py), not a login."""
+        """No place: the viewer takes a token (see web/dataset_rows.py), not a login."""
         return []
-
-    @property
-    def row_pages(self) -> "HuggingfaceSource | None":
-        """This source: each row's page gives the photo's current URL."""
-        return self
 
 
 class CsvSource(BaseSource):
     """A table of URLs or local files, and labels: CSV, TSV, JSON Lines or Parquet."""
 
+    may_list_urls = True
     kind: Literal["csv"]
     location: Annotated[str, AfterValidator(check_parts)]
     """path or URL; `part-{000..127}.tsv` is many files"""
@@ -453,7 +450,7 @@ class CsvSource(BaseSource):
         return [place for place in self.places if not is_url(place)]
 
     def named_classes(self) -> list[tuple[str, str]]:
-        """Those of `labels`, and the one of all rows."""
+        """Those in `labels`, and the class of all rows."""
         return [*super().named_classes(), *([("wnid", self.wnid)] if self.wnid else [])]
 
     @property
@@ -487,6 +484,7 @@ _ENDINGS |= {"parquet": "parquet"}
 class OpenImagesSource(BaseSource):
     """Open Images V7: human-verified labels and image metadata as CSVs, photos from a bucket."""
 
+    is_api = has_other_photos_only = True
     kind: Literal["open-images"]
     location: Annotated[str, AfterValidator(check_web_location)] = (
         "https://storage.googleapis.com/openimages"
@@ -506,7 +504,7 @@ class OpenImagesSource(BaseSource):
     """wnid or name of a class: mid:/m/...; overrides the table openimages.csv"""
 
     def named_classes(self) -> list[tuple[str, str]]:
-        """Those of `classes`."""
+        """Those in `classes`."""
         return [(f"classes.{name}", name) for name in self.classes]
 
     @field_validator("parts")
@@ -522,7 +520,7 @@ Source = Annotated[
     | HuggingfaceSource | IlsvrcSource | WebdatasetSource | CsvSource | RecipeSource,
     Field(discriminator="kind"),
 ]  # fmt: skip
-KINDS: dict[str, type[Section]] = {
+KINDS: dict[str, type[BaseSource]] = {
     get_args(model.model_fields["kind"].annotation)[0]: model
     for model in get_args(get_args(Source)[0])
 }
@@ -531,7 +529,7 @@ _ANY_SOURCE = TypeAdapter[Source](Source)
 
 
 def reads_parquet(sources: Iterable[Source]) -> bool:
-    """Whether photos come out of row groups of Parquet files, which classes may share."""
+    """Whether photos are in row groups of Parquet files, which classes may share."""
     return any(isinstance(one, HuggingfaceSource) and one.via == "parquet" for one in sources)
 
 

@@ -1,4 +1,4 @@
-"""What is published: the files of data/dataset, whether they may be, and what the hub adds."""
+"""Chooses what is published: the files of data/dataset, their licences, the texts for the Hub."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from allrounder.history.lock import locked_output
 
 CARD, CROISSANT = "README.md", "croissant.json"
 RECIPE = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
-"""What is published without photos."""
+"""The files that are published without photos."""
 _WITHOUT_PHOTOS = (
     "**No photos here**, and none of the files below that describe them: `recipe.csv` has their "
     "addresses and hashes, to build the dataset from the web."
@@ -30,7 +30,7 @@ _WITHOUT_PHOTOS = (
 PACKED = "data"
 """The folder of Parquet."""
 TABLES = (*RECIPE, MANIFEST, FINGERPRINTS)
-"""What is published beside Parquet. The Hub makes the Croissant metadata of that itself."""
+"""The files that are published beside Parquet. The Hub makes its Croissant metadata itself."""
 MAX_FILES, MAX_IN_FOLDER = 100_000, 10_000
 """Files of a repository, and entries of a folder in it.
 

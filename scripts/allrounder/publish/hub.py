@@ -22,7 +22,7 @@ _OURS = re.compile(
     r"(data/)?(train|val|test|fold_[0-9]+)/.+"
     r"|(ATTRIBUTION|classes|fingerprints|manifest|recipe)\.csv|croissant\.json|README\.md"
 )
-"""What we publish. Other files of the repository are not ours and stay."""
+"""The files that this project publishes. Other files of the repository stay."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 _NOT_THE_HUB = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -40,7 +40,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a commit would do."""
+    """The changes that a commit would make."""
 
     added: list[str]
     changed: list[str]
@@ -60,25 +60,20 @@ class Changes:
         )
 
 
-def check_name(name: str) -> str:
-    """Check `owner/name`. Raises UsageError."""
-    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
-        raise UsageError(f"{name!r} is no name of a dataset on the Hub; write owner/name")
-    return name
-
-
 class Hub:
     """A dataset on the Hub."""
 
     def __init__(self, name: str, needs_token: bool = True):
-        """Raises UsageError without huggingface_hub, a token, or an address to send it to."""
+        """Raises UsageError for a bad name, and without huggingface_hub, a token or https."""
+        if not _NAME.fullmatch(name) or "--" in name or ".." in name:
+            raise UsageError(f"{name!r} is not a name of a dataset on the Hub; write owner/name")
         try:
             from huggingface_hub import HfApi
         except ImportError:
             raise UsageError(
                 "publishing needs huggingface_hub: pip install huggingface_hub"
             ) from None
-        self.name, self.address, token = check_name(name), hub_address(), hub_token()
+        self.name, self.address, token = name, hub_address(), hub_token()
         place = urlsplit(self.address)
         if place.scheme != "https" and place.hostname not in _LOOPBACK:
             raise UsageError(

@@ -4,7 +4,7 @@
 class has files of its own, so that a change of one class leaves the others as they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def pack(dataset: Path, out: Path) -> dict[str, Path]:
         raise UsageError("--parquet: the dataset is in shards already; publish it as it is")
     names, files = sorted({row.folder for row in rows}), dict[str, Path]()
     for (split, folder), part in groupby(rows, key=lambda row: (row.split, row.folder)):
-        for number, shard in enumerate(_shards(dataset, list(part))):
+        for number, shard in enumerate(_shards(dataset, part)):
             name = f"{PACKED}/{split}/{folder}-{number:05}.parquet"
             files[name] = out / name
             files[name].parent.mkdir(parents=True, exist_ok=True)
@@ -42,14 +42,8 @@ def pack(dataset: Path, out: Path) -> dict[str, Path]:
     return files
 
 
-def _shards(dataset: Path, rows: Sequence[ManifestRow]) -> Iterator[list[ManifestRow]]:
-    shard: list[ManifestRow] = []
-    size = 0
-    for row in rows:
-        own = (dataset / row.file).stat().st_size
-        if shard and size + own > MAX_BYTES:
-            yield shard
-            shard, size = [], 0
-        shard.append(row)
-        size += own
-    yield shard
+def _shards(dataset: Path, rows: Iterable[ManifestRow]) -> Iterator[list[ManifestRow]]:
+    end = 0
+    sized = [(row, end := end + (dataset / row.file).stat().st_size) for row in rows]
+    for _, shard in groupby(sized, key=lambda pair: (pair[1] - 1) // MAX_BYTES):
+        yield [row for row, _ in shard]

@@ -1,6 +1,5 @@
 """Builds the whole report from the stages' folders: pages, and the data of DVC's plots."""
 
-import base64
 import hashlib
 import json
 import os
@@ -39,41 +38,32 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str,
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
-    with worker_pool(8, thumbs.allow_truncated) as pool:
-        return _build(params, stages, dataset, out, pool)
-
-
-def _build(
-    params: Params, stages: Stages, dataset: Path, out: Path, pool: Executor
-) -> dict[str, Funnel]:
     splits = split_names(params.split)
     classes = render.class_names(dataset_classes(params))
     names = {one["key"]: one["name"] for one in classes}
-    parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
-    counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
-    most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
-    gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
-    version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
-    strips = thumbs.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]}, pool)
-    overview = Overview(
-        params,
-        version,
-        classes,
-        splits,
-        counted,
-        gathered.counts.bytes,
-        stats.distributions(gathered.counts, names, splits),
-        {
-            key: [base64.b64encode(one).decode("ascii") for one in own]
-            for key, own in strips.items()
-        },
-    )
-    _write_pages(out, overview, gathered, pool)
-    plots = out / "plots"
-    (plots / "charts").mkdir(parents=True)
+    with worker_pool(8, thumbs.allow_truncated) as pool:
+        parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
+        counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
+        most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
+        gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
+        version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
+        strips = thumbs.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]}, pool)
+        overview = Overview(
+            params,
+            version,
+            classes,
+            splits,
+            counted,
+            gathered.counts.bytes,
+            stats.distributions(gathered.counts, names, splits),
+            strips,
+        )
+        _write_pages(out, overview, gathered, pool)
+        kept = [entry for entry in gathered.entries if entry.reason == KEPT and entry.thumb]
+        plots = out / "plots"
+        (plots / "charts").mkdir(parents=True)
+        thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
     _write_tables(plots, counted, splits)
-    kept = [entry for entry in gathered.entries if entry.reason == KEPT and entry.thumb]
-    thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
     for bars in overview.distributions:
         if not bars.empty:
             replace_text(plots / "charts" / f"{bars.name}.svg", render.chart(bars, standalone=True))

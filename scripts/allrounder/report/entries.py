@@ -1,16 +1,12 @@
 """What the report shows of a photo, or of a candidate without one, and the words for statuses."""
 
-import re
 from dataclasses import dataclass
 
 from allrounder.core.corrections import PhotoId
 from allrounder.core.rows import FLAGS, Candidate, CleanRow, RawRow, Status
 from allrounder.core.tars import StoredBytes
-from allrounder.core.urls import host_of, is_url
 
 KEPT = "kept"
-_HOST = re.compile(r"[a-z0-9._:\[\]-]{1,80}", re.ASCII)
-LOCAL, MALFORMED = "local files", "malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +44,6 @@ class Entry:
     def bytes(self) -> int:
         """The photo's size; without a photo, the size of the reply."""
         return self.stored.size if self.stored else self.raw.bytes or 0
-
-
-def host(url: str) -> str:
-    """A URL's host as ASCII text; LOCAL for a path, MALFORMED for anything else."""
-    if not is_url(url):
-        return MALFORMED if re.match(r"[a-z][a-z0-9+.-]+:", url, re.IGNORECASE) else LOCAL
-    name = host_of(url)
-    try:
-        name = name.encode("idna").decode("ascii") if not name.isascii() else name
-    except UnicodeError:
-        return MALFORMED
-    return name if _HOST.fullmatch(name) else MALFORMED
 
 
 def original_of(photo: CleanRow) -> PhotoId | None:

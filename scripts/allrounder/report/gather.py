@@ -17,7 +17,8 @@ from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import Part, read_csv
 from allrounder.core.tars import StoredBytes, tar_members
-from allrounder.report.entries import KEPT, Entry, host, original_of
+from allrounder.core.urls import shown_host
+from allrounder.report.entries import KEPT, Entry, original_of
 from allrounder.report.stats import Counts
 
 _ROWS, _LEAST, _MOST = 3_000, 30, 300
@@ -143,7 +144,7 @@ def _read_class(job: _Job) -> Gathered:
 def sample(found: Sequence[Entry], most: int) -> list[Entry]:
     """The entries in their order, with at most `most` of a class's photos.
 
-    Half of these are dropped photos, if there are so many, from every reason in turn. Of the kept
+    Half of these are dropped photos, if there are that many, from every reason in turn. Of the kept
     photos, the originals of duplicates that are shown come first, then flagged ones and suspects,
     then others by content hash. So two similar builds show nearly the same photos.
     """
@@ -196,7 +197,7 @@ class _OneClass:
                     reason = f"{stage_of(raw_step(row.status))}.{row.status}"
                     seen[reason] += 1
                     if raw_step(row.status) == "taken":
-                        failures[host(row.url), row.status] += 1
+                        failures[shown_host(row.url), row.status] += 1
                     is_copy = row.status is Status.DUPLICATE
                     if seen[reason] > (_MOST if is_copy else self._job.rows):
                         left_out[origin, reason] += 1

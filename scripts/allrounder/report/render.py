@@ -116,7 +116,7 @@ def _listed(pages: Sequence[Page], classes: Sequence[Mapping[str, str]]) -> list
 
 
 Links = Mapping[tuple[str, str], str]
-"""The first page with entries of a class and a reason; '' stands for all."""
+"""The first page with entries of a class and a reason; '' means all of them."""
 
 
 def _links(pages: Sequence[Page]) -> Links:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from allrounder.core.funnel import Addable, ranked
 from allrounder.core.rows import Status
-from allrounder.report.entries import Entry, host, words
+from allrounder.core.urls import shown_host
+from allrounder.report.entries import Entry, words
 
 ASPECTS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 1.6, 1.8, 2.0, 2.5)
 KILOBYTES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
@@ -41,7 +42,7 @@ class Counts(Addable):
             self.aspects[bisect_right(ASPECTS, width / max(height, 1))] += 1
             self.kilobytes[bisect_right(KILOBYTES, one.bytes / 1024)] += 1
             self.sources[one.candidate.source or "unknown"] += 1
-            self.hosts[host(one.raw.url)] += 1
+            self.hosts[shown_host(one.raw.url)] += 1
             self.bytes += one.bytes
             if one.clean and one.clean.group:
                 groups[one.clean.group] += 1

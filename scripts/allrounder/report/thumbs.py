@@ -3,6 +3,7 @@
 The thumbnail of a damaged photo shows what could be decoded.
 """
 
+import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -52,10 +53,11 @@ def thumbnails(places: Sequence[StoredBytes], budget: int, pool: Executor) -> li
     return _all(pool, places, PAGED)
 
 
-def strips(photos: Mapping[str, Sequence[StoredBytes]], pool: Executor) -> dict[str, list[bytes]]:
-    """Small thumbnails by class, of the photos that can be decoded."""
+def strips(photos: Mapping[str, Sequence[StoredBytes]], pool: Executor) -> dict[str, list[str]]:
+    """Small thumbnails by class, in base64, of the photos that can be decoded."""
     made = pool.map(_make, [(places, STRIP) for places in photos.values()])
-    return {key: [*filter(None, own)] for key, own in zip(photos, made, strict=True)}
+    encoded = ([base64.b64encode(one).decode() for one in own if one] for own in made)
+    return dict(zip(photos, encoded, strict=True))
 
 
 def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:

@@ -122,10 +122,10 @@ def size_category(photos: int) -> str:
 
 def _configs(facts: DatasetFacts, kfold: int | None) -> dict[str, dict[str, tuple[str, int, int]]]:
     """For each config its splits on the hub: folder, number of photos, bytes."""
-    own = {name: (count, facts.bytes[name]) for name, count in facts.total.splits.items()}
+    own = {name: (count, facts.tally.bytes[name]) for name, count in facts.total.splits.items()}
     if not kfold:
         return {"default": {_HUB_SPLITS.get(name, name): (name, *n) for name, n in own.items()}}
-    total = sum(facts.bytes.values())
+    total = sum(facts.tally.bytes.values())
     return {
         fold: {
             "train": (f"{fold}/train", facts.photos - count, total - size),

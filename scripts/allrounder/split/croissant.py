@@ -19,10 +19,11 @@ from allrounder.core.rows import Status
 from allrounder.core.text import one_line
 from allrounder.params.dataset import split_folders
 from allrounder.params.schema import Clean, Params
+from allrounder.params.sources import KINDS
 from allrounder.split.facts import REASONS, TEMPLATES, DatasetFacts, citations, limits, summary
 
 FILE = "croissant.json"
-_APIS = ("imagenet-api", "huggingface", "open-images")
+_APIS = {kind for kind, model in KINDS.items() if model.is_api}
 _MOSTLY = 0.5
 """A host that gives more than this share of the photos is named as a bias."""
 _FIXED: dict[str, Any] = json.loads((TEMPLATES / "rai.json").read_text(encoding="utf-8"))
@@ -101,8 +102,8 @@ def _collection(facts: DatasetFacts) -> str:
         f"own metadata object to use for training, if the build honours this. Photos by source "
         f"and host: {places}."
     )
-    if facts.rescued:
-        words += f" {facts.rescued:,} photos were gone and come from a web archive."
+    if facts.tally.rescued:
+        words += f" {facts.tally.rescued:,} photos were gone and come from a web archive."
     return words
 
 
@@ -119,7 +120,6 @@ def _collection_types(facts: DatasetFacts) -> Iterator[str]:
 
 
 def _losses(what: str, counts: Counter[Status]) -> str:
-    """How many were lost for each reason."""
     lost = {
         status: count
         for status, count in counts.items()
@@ -157,7 +157,7 @@ def _annotation(facts: DatasetFacts) -> Iterator[str]:
         f"{kinds}. Labels are those of the sources, matched by{by}. No annotators were employed."
     )
     if facts.corrected:
-        moved, excluded = sum(facts.moved.values()), facts.total.clean[Status.EXCLUDED]
+        moved, excluded = sum(facts.tally.moved.values()), facts.total.clean[Status.EXCLUDED]
         yield f"By hand, {moved:,} photos were moved to another class and {excluded:,} taken out."
 
 
@@ -177,5 +177,5 @@ def _biases(facts: DatasetFacts) -> Iterator[str]:
 def _personal(facts: DatasetFacts) -> Iterator[str]:
     yield from (limit for limit in limits(facts) if "people" in limit)
     yield "The photos' metadata, e.g. places and cameras, was removed."
-    if facts.credited:
-        yield f"{facts.credited:,} photos are listed with the name of their author."
+    if facts.tally.credited:
+        yield f"{facts.tally.credited:,} photos are listed with the name of their author."

@@ -4,14 +4,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from allrounder.core.funnel import Addable, Funnel, ranked, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import ManifestRow, Status
 from allrounder.core.urls import host_of, is_url
-from allrounder.params.dataset import DatasetClass, dataset_classes
-from allrounder.params.schema import Dataset, Params
+from allrounder.params.dataset import DatasetClass
+from allrounder.params.schema import Dataset
+from allrounder.params.sources import KINDS
 
 HOSTS, LICENCES = 10, 30
 """Hosts of each kind of source, and licences, named at most; the others are counted together."""
@@ -26,68 +28,6 @@ class Origin:
     source: str
     host: str
     photos: int
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetFacts:
-    """The counts that describe a dataset."""
-
-    classes: list[DatasetClass]
-    funnels: Mapping[str, Funnel]  # by class key
-    total: Funnel
-    bytes: Counter[str]  # by split
-    origins: list[Origin]
-    licences: dict[str, int]  # normal form or `other`: photos; the most frequent first
-    credited: int  # photos with an author
-    rescued: int  # photos from a web archive
-    moved: Mapping[tuple[str, str], int]  # photos by class keys before and after a correction
-    dataset: Dataset  # how it describes itself
-
-    @property
-    def photos(self) -> int:
-        """The number of photos in the dataset."""
-        return sum(self.total.splits.values())
-
-    @property
-    def on_web(self) -> int:
-        """The number of photos that have a URL."""
-        return sum(one.photos for one in self.origins if one.host)
-
-    @property
-    def has_imagenet(self) -> bool:
-        """Whether a class or a photo is ImageNet's."""
-        kinds = {one.source for one in self.origins}
-        return any(one.wnid for one in self.classes) or bool(kinds & {*_IMAGENETS})
-
-    @property
-    def may_have_imagenet_photos(self) -> bool:
-        """Whether photos may be ImageNet's: a local folder of its classes has photos of its own."""
-        kinds = {one.source for one in self.origins} - {*_NEVER_IMAGENET}
-        return self.has_imagenet and bool(kinds)
-
-    @property
-    def has_voc(self) -> bool:
-        """Whether a class has a VOC label, or all are ImageNet's, which may have one."""
-        return any(one.voc for one in self.classes) or not self.has_own
-
-    @property
-    def has_own(self) -> bool:
-        """Whether a class is one of the user's own."""
-        return any(one.is_own for one in self.classes)
-
-    @property
-    def kinds(self) -> str:
-        """The number of classes, and how many of them are ImageNet's."""
-        own, all_of_them = sum(not one.wnid for one in self.classes), len(self.classes)
-        if not own:
-            return f"{all_of_them} ImageNet classes"
-        of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
-        return f"{all_of_them} classes{of_them}"
-
-    @property
-    def corrected(self) -> bool:
-        """Whether a person has moved photos or taken some out."""
-        return bool(self.moved or self.total.clean[Status.EXCLUDED])
 
 
 @dataclass
@@ -116,37 +56,85 @@ class Tally(Addable):
             self.moved[row.moved_from, row.wnid] += 1
 
 
-def dataset_facts(params: Params, funnels: Mapping[str, Funnel], tally: Tally) -> DatasetFacts:
-    """What describes the dataset with these counts."""
-    named, rest = ranked(tally.licences, LICENCES)
-    licences = Counter(dict(named))
-    if rest:
-        licences["other"] += rest
-    return DatasetFacts(
-        dataset_classes(params),
-        funnels,
-        total_funnel(funnels.values()),
-        tally.bytes,
-        _origins(tally.hosts),
-        licences,
-        tally.credited,
-        tally.rescued,
-        tally.moved,
-        params.dataset,
-    )
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What describes a dataset."""
 
+    classes: list[DatasetClass]
+    funnels: Mapping[str, Funnel]  # by class key
+    tally: Tally
+    dataset: Dataset  # how it describes itself
 
-def _origins(counts: Counter[tuple[str, str]]) -> list[Origin]:
-    found: dict[str, dict[str, int]] = defaultdict(dict)
-    for (source, host), count in counts.items():
-        found[source][host] = count
-    origins = []
-    for source, hosts in sorted(found.items()):
-        named, rest = ranked(hosts, HOSTS)
-        origins += [Origin(source, host, count) for host, count in named]
-        if rest:
-            origins.append(Origin(source, f"{len(hosts) - HOSTS} other hosts", rest))
-    return origins
+    @cached_property
+    def total(self) -> Funnel:
+        """The funnel of all classes."""
+        return total_funnel(self.funnels.values())
+
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """The photos by kind of source and host, the most frequent hosts first."""
+        by_source: dict[str, dict[str, int]] = defaultdict(dict)
+        for (source, host), count in self.tally.hosts.items():
+            by_source[source][host] = count
+        origins = []
+        for source, hosts in sorted(by_source.items()):
+            named, rest = ranked(hosts, HOSTS)
+            origins += [Origin(source, host, count) for host, count in named]
+            if rest:
+                origins.append(Origin(source, f"{len(hosts) - HOSTS} other hosts", rest))
+        return origins
+
+    @cached_property
+    def licences(self) -> dict[str, int]:
+        """The photos by licence (normal form or `other`), the most frequent first."""
+        named, rest = ranked(self.tally.licences, LICENCES)
+        return dict(Counter(dict(named)) + Counter({"other": rest}))
+
+    @property
+    def photos(self) -> int:
+        """The number of photos in the dataset."""
+        return sum(self.total.splits.values())
+
+    @property
+    def on_web(self) -> int:
+        """The number of photos that have a URL."""
+        return sum(one.photos for one in self.origins if one.host)
+
+    @property
+    def has_imagenet(self) -> bool:
+        """Whether a class or a photo is ImageNet's."""
+        kinds = {one.source for one in self.origins}
+        return any(one.wnid for one in self.classes) or bool(kinds & _IMAGENETS)
+
+    @property
+    def may_have_imagenet_photos(self) -> bool:
+        """Whether photos may be ImageNet's: a local folder of its classes has photos of its own."""
+        kinds = {one.source for one in self.origins} - _NEVER_IMAGENET
+        return self.has_imagenet and bool(kinds)
+
+    @property
+    def has_voc(self) -> bool:
+        """Whether a class has a VOC label, or all are ImageNet's, which may have one."""
+        return any(one.voc for one in self.classes) or not self.has_own
+
+    @property
+    def has_own(self) -> bool:
+        """Whether a class is one of the user's own."""
+        return any(one.is_own for one in self.classes)
+
+    @property
+    def kinds(self) -> str:
+        """The number of classes, and how many of them are ImageNet's."""
+        own, all_of_them = sum(not one.wnid for one in self.classes), len(self.classes)
+        if not own:
+            return f"{all_of_them} ImageNet classes"
+        of_them = f", {all_of_them - own} of them ImageNet's" if own < all_of_them else ""
+        return f"{all_of_them} classes{of_them}"
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a person has moved photos or taken some out."""
+        return bool(self.tally.moved or self.total.clean[Status.EXCLUDED])
 
 
 REASONS = {
@@ -184,14 +172,12 @@ REASONS = {
 """The meaning of each status."""
 
 TEMPLATES = Path(__file__).parent / "templates"
-_IMAGENETS = ("imagenet-api", "url-list", "synset-tar", "ilsvrc")
-"""Kinds of sources whose photos ImageNet listed or served."""
-_NEVER_IMAGENET = ("folder", "open-images")
-"""Kinds of sources that have other photos, also for ImageNet's classes."""
+_IMAGENETS = {kind for kind, model in KINDS.items() if model.knows_wnids_only}
+_NEVER_IMAGENET = {kind for kind, model in KINDS.items() if model.has_other_photos_only}
 
 
 def limits(facts: DatasetFacts) -> list[str]:
-    """What the dataset cannot promise. What is said of ImageNet is left out if it has no part."""
+    """The dataset's limits; those of ImageNet only if it has classes or photos of it."""
     lines = (TEMPLATES / "limits.txt").read_text(encoding="utf-8").splitlines()
     if facts.has_imagenet:
         return lines

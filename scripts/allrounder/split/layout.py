@@ -5,14 +5,14 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import file_sha256, remove_tree, replace_text
-from allrounder.core.funnel import Funnel, total_funnel
+from allrounder.core.funnel import Funnel, count_moves, total_funnel
 from allrounder.core.licences import accepted
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
@@ -21,46 +21,37 @@ from allrounder.core.tables import no_formula, read_csv, write_csv
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.split import card, croissant, recipe
-from allrounder.split.facts import Tally, dataset_facts
+from allrounder.split.facts import DatasetFacts, Tally
 from allrounder.split.one_class import ATTRIBUTION, ClassJob, lay_out, part
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The counts of a dataset that was laid out."""
-
-    tally: Tally
-    funnels: dict[str, Funnel]  # by class key
 
 
 def build_dataset(
     params: Params, stages: Stages, out: Path, work: Path, each: Callable[..., Any] = map
-) -> Built:
-    """Split all classes into `out`, write its tables but the recipe, whose rows stay in `work`.
+) -> tuple[Tally, dict[str, Funnel]]:
+    """Split all classes into `out`, and write its tables; returns all counts, and those by class.
 
-    `each` may be the `map` of a worker pool. Nothing is moved from `work` to `out`: they may be on
-    two disks. Raises DataError for a class that is too small.
+    The rows of the recipe stay in `work`. `each` may be the `map` of a worker pool. Nothing is
+    moved from `work` to `out`: they may be on two disks. Raises DataError for a class that is too
+    small.
     """
     remove_tree(work)
     work.mkdir(parents=True)
-    tally, moved = Tally(), Counter[str]()
+    tally, by_class = Tally(), dict[str, Funnel]()
     classes = dataset_classes(params)
-    done: dict[str, Funnel] = {}
     licences = accepted(params.clean.licenses)
     jobs = [ClassJob(one, params.split, licences, stages, out, work) for one in classes]
     with progress(total=len(jobs), unit=" classes") as bar:
-        for one, found in zip(classes, each(lay_out, jobs), strict=True):
-            tally.add(found.tally)
-            moved.update(found.moved)
-            done[one.key] = found.funnel
+        for one, (counts, funnel) in zip(classes, each(lay_out, jobs), strict=True):
+            tally.add(counts)
+            by_class[one.key] = funnel
             bar.update()
-    by_class = {key: replace(funnel, moved_out=moved[key]) for key, funnel in done.items()}
+    count_moves(by_class)
     _join(out, work, MANIFEST, by_class)
     _join(out, work, FINGERPRINTS, by_class)
     if tally.attributed:
         _join(out, work, ATTRIBUTION, by_class)
     _write_classes(out / "classes.csv", classes, split_names(params.split), tally.photos)
-    return Built(tally, by_class)
+    return tally, by_class
 
 
 def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None:
@@ -119,7 +110,7 @@ def describe(params: Params, funnels: Mapping[str, Funnel], out: Path, tally: Ta
     The version is the first 12 hex digits of the SHA-256 of manifest.csv.
     """
     version = file_sha256(out / MANIFEST)[:12]
-    facts = dataset_facts(params, funnels, tally)
+    facts = DatasetFacts(dataset_classes(params), funnels, tally, params.dataset)
     card.write(out, params, facts, version, ATTRIBUTION if (out / ATTRIBUTION).exists() else "")
     if params.split.layout == "folders":  # of Parquet the Hub makes it
         croissant.write(out, params, facts, version)

@@ -1,7 +1,6 @@
 """Lays out one class, in a worker process: its photos, and its rows of the dataset's tables."""
 
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -41,11 +40,6 @@ class Credit:
     url: str
 
 
-TABLES: Mapping[str, type] = {
-    MANIFEST: ManifestRow, ATTRIBUTION: Credit, recipe.FILE: RecipeRow,
-}  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class ClassJob:
     """A class to lay out."""
@@ -58,22 +52,16 @@ class ClassJob:
     work: Path  # gets the class's rows, `<key>.<table>`, and empty files
 
 
-@dataclass(frozen=True, slots=True)
-class ClassDone:
-    """What is known of a class when it is laid out. Its rows stay in files."""
-
-    tally: Tally
-    funnel: Funnel
-    moved: Counter[str]  # photos from other classes, by those
-
-
 def part(work: Path, key: str, table: str) -> Path:
     """The file with a class's rows of a table, and a header."""
     return work / f"{key}.{table}"
 
 
-def lay_out(job: ClassJob) -> ClassDone:
-    """Split a class, write its photos and its rows. Raises DataError for one that is too small."""
+def lay_out(job: ClassJob) -> tuple[Tally, Funnel]:
+    """Split a class, write its photos and rows; returns its counts.
+
+    Raises DataError for a class that is too small.
+    """
     key, rules, raw = job.one.key, job.rules, job.stages.raw
     rows = list(read_csv(job.stages.clean / f"{key}.csv", CleanRow))
     kept = {row.file: row for row in rows if row.status is Status.KEPT}
@@ -102,14 +90,12 @@ def lay_out(job: ClassJob) -> ClassDone:
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}
-    moved = Counter(row.moved_from for row in rows if row.moved_from)
-    return ClassDone(tally, class_funnel(listed, rows, by_split), moved)
+    return tally, class_funnel(listed, rows, by_split)
 
 
 def _write_rows(
     job: ClassJob, manifest: list[ManifestRow], kept: Mapping[str, CleanRow], listed: list[RawRow]
 ) -> None:
-    """Write the class's rows of all tables."""
     key, raw = job.one.key, job.stages.raw
     sha256s = {(key, row.image_id): row.sha256 for row in listed if row.status is Status.OK}
     for place in {row.moved_from for row in kept.values()} - {"", key}:
@@ -117,13 +103,10 @@ def _write_rows(
             if row.status is Status.OK:
                 sha256s[place, row.image_id] = row.sha256
     safe = [*map(_without_formulas, manifest)]
-    rows: dict[str, list[Any]] = {
-        MANIFEST: safe,
-        ATTRIBUTION: [*filter(None, map(_credit, manifest))],
-        recipe.FILE: recipe.class_rows(safe, kept, sha256s),
-    }
-    for table, own in rows.items():
-        write_csv(part(job.work, key, table), TABLES[table], own)
+    recipe_rows = recipe.class_rows(safe, kept, sha256s)
+    write_csv(part(job.work, key, MANIFEST), ManifestRow, safe)
+    write_csv(part(job.work, key, ATTRIBUTION), Credit, filter(None, map(_credit, manifest)))
+    write_csv(part(job.work, key, recipe.FILE), RecipeRow, recipe_rows)
     _write_fingerprints(job, [row.file for row in manifest])
 
 
@@ -159,7 +142,6 @@ def _write_fingerprints(job: ClassJob, files: Sequence[str]) -> None:
 
 
 def _write_photos(folder: Path, archive: Path, photos: Mapping[str, StoredBytes]) -> None:
-    """Copy photos out of their archive."""
     folder.mkdir(parents=True, exist_ok=True)
     with archive.open("rb", buffering=0) as file:
         for name, stored in photos.items():

@@ -53,7 +53,7 @@ def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], 
 
 
 def original_funnels(funnels: Mapping[str, Funnel], urls: Path) -> Mapping[str, Funnel]:
-    """The funnels of the dataset that a recipe describes, if this one is wholly identical to it.
+    """The funnels of the dataset that a recipe describes, if each photo of this one is identical.
 
     Otherwise, and without a recipe, those of this build.
     """
@@ -69,7 +69,7 @@ def original_funnels(funnels: Mapping[str, Funnel], urls: Path) -> Mapping[str, 
 
 
 def _of_recipe(table: Path, funnel: Funnel) -> Funnel | None:
-    """What the recipe says about a class; None if it says nothing, or names other splits."""
+    """The original funnel of a class; None if the recipe has none, or has other splits."""
     rows = list(read_csv(table, Candidate))
     split = Counter(row.split for row in rows)
     text = next((row.results for row in rows if row.results), "")
@@ -88,14 +88,14 @@ def results_text(funnel: Funnel) -> str:
 
 
 def _from_text(text: str, splits: Mapping[str, int]) -> Funnel | None:
-    """The funnel that a text stands for, or None: recipes may come from anybody."""
+    """The funnel in a text of `results_text`; None for any other text, which a recipe may have."""
     try:
         found = json.loads(text)
         counts: dict[str, Any] = {
             name: Counter({kind(one): int(count) for one, count in found.get(name, {}).items()})
             for name, kind in _COUNTS.items()
         }
-        funnel = Funnel(splits=dict(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
+        funnel = Funnel(splits=Counter(splits), **counts, rebuilt=int(found.get("rebuilt", 0)))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return funnel if min(funnel.steps.values(), default=0) >= 0 else None

@@ -20,6 +20,7 @@ from allrounder.core.progress import progress
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import Part, read_csv, table_parts
 from allrounder.core.tars import StoredBytes, atomic_tar, tar_members
+from allrounder.params.dataset import dataset_classes
 from allrounder.params.schema import Params, Split
 
 GROUP = 8
@@ -54,9 +55,7 @@ def write_shards(
     `each` may be the `map` of a worker pool.
     """
     parts, _ = table_parts(out / MANIFEST, "wnid", "split")
-    folders = sorted(
-        {next(read_csv(out / MANIFEST, ManifestRow, parts[key])).folder for key in parts}
-    )
+    folders = sorted({one.folder for one in dataset_classes(params)})
     jobs = [
         _Run(number, {key: parts[key] for key in keys}, params.split, folders, stages.clean, out)
         for number, keys in enumerate(runs(parts))
@@ -84,7 +83,7 @@ def runs(keys: Iterable[str]) -> Iterator[list[str]]:
 
 
 def cut(samples: Iterable[Sample], most_bytes: int, most: int) -> Iterator[list[Sample]]:
-    """Divide samples into shards of at most so many bytes and photos, half of that on average.
+    """Divide samples into shards of at most `most_bytes` and `most` photos, on average half.
 
     Once a shard is a quarter full, each photo may end it. The photo's hash decides, with a
     probability that grows with the photo's size, so that the same photos give the same shards.

@@ -1,16 +1,17 @@
 """Finds the classes of a folder or table of photos, and writes a params.yaml for them."""
 
 import csv
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from allrounder.catalogue.labels import meaning, normalized_label
 from allrounder.catalogue.synsets import Synset, find_synset
 from allrounder.core.errors import UsageError
-from allrounder.core.text import printable, some
+from allrounder.core.text import printable, short_list
 from allrounder.history.local_files import photo_files
 from allrounder.params.classes import class_key, is_wnid
 
@@ -18,19 +19,17 @@ _PHOTOS = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
     ".jp2",
 )  # fmt: skip
-"""Endings of photos, to count them: what they are decides the download."""
+"""Endings of photos, to count them. The download goes by their bytes."""
 _MOST_LABELS = 10_000
 _URL_COLUMNS = ("url", "path", "file", "filename", "file_name", "image", "image_path", "image_url")
 _LABEL_COLUMNS = ("label", "class", "category", "labels", "class_name", "target", "name")
-_MIN_SHARE = 2
-"""The build fails below this part of the photos of the smallest class."""
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_ ./-]*[A-Za-z0-9_]")
-_WORDS = {"null", "true", "false", "yes", "no", "on", "off"}
+_MIN_DIVISOR = 2
+"""`min_per_class` is the number of photos of the smallest class, divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundClass:
-    """A class as the photos' folder or label names it, and the synset that its name may mean."""
+    """A class by the name of its folder or its label, and the synset that the name may mean."""
 
     name: str
     photos: int
@@ -64,18 +63,19 @@ def _folder(path: Path) -> Found:
         recursive |= deep > flat
         if not deep:
             notes.append(f"{name!r} has no photo: left out")
-        elif not name.isprintable() or name != name.strip():
+        elif not _is_name(name):
             notes.append(f"{name!r} cannot be the name of a class: rename the folder")
         else:
             classes.append(_class(name, deep))
+    loose = _count(path, recursive=False)
     if not classes:
-        loose = _count(path, recursive=False)
         hint = f"its {loose} photos are in no folder" if loose else "it has no folders of photos"
         raise UsageError(f"{path}: {hint}; put each class into a folder of its own: {path}/CLASS/")
-    if loose := _count(path, recursive=False):
+    if loose:
         notes.append(f"{loose} photos are in no class's folder: left out")
     source: dict[str, object] = {"kind": "folder", "location": str(path)}
-    return Found(source | ({"recursive": True} if recursive else {}), _unique(classes), (*notes,))
+    source |= {"recursive": True} if recursive else {}
+    return Found(source, _unique(classes), (*notes,))
 
 
 def _count(folder: Path, recursive: bool) -> int:
@@ -88,7 +88,7 @@ def _table(path: Path) -> Found:
     tabs = path.suffix.lower() in (".tsv", ".tab")
     if not tabs and path.suffix.lower() != ".csv":
         raise UsageError(
-            f"{path}: no .csv and no .tsv; write params.yaml by hand for it: docs/sources.md"
+            f"{path}: neither a .csv nor a .tsv; write params.yaml by hand: docs/sources.md"
         )
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
@@ -97,8 +97,8 @@ def _table(path: Path) -> Found:
         label = next((name for name in _LABEL_COLUMNS if name in names and name != url), "")
         if not (url and label):
             raise UsageError(
-                f"{path}: no columns of URLs or paths and of labels among {some(names)}; rename "
-                "them url and label, or write params.yaml by hand: docs/sources.md"
+                f"{path}: no columns of URLs or paths and of labels among {short_list(names)}; "
+                "rename them url and label, or write params.yaml by hand: docs/sources.md"
             )
         try:
             counts = Counter((row[label] or "").strip() for row in rows if row[url])
@@ -108,14 +108,15 @@ def _table(path: Path) -> Found:
     left_out = [name for name in counts if not _is_name(name)]
     if not classes or len(counts) > _MOST_LABELS:
         raise UsageError(f"{path}: {len(counts)} labels in column {label!r}: no classes")
-    notes = [f"labels that cannot be names: {some(left_out)}: left out"] if left_out else []
+    notes = [f"labels that cannot be names: {short_list(left_out)}: left out"] if left_out else []
     source: dict[str, object] = {"kind": "csv", "location": str(path)}
     source |= {key: own for key, own in (("url", url), ("label", label)) if own != key}
     return Found(source, _unique(classes), (*notes,))
 
 
 def _is_name(label: str) -> bool:
-    return label.isprintable() and 1 <= len(label) <= 100 and any(map(str.isalnum, label))
+    whole = label.isprintable() and label == label.strip()
+    return whole and len(label) <= 100 and any(map(str.isalnum, label))
 
 
 def _class(name: str, photos: int) -> FoundClass:
@@ -124,7 +125,7 @@ def _class(name: str, photos: int) -> FoundClass:
 
 
 def _unique(classes: list[FoundClass]) -> tuple[FoundClass, ...]:
-    """The classes, each id and each synset once: of `dog` and `Dog` one, with both's photos."""
+    """Merge classes with one id, such as `dog` and `Dog`, and propose each synset once."""
     by_key: dict[str, FoundClass] = {}
     synsets = set[str]()
     for one in classes:
@@ -145,27 +146,23 @@ def params_text(template: str, found: Found, name: str) -> str:
 
     `name` is the dataset's. The template's other sections stay as they are.
     """
-    source = ", ".join(f"{key}: {_scalar(value)}" for key, value in found.source.items())
     most = max(one.photos for one in found.classes)
-    least = max(1, min(one.photos for one in found.classes) // _MIN_SHARE)
-    keys = [f"  {_scalar(one.name)}: {_value(one)}" for one in found.classes]
+    least = max(1, min(one.photos for one in found.classes) // _MIN_DIVISOR)
+    keys = [f"  {_yaml(one.name)}: {_value(one)}" for one in found.classes]
     widest = min(60, max(map(len, keys)))
-    classes = [
-        f"{key.ljust(widest)}  # {_comment(one)}"
-        for key, one in zip(keys, found.classes, strict=True)
-    ]
+    classes = ["classes:                    # name: Pascal VOC label, or null"]
+    for key, one in zip(keys, found.classes, strict=True):
+        classes.append(f"{key.ljust(widest)}  # {_comment(one)}")
+    sections = {
+        "sources": f"sources:\n  - {_yaml(found.source)}",
+        "classes": "\n".join(classes),
+        "per_class": f"per_class: {most}",
+        "min_per_class": f"min_per_class: {least}           # fewer in any class: the build fails",
+        "dataset": f"dataset:                    # docs/params.md\n  name: {_yaml(name)}",
+    }
     text = template
-    for section, lines in (
-        ("sources", [f"sources:\n  - {{{source}}}"]),
-        ("classes", ["classes:                    # name: Pascal VOC label, or null", *classes]),
-        ("per_class", [f"per_class: {most}"]),
-        (
-            "min_per_class",
-            [f"min_per_class: {least}           # fewer in any class: the build fails"],
-        ),
-        ("dataset", ["dataset:                    # docs/params.md", f"  name: {_scalar(name)}"]),
-    ):
-        text = _with_section(text, section, "\n".join(lines))
+    for section, lines in sections.items():
+        text = _with_section(text, section, lines)
     return text
 
 
@@ -191,12 +188,12 @@ def _comment(one: FoundClass) -> str:
     return f"{count}; ImageNet's {', '.join(one.synset.names[:2])}? If not, remove synset"
 
 
-def _scalar(value: object) -> str:
-    """A value in YAML; texts in quotes where they need them."""
-    if isinstance(value, str):
-        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-        return value if is_plain else json.dumps(value, ensure_ascii=not value.isprintable())
-    return json.dumps(value)
+def _yaml(value: object) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
+    )
+    return text.removesuffix("\n...\n").removesuffix("\n")
 
 
 def report(found: Found, output: str, is_project: bool) -> list[str]:

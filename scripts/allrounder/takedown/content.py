@@ -62,6 +62,7 @@ class Reader:
     def __init__(self, rules: Clean):
         self._rules = rules
         self.decoded: dict[str, Decoded] = {}  # by SHA-256
+        self.known: dict[str, Content] = {}  # what was read, by MD5
 
     def read(self, path: Path) -> Content:
         """What a file holds. A broken tar, table or page counts as far as it can be read."""
@@ -118,7 +119,7 @@ def _tar_photos(path: Path) -> dict[str, StoredBytes]:
         for _, stored in tar_members(path):
             found[_sha256(stored)] = stored
     except DataError:
-        pass  # cut off: what stands before counts
+        pass  # cut off: the photos before that count
     return found
 
 

@@ -14,7 +14,7 @@ from allrounder.core.urls import is_url
 from allrounder.history.versions import repository
 from allrounder.params.schema import Params
 from allrounder.takedown import survey
-from allrounder.takedown.content import Content, Reader
+from allrounder.takedown.content import Reader
 from allrounder.takedown.survey import WORK_TREE, Place, Survey, Target
 
 _MOST = 40
@@ -50,7 +50,7 @@ class Search:
 
     def __init__(self, params: Params, photo: str, temporary: Path):
         self._radius, self._temporary = params.clean.near_radius, temporary
-        self._reader, self._known = Reader(params.clean), dict[str, Content]()
+        self._reader = Reader(params.clean)
         self._name = self._named(photo)
         self._target = Target()
 
@@ -66,7 +66,7 @@ class Search:
     def run(self) -> Findings:
         """Read all places. The first run finds the copies too."""
         with repository() as repo, progress(unit=" objects", desc="takedown") as bar:
-            found = survey.survey(repo, self._reader, self._known, self._temporary, bar.update)
+            found = survey.survey(repo, self._reader, self._temporary, bar.update)
             if not self._target.sha256s:
                 self._target = survey.find_target(found, self._reader, self._name, self._radius)
             held = survey.holders(found, self._target)

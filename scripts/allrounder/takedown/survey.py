@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
@@ -77,24 +77,15 @@ def stores(repo: Any) -> dict[str, Any]:
     return found
 
 
-def survey(
-    repo: Any,
-    reader: Reader,
-    known: dict[str, Content],
-    temporary: Path,
-    show: Callable[[], object],
-) -> Survey:
-    """Read all places. `known` are contents by MD5 of earlier surveys, and gets the new ones.
-
-    Raises DataError when a store cannot be read.
-    """
+def survey(repo: Any, reader: Reader, temporary: Path, show: Callable[[], object]) -> Survey:
+    """Read all places, but no content twice. Raises DataError when a store cannot be read."""
     found = Survey()
     for where, store in stores(repo).items():
         try:
             for oid in sorted(store.all()):
-                if oid not in known:
-                    known[oid] = _read_object(reader, store, oid, temporary)
-                found.contents[oid] = known[oid]
+                if oid not in reader.known:
+                    reader.known[oid] = _read_object(reader, store, oid, temporary)
+                found.contents[oid] = reader.known[oid]
                 found.places[oid].append(Place(where, oid))
                 show()
         except DataError:
@@ -102,7 +93,7 @@ def survey(
         except Exception as error:  # remotes raise nearly anything
             words = f"{type(error).__name__}: {first_line(error)}"
             raise DataError(f"{where} cannot be read: {words}; check your access to it") from None
-    _read_work_tree(found, reader, known)
+    _read_work_tree(found, reader)
     for content in found.contents.values():
         for path, oid in content.files.items():
             found.paths[oid].add(path)
@@ -122,22 +113,23 @@ def _read_object(reader: Reader, store: Any, oid: str, temporary: Path) -> Conte
         temporary.unlink(missing_ok=True)
 
 
-def _read_work_tree(found: Survey, reader: Reader, known: dict[str, Content]) -> None:
+def _read_work_tree(found: Survey, reader: Reader) -> None:
     folders = (RAW, CLEAN, DATASET, REPORTS, *(path for path in WORK.glob("*") if path != LISTS))
     every = (path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file())
-    files = [path for path in every if path.suffix != ".blob"]  # the journal beside it tells
+    files = [path for path in every if path.suffix != ".blob"]  # read by way of the journal
     for path, hashes in zip(files, hash_files(files), strict=True):
         name = path.as_posix()
         if hashes.error:
             raise DataError(f"{name}: {hashes.error}; give yourself access")
-        if hashes.md5 not in known:
-            known[hashes.md5] = _journal(path) if path.suffix == ".jsonl" else reader.read(path)
-        found.contents[hashes.md5] = known[hashes.md5]
+        if hashes.md5 not in reader.known:
+            content = _journal(path) if path.suffix == ".jsonl" else reader.read(path)
+            reader.known[hashes.md5] = content
+        found.contents[hashes.md5] = reader.known[hashes.md5]
         found.places[hashes.md5].append(Place(WORK_TREE, name))
 
 
 def _journal(path: Path) -> Content:
-    """The photos of a journal. Their bytes stand in the blob beside it."""
+    """The photos of a journal. Their bytes are in the blob beside it."""
     photos, sources = set(), []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -159,7 +151,7 @@ class Target:
 
 
 def find_target(found: Survey, reader: Reader, name: str, radius: int) -> Target:
-    """The photo that a SHA-256 or the name of a URL stands for, and its copies by picture."""
+    """The photo with this SHA-256 or URL (as `match_name`), and its copies by picture."""
     sources = list(found.sources())
     start = {one.sha256 for one in sources if any(match_name(url) == name for url in one.urls)}
     if _HASH.fullmatch(name):
@@ -219,15 +211,12 @@ def versions(repo: Any, found: Survey) -> dict[str, frozenset[str]]:
     objects: dict[str, frozenset[str]] = {}
     for name, rev in [(WORK_TREE, None), *revs.items()]:
         try:
-            objects[name] = _objects(pinned_outputs(repo, rev), found.contents)
+            own = set(pinned_outputs(repo, rev).values())
         except UsageError:  # a broken dvc.lock in git's history: that version cannot be had
             if rev is None:
                 raise
-    return {name: own for name, own in objects.items() if own}
-
-
-def _objects(outputs: Mapping[str, str], contents: Mapping[str, Content]) -> frozenset[str]:
-    own = set(outputs.values())
-    for md5 in outputs.values():
-        own |= set(contents[md5].files.values()) if md5 in contents else set()
-    return frozenset(own)
+            continue
+        lists = [found.contents[md5].files for md5 in own if md5 in found.contents]
+        if own := own.union(*(files.values() for files in lists)):
+            objects[name] = frozenset(own)
+    return objects

@@ -14,8 +14,9 @@ from allrounder.core.files import hash_file
 from allrounder.core.paths import RAW
 from allrounder.core.rows import RawRow, Result, Status
 from allrounder.core.tables import read_csv
-from allrounder.core.urls import is_archive, is_local_file, is_url, parse_byte_range
-from allrounder.history.versions import VersionFiles, folder_list, outputs, repository
+from allrounder.core.urls import is_archive, is_url, parse_byte_range
+from allrounder.history.local_files import LocalPlaces
+from allrounder.history.versions import VersionFiles, repository
 
 
 class Form(StrEnum):
@@ -48,7 +49,7 @@ class TakenPhoto:
             return Form.ARCHIVE if member and "#" not in member else Form.UNKNOWN
         if is_url(self.url):
             return Form.UNKNOWN if mark else Form.PAGE
-        return Form.FILE if not mark or is_local_file(self.url) else Form.UNKNOWN
+        return Form.FILE if not mark or LocalPlaces().has(self.url) else Form.UNKNOWN
 
     @property
     def archive(self) -> str:
@@ -73,18 +74,18 @@ def taken_photos(folder: Path) -> list[TakenPhoto]:
 
 
 def _tables(folder: Path) -> list[Path]:
+    tables = []
     with repository() as repo:
-        out = next((one for one in outputs(repo) if one.path == RAW.as_posix()), None)
-        if out is None or not out.md5:
-            raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
-        tables, files = [], VersionFiles(repo)
-        for path, md5 in sorted(folder_list(repo, out).items()):
+        files = VersionFiles(repo)
+        for path, md5 in sorted(files.listed(RAW.as_posix()).items()):
             if path.endswith(".csv"):
                 table = Path(path)
                 if hash_file(table).md5 != md5:
                     table = folder / table.name
-                    table.write_bytes(files.stored(path))
+                    files.copy(path, table)
                 tables.append(table)
+    if not tables:
+        raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
     return tables
 
 
@@ -136,17 +137,15 @@ class DriftResult:
         return self.drift not in (Drift.SAME, Drift.NOT_ASKED)
 
 
-def drift_of_bytes(photo: TakenPhoto, sha256: str, final_url: str = "") -> DriftResult:
-    """Classify a good picture by its hash."""
-    drift = Drift.SAME if sha256 == photo.sha256 else Drift.CHANGED
-    detail = "" if drift is Drift.SAME else "other bytes"
-    return DriftResult(photo, drift, detail, _elsewhere(photo, final_url), sha256)
-
-
-def drift_of_failure(photo: TakenPhoto, result: Result) -> DriftResult:
-    """Classify a result that is not a good photo."""
-    words = f"{result.status} {result.detail}".strip()
-    return DriftResult(photo, _drift(result), words, _elsewhere(photo, result.final_url))
+def drift_of(photo: TakenPhoto, result: Result) -> DriftResult:
+    """Classify the result of requesting a photo again."""
+    elsewhere = "" if result.final_url == photo.url else result.final_url
+    if result.status is not Status.OK:
+        words = f"{result.status} {result.detail}".strip()
+        return DriftResult(photo, _drift(result), words, elsewhere)
+    if result.sha256 == photo.sha256:
+        return DriftResult(photo, Drift.SAME, "", elsewhere, result.sha256)
+    return DriftResult(photo, Drift.CHANGED, "other bytes", elsewhere, result.sha256)
 
 
 def _drift(result: Result) -> Drift:
@@ -180,7 +179,3 @@ def _is_placeholder(alike: Sequence[DriftResult]) -> bool:
     led = Counter(answer.final_url for answer in alike if answer.final_url)
     classes = {answer.photo.key for answer in alike}
     return len(alike) >= MANY or max([*led.values(), len(classes)], default=0) >= FEW
-
-
-def _elsewhere(photo: TakenPhoto, final_url: str) -> str:
-    return "" if final_url == photo.url else final_url

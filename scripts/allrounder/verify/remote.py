@@ -22,12 +22,12 @@ _READ_AHEAD = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A remote's object: its hash, or the kind of failure and a message."""
+    """What a remote gives for an object: its hash, '' if it has none, or why it cannot be used."""
 
     md5: str = ""
     size: int = 0
-    failed: Kind | None = None
-    words: str = ""
+    disguise: str = ""  # what the object is instead, if that is known
+    fault: RemoteFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +69,16 @@ def _check_out(
         return OutReport(out.path, out.files, 0, (problem,))
     odb, remote = versions.remote_store(repo, out), remote_of(repo, out.remote)
     first = _read(odb, out.md5, remote)
-    if isinstance(first, RemoteFault):
-        raise DataError(str(first))
+    if first.fault:
+        raise DataError(str(first.fault))
     names = {out.md5: out.path}
     for path, md5 in _files(repo, odb, out, first).items():
         names.setdefault(md5, path)
 
     def read(md5: str) -> _Answer | None:
-        if md5 == out.md5 or is_over():
-            return first if md5 == out.md5 else None
-        answer = _read(odb, md5, remote)
-        if isinstance(answer, RemoteFault):
-            return _Answer(failed=Kind.UNREADABLE, words=answer.words)
-        return answer
+        if md5 == out.md5:
+            return first
+        return None if is_over() else _read(odb, md5, remote)
 
     chosen = [md5 for md5 in names if md5 == out.md5 or subset.has(md5)]
     answers = {}
@@ -90,11 +87,11 @@ def _check_out(
             answers[md5] = answer
             show(answer.size)
     size = sum(answer.size for answer in answers.values())
-    problems = tuple(_problems(odb, out, {md5: names[md5] for md5 in answers}, answers))
+    problems = tuple(_problems(odb, out, names, answers))
     if len(problems) == len(answers) and all(one.kind is Kind.MISSING for one in problems):
         asked = "" if len(answers) == len(names) else " that were read"
         words = f"none of its {len(answers)} objects{asked} is on the remote"
-        problems = (Problem(Kind.MISSING, out.path, words, f"dvc push {out.path}"),)
+        problems = (Problem(Kind.MISSING, out.path, words, _push(out)),)
     return OutReport(out.path, len(names), size, problems, len(names) - len(answers))
 
 
@@ -109,46 +106,43 @@ def _files(repo: Any, odb: Any, out: versions.Output, first: _Answer) -> dict[st
     return on_remote or versions.cached_list(repo, out) or {}
 
 
-def _read(odb: Any, md5: str, remote: tuple[str, str]) -> _Answer | RemoteFault:
+def _read(odb: Any, md5: str, remote: tuple[str, str]) -> _Answer:
     """Hash an object while it streams. `remote`: its name and URL."""
-    found, size, words = hashlib.md5(usedforsecurity=False), 0, ""
+    found, size, what = hashlib.md5(usedforsecurity=False), 0, ""
     try:
         with odb.fs.open(odb.oid_to_path(md5), "rb", block_size=_READ_AHEAD) as file:
             while chunk := file.read(_CHUNK):
                 found.update(chunk)
-                words = words if size else disguise(chunk)
+                what = what if size else disguise(chunk)
                 size += len(chunk)
     except Exception as error:  # remotes raise nearly anything
-        missing = _Answer(failed=Kind.MISSING, words="not on the remote")
-        return remote_fault(error, *remote) or missing
-    return _Answer(found.hexdigest() + ".dir" * md5.endswith(".dir"), size, words=words)
+        return _Answer(fault=remote_fault(error, *remote))
+    return _Answer(found.hexdigest() + ".dir" * md5.endswith(".dir"), size, what)
 
 
 def _problems(
     odb: Any, out: versions.Output, names: dict[str, str], answers: dict[str, _Answer]
 ) -> Iterator[Problem]:
-    """The problems of an output's objects.
+    """The problems of the objects that were read, by name."""
+    for md5 in sorted(answers, key=names.__getitem__):
+        answer, name, place = answers[md5], names[md5], _place(odb, md5)
+        if answer.md5 == md5:
+            continue
+        if answer.fault:
+            words = f"{answer.fault.words} ({name})"
+            yield Problem(Kind.UNREADABLE, place, words, "run this again")
+            continue
+        is_list = md5 == out.md5 and out.is_folder
+        kind, words, fix = Kind.MISSING, "not on the remote", _push(out)
+        if answer.md5:
+            damaged = f"damaged on the remote{f': {answer.disguise}' if answer.disguise else ''}"
+            kind, words = Kind.BAD, "not the list that dvc.lock names" if is_list else damaged
+            fix = f"remove {place}, then {fix}"
+        yield Problem(kind, place, f"{words} ({name}{': its list of files' * is_list})", fix)
 
-    DVC takes a folder for complete if its list is on the remote. So the list must be removed too,
-    or dvc push would skip its files (dvc_data.hashfile.status).
-    """
-    listing = _place(odb, out.md5) if out.is_folder and not answers[out.md5].failed else ""
-    for md5, name in sorted(names.items(), key=lambda pair: pair[1]):
-        answer, place = answers[md5], _place(odb, md5)
-        kind, words = answer.failed, answer.words
-        of_list = md5 == out.md5 and out.is_folder
-        if kind is None and answer.md5 == md5:
-            continue
-        if kind is None:
-            damaged = f"damaged on the remote{f': {words}' if words else ''}"
-            kind, words = Kind.BAD, "not the list that dvc.lock names" if of_list else damaged
-        if kind is Kind.UNREADABLE:
-            yield Problem(kind, place, f"{words} ({name})", "run this again")
-            continue
-        remove = [place] * (kind is Kind.BAD) + [listing] * bool(listing and listing != place)
-        words = f"{words} ({name}{': its list of files' * of_list})"
-        fix = f"remove {' and '.join(remove)}, then " if remove else ""
-        yield Problem(kind, place, words, f"{fix}dvc push {out.path}")
+
+def _push(out: versions.Output) -> str:
+    return f"python scripts/push.py {out.path}"  # dvc push trusts the list of a folder
 
 
 def _place(odb: Any, md5: str) -> str:

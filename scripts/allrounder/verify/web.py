@@ -22,7 +22,7 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.text import printable, text_table
-from allrounder.core.urls import BadUrlError, host_of, is_url, parse_byte_range, request_url
+from allrounder.core.urls import is_url, parse_byte_range, shown_host
 from allrounder.core.workers import cores
 from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Download, Params
@@ -31,8 +31,7 @@ from allrounder.verify.drift import (
     DriftResult,
     Form,
     TakenPhoto,
-    drift_of_bytes,
-    drift_of_failure,
+    drift_of,
     find_placeholders,
 )
 from allrounder.web.archives import ArchiveDownload, new_member
@@ -118,18 +117,15 @@ class TarCheck:
         return bool(self._wanted)
 
     def _compared(self, photo: TakenPhoto, member: Member) -> DriftResult:
-        if member.status is not Status.OK:
-            return drift_of_failure(photo, Result(member.status, member.detail))
-        result = judge(member.body, self._bounds)
-        if result.status is not Status.OK:
-            return drift_of_failure(photo, result)
-        return drift_of_bytes(photo, result.sha256)
+        if member.status is Status.OK:
+            return drift_of(photo, judge(member.body, self._bounds))
+        return drift_of(photo, Result(member.status, member.detail))
 
     def end(self, result: Result, unmodified: bool = False) -> list[DriftResult]:
         """All answers, once the tar is at its end, unmodified or could not be downloaded."""
         for photo in self._wanted.values():
             same = DriftResult(photo, Drift.SAME, unmodified=True)
-            self.answers.append(same if unmodified else self._without(photo, result))
+            self.answers.append(same if unmodified else self._missing(photo, result))
         self._wanted.clear()
         return self.answers
 
@@ -141,13 +137,13 @@ class TarCheck:
             return self.end(_unread(path, error.strerror))
         return self.end(self.download.result())
 
-    def _without(self, photo: TakenPhoto, result: Result) -> DriftResult:
+    def _missing(self, photo: TakenPhoto, result: Result) -> DriftResult:
         """The answer for a photo that did not arrive."""
         if result.status is Status.ARCHIVE:
             return DriftResult(photo, Drift.GONE, "not in the archive")
         if self.download.broken:
             return DriftResult(photo, Drift.GONE, f"no longer a tar: {self.download.broken}")
-        return drift_of_failure(photo, result)
+        return drift_of(photo, result)
 
 
 Show = Callable[[int], object]
@@ -161,6 +157,16 @@ class WebResult:
     answers: tuple[DriftResult, ...]
     photos: int
     traffic: Traffic
+
+    @property
+    def drifted(self) -> list[DriftResult]:
+        """The answers for photos whose URLs do not give the same bytes."""
+        return [answer for answer in self.answers if answer.drifted]
+
+    @property
+    def unmodified(self) -> int:
+        """The number of photos of which the host replied that they are unmodified."""
+        return sum(answer.unmodified for answer in self.answers)
 
 
 def check(
@@ -177,7 +183,7 @@ def check(
     answers += in_threads(lambda one: _local(one, places), forms[Form.FILE], 4 * cores())
     show(len(answers))
     download = _unbounded(params.download, chosen)
-    fetcher = Fetcher(params.network, download, rows=rows, sources=params.sources)
+    fetcher = Fetcher(params.network, download, sources=params.sources)
     members: dict[str, list[TakenPhoto]] = defaultdict(list)
     for photo in forms[Form.ARCHIVE]:
         members[photo.archive].append(photo)
@@ -211,14 +217,13 @@ def _local(photo: TakenPhoto, places: LocalPlaces) -> DriftResult:
     path = Path(places.path(part.file if part else photo.url))
     if not part:
         hashed = hash_file(path)
-        if hashed.error:
-            return drift_of_failure(photo, _unread(path, hashed.error))
-        return drift_of_bytes(photo, hashed.sha256)
+        whole = Result(Status.OK, sha256=hashed.sha256)
+        return drift_of(photo, _unread(path, hashed.error) if hashed.error else whole)
     try:
         body = StoredBytes(path, part.offset, part.size).read()
     except OSError as error:
-        return drift_of_failure(photo, _unread(path, error.strerror))
-    return drift_of_bytes(photo, hashlib.sha256(body).hexdigest())
+        return drift_of(photo, _unread(path, error.strerror))
+    return drift_of(photo, Result(Status.OK, sha256=hashlib.sha256(body).hexdigest()))
 
 
 def _unread(path: Path, words: str | None) -> Result:
@@ -269,7 +274,6 @@ def _request(
 def _answers(
     job: TakenPhoto | TarCheck, unmodified: bool, honour_opt_out: bool, result: Result, reply: Reply
 ) -> list[DriftResult]:
-    """The answers that follow from a result."""
     if isinstance(job, TarCheck):
         return job.end(result, unmodified)
     if unmodified:
@@ -277,19 +281,16 @@ def _answers(
         if not honour_opt_out or not refusal:
             return [DriftResult(job, Drift.SAME, unmodified=True)]
         result = replace(refusal, final_url=result.final_url)
-    if result.status is Status.OK:
-        return [drift_of_bytes(job, result.sha256, result.final_url)]
-    return [drift_of_failure(job, result)]
+    return [drift_of(job, result)]
 
 
-HERE = "(this machine)"
 MOST_ROWS = 15
 """Hosts or classes in a table at most; --json has all of them."""
 
 
 def web_lines(result: WebResult) -> Iterator[str]:
     """The report for people: every photo that has drifted, then two tables."""
-    for answer in filter(attrgetter("drifted"), result.answers):
+    for answer in result.drifted:
         photo = answer.photo
         to = f" -> {answer.final_url}" if answer.final_url else ""
         words = f"{answer.detail}: " if answer.detail else ""
@@ -297,9 +298,8 @@ def web_lines(result: WebResult) -> Iterator[str]:
     for name, key in (("host", _host), ("class", attrgetter("photo.key"))):
         yield from _table(name, _counts(result.answers, key))
         yield ""
-    unmodified = sum(answer.unmodified for answer in result.answers)
     yield (
-        f"{len(result.answers)} of {result.photos} photos; {unmodified} unmodified (304); "
+        f"{len(result.answers)} of {result.photos} photos; {result.unmodified} unmodified (304); "
         f"{result.traffic.requests} requests, {result.traffic.bytes / 1e6:.1f} MB"
     )
 
@@ -309,11 +309,11 @@ def web_json(result: WebResult) -> dict[str, Any]:
     drifts = Counter(answer.drift for answer in result.answers)
     return {
         "check": "web",
-        "ok": not any(answer.drifted for answer in result.answers),
+        "ok": not result.drifted,
         "photos": result.photos,
         "checked": len(result.answers),
         "counts": {str(drift): drifts[drift] for drift in Drift},
-        "unmodified": sum(answer.unmodified for answer in result.answers),
+        "unmodified": result.unmodified,
         "requests": result.traffic.requests,
         "bytes": result.traffic.bytes,
         "hosts": _counts(result.answers, _host),
@@ -329,8 +329,7 @@ def web_json(result: WebResult) -> dict[str, Any]:
                 "sha256": answer.photo.sha256,
                 "sha256_now": answer.sha256,
             }
-            for answer in result.answers
-            if answer.drifted
+            for answer in result.drifted
         ],
     }
 
@@ -339,8 +338,7 @@ def raise_if_drifted(result: WebResult) -> None:
     """Raise DataError when a requested photo has drifted, or none could be requested."""
     if result.traffic.requests and not result.traffic.answers:
         raise nothing_reached(result.traffic)
-    faults = Counter(answer.drift for answer in result.answers if answer.drifted)
-    if faults:
+    if faults := Counter(answer.drift for answer in result.drifted):
         words = ", ".join(f"{faults[drift]} {drift}" for drift in Drift if faults[drift])
         raise DataError(f"of {len(result.answers)} photos: {words}; see above")
     if all(answer.drift is Drift.NOT_ASKED for answer in result.answers):
@@ -369,9 +367,4 @@ def _table(name: str, counts: Mapping[str, Counter[Drift]]) -> Iterator[str]:
 
 
 def _host(answer: DriftResult) -> str:
-    if not is_url(answer.photo.url):
-        return HERE
-    try:
-        return host_of(request_url(answer.photo.url))
-    except BadUrlError:
-        return "(no host)"
+    return shown_host(answer.photo.url)

@@ -10,8 +10,12 @@ from itertools import groupby, zip_longest
 from typing import Any
 
 from allrounder.core.errors import DataError
+from allrounder.core.paths import DATASET, MANIFEST
 from allrounder.core.tables import columns
 from allrounder.core.text import printable, text_table
+from allrounder.history.versions import VersionFiles
+
+_MANIFEST = (DATASET / MANIFEST).as_posix()
 
 
 class Change(StrEnum):
@@ -72,6 +76,11 @@ def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
     if cut := [number for number, photo in enumerate(photos, 1) if None in astuple(photo)]:
         raise DataError(f"{where}: its manifest is cut off in row {cut[0]}; see verify.py")
     return photos
+
+
+def photos_of(repo: Any, rev: str | None, where: str = "") -> list[Photo]:
+    """The photos of a git revision, or (None) the work tree. Raises DataError, naming `where`."""
+    return parse_manifest(VersionFiles(repo, rev).read(_MANIFEST), where or str(rev))
 
 
 def differences(before: Iterable[Photo], after: Iterable[Photo]) -> list[Difference]:
@@ -145,7 +154,7 @@ def _correction(one: Difference, before: Corrected, after: Corrected) -> str:
     return ""
 
 
-_COLUMNS = ("added", "removed", "moved", "relabelled in", "relabelled out", "renamed")
+KINDS = ("added", "removed", "moved", "relabelled in", "relabelled out", "renamed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +168,7 @@ class Comparison:
 
 
 def by_class(comparison: Comparison) -> dict[str, Counter[str]]:
-    """The number of photos before and after, and the counts of `_COLUMNS`, for each class.
+    """The number of photos before and after, and the counts of `KINDS`, for each class.
 
     after = before + added - removed + relabelled in - relabelled out.
     """
@@ -184,12 +193,12 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
     `most` photos of each class and kind of change are listed; None: all.
     """
     counts = by_class(comparison)
-    changed = {key: row for key, row in counts.items() if any(row[name] for name in _COLUMNS)}
+    changed = {key: row for key, row in counts.items() if any(row[name] for name in KINDS)}
     before, after = comparison.names
     labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
     if changed:
         total = sum(counts.values(), Counter[str]())
-        names = ["before", "after", *(name for name in _COLUMNS if total[name])]
+        names = ["before", "after", *(name for name in KINDS if total[name])]
         rows = [*((f"{key} {labels[key]}", row) for key, row in changed.items())]
         rows.append(("all classes", total))
         header = ["class", before, after, *names[2:]]
@@ -200,7 +209,8 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
         for change, same_change in groupby(group, key=lambda one: one.change):
             ones = list(same_change)
             for one in ones[:most]:
-                yield printable(f"  {change:<10} {_words(one)}")
+                correction = f"  ({one.correction})" if one.correction else ""
+                yield printable(f"  {change:<10} {_words(one)}{correction}")
             if hidden := len(ones[most:]) if most is not None else 0:
                 yield f"  {change:<10} and {hidden} more; --all lists them"
     same = len(comparison.before) - sum(bool(one.before) for one in comparison.differences)
@@ -209,10 +219,6 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
 
 
 def _words(one: Difference) -> str:
-    return _change_words(one) + (f"  ({one.correction})" if one.correction else "")
-
-
-def _change_words(one: Difference) -> str:
     if one.before is None or one.after is None:
         return f"{one.photo.file}  {one.photo.url}"
     if one.change is Change.MOVED:
@@ -225,7 +231,7 @@ def _change_words(one: Difference) -> str:
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The report for programs."""
-    names = ("before", "after", *_COLUMNS)
+    names = ("before", "after", *KINDS)
     return {
         "before": {"version": comparison.names[0], "photos": len(comparison.before)},
         "after": {"version": comparison.names[1], "photos": len(comparison.after)},

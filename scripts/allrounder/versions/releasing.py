@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from allrounder.core.errors import UsageError
-from allrounder.versions.comparison import Comparison, by_class
+from allrounder.versions.comparison import KINDS, Comparison, by_class
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
 Metrics = Mapping[str, Any]
 """The content of data/metrics.json."""
-_KINDS = ("added", "removed", "moved", "relabelled in", "relabelled out", "renamed")
 
 
 def checked_version(text: str) -> str:
@@ -24,8 +23,8 @@ def checked_version(text: str) -> str:
 def class_table(comparison: Comparison) -> list[str]:
     """A Markdown table of the classes that changed; empty if none did."""
     labels = {one.wnid: one.label for one in (*comparison.before, *comparison.after)}
-    changed = {key: row for key, row in by_class(comparison).items() if any(row[k] for k in _KINDS)}
-    kinds = [kind for kind in _KINDS if any(row[kind] for row in changed.values())]
+    changed = {key: row for key, row in by_class(comparison).items() if any(row[k] for k in KINDS)}
+    kinds = [kind for kind in KINDS if any(row[kind] for row in changed.values())]
     rows = [
         [f"{labels[key]} ({key})", str(row["after"]), *(str(row[kind] or "") for kind in kinds)]
         for key, row in changed.items()

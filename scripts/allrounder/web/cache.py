@@ -15,7 +15,6 @@ from allrounder.core.paths import WORK
 from allrounder.core.progress import progress
 from allrounder.core.urls import is_packed, is_url
 from allrounder.web.lists import (
-    MAX_PAGE,
     BrokenBodyError,
     ListClient,
     ListStream,
@@ -42,11 +41,6 @@ def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str 
         raise DataError(f"{what}: no such file; correct its location")
     check_sha256(path, sha256, what, location)
     return path
-
-
-def cached_page(web: ListClient, url: str, what: str) -> bytes:
-    """A small list, at most MAX_PAGE bytes. Raises DataError as `cached_file` does."""
-    return cached_file(web, url, what, most=MAX_PAGE).read_bytes()
 
 
 def cached_file(
@@ -83,7 +77,7 @@ def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What is recorded beside a cached file: its URL, the server's name of the version, a hash."""
+    """The record beside a cached file: its URL, the server's validators, a hash."""
 
     url: str
     etag: str = ""
@@ -92,12 +86,12 @@ class CacheEntry:
 
     @property
     def validator(self) -> str:
-        """What If-Range takes: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
+        """The value for If-Range: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 class CachedFile:
-    """The files of one URL in a folder: `body`, and `part` of a download that broke off."""
+    """The files of one URL in a folder: `body`, and `part` of an incomplete download."""
 
     def __init__(self, folder: Path, url: str):
         # A name from the web never becomes a path.
@@ -119,6 +113,13 @@ class CachedFile:
         """Start a download from the first byte."""
         self.part.write_bytes(b"")
         _beside(self.part).write_text(json.dumps(asdict(entry)), encoding="utf-8")
+
+    def store(self, body: bytes) -> None:
+        """Put a file into the cache that was made from a download."""
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        self.begin(CacheEntry(self.url))
+        self.part.write_bytes(body)
+        self.complete()
 
     def complete(self) -> None:
         """Publish a finished download atomically."""

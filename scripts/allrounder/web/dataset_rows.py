@@ -11,7 +11,7 @@ import pycurl
 
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import Cell, decode_url, parse_cell
+from allrounder.core.urls import Cell, parse_cell
 from allrounder.params.sources import HuggingfaceSource, Source
 from allrounder.web.decisions import (
     Decision,
@@ -20,13 +20,13 @@ from allrounder.web.decisions import (
     http_error,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS, access_advice, hub_address, hub_token, may_send_token
+from allrounder.web.policy import access_advice, hub_address, hub_token, may_send_token
 from allrounder.web.transfer import Reply, Request
 
 MAX_PAGE = 2**22
 """Bytes: a row's other columns stand in its page too."""
 NO_ACCESS_CODE = "ExternalAuthenticatedError"
-"""X-Error-Code of a 404 that stands for: not with this token.
+"""X-Error-Code of a 404 that means: no access with this token.
 
 Source: huggingface/dataset-viewer, libs/libapi/src/libapi/exceptions.py.
 """
@@ -67,8 +67,8 @@ def checked_revision(value: str) -> str:
 class DatasetRows:
     """The rows of the params' sources. Only their URLs are requested as rows, with the token."""
 
-    def __init__(self, sources: Sequence[Source] = (), allow_private: Collection[str] = ()):
-        self._sources = [rows for source in sources if (rows := source.row_pages)]
+    def __init__(self, sources: Sequence[Source], allow_private: Collection[str]):
+        self._sources = [source for source in sources if isinstance(source, HuggingfaceSource)]
         self._heads = [api_url(source, "rows", offset="") for source in self._sources]
         self._token, self._allow = hub_token() if self._sources else "", allow_private
         self._said: set[str] = set()
@@ -149,8 +149,8 @@ class DatasetRowDownload:
             return _bad_page(f"has more than {MAX_PAGE} bytes")
         if failed := transport_failure(reply, bounds):
             return failed
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         if self._is_refusal(reply):
             return self._pages.refused(self._source.dataset, reply.code)
         if reply.code != 200:

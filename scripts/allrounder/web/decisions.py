@@ -19,8 +19,8 @@ from allrounder.core.photos import (
 )
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import ByteRange, decode_url
-from allrounder.web.policy import REDIRECTS, RedirectError, next_hop
+from allrounder.core.urls import ByteRange
+from allrounder.web.policy import RedirectError, next_hop
 from allrounder.web.transfer import Reply
 
 WHOLE = (200, 201, 203)
@@ -58,11 +58,16 @@ _RECV_ERRORS = (("header", "headers too large", False), ("chunk", "malformed ans
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What follows from a reply: a result; `retry`: another try may change it; or a redirect."""
+    """What follows from a reply: a redirect, or a result; `retry`: another try may change it."""
 
     result: Result
     retry: bool = False
     redirect: str = ""
+
+
+CUT_OFF = Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+NO_RANGES = Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
+"""A server may ignore a requested range and send the whole file (RFC 9110, section 14.2)."""
 
 
 def decide(
@@ -75,8 +80,8 @@ def decide(
     """
     if failed := transport_failure(reply, bounds):
         return failed
-    if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-        return decide_redirect(decode_url(targets[-1]), requested, new_cookie)
+    if reply.redirect is not None:
+        return decide_redirect(reply.redirect, requested, new_cookie)
     if reply.code not in WHOLE:
         return http_error(reply.code)
     if host := placeholder_host_of_url(requested[-1]):
@@ -88,17 +93,17 @@ def decide_byte_range(
     reply: Reply, requested: list[str], bounds: Bounds, part: ByteRange
 ) -> Decision:
     """Decide on the reply for a byte range. The rest of the file is never read."""
-    if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
-        return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
+    if reply.code == 200:
+        return NO_RANGES
     if reply.code != 206:
         return decide(reply, requested, bounds)
-    longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
-    if longer or not _is_requested_range(reply, part):
+    is_longer = reply.over or reply.error == pycurl.E_FILESIZE_EXCEEDED
+    if is_longer or not has_range(reply, part.offset, part.offset + part.size - 1):
         return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
     if failed := transport_failure(reply, bounds):
         return failed
     if reply.size != part.size:
-        return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+        return CUT_OFF
     return decide_body(reply, bounds)
 
 
@@ -162,11 +167,10 @@ def decide_redirect(target: str, requested: list[str], new_cookie: bool = False)
     return Decision(Result(Status.OK), redirect=url)
 
 
-def _is_requested_range(reply: Reply, part: ByteRange) -> bool:
+def has_range(reply: Reply, first: int, last: int) -> bool:
     """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
-    place = b"bytes %d-%d/" % (part.offset, part.offset + part.size - 1)
     values = reply.headers.get(b"content-range", ())
-    return len(values) == 1 and values[0].lower().startswith(place)
+    return len(values) == 1 and values[0].lower().startswith(b"bytes %d-%d/" % (first, last))
 
 
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml", "none"})

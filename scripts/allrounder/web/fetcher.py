@@ -34,21 +34,21 @@ from allrounder.web.decisions import (
 from allrounder.web.hosts import LATE, Hosts
 from allrounder.web.outage import Outage, Settled
 from allrounder.web.policy import BUSY_CODES, Cookies, NetworkPolicy
-from allrounder.web.robots import LOOK, RobotsAnswer, RobotsFile, RobotsGate
+from allrounder.web.robots import POLL_OTHERS, RobotsAnswer, RobotsFile, RobotsGate
 from allrounder.web.row_groups import GroupDownload, RowGroups
 from allrounder.web.transfer import Reply, Request, Transfers
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A URL until it has a result: what was requested for it so far, and how to decide."""
+    """A URL that has no result yet: what was requested for it so far, and how to decide."""
 
     token: Any
     requested: list[str]
     archive: ArchiveDownload | None = None
     part: ByteRange | None = None
     row: DatasetRowDownload | None = None
-    asker: int | None = None  # of a robots.txt: who asked for it, if not this machine
+    asker: int | None = None  # for a robots.txt: the other worker that needs it, or None
     robots: RobotsFile | None = None
     group: GroupDownload | None = None
     failures: int = 0
@@ -62,13 +62,13 @@ class Job:
 
     @property
     def host(self) -> str:
-        """Whose limits hold for the next request: those of its lane or host."""
+        """The host, or the lane, whose limits hold for the next request."""
         return self.lane or host_of(self.requested[-1])
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What went over the network so far. `failures` counts results without any reply."""
+    """Requests, replies and bytes so far. `failures` counts results without any reply."""
 
     requests: int = 0
     answers: int = 0
@@ -85,7 +85,7 @@ def sum_of(parts: Sequence[Traffic]) -> Traffic:
 
 
 def bounds_of(download: Download, taken_down: frozenset[str] = frozenset()) -> Bounds:
-    """What the params and takedowns say about a photo that is good."""
+    """The bounds that the params and the takedowns set for a good photo."""
     return Bounds(
         download.max_bytes, download.min_side, download.max_pixels, download.honour_opt_out,
         taken_down,
@@ -101,7 +101,6 @@ class Fetcher:
         download: Download,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        rows: DatasetRows | None = None,
         waits: MutableSequence[float] | None = None,
         sources: Sequence[Source] = (),
         robots: Path | None = None,
@@ -114,7 +113,8 @@ class Fetcher:
         self._network, self._robots = network, RobotsGate[Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
         self._policy = policy or NetworkPolicy.of(network, sources)
-        self._transfers, self._rows = Transfers(self._policy), rows or DatasetRows()
+        self._transfers = Transfers(self._policy)
+        self._rows = DatasetRows(sources, network.allow_private)
         self._groups = RowGroups[Any](self._rows, self._clock)
         self._hosts: Hosts[Job] = Hosts(
             network.connections,
@@ -163,9 +163,12 @@ class Fetcher:
         self._admit(Job(token, requested, archive, part, row, lane=lane, headers=headers or {}))
 
     def poll(self, wait: float) -> Iterator[tuple[Any, Result, Reply]]:
-        """Start what may start, wait up to `wait` seconds, yield (token, result, last reply)."""
+        """Start the requests that may start, wait up to `wait` seconds for replies.
+
+        Yields (token, result, last reply).
+        """
         now = self._clock()
-        for file, answer in self._robots.look(now):
+        for file, answer in self._robots.poll_others(now):
             if answer:
                 self._end_robots(file, answer)
             else:
@@ -194,8 +197,8 @@ class Fetcher:
             return 0.0
         # During an outage only its checks start, however long jobs are due.
         due = self._outage.wait(now) if self._outage.suspected else self._hosts.wait(now)
-        look = LOOK if self._robots.elsewhere else wait
-        return min(wait, look, wait if due is None else due)
+        others = POLL_OTHERS if self._robots.requested_by_others else wait
+        return min(wait, others, wait if due is None else due)
 
     def close(self) -> None:
         """Close all connections."""
@@ -220,7 +223,7 @@ class Fetcher:
                 refusal = replace(refusal, final_url=_final_url(job))
                 self._ended.append((job.token, refusal, Reply()))
                 return
-        if self._hosts.is_given_up(job.host):
+        if self._hosts.given_up(job.host):
             self._end_busy(job)
         elif job.started:  # redirected
             self._hosts.add_later(job.host, job, self._clock())
@@ -238,8 +241,8 @@ class Fetcher:
     def _patience(self, job: Job, silences: int | None) -> float:
         """The seconds that a host has to begin its answer; 0: as the params say.
 
-        A host that has not answered yet in this run gets less, so that dead hosts cost seconds. It
-        gets more where all answers are late: then this machine's own connection is full.
+        A host that has not answered yet in this run gets less, so that dead hosts cost only
+        seconds; but more where all hosts are slow, because then this machine's connection is full.
         """
         if silences is None or job.archive or job.group:
             return 0.0
@@ -295,7 +298,7 @@ class Fetcher:
         job.failures += decision.retry
         job.timeouts += decision.result.status is Status.TIMEOUT
         busy = reply.code in (*BUSY_CODES, 403)
-        if busy and self._hosts.is_given_up(host):
+        if busy and self._hosts.given_up(host):
             self._end(job, decision.result, reply)
             for other in self._hosts.drain(host):
                 self._end_busy(other)
@@ -335,7 +338,8 @@ class Fetcher:
 
     def _end_busy(self, job: Job) -> None:
         """End a job whose host has been busy for too long, without another request."""
-        self._end(job, http_error(BUSY_CODES[0]).result, Reply(code=BUSY_CODES[0]))
+        code = self._hosts.given_up(job.host)
+        self._end(job, http_error(code).result, Reply(code=code))
 
     def _decide(self, job: Job, reply: Reply) -> Decision:
         if job.archive:
@@ -359,7 +363,7 @@ class Fetcher:
 
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots:
-            answer = job.robots.answer(reply.code, job.timeouts)
+            answer = job.robots.answer(reply, job.timeouts)
             self._end_robots(job.requested[0], answer)
             return
         if not reply.code:
@@ -400,11 +404,16 @@ class Fetcher:
 def _final_url(job: Job) -> str:
     """The last URL requested, without a signature.
 
-    The photo of a dataset's row has a signed URL, and files are often redirected to one.
+    The photo of a dataset's row has a signed URL, and files are often redirected to one. A
+    capture's URL keeps its query, which is of the photo.
     """
-    if job.row or len(job.requested) == 1:
+    if job.row:
         return job.requested[0]
-    return job.requested[-1].partition("?")[0]
+    return (
+        job.requested[-1]
+        if job.lane or len(job.requested) == 1
+        else job.requested[-1].partition("?")[0]
+    )
 
 
 POLL = 0.2  # seconds
@@ -417,7 +426,7 @@ _LATER_THAN_SLOWEST, _FADING = 4.0, 0.98
 _TRIES_OF_REFUSED = 3
 """Tries after 403 that count as one, where a host is known to throttle by 403."""
 NOTHING_REACHED = 512
-"""After so many URLs without a single reply the network is down, and not the URLs dead."""
+"""After this many URLs without a single reply, the network is down, not the URLs dead."""
 
 
 def nothing_reached(traffic: Traffic) -> DataError:

@@ -41,15 +41,15 @@ class _Host(Generic[Job]):
         self.busy_since: float | None = None  # no good answer since then
         self.refusals = self.final_refusals = 0  # 403 in a row; URLs with 403 in all their tries
         self.served_after_403 = 0  # URLs that were served after a 403
-        self.given_up = False
+        self.given_up = 0  # 429 or 503, whichever it answered last, once it was busy for too long
 
 
 class Hosts(Generic[Job]):
     """The queues of all hosts. Times are seconds of one monotonic clock.
 
-    `waits` is a table that the processes of a run share: the times until which no process asks a
-    host that answered 429 or 503. `longest_wait` is the longest Retry-After that is obeyed.
-    `alone` has smallest intervals of hosts that get one request at a time.
+    `waits` is a table that the processes of a run share: when a host that answered 429 or 503 may
+    get the next request. `longest_wait` is the longest Retry-After that is obeyed. `alone` has the
+    smallest interval of each host that gets one request at a time.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Hosts(Generic[Job]):
         """Record that a request that started at `started` has ended. Code 0: without any answer.
 
         429, 503 and a burst of 403 lengthen the interval between the host's requests, other codes
-        shorten it. Answers to requests from before the last slow-down do not slow it down again.
+        shorten it. A reply to a request from before the last slow-down does not slow down again.
         """
         state = self._host(host)
         if self._unanswered.pop(host, None) is not None and not is_photo:
@@ -144,7 +144,8 @@ class Hosts(Generic[Job]):
             wait = max(wait, state.interval)
             state.busy_since = now if state.busy_since is None else state.busy_since
             patience = BUSY_PATIENCE if state.good else self._longest_wait + FIRST_BUSY_PATIENCE
-            state.given_up = now + wait > state.busy_since + patience
+            if now + wait > state.busy_since + patience:
+                state.given_up = code if code in BUSY_CODES else BUSY_CODES[0]
         elif code:
             state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
         if code and code not in BUSY_CODES and code != 403:
@@ -173,7 +174,7 @@ class Hosts(Generic[Job]):
     def is_throttle(self, host: str) -> bool:
         """Whether a 403 may mean "too many requests": the host has served photos before.
 
-        Object stores answer 403 for what does not exist. So if some URLs got 403 in all their
+        Object stores answer 403 for files that do not exist. So if a few URLs got 403 in all their
         tries, and none was served after a 403, only many 403 in a row count as a throttle.
         """
         state = self._host(host)
@@ -191,8 +192,8 @@ class Hosts(Generic[Job]):
         """Whether the host served a URL that it had refused by 403."""
         return self._host(host).served_after_403 > 0
 
-    def is_given_up(self, host: str) -> bool:
-        """Whether the host has been busy for too long."""
+    def given_up(self, host: str) -> int:
+        """The code of a host that has been busy for too long, 429 or 503; 0 for others."""
         return self._host(host).given_up
 
     def drain(self, host: str) -> list[Job]:

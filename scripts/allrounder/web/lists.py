@@ -1,6 +1,6 @@
 """Fetches lists and API replies, by the rules of policy.py, with the transfers of transfer.py.
 
-Every wait has an end: the head of a reply has `total_timeout` seconds, its body `Pace`.
+Every wait is bounded: for the head of a reply by `total_timeout`, for its body by `Pace`.
 """
 
 import random
@@ -14,11 +14,10 @@ from http.client import responses
 
 from allrounder.core.errors import DataError
 from allrounder.core.rows import TRANSIENT_CODES
-from allrounder.core.urls import decode_url, host_of, is_packed, request_url
+from allrounder.core.urls import host_of, is_packed, request_url
 from allrounder.params.schema import Network
 from allrounder.params.sources import Source
 from allrounder.web.policy import (
-    REDIRECTS,
     Cookies,
     NetworkPolicy,
     Pace,
@@ -44,7 +43,7 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", re.IGNO
 
 
 class BrokenBodyError(DataError):
-    """A reply's body broke off; another try may go on."""
+    """A reply's body broke off; another try may get the rest."""
 
 
 class _NoReplyError(Exception):
@@ -165,11 +164,7 @@ class ListClient:
 
     @contextmanager
     def _exchange(
-        self,
-        url: str,
-        what: str,
-        authorization: Callable[[str], str],
-        headers: Mapping[str, str],
+        self, url: str, what: str, authorization: Callable[[str], str], headers: Mapping[str, str]
     ) -> Iterator[_Exchange]:
         if is_offline():
             raise not_cached_error(what, url)
@@ -204,14 +199,13 @@ class ListClient:
             else:
                 reply = exchange.reply
                 changed = cookies.take(requested[-1], reply.headers.get(b"set-cookie", ()))
-                targets = reply.headers.get(b"location", [])
-                is_redirect = reply.code in REDIRECTS and targets
                 is_transient = reply.code in TRANSIENT_CODES
-                if not is_redirect and (not is_transient or self.policy.is_last_try(failures)):
+                is_last = not is_transient or self.policy.is_last_try(failures)
+                if reply.redirect is None and is_last:
                     return exchange
                 self._transfers.stop(exchange)  # its body is not read
-                if is_redirect:
-                    requested.append(next_hop(decode_url(targets[-1]), requested, changed))
+                if reply.redirect is not None:
+                    requested.append(next_hop(reply.redirect, requested, changed))
                     failures -= 1
                     continue
                 retry_after = reply.headers.get(b"retry-after", ())

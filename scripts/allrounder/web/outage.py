@@ -1,9 +1,9 @@
 """Distinguishes a dead network from dead hosts, so that URLs get no failures from an outage.
 
-Pure bookkeeping; the time is passed in. A URL that failed for the last time without any answer is
-held back. It is final once a host has answered after it. When many are held, no request starts
-until a URL that answered before (a reference) is asked again: if it answers, the network works and
-the held URLs are final; if not, the network is down until it does, and they are all tried again.
+Pure bookkeeping; the time is passed in. A failure without any answer is held back until a host
+answers after it; then it is final. When many are held back, no request starts until a reference, a
+URL that was answered before, is requested again. If it is answered, the network works and the held
+failures are final. If not, the network is down until it is; then all held URLs are tried again.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from allrounder.core.errors import DataError
 Job = TypeVar("Job")
 
 BURST = 8
-"""URLs held back at which the network is checked; doubled each time that it was up after all."""
+"""URLs held back at which the network is checked; doubled each time that it was found working."""
 PATIENCE = 300.0
 """Seconds without any answer after which a run ends."""
 _REFERENCES = 3
@@ -23,7 +23,7 @@ _LONGEST_PAUSE = 5.0  # seconds between two checks
 
 @dataclass(slots=True)
 class Settled(Generic[Job]):
-    """Jobs that are held back no longer: failed for good, or to be tried again."""
+    """Jobs that are no longer held back: failed for good, or to be tried again."""
 
     failed: list[Job] = field(default_factory=list)
     again: list[Job] = field(default_factory=list)
@@ -33,40 +33,36 @@ class Outage(Generic[Job]):
     """The held jobs of one fetcher, and what is known about the network."""
 
     def __init__(self) -> None:
+        self.suspected = False  # no request may start until the network is checked
         self.back_at = 0.0  # when the last outage ended
         self._held: list[Job] = []
         self._photos = 0  # among the held
         self._references: dict[str, str] = {}  # URL by host, in the order of the answers
         self._burst, self._checks = BURST, 0
-        self._suspected = self._checking = False
+        self._checking = False
         self._down_since: float | None = None
         self._next_check = 0.0
-
-    @property
-    def suspected(self) -> bool:
-        """Whether no request may start until the network is checked."""
-        return self._suspected
 
     def hold(self, job: Job, is_photo: bool = True) -> Settled[Job]:
         """Hold a failed job back. Returns it as failed if there is no reference.
 
-        Only photos raise a suspicion: some hosts give no answer for robots.txt.
+        Only photos count towards BURST: some hosts give no answer for robots.txt.
         """
         if not self._references:
             return Settled(failed=[job])
         self._held.append(job)
         self._photos += is_photo
-        self._suspected = self._suspected or self._photos >= self._burst
+        self.suspected = self.suspected or self._photos >= self._burst
         return Settled()
 
     def idle(self) -> None:
-        """Request a check if jobs are held: no request is left that could settle them."""
-        self._suspected = bool(self._held)
+        """Ask for a check if jobs are held and no request in flight could settle them."""
+        self.suspected = bool(self._held)
 
     def answered(self, host: str, reference: str, now: float) -> Settled[Job]:
-        """Record that a host answered; `reference` is a URL that it will answer again, or ''.
+        """Record that a host answered; returns the jobs that this settles.
 
-        Returns the jobs that this settles.
+        `reference` is a URL that it will answer again, or ''.
         """
         if reference:
             self._references.pop(host, None)
@@ -78,7 +74,7 @@ class Outage(Generic[Job]):
 
     def check(self, now: float) -> str | None:
         """The reference to request now, if one is due."""
-        if not self._suspected or self._checking or now < self._next_check:
+        if not self.suspected or self._checking or now < self._next_check:
             return None
         self._checking = True
         return list(self._references.values())[-1 - self._checks % len(self._references)]
@@ -106,13 +102,13 @@ class Outage(Generic[Job]):
 
     def wait(self, now: float) -> float | None:
         """The seconds until the next check, or None if none is planned."""
-        waiting = self._suspected and not self._checking
+        waiting = self.suspected and not self._checking
         return max(0.0, self._next_check - now) if waiting else None
 
     def _up(self, now: float) -> Settled[Job]:
         held, self._held, self._photos = self._held, [], 0
         was_down, self._down_since = self._down_since is not None, None
-        self._suspected, self._checks, self._next_check = False, 0, 0.0
+        self.suspected, self._checks, self._next_check = False, 0, 0.0
         if was_down:
             self.back_at = now
             return Settled(again=held)

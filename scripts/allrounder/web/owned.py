@@ -1,12 +1,10 @@
-"""A fetcher on a node of a cluster, which asks only the hosts that are its own.
+"""A fetcher on a node of a cluster, which sends requests only to its own hosts.
 
-Each host belongs to one fetcher at a time. So its limits, waits and robots.txt hold for the whole
-cluster. A redirect to another fetcher's host goes back, and from there to that fetcher.
+Each host belongs to one fetcher at a time, so its limits, waits and robots.txt hold for the whole
+cluster. A redirect to another fetcher's host goes back to the driver, which gives it to that one.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import certifi
@@ -33,8 +31,8 @@ class RobotsReply:
 
 @dataclass(slots=True)
 class Orders:
-    """Work for a fetcher: new hosts of its own, with the seconds before their first request; jobs
-    for its hosts; answers for the robots.txt that it waits for."""
+    """Work for a fetcher: its new hosts, with the seconds before their first request; jobs for its
+    hosts; answers for the robots.txt that it waits for."""
 
     hosts: dict[str, float] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
@@ -46,7 +44,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """What a fetcher did since its last report; `traffic` is that of its whole life."""
+    """A fetcher's work since its last report; `traffic` is the total since its start."""
 
     ended: list[tuple[int, Result, Reply]]
     moved: list[Job]  # redirected to hosts that are not its own
@@ -65,22 +63,27 @@ def plain_job(number: int, url: str) -> Job:
 
 
 class OwnedFetcher(Fetcher):
-    """Makes requests only within `exchange`: without orders from its driver it stands still."""
+    """Makes requests only within `exchange`, so it does nothing without its driver."""
 
     def __init__(
         self,
         network: Network,
         download: Download,
         policy: NetworkPolicy,
-        taken_down: frozenset[str] = frozenset(),
-        clock: Callable[[], float] = time.monotonic,
+        taken_down: frozenset[str],
     ):
-        super().__init__(network, download, clock, taken_down=taken_down, policy=policy)
+        if not Path(policy.ca_file).exists():  # the policy is from another machine
+            policy = replace(policy, ca_file=certifi.where())
+        super().__init__(network, download, taken_down=taken_down, policy=policy)
         self._owned: set[str] = set()
         self._moved: list[Job] = []
         self._answers: list[RobotsReply] = []
         self._busy: set[str] = set()
-        self._told: set[str] = set()  # doubtful hosts, as last reported
+        self._reported: set[str] = set()  # doubtful hosts, as last reported
+
+    def ready(self) -> bool:
+        """Tell the cluster that this worker has started."""
+        return True
 
     def exchange(self, orders: Orders) -> Report:
         """Take orders, work until there is something to report or for a moment, and report it."""
@@ -102,10 +105,10 @@ class OwnedFetcher(Fetcher):
         now, doubtful = self._clock(), set(self.doubtful)
         busy = {host: self._hosts.busy_for(host, now) for host in self._busy}
         report = Report(
-            ended, self._moved, self._answers, busy, doubtful - self._told, self._told - doubtful,
-            self._transfers.in_flight, self.traffic,
+            ended, self._moved, self._answers, busy, doubtful - self._reported,
+            self._reported - doubtful, self._transfers.in_flight, self.traffic,
         )  # fmt: skip
-        self._moved, self._answers, self._busy, self._told = [], [], set(), doubtful
+        self._moved, self._answers, self._busy, self._reported = [], [], set(), doubtful
         return report
 
     def _admit(self, job: Job) -> None:
@@ -123,30 +126,7 @@ class OwnedFetcher(Fetcher):
 
     def _end(self, job: Job, result: Result, reply: Reply) -> None:
         if job.robots and job.asker is not None:
-            answer = job.robots.answer(reply.code, job.timeouts)
+            answer = job.robots.answer(reply, job.timeouts)
             self._answers.append(RobotsReply(job.asker, job.requested[0], answer))
         else:
             super()._end(job, result, reply)
-
-
-class FetchWorker:
-    """An OwnedFetcher in a process of its own, on a node."""
-
-    def __init__(
-        self,
-        network: Network,
-        download: Download,
-        policy: NetworkPolicy,
-        taken_down: frozenset[str],
-    ):
-        if not Path(policy.ca_file).exists():
-            policy = policy.with_ca_file(certifi.where())
-        self._fetcher = OwnedFetcher(network, download, policy, taken_down)
-
-    def ready(self) -> bool:
-        """Tell that it has started."""
-        return True
-
-    def exchange(self, orders: Orders) -> Report:
-        """As `OwnedFetcher.exchange`."""
-        return self._fetcher.exchange(orders)

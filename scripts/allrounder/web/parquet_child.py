@@ -1,8 +1,8 @@
 """Reads Parquet in a process of its own: a hostile file may crash it or exhaust its bounds.
 
-`python parquet_child.py <bytes of memory>` says `{}` and answers requests on stdin. A request is a
-line of JSON and the bytes of the pieces of a file; an answer is a line of JSON and the bytes of a
-photo, for each photo. parquet_reader.py asks.
+`python parquet_child.py <bytes of memory>` prints `{}`, then answers requests on stdin, which
+parquet_reader.py sends. A request is a line of JSON, followed by the bytes of some pieces of a
+file. An answer is a line of JSON; for photos, one line for each, followed by its bytes.
 """
 
 import io
@@ -22,7 +22,7 @@ _MAX_ELEMENTS = 1_000_000  # of a list in a footer
 
 
 class _Pieces(io.RawIOBase):
-    """A file of which only some pieces are here."""
+    """A file of which only some pieces are available."""
 
     def __init__(self, size: int, pieces: list[tuple[int, bytes]]):
         self._size, self._pieces, self._position = size, pieces, 0
@@ -57,7 +57,7 @@ def _open(file: _Pieces) -> Any:
 
 
 def _layout(request: dict[str, Any], file: _Pieces) -> dict[str, Any]:
-    """Of each row group: its rows, the place and size of both columns, the range of its labels."""
+    """For each row group: its rows, the place and size of both columns, the range of its labels."""
     metadata = _open(file).metadata
     if metadata.num_row_groups > MAX_GROUPS:
         raise ValueError(f"more than {MAX_GROUPS:,} row groups")
@@ -165,7 +165,7 @@ def main() -> None:
             for answer, body in _answers(request, _Pieces(request["size"], pieces)):
                 out.write(json.dumps(answer).encode() + b"\n")
                 out.write(body)
-                out.flush()  # a crash later on takes nothing back
+                out.flush()  # so that a later crash loses nothing
         except (Exception, MemoryError) as error:  # whatever pyarrow raises for a broken file
             words = f"{type(error).__name__}: {error}"[:300]
             out.write(json.dumps({"error": words}).encode() + b"\n")

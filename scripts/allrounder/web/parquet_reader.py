@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,7 +22,7 @@ MEMORY = 2**30
 """Bytes of data that the process may have."""
 _CHILD = Path(__file__).with_name("parquet_child.py")
 _KEPT = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HOME", "SYSTEMROOT")
-"""What the process knows of the environment: no token."""
+"""The environment variables that the process gets. None of them holds a token."""
 _KILLED = (-9, -15)
 
 
@@ -44,6 +44,13 @@ class Group(NamedTuple):
     labels: Range
     photos: Range
     between: tuple[int, int] | None  # the smallest and the largest label, of integers
+
+    def may_have(self, labels: Collection[int | str]) -> bool:
+        """Whether it may have one of these labels."""
+        if self.between is None:
+            return True
+        low, high = self.between
+        return any(isinstance(label, int) and low <= label <= high for label in labels)
 
 
 class ParquetReader:
@@ -111,7 +118,7 @@ class ParquetReader:
         assert file
         size = max(start + len(body) for start, body in pieces)
         given = {"call": call, "size": size, "pieces": [(s, len(b)) for s, b in pieces], **more}
-        with suppress(BrokenPipeError):  # what it has died of shows in its answer
+        with suppress(BrokenPipeError):  # `_answer` reports why the process died
             file.write(json.dumps(given).encode() + b"\n")
             for _, body in pieces:
                 file.write(body)

@@ -1,6 +1,6 @@
 """The network policy: one set of rules for photos and lists.
 
-It reads the params and the environment; transfer.py and lists.py only carry it out.
+It reads the params and the environment; transfer.py and lists.py apply it.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urljoin, urlsplit
@@ -59,7 +59,7 @@ class RedirectError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
-    """What every request obeys. `of` makes it from the params and the environment."""
+    """The rules for every request. `of` makes them from the params and the environment."""
 
     network: Network
     ca_file: str  # or a folder of certificates
@@ -77,13 +77,12 @@ class NetworkPolicy:
         """
         proxies, no_proxy = _proxies()
         places = login_places(sources)
-        logins = _logins(places) | _hub_logins(places, network.allow_private)
+        logins = _logins(places)
+        for place in places:
+            if may_send_token(place, hub_address(), network.allow_private) and hub_token():
+                logins[place] = f"Bearer {hub_token()}"
         allowed = frozenset(map(_request_host, normalized_hosts(network.allow_private)))
         return cls(network, _ca_file(), proxies, no_proxy, logins, allowed)
-
-    def with_ca_file(self, ca_file: str) -> "NetworkPolicy":
-        """The policy on a machine that has its certificates elsewhere."""
-        return replace(self, ca_file=ca_file)
 
     @property
     def user_agent(self) -> str:
@@ -132,7 +131,7 @@ class NetworkPolicy:
     ) -> float | None:
         """The seconds that a reply asks to wait, or None.
 
-        At most `retry_after_max`, unless the `whole` wait is asked for.
+        At most `retry_after_max`, unless `whole`.
         """
         if code not in BUSY_CODES or (wait := retry_after(retry_after_values)) is None:
             return None
@@ -208,12 +207,12 @@ class Pace:
         self._clock, self._start = clock, clock()
 
     def is_too_slow(self, received: int) -> bool:
-        """Whether so many bytes took too long, or a transfer does not end at all."""
+        """Whether this is too slow for the bytes received, or the transfer lasts for too long."""
         passed = self._clock() - self._start
         return passed > min(_PATIENCE + received / _SLOWEST, _LONGEST_TRANSFER)
 
     def check(self, received: int, what: str) -> None:
-        """Raise DataError if so many bytes took too long."""
+        """Raise DataError if `is_too_slow`."""
         if self.is_too_slow(received):
             raise DataError(f"{what} cannot be read: too slow; run it again later")
 
@@ -363,12 +362,6 @@ def _logins(places: Collection[str]) -> dict[str, str]:
             pair = f"{login or account or ''}:{password or ''}".encode()
             found[place] = f"Basic {b64encode(pair).decode()}"
     return found
-
-
-def _hub_logins(places: Collection[str], allow_private: Collection[str]) -> dict[str, str]:
-    """The Authorization header with the Hub's token, if a source lies there."""
-    hub = [place for place in places if may_send_token(place, hub_address(), allow_private)]
-    return {place: f"Bearer {token}" for place in hub if (token := hub_token())}
 
 
 def hub_address() -> str:

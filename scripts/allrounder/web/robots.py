@@ -1,12 +1,13 @@
-"""Decides by the robots.txt (RFC 9309) and tdmrep.json of its host whether a URL may be requested.
+"""Decides by its host's robots.txt (RFC 9309) and tdmrep.json whether a URL may be requested.
 
-Rules that name this project or a collector of training sets are obeyed, those for every robot only
-where the params say so; preferences about training always. What follows for a URL depends on
-nothing but the file and the URL.
+Obeyed are the rules that name this project or a collector of training sets, preferences about
+training, and, if the params say so, the rules for every robot. The decision depends only on the
+files and the URL.
 """
 
 import csv
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +25,7 @@ from allrounder.core.opt_outs import Signal, opted_out
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import TRANSIENT_CODES, Result, Status
 from allrounder.core.text import PROJECT
-from allrounder.core.urls import decode_url
 from allrounder.params.schema import Download
-from allrounder.web import tdmrep
 from allrounder.web.decisions import (
     Decision,
     decide_redirect,
@@ -34,7 +33,6 @@ from allrounder.web.decisions import (
     may_train,
     transport_failure,
 )
-from allrounder.web.policy import REDIRECTS
 from allrounder.web.transfer import Reply
 
 Job = TypeVar("Job")
@@ -46,19 +44,23 @@ AGENTS = Path(__file__).with_name("training_agents.csv")
 MAX_ROBOTS = 500 * 2**10
 """Bytes of a robots.txt that are read (RFC 9309, 2.5)."""
 _FINAL = (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_GOT_NOTHING)
-LOOK = 0.05  # seconds between two looks at what other processes have
-_LONGEST = 30.0  # seconds of its body
+POLL_OTHERS = 0.05  # seconds between two checks for answers of other processes
+_LONGEST = 30.0  # seconds for a robots.txt's body
 _MOST_RULES = 50_000
-"""Rules after which no other agent's are obeyed: a file made to exhaust us has a million."""
+"""Once so many rules are read, those of other agents are not: hostile files have a million."""
 _AGENT = re.compile(r"user[-\s]*agent\s*(?:[:\s]\s*(\*|[^*/\s]*).*)?", re.IGNORECASE)
 _USAGE = re.compile(r"content-(?:usage|signal)\s*:\s*([/*]\S*)?(.*)", re.IGNORECASE)
+TDM_PATH = "/.well-known/tdmrep.json"
+_MOST_TDM_RULES = 5_000
+_UNRESERVED = re.compile(r"%([46][1-9A-F]|[57][0-9A]|3[0-9]|2[DE]|5F|7E)", re.IGNORECASE)
+"""Escapes of letters, digits and -._~ (RFC 3986, 2.3), which mean the character."""
 _SITE_WIDE = re.compile(r"(?:site-?maps?|host)\s*:.*", re.IGNORECASE)
 
 
 class RobotsRules:
     """The rules of one robots.txt that are obeyed; `everyone`: also those for every robot.
 
-    A group that names this project stands for all others (RFC 9309, 2.2.1).
+    If a group names this project, only that group counts (RFC 9309, 2.2.1).
     """
 
     def __init__(self, text: str = "", everyone: bool = False):
@@ -87,8 +89,8 @@ class RobotsRules:
 
 
 def _groups(text: str) -> dict[str, list[str]]:
-    """The lines of each group by its agent in lower case, only for agents that matter."""
-    matter = {PROJECT, "*", *map(str.lower, _agents())}
+    """The lines of each group, by agent in lower case; only for the agents that may be obeyed."""
+    wanted = {PROJECT, "*", *map(str.lower, _agents())}
     groups: dict[str, list[str]] = {}
     current: list[list[str]] = []
     is_head = False
@@ -98,7 +100,7 @@ def _groups(text: str) -> dict[str, list[str]]:
             continue
         if found := _AGENT.fullmatch(line):
             current = current if is_head else []
-            if (agent := (found[1] or "").lower()) in matter:
+            if (agent := (found[1] or "").lower()) in wanted:
                 rules = groups.setdefault(agent, [])
                 current += [rules] * all(rules is not other for other in current)
         else:
@@ -145,8 +147,8 @@ class RobotsFile:
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request ended, as for a photo.
 
-        Many hosts are dead: one without an answer gets the tries of a photo only from the patient,
-        else a second one, and none after a timeout or a proper end.
+        A host without any answer is tried as often as for a photo if the file is `patient`, else
+        twice, but once after a timeout or an empty answer: many hosts are dead.
         """
         if reply.stopped:
             reply.error = 0  # no more was wanted
@@ -154,13 +156,19 @@ class RobotsFile:
             is_last = self._is_second or reply.error in _FINAL
             self._is_second = True
             return replace(failed, retry=failed.retry and (self._patient or not is_last))
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         return Decision(Result(Status.OK)) if 200 <= reply.code < 300 else http_error(reply.code)
 
-    def answer(self, code: int, timeouts: int) -> "RobotsAnswer":
-        """What has come of it; `code` is that of the last reply."""
-        return RobotsAnswer(code, timeouts, bytes(self._body) if 200 <= code < 300 else b"")
+    def answer(self, reply: Reply, timeouts: int) -> "RobotsAnswer":
+        """The answer, once the request has ended with its last reply.
+
+        Of a body that was cut off, the last line is no rule: `Disallow: /` may be half of one.
+        """
+        body = bytes(self._body) if 200 <= reply.code < 300 else b""
+        if reply.error or reply.stopped:
+            body = body[: 1 + max(body.rfind(b"\n"), body.rfind(b"\r"))]
+        return RobotsAnswer(reply.code, timeouts, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +183,9 @@ class RobotsAnswer:
 def verdict_of(robots: RobotsAnswer, tdm: RobotsAnswer, everyone: bool) -> Verdict:
     """The verdict on a host's URLs (RFC 9309, 2.3.1); `everyone` as in `RobotsRules`.
 
-    A host that has no robots.txt, or gives no answer at all, forbids nothing by it: each photo of
-    a dead host has its own failure. A transient failure forbids all URLs if rules for every robot
-    are obeyed, else none. Many hosts answer with a page or a photo instead.
+    Without a robots.txt, or without any answer, nothing is forbidden: each photo of a dead host
+    has its own failure. A transient failure forbids all URLs if rules for every robot are obeyed,
+    else none. A page or a photo in place of a robots.txt counts as empty.
     """
     if everyone and robots.code in TRANSIENT_CODES:
         detail = f"robots.txt: {robots.code}"
@@ -185,7 +193,7 @@ def verdict_of(robots: RobotsAnswer, tdm: RobotsAnswer, everyone: bool) -> Verdi
         return lambda url: failure
     has_rules = b"agent" in robots.body.lower()
     text = robots.body.decode("utf-8-sig", "replace") if has_rules else ""
-    of_robots, of_tdm = RobotsRules(text, everyone).result, tdmrep.tdm_result(tdm.body)
+    of_robots, of_tdm = RobotsRules(text, everyone).result, tdm_result(tdm.body)
     return lambda url: of_robots(url) or of_tdm(url)
 
 
@@ -200,7 +208,7 @@ class SharedAnswers:
         self._claims: set[Path] = set()
 
     def claim(self, url: str) -> bool:
-        """Whether this process is the one to request the file at `url`."""
+        """Whether this process must request the file at `url`: it is the first to claim it."""
         if self._folder:
             try:
                 self._path(url).touch(exist_ok=False)
@@ -229,7 +237,7 @@ class SharedAnswers:
         return RobotsAnswer(code, timeouts, body)
 
     def close(self) -> None:
-        """Leave to others what has no answer yet."""
+        """Give up this process's claims, so that another process can request the files."""
         for path in self._claims:
             path.unlink(missing_ok=True)
 
@@ -244,8 +252,8 @@ class RobotsGate(Generic[Job]):
     def __init__(self, download: Download, folder: Path | None = None):
         self.obeyed = download.honour_opt_out and download.robots != "ignore"
         self.everyone = download.robots == "all"
-        self.elsewhere: set[str] = set()  # files requested by another process
-        self._shared, self._next_look = SharedAnswers(folder), 0.0
+        self.requested_by_others: set[str] = set()  # files that another process requests
+        self._shared, self._next_check = SharedAnswers(folder), 0.0
         self._answers: dict[str, RobotsAnswer] = {}  # by file, until its host has a verdict
         self._verdicts: dict[str, Verdict] = {}
         self._waiting: dict[str, list[Job]] = {}
@@ -262,18 +270,21 @@ class RobotsGate(Generic[Job]):
             return []
         files = _files_of(url)
         own = [file for file in files if self._shared.claim(file)]
-        self.elsewhere.update(set(files).difference(own))
+        self.requested_by_others.update(set(files).difference(own))
         return own
 
-    def look(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
-        """Yield what other processes have answered, and what they have left to this one (None)."""
-        if not self.elsewhere or now < self._next_look:
+    def poll_others(self, now: float) -> Iterator[tuple[str, RobotsAnswer | None]]:
+        """Yield the answers that other processes got; None for a file that this one must request.
+
+        A process that ends without an answer leaves its files to the others.
+        """
+        if not self.requested_by_others or now < self._next_check:
             return
-        self._next_look = now + LOOK
-        for file in sorted(self.elsewhere):
+        self._next_check = now + POLL_OTHERS
+        for file in sorted(self.requested_by_others):
             answer = self._shared.get(file)
             if answer or self._shared.claim(file):
-                self.elsewhere.discard(file)
+                self.requested_by_others.discard(file)
                 yield file, answer
 
     def settle(self, file: str, answer: RobotsAnswer) -> tuple[list[Job], int]:
@@ -290,7 +301,7 @@ class RobotsGate(Generic[Job]):
         return self._waiting.pop(robots_url(file)), robots.timeouts
 
     def close(self) -> None:
-        """Leave to other processes what has no answer yet."""
+        """Leave unanswered files to other processes."""
         self._shared.close()
 
 
@@ -302,4 +313,54 @@ def robots_url(url: str) -> str:
 
 def _files_of(url: str) -> tuple[str, str]:
     """The URLs of the robots.txt and the tdmrep.json for a URL."""
-    return robots_url(url), urljoin(url, tdmrep.PATH)
+    return robots_url(url), urljoin(url, TDM_PATH)
+
+
+def tdm_result(body: bytes) -> Verdict:
+    """A function that gives the result of a URL which a tdmrep.json reserves, or None.
+
+    The first rule that matches holds. A body or a rule of another form counts as absent.
+    Source: TDM Reservation Protocol, W3C Community Group's final report of 2024-05-10, section 5.1;
+    its patterns are those of robots.txt (RFC 9309, 2.2.3).
+    """
+    try:
+        given = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        given = None
+    rules = [
+        (_unescaped(pattern), rule.get("tdm-reservation") in (1, "1"))
+        for rule in (given[:_MOST_TDM_RULES] if isinstance(given, list) else ())
+        if isinstance(rule, dict) and isinstance(pattern := rule.get("location"), str)
+    ]
+
+    def result(url: str) -> Result | None:
+        parts = urlsplit(url)
+        path = _unescaped(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        is_reserved = next(
+            (reserved for pattern, reserved in rules if path_matches(pattern, path)), False
+        )
+        return opted_out(Signal.TDM_FILE, "tdm-reservation=1") if is_reserved else None
+
+    return result
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a path begins as a pattern says: `*` is any text, a last `$` the end of the path."""
+    pattern = pattern if pattern.startswith(("/", "*")) else f"/{pattern}"
+    first, *others = pattern.removesuffix("$").split("*")
+    if not path.startswith(first):
+        return False
+    end = len(first)
+    is_exact = pattern.endswith("$")
+    last = others.pop() if is_exact and others else None
+    for part in others:
+        if (place := path.find(part, end)) < 0:
+            return False
+        end = place + len(part)
+    if last is not None:
+        return path.endswith(last) and len(path) - len(last) >= end
+    return not is_exact or end == len(path)
+
+
+def _unescaped(path: str) -> str:
+    return _UNRESERVED.sub(lambda found: chr(int(found[1], 16)), path)

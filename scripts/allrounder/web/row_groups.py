@@ -1,6 +1,6 @@
-"""Fetches photos of Parquet files: a row group's column at a time, for all its photos together.
+"""Fetches photos in Parquet files: a row group's column at a time, for all its photos together.
 
-A photo is compressed with others and so is no byte range of the file.
+A photo is compressed together with others, so it is no byte range of the file.
 """
 
 import time
@@ -11,23 +11,21 @@ from typing import Generic, TypeVar
 
 from allrounder.core.photos import Bounds
 from allrounder.core.rows import Result, Status
-from allrounder.core.urls import Cell, decode_url
+from allrounder.core.urls import Cell
 from allrounder.web.dataset_rows import DatasetRows
 from allrounder.web.decisions import (
+    CUT_OFF,
+    NO_RANGES,
     WRONG_RANGE,
     Decision,
     decide_body,
     decide_redirect,
+    has_range,
     http_error,
     transport_failure,
 )
-from allrounder.web.parquet_reader import (
-    MAX_COLUMN,
-    MAX_FOOTER,
-    ParquetReader,
-    check_pyarrow,
-)
-from allrounder.web.policy import REDIRECTS, Pace
+from allrounder.web.parquet_reader import MAX_COLUMN, MAX_FOOTER, ParquetReader, check_pyarrow
+from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply, Request
 
 Job = TypeVar("Job")
@@ -49,7 +47,7 @@ def size_fault(cell: Cell) -> Result | None:
 
 
 class GroupDownload:
-    """A row group's column, and before it its file's footer unless that is here."""
+    """The download of a row group's column; first of its file's footer, unless that is known."""
 
     def __init__(self, cell: Cell, rows: DatasetRows, footer: bytes, clock: Callable[[], float]):
         self.cell, self.footer, self.column = cell, footer, b""
@@ -79,24 +77,25 @@ class GroupDownload:
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request ended; a redirect to the file itself asks for the column."""
-        if reply.code == 200:  # the whole file, as a server may send (RFC 9110, section 14.2)
-            return Decision(Result(Status.HTTP_ERROR, "no ranges", http_status=200))
-        if reply.code in REDIRECTS and (targets := reply.headers.get(b"location")):
-            return decide_redirect(decode_url(targets[-1]), requested)
+        if reply.code == 200:
+            return NO_RANGES
+        if reply.redirect is not None:
+            return decide_redirect(reply.redirect, requested)
         if reply.code in (401, 403) and len(requested) == 1:
-            return self._rows.refused(_dataset(self.cell.file), reply.code)
+            dataset = self.cell.file.partition("/datasets/")[2].partition("/resolve/")[0]
+            return self._rows.refused(dataset, reply.code)
         if reply.code and reply.code != 206:
             return http_error(reply.code)
         first, last = self._place
         is_longer = self.received > last + 1 - first
-        if reply.code and (is_longer or not _is_range(reply, first, last)):
+        if reply.code and (is_longer or not has_range(reply, first, last)):
             return Decision(Result(Status.TRUNCATED, WRONG_RANGE))
         if reply.stopped:
             return Decision(Result(Status.TRUNCATED, "too slow"), retry=True)
         if failed := transport_failure(reply, bounds):
             return failed
         if len(self._body) < last + 1 - first:
-            return Decision(Result(Status.TRUNCATED, "body cut off"), retry=True)
+            return CUT_OFF
         if self.footer:
             self.column, self.headers = bytes(self._body), reply.headers
             return Decision(Result(Status.OK))
@@ -105,22 +104,11 @@ class GroupDownload:
         return Decision(Result(Status.OK), redirect=url)
 
 
-def _dataset(file: str) -> str:
-    """The dataset of a file on the Hub: `<hub>/datasets/<dataset>/resolve/...`."""
-    return file.partition("/datasets/")[2].partition("/resolve/")[0]
-
-
-def _is_range(reply: Reply, first: int, last: int) -> bool:
-    """Whether a partial reply has exactly these bytes (RFC 9110, section 14.4)."""
-    values = reply.headers.get(b"content-range", ())
-    return len(values) == 1 and values[0].lower().startswith(b"bytes %d-%d/" % (first, last))
-
-
 class RowGroups(Generic[Job]):
     """The row groups that jobs wait for. Each is requested once for all that wait.
 
-    A row group's failure holds for the run, so that all its photos get the same result. Row groups
-    are told apart by one of their cells, with row 0.
+    A row group that failed is not requested again in this run, so all its photos get the same
+    result. A row group is identified by its cell with row 0.
     """
 
     def __init__(self, rows: DatasetRows, clock: Callable[[], float] = time.monotonic):
@@ -190,9 +178,9 @@ class RowGroups(Generic[Job]):
             yield job, cell, result, reply
 
     def _read(self, first: Cell, group: GroupDownload, bounds: Bounds) -> Iterator[Ended[Job]]:
-        """Yield the results of the jobs of a row group that is here.
+        """Yield the results of the jobs of a row group that was fetched.
 
-        What can be read before a fault does not depend on which rows are wanted beyond it.
+        Photos before a fault in the file are read, whichever rows after it are wanted.
         """
         jobs = sorted(self._taken(first), key=lambda one: one[1].row)
         pieces = [(first.chunk[0], group.column), (first.footer[0], group.footer)]

@@ -15,8 +15,8 @@ from typing import Any
 
 import pycurl
 
-from allrounder.core.urls import host_of
-from allrounder.web.policy import LOW_SPEED, NetworkPolicy
+from allrounder.core.urls import decode_url, host_of
+from allrounder.web.policy import LOW_SPEED, REDIRECTS, NetworkPolicy
 
 
 @dataclass(slots=True)
@@ -43,6 +43,12 @@ class Reply:
             self.chunks[:] = [b"".join(self.chunks)]
         return self.chunks[0] if self.chunks else b""
 
+    @property
+    def redirect(self) -> str | None:
+        """The target of a redirect, as its server wrote it; None for other replies."""
+        targets = self.headers.get(b"location") if self.code in REDIRECTS else None
+        return decode_url(targets[-1]) if targets else None
+
 
 Sink = Callable[[Reply, bytes], bool]
 """Takes a chunk of a body and the reply so far; returns False to end the transfer."""
@@ -67,7 +73,7 @@ class Request:
     named: bool = False  # the params name its host, which may then be at a private address
 
     def kind(self, proxy: str) -> tuple[object, ...]:
-        """What a handle is set up for: all but the URL. `proxy` is that of the URL."""
+        """The options that a handle is set up for, all but the URL. `proxy` is that of the URL."""
         part = self.offset, self.size, self.headers, self.decode, self.patience
         return self.sink is None, self.max_bytes, *part, proxy
 
@@ -80,6 +86,7 @@ _HEADERS = frozenset(
         *(b"x-revision", b"x-error-code"),
         *(b"tdm-reservation", b"content-usage"),
         *(b"x-archive-orig-x-robots-tag", b"x-archive-orig-etag"),
+        *(b"x-archive-orig-tdm-reservation", b"x-archive-orig-content-usage"),
     )
 )
 _ACCEPT = "Accept: image/*,*/*;q=0.5"

@@ -14,16 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from allrounder.core.photos import (
-    ends_whole,
-    placeholder_host_of_etags,
-    placeholder_host_of_url,
-)
+from allrounder.core.photos import ends_whole, placeholder_host_of_etags, placeholder_host_of_url
 from allrounder.core.rows import Result, Status
-from allrounder.core.text import PROJECT
 from allrounder.core.urls import BadUrlError, host_of, request_url
 from allrounder.params.schema import Download
-from allrounder.web.decisions import opt_out_directive
+from allrounder.web.decisions import header_opt_out
 from allrounder.web.fetcher import RESCUE_LANE
 from allrounder.web.transfer import Reply
 
@@ -32,10 +27,11 @@ NO_ANSWER = (Status.TIMEOUT, Status.CONNECTION_ERROR)
 MOST_SILENT = 3
 """Photos in a row without any answer after which the archive gets no more requests in this run."""
 _CAPTURE = re.compile(r"(https?)://([^/]+)/web/(\d{4,14})(?:[a-z]{2}_)?/(.+)", re.DOTALL)
+_ORIGINAL = b"x-archive-orig-"  # before the name of a header that the host sent
 
 
 def is_gone(result: Result) -> bool:
-    """Whether to search a photo in the archive: its host lost it or does not answer."""
+    """Whether to look a photo up in the archive: its host lost it or does not answer."""
     if result.status is Status.HTTP_ERROR:
         return result.http_status in GONE_CODES
     return result.status is Status.PLACEHOLDER or result.status in NO_ANSWER
@@ -53,30 +49,35 @@ def raw_capture(body: bytes, api: str) -> str:
     """
     try:
         closest = json.loads(body)["archived_snapshots"]["closest"]
-        named = _CAPTURE.fullmatch(closest["url"]) if closest["available"] is True else None
+        named = _capture(closest["url"], api) if closest["available"] is True else None
         if named is None or str(closest["status"]) != "200":
             return ""
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     scheme, place, time, url = named.groups()
-    host, site = host_of(f"{scheme}://{place}/"), host_of(api)
-    if host != site and not host.endswith(f".{site}"):
-        return ""
     scheme = "https" if api.startswith("https:") else scheme
     return f"{scheme}://{place}/web/{time}id_/{url}"
 
 
-def is_photo(result: Result, reply: Reply, honour_opt_out: bool) -> bool:
+def _capture(url: str, api: str) -> re.Match[str] | None:
+    """The parts of a capture's URL; None for other URLs and on another site than the API's."""
+    found, site = _CAPTURE.fullmatch(url), host_of(api)
+    host = host_of(f"{found[1]}://{found[2]}/") if found else ""
+    return found if host == site or host.endswith(f".{site}") else None
+
+
+def is_photo(result: Result, reply: Reply, rules: Download) -> bool:
     """Whether a capture is a whole photo, which its host served as such and without an opt-out."""
     if result.status is not Status.OK or not ends_whole(reply.body, result.suffix):
         return False
-    captured = _CAPTURE.fullmatch(result.final_url)
-    if captured and placeholder_host_of_url(captured[4]):
+    captured = _capture(result.final_url, rules.rescue_api)
+    if captured is None or placeholder_host_of_url(captured[4]):
         return False
-    if placeholder_host_of_etags(reply.headers.get(b"x-archive-orig-etag", ())):
+    headers = {name.removeprefix(_ORIGINAL): values for name, values in reply.headers.items()
+               if name.startswith(_ORIGINAL)}  # fmt: skip
+    if placeholder_host_of_etags(headers.get(b"etag", ())):
         return False
-    tags = reply.headers.get(b"x-archive-orig-x-robots-tag", ())
-    return not (honour_opt_out and opt_out_directive(tags, PROJECT))
+    return not (rules.honour_opt_out and header_opt_out(headers))
 
 
 @dataclass(slots=True, eq=False)
@@ -91,8 +92,9 @@ class Rescue:
 
 
 class Wayback:
-    """The rescues of a run, one after the other. `submit` is a Fetcher's, whose results of them
-    go to `end`.
+    """The rescues of a run, one after the other.
+
+    `submit` is a Fetcher's; the results of these URLs must be given to `end`.
     """
 
     def __init__(self, submit: Callable[..., None], rules: Download):
@@ -123,7 +125,7 @@ class Wayback:
             self._submit(rescue, url)
 
     def end(self, rescue: Rescue, result: Result, reply: Reply) -> Result | None:
-        """The result of the photo, with `rescued_from` if the archive has it; None: it goes on."""
+        """The photo's result, with `rescued_from` if the archive has it; None if not done yet."""
         self._busy = False
         self._silent = 0 if reply.code else self._silent + 1
         if not rescue.capture and reply.code == 200 and not reply.error:
@@ -132,9 +134,10 @@ class Wayback:
                 return rescue.lost
             self._submit(rescue, rescue.capture)
             return None
-        if rescue.capture and is_photo(result, reply, self._rules.honour_opt_out):
-            at = result.final_url or rescue.capture
-            return replace(result, rescued_from=at, final_url="", http_status=_code(rescue.lost))
+        if rescue.capture and is_photo(result, reply, self._rules):
+            at, lost = result.final_url or rescue.capture, rescue.lost
+            code = 200 if lost.status is Status.PLACEHOLDER else lost.http_status
+            return replace(result, rescued_from=at, final_url="", http_status=code)
         return self._failed(rescue, result)
 
     def _submit(self, rescue: Rescue, url: str) -> None:
@@ -147,8 +150,3 @@ class Wayback:
             return rescue.lost
         detail = f"{rescue.lost.detail}; Wayback Machine: {result.detail or result.status}"
         return replace(result, detail=detail, final_url=self._rules.rescue_api, bytes=None)
-
-
-def _code(lost: Result) -> int | None:
-    """The code with which the host answered; None: it did not."""
-    return 200 if lost.status is Status.PLACEHOLDER else lost.http_status

@@ -1,8 +1,8 @@
 """The sources of candidates: one module a kind, each with one function `candidates`.
 
 A module yields `(key, candidate)` in the source's own order within each class and raises DataError
-when the source cannot be read. What a source does not say stays empty. Ids need not be safe or
-unique. Sources that know only wnids get these in place of the classes, and yield them.
+when the source cannot be read. Fields that a source does not state stay empty. Ids need not be
+safe or unique. A source that knows only wnids is given wnids instead of classes, and yields them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import cast
 
 from allrounder.catalogue.labels import ClassPart
 from allrounder.core.rows import Candidate
-from allrounder.core.text import some
+from allrounder.core.text import short_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import Source
 from allrounder.web.lists import ListClient
@@ -31,6 +31,6 @@ def candidates(
         return cast(Listing, module.candidates(source, parts, web, tally))
     keys = {part.wnid: part.key for part in parts if part.wnid}
     if others := [part.key for part in parts if not part.wnid]:
-        tally.note(f"knows ImageNet's synsets only, so it has no photo of {some(others)}")
+        tally.note(f"knows ImageNet's synsets only, so it has no photo of {short_list(others)}")
     listed = cast(Listing, module.candidates(source, list(keys), web, tally)) if keys else iter(())
     return ((keys[wnid], candidate) for wnid, candidate in listed)

@@ -21,8 +21,9 @@ from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, n
 from allrounder.core.candidates import url_id
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.expected import HASH, SHA256
+from allrounder.core.parquet import check_pyarrow
 from allrounder.core.rows import Candidate
-from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line, some
+from allrounder.core.text import OR_WINDOWS_1252, decode_text, one_line, short_list
 from allrounder.core.urls import is_url, percent_encode_unprintable
 from allrounder.fetch_urls.sources.packed import MAX_LINE, UTF8, detected_encoding, open_list
 from allrounder.fetch_urls.tally import Tally
@@ -120,13 +121,12 @@ def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
 
 
 def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cells]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(f"{what}: Parquet needs pyarrow: pip install pyarrow") from None
+    check_pyarrow(f"{what}: Parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     with ExitStack() as stack:
-        if not file.seekable():  # Parquet's directory stands at its end
+        if not file.seekable():  # a Parquet file is read from its end
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(file, spooled, _CHUNK)
             file = cast(io.BufferedReader, spooled)
@@ -151,7 +151,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
 
 
 def _column(name: str, leaves: Sequence[str]) -> str:
-    """The column to read for a name: `a.b` itself, or all of `a` where b stands in a list."""
+    """The column to read for a name: `a.b` itself, or all of `a` if b is in a list."""
     return name if any(_is_in(leaf, name) for leaf in leaves) else name.partition(".")[0]
 
 
@@ -221,7 +221,7 @@ def candidates(
     """
     own = class_key(source.wnid) if source.wnid else None
     only = [part for part in parts if own in (part.key, part.wnid)]
-    meant = _Meant(source, parts, web, tally)
+    classes = _LabelClasses(source, parts, web, tally)
     others: dict[str, None] = {}  # labels of no class, for a hint
     matched = False
     for place in source.places if only or not source.wnid else ():
@@ -229,9 +229,9 @@ def candidates(
             tally.read += 1
             labels = [] if only else _labels(row["label"], source.label_separator)
             # A class once, however many of the labels mean it.
-            found = {part.key: None for part in only}
-            found |= {key: None for label in labels if (key := meant.key(label))}
-            if not found:
+            keys = dict.fromkeys(part.key for part in only)
+            keys |= {key: None for label in labels if (key := classes.key(label))}
+            if not keys:
                 if len(others) <= _SHOWN:
                     others |= dict.fromkeys(labels)
                 if not any(label.strip() for label in labels):
@@ -245,13 +245,15 @@ def candidates(
             if fault := _expected_fault(row):
                 tally.pass_over(fault, url)
                 continue
-            for key in found:
+            for key in keys:
                 yield key, _candidate(key, url, row)
     if others and not matched:
-        tally.warn(f"its labels match no class; it has {some(list(others))}; map them in labels")
+        tally.warn(
+            f"its labels match no class; it has {short_list(list(others))}; map them in labels"
+        )
 
 
-class _Meant:
+class _LabelClasses:
     """The class that each label of a table means; whether numbers are ILSVRC's indices."""
 
     def __init__(
@@ -268,13 +270,13 @@ class _Meant:
             return key
         if key := self._indices.get(plain):
             if self._has_indices is None:
-                self._has_indices = self._look()
+                self._has_indices = self._labels_look_like_indices()
             return key if self._has_indices else ""
-        self._tally.doubt(plain, self._parts)
+        self._tally.check_ambiguous(plain, self._parts)
         return ""
 
-    def _look(self) -> bool:
-        """Read the labels once more, to see whether the numbers among them look like indices."""
+    def _labels_look_like_indices(self) -> bool:
+        """Read all labels of the source once more to decide."""
         numbers = {
             int(label)
             for place in self._source.places
@@ -320,16 +322,14 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
         if there.count(name) > 1:
             raise UsageError(f"{what}: {key}: it has {there.count(name)} columns {name!r}")
         if name not in there and not (is_nested and name.partition(".")[0] in there):
-            shown = ", ".join(repr(column)[:60] for column in there[:_SHOWN]) or "none"
-            more = ", ..." if len(there) > _SHOWN else ""
-            raise UsageError(f"{what}: {key}: it has no column {name!r}, but {shown}{more}")
+            raise UsageError(f"{what}: {key}: it has no column {name!r}, but {short_list(there)}")
     if source.form == "jsonl":  # a row may have keys that the first one lacks
         keys += [key for key in _OPTIONAL if key not in keys]
     return keys
 
 
 def _expected_fault(row: dict[str, Any]) -> str:
-    """Normalize what a row expects of its photo; what is wrong with that, or ''."""
+    """Normalize the hashes that a row expects of its photo; returns what is wrong, or ''."""
     for key, form in _EXPECTED.items():
         row[key] = _cell_text(row.get(key)).strip().lower()
         if row[key] and not form.fullmatch(row[key]):
@@ -345,7 +345,7 @@ def _candidate(key: str, url: str, row: dict[str, Any]) -> Candidate:
 def _url(source: CsvSource, table: str, text: str) -> tuple[str, str]:
     """The URL of a row, or '' and why it has none.
 
-    What is no URL is the path of a file, if it is below the source's base; or else relative to the
+    A text that is no URL is the path of a file below the source's base, or else relative to the
     table's URL.
     """
     text = text.strip()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from allrounder.catalogue.labels import ClassPart, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import some
+from allrounder.core.text import short_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.history.local_files import class_folders, folder_url, part_files
 from allrounder.params.sources import FolderSource
@@ -30,14 +30,14 @@ def candidates(
     try:
         folders = class_folders(source, parts)
         for part in parts:
-            for candidate in files(source, folders.of.get(part.key, ()), tally):
+            for candidate in files(source, folders.get(part.key, ()), tally):
                 yield part.key, candidate
     except OSError as error:
         raise DataError(f"{source.name}: {error.filename}: {error.strerror}; correct it") from None
-    if others := [name for name in folders.others if not name[1:].isdecimal()]:
+    if others := [name for name in folders.get("", ()) if not name[1:].isdecimal()]:
         for name in others:
-            tally.doubt(normalized_label(name), parts)
-        tally.note(f"{len(others)} folders mean no class: {some(others)}")
+            tally.check_ambiguous(normalized_label(name), parts)
+        tally.note(f"{len(others)} folders mean no class: {short_list(others)}")
 
 
 def files(source: FolderSource, folders: Sequence[str], tally: Tally) -> Iterator[Candidate]:

@@ -9,7 +9,7 @@ which keeps to the network policy.
 import json
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from allrounder.core.errors import DataError
 from allrounder.core.progress import progress
 from allrounder.core.urls import Cell
 from allrounder.params.sources import HuggingfaceSource
-from allrounder.web.cache import CACHE, CachedFile, CacheEntry
+from allrounder.web.cache import CACHE, CachedFile
 from allrounder.web.dataset_rows import repository
 from allrounder.web.lists import ApiReply, BrokenBodyError, ListClient, content_range
 from allrounder.web.parquet_reader import (
@@ -35,13 +35,17 @@ from allrounder.web.policy import access_advice, hub_address, hub_token
 Value = int | str
 _FORM = 1  # raise it when files are read in another way
 _TAIL = 2**16
-"""Bytes of a file's end that pyarrow reads at least, if it has so many."""
+"""Bytes at a file's end that pyarrow always reads, if the file has so many."""
 _CONVERTED = "refs/convert/parquet"
 """The branch where the Hub keeps datasets of other forms as Parquet, whole if below 5 GB.
 
 Its folders are `<config>/<split>`, and `partial-<split>` where that is cut:
 https://huggingface.co/docs/dataset-viewer/parquet
 """
+
+
+_PUSHED = r"(?:data/)?{}-([0-9]{{5}})-of-([0-9]{{5}})(?:-[0-9a-f]+)?\.parquet"
+"""The paths of a split's files as `push_to_hub` of huggingface/datasets writes them."""
 
 
 class NoParquetError(Exception):
@@ -58,7 +62,7 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What the footer of a file says: where it starts, the photos' column, the row groups."""
+    """The content of a file's footer: where it starts, the photos' column, the row groups."""
 
     file: HubFile
     footer: int
@@ -102,7 +106,7 @@ class HubParquet:
             labels = _Labels(table.file, self._source)
             try:
                 for number, group in enumerate(table.groups):
-                    if _may_have(group, wanted):
+                    if group.may_have(wanted):
                         if number not in labels.known:
                             labels.known[number] = self._labels(table, number)
                         yield from _cells(table, number, first, labels.known[number])
@@ -153,7 +157,7 @@ class HubParquet:
             raise self._broken(file, f"no footer of at most {MAX_FOOTER:,} bytes")
         if length + 8 > size:
             body = self._read(file, Range(file.size - length - 8, length + 8))
-        _keep(cached, body)
+        cached.store(body)
         return file.size - len(body), body
 
     def _read(self, file: HubFile, place: Range) -> bytes:
@@ -183,19 +187,19 @@ class HubParquet:
         about = self._repository("main")
         card = about.get("cardData")
         configs = card.get("configs") if isinstance(card, dict) else None
-        patterns = _patterns(configs, self._source) if configs else [_pushed(self._source.split)]
-        files = _matching(about, patterns, self._file)
+        split = re.escape(self._source.split)
+        patterns = _patterns(configs, self._source) if configs else [_PUSHED.format(split)]
+        files = self._matching(about, patterns)
         if not configs and not _is_complete(files):
             return []
         return files if all(file.url.endswith(".parquet") for file in files) else []
 
     def _converted_files(self) -> list[HubFile]:
-        about = self._repository(_CONVERTED)
-        folder = f"{self._source.config}/{self._source.split}"
-        return _matching(about, [re.escape(folder) + r"/[0-9]+\.parquet"], self._file)
+        folder = re.escape(f"{self._source.config}/{self._source.split}")
+        return self._matching(self._repository(_CONVERTED), [rf"{folder}/[0-9]+\.parquet"])
 
     def _repository(self, revision: str) -> dict[str, Any]:
-        """What the Hub says about a revision; {} if there is no such one."""
+        """The Hub's description of a revision; {} if there is no such one."""
         call = f"api/datasets/{self._source.dataset}/revision/{quote(revision, safe='')}?blobs=true"
         url = f"{hub_address()}/{call}"
         reply = self._web.api_reply(url, self._what, self._token)
@@ -213,8 +217,19 @@ class HubParquet:
         assert isinstance(about, dict)
         return about
 
-    def _file(self, path: str, size: int, revision: str) -> HubFile:
-        return HubFile(f"{repository(self._source)}/resolve/{revision}/{quote(path)}", size)
+    def _matching(self, about: dict[str, Any], patterns: Sequence[str]) -> list[HubFile]:
+        """The files of a revision whose paths match: pattern by pattern, then by path."""
+        sizes = {}
+        for file in about.get("siblings", ()):
+            path = file.get("rfilename") if isinstance(file, dict) else None
+            if isinstance(path, str) and not {"", ".", ".."} & set(path.split("/")):
+                size = file.get("size")
+                sizes[path] = size if type(size) is int and 0 <= size < 2**50 else 0
+        paths = dict.fromkeys(
+            path for pattern in patterns for path in sorted(sizes) if re.fullmatch(pattern, path)
+        )
+        folder = f"{repository(self._source)}/resolve/{about.get('sha')}"
+        return [HubFile(f"{folder}/{quote(path)}", sizes[path]) for path in paths]
 
     def _refused(self, url: str, reply: ApiReply) -> NoReturn:
         words = "run it again later"
@@ -243,22 +258,7 @@ class _Labels:
     def keep(self) -> None:
         """Write them if there are more than before."""
         if len(self.known) > self._kept:
-            _keep(self._cached, json.dumps(self.known).encode())
-
-
-def _keep(cached: CachedFile, body: bytes) -> None:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    cached.begin(CacheEntry(cached.url))
-    cached.part.write_bytes(body)
-    cached.complete()
-
-
-def _may_have(group: Group, wanted: Collection[Value]) -> bool:
-    """Whether a row group may have one of the labels."""
-    if group.between is None:
-        return True
-    low, high = group.between
-    return any(isinstance(value, int) and low <= value <= high for value in wanted)
+            self._cached.store(json.dumps(self.known).encode())
 
 
 def _cells(
@@ -268,11 +268,6 @@ def _cells(
     footer, chunk = (table.footer, file.size - 1), (photos.offset, sum(photos) - 1)
     for row, label in enumerate(labels):
         yield first + row, label, Cell(file.url, table.column, number, row, footer, chunk)
-
-
-def _pushed(split: str) -> str:
-    """The form of the files' paths that `push_to_hub` of huggingface/datasets writes."""
-    return rf"(?:data/)?{re.escape(split)}-([0-9]{{5}})-of-([0-9]{{5}})(?:-[0-9a-f]+)?\.parquet"
 
 
 def _is_complete(files: Sequence[HubFile]) -> bool:
@@ -307,19 +302,3 @@ def _glob(pattern: str) -> str:
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(known.get(part) or re.escape(part) for part in parts)
-
-
-def _matching(
-    about: dict[str, Any], patterns: Sequence[str], make: Callable[[str, int, str], HubFile]
-) -> list[HubFile]:
-    """The files of a revision whose paths have one of the forms: form by form, then by path."""
-    sizes = {}
-    for file in about.get("siblings", ()):
-        path = file.get("rfilename") if isinstance(file, dict) else None
-        if isinstance(path, str) and not {"", ".", ".."} & set(path.split("/")):
-            size = file.get("size")
-            sizes[path] = size if type(size) is int and 0 <= size < 2**50 else 0
-    found = dict.fromkeys(
-        path for form in patterns for path in sorted(sizes) if re.fullmatch(form, path)
-    )
-    return [make(path, sizes[path], about["sha"]) for path in found]

@@ -20,13 +20,13 @@ from allrounder.catalogue.labels import (
     label_meanings,
     no_indices,
     normalized_label,
+    synset_labels,
     usual_labels,
 )
-from allrounder.catalogue.synsets import all_synsets, find_synset
+from allrounder.catalogue.synsets import find_synset, ilsvrc_synsets
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.rows import Candidate
-from allrounder.core.text import one_line
-from allrounder.core.urls import Cell
+from allrounder.core.text import one_line, short_list
 from allrounder.fetch_urls.sources.hub_parquet import HubParquet, NoParquetError, Value
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import HuggingfaceSource
@@ -175,228 +175,203 @@ def candidates(
     Raises DataError when the API cannot be read, refuses the dataset or answers in another form;
     UsageError for a config, split or column that the dataset does not have.
     """
-    viewer = DatasetViewer(source, web)
-    _check_split(source, viewer)
-    features, licence = viewer.info()
-    _check_columns(source, features, viewer.what)
-    values = _values(source, parts, features[source.label_column], tally, viewer)
-    if source.via == "parquet" and values:
-        try:
-            for key, row, cell in _cells(source, HubParquet(source, web), values, tally):
-                page = _landing_url(source, row)
-                yield key, Candidate(_image_id(source, row), cell.url, licence, landing_url=page)
-            return
-        except NoParquetError as error:
-            tally.warn(f"{error}; the viewer's photos are taken, which are re-encoded")
-    for key, wanted in values.items():
-        for row in _rows(source, viewer, key, wanted, tally):
-            url, page = row_url(source, row, viewer.revision or ""), _landing_url(source, row)
-            yield key, Candidate(_image_id(source, row), url, licence, landing_url=page)
-    if viewer.partial:
-        tally.warn("the viewer has indexed only its first 5 GB; later rows are not listed")
+    split = _Split(source, parts, web, tally)
+    features, licence = split.check()
+    values = split.values(features[source.label_column])
+    texts = source.dataset.rpartition("/")[2], source.split
+    dataset, name = (re.sub("[^A-Za-z0-9]+", "-", text) for text in texts)
+    prefix = f"{dataset[:30].strip('-')}_{name[:12].strip('-')}"
+    for key, row, url in split.rows(values):
+        yield key, Candidate(f"{prefix}_{row}", url, licence, landing_url=split.landing_url(row))
 
 
-def _image_id(source: HuggingfaceSource, row: int) -> str:
-    short = re.sub(r"[^A-Za-z0-9]+", "-", source.dataset.rpartition("/")[2])[:30].strip("-")
-    split = re.sub(r"[^A-Za-z0-9]+", "-", source.split)[:12].strip("-")
-    return f"{short}_{split}_{row}"
+class _Split:
+    """A dataset's split: its labels, and its rows of the classes."""
 
+    def __init__(
+        self, source: HuggingfaceSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
+    ):
+        self._source, self._parts, self._web, self._tally = source, parts, web, tally
+        self._viewer = DatasetViewer(source, web)
 
-def _cells(
-    source: HuggingfaceSource,
-    files: HubParquet,
-    values: Mapping[str, list[Value]],
-    tally: Tally,
-) -> Iterator[tuple[str, int, Cell]]:
-    """The class, number and cell of each row, at most `limit` a class, in the dataset's order."""
-    classes: dict[Value, list[str]] = defaultdict(list)
-    for wnid, wanted in values.items():
-        for value in wanted:
-            classes[value].append(wnid)
-    listed = Counter[str]()
-    for row, label, cell in files.rows(classes):
-        if all(listed[wnid] >= source.limit for wnid in values):
-            break
-        tally.read += 1
-        for wnid in classes.get(label, ()) if label is not None else ():
-            if listed[wnid] < source.limit:
-                listed[wnid] += 1
-                yield wnid, row, cell
-    for wnid in values:
-        if listed[wnid] >= source.limit:
-            tally.warn(f"class {wnid}: its first {source.limit:,} rows listed; raise its limit")
+    def check(self) -> tuple[dict[str, Any], str]:
+        """The columns' types by name, and the licence or ''.
 
-
-def _check_split(source: HuggingfaceSource, viewer: DatasetViewer) -> None:
-    there = viewer.splits()
-    if f"{source.config}/{source.split}" not in there:
-        raise UsageError(
-            f"{viewer.what}: has no split {source.config}/{source.split}, but "
-            f"{_some(there)}; correct its config or split"
-        )
-
-
-def _check_columns(source: HuggingfaceSource, features: dict[str, Any], what: str) -> None:
-    for key, name in (("label_column", source.label_column), ("image_column", source.image_column)):
-        if name not in features:
-            there = _some(list(features))
-            raise UsageError(f"{what}: {key}: it has no column {name!r}, but {there}; correct it")
-    if features[source.image_column].get("_type") != "Image":
-        images = [name for name, feature in features.items() if feature.get("_type") == "Image"]
-        raise UsageError(
-            f"{what}: image_column: {source.image_column!r} holds no photos; "
-            f"those that do: {_some(images)}"
-        )
-
-
-def _values(
-    source: HuggingfaceSource,
-    parts: Sequence[ClassPart],
-    feature: dict[str, Any],
-    tally: Tally,
-    viewer: DatasetViewer,
-) -> dict[str, list[Value]]:
-    """The values of the label column that mean each class; classes without one are left out."""
-    meant = label_matcher(parts, source.given_labels)
-    names, dtype = feature.get("names"), str(feature.get("dtype"))
-    if feature.get("_type") == "ClassLabel" and isinstance(names, list):
-        found = _class_label_values(source, parts, names, meant, tally)
-    elif dtype.startswith(("int", "uint")):
-        named, indices = label_meanings(parts, source.given_labels)
-        if indices and (fault := no_indices(viewer.range_of(source.label_column))):
-            tally.warn(fault)
-            meant = named
-        found = _integer_values(meant)
-    elif dtype in ("string", "large_string"):
-        found = _string_values(source, parts, meant)
-    else:
-        raise UsageError(
-            f"{tally.what}: label_column: {source.label_column!r} holds neither class labels nor "
-            "strings nor integers; name another"
-        )
-    if not found:
-        has = f"; it has {_some([str(name) for name in names])}" if isinstance(names, list) else ""
-        tally.warn(f"its labels match no class{has}; map them in labels")
-    return {part.key: found[part.key] for part in parts if part.key in found}
-
-
-def _class_label_values(
-    source: HuggingfaceSource,
-    parts: Sequence[ClassPart],
-    names: Sequence[object],
-    meant: dict[str, str],
-    tally: Tally,
-) -> dict[str, list[Value]]:
-    """The indices of the label names that mean each class."""
-    found: dict[str, list[Value]] = defaultdict(list)
-    indices = _ilsvrc_indices(source, parts, names)
-    for index, name in enumerate(names):
-        key = meant.get(normalized_label(str(name)))
-        if key and key not in indices:
-            found[key].append(index)
-        elif not key and not indices:
-            tally.doubt(normalized_label(str(name)), parts)
-    return found | {key: [index] for key, index in indices.items()}
-
-
-def _integer_values(meant: dict[str, str]) -> dict[str, list[Value]]:
-    """The labels that are numbers."""
-    found: dict[str, list[Value]] = defaultdict(list)
-    for label, key in meant.items():
-        if label.isascii() and label.isdigit():
-            found[key].append(int(label))
-    return found
-
-
-def _string_values(
-    source: HuggingfaceSource, parts: Sequence[ClassPart], meant: dict[str, str]
-) -> dict[str, list[Value]]:
-    """The spellings of each class that mean no other class."""
-    found: dict[str, list[Value]] = defaultdict(list)
-    for part in parts:
-        for text in _spellings(source, part):
-            if meant.get(normalized_label(text)) == part.key:
-                found[part.key].append(text)
-    return found
-
-
-def _ilsvrc_indices(
-    source: HuggingfaceSource, parts: Sequence[ClassPart], names: Sequence[object]
-) -> dict[str, int]:
-    """The classes' ILSVRC indices, if the labels are ILSVRC's 1,000 in ILSVRC's order.
-
-    Two of them are called crane, so the index says more than the name.
-    """
-    if len(names) != 1000:
-        return {}
-    thousand = [s for s in all_synsets().values() if s.ilsvrc_index is not None]
-    same = (
-        normalized_label(str(names[s.ilsvrc_index or 0])) in usual_labels(s.wnid) for s in thousand
-    )
-    if 2 * sum(same) < len(thousand):
-        return {}
-    given = source.given_labels
-    own = {p.key: synset.ilsvrc_index for p in parts if (synset := find_synset(p.wnid))}
-    return {key: index for key, index in own.items() if index is not None and key not in given}
-
-
-def _spellings(source: HuggingfaceSource, part: ClassPart) -> list[str]:
-    """How a column of strings may spell a class: /filter compares for equality only."""
-    if label := source.given_labels.get(part.key):
-        return [label]
-    synset = find_synset(part.wnid)
-    texts = [
-        part.wnid or part.key,
-        *part.labels,
-        *([*synset.names, ", ".join(synset.names)] if synset else []),
-    ]
-    texts += [str(synset.ilsvrc_index)] if synset and synset.ilsvrc_index is not None else []
-    texts += [text.lower() for text in texts]
-    return list(dict.fromkeys([*texts, *(text.replace(" ", "_") for text in texts)]))
-
-
-def _rows(
-    source: HuggingfaceSource,
-    viewer: DatasetViewer,
-    wnid: str,
-    wanted: list[Value],
-    tally: Tally,
-) -> list[int]:
-    """The indices of a class's rows, page by page and at most `limit`, in the dataset's order."""
-    column = source.label_column.replace('"', '""')
-    where = " OR ".join(f'"{column}"={_literal(value)}' for value in wanted)
-    found: list[int] = []
-    total = 1
-    while len(found) < min(total, source.limit):
-        length = min(PAGE, source.limit - len(found))
-        page, total = viewer.rows(where, len(found), length)
-        if not page and len(found) < total:
-            raise DataError(
-                f"{viewer.what}: class {wnid}: an empty page after {len(found)} of {total} rows; "
-                "run it again later"
+        Raises UsageError for a split or column that the dataset does not have.
+        """
+        source, what = self._source, self._viewer.what
+        splits = self._viewer.splits()
+        if f"{source.config}/{source.split}" not in splits:
+            raise UsageError(
+                f"{what}: has no split {source.config}/{source.split}, but {short_list(splits)}; "
+                "correct its config or split"
             )
-        for index, cells in page[:length]:
-            if not isinstance(cells, dict) or cells.get(source.label_column) not in wanted:
-                viewer.schema("/filter")
-            found.append(index)
-    if total > len(found):
-        tally.warn(f"class {wnid}: {len(found)} of {total} rows listed; raise its limit")
-    tally.read += len(found)
-    return sorted(found)
+        features, licence = self._viewer.info()
+        for key in ("label_column", "image_column"):
+            if (name := getattr(source, key)) not in features:
+                has = short_list(list(features))
+                raise UsageError(f"{what}: {key}: it has no column {name!r}, but {has}; correct it")
+        if features[source.image_column].get("_type") != "Image":
+            images = [name for name, feature in features.items() if feature.get("_type") == "Image"]
+            raise UsageError(
+                f"{what}: image_column: {source.image_column!r} holds no photos; "
+                f"those that do: {short_list(images)}"
+            )
+        return features, licence
+
+    def values(self, feature: dict[str, Any]) -> dict[str, list[Value]]:
+        """The values of the label column that mean each class; classes without one are left out.
+
+        Raises UsageError for a column of another type than labels have.
+        """
+        source, matches = self._source, label_matcher(self._parts, self._source.given_labels)
+        names, dtype = feature.get("names"), str(feature.get("dtype"))
+        has = ""
+        if feature.get("_type") == "ClassLabel" and isinstance(names, list):
+            names = [str(name) for name in names]
+            has = f"; it has {short_list(names)}"
+            values = self._class_label_values(names, matches)
+        elif dtype.startswith(("int", "uint")):
+            values = self._integer_values()
+        elif dtype in ("string", "large_string"):
+            values = defaultdict(list)
+            for part in self._parts:
+                for text in self._spellings(part):
+                    if matches.get(normalized_label(text)) == part.key:
+                        values[part.key].append(text)
+        else:
+            raise UsageError(
+                f"{source.name}: label_column: {source.label_column!r} holds neither class labels "
+                "nor strings nor integers; name another"
+            )
+        if not values:
+            self._tally.warn(f"its labels match no class{has}; map them in labels")
+        return {part.key: values[part.key] for part in self._parts if part.key in values}
+
+    def _class_label_values(
+        self, names: Sequence[str], matches: Mapping[str, str]
+    ) -> dict[str, list[Value]]:
+        """The indices of the label names that mean each class."""
+        values: dict[str, list[Value]] = defaultdict(list)
+        indices = self._ilsvrc_indices(names)
+        for index, name in enumerate(map(normalized_label, names)):
+            key = matches.get(name)
+            if key and key not in indices:
+                values[key].append(index)
+            elif not key and not indices:
+                self._tally.check_ambiguous(name, self._parts)
+        return values | {key: [index] for key, index in indices.items()}
+
+    def _ilsvrc_indices(self, names: Sequence[str]) -> dict[str, int]:
+        """The classes' ILSVRC indices, if the labels are ILSVRC's 1,000 in ILSVRC's order.
+
+        Two of them are called crane, so the index says more than the name.
+        """
+        if len(names) != 1000:
+            return {}
+        pairs = zip(map(normalized_label, names), ilsvrc_synsets(), strict=True)
+        if 2 * sum(name in usual_labels(synset.wnid) for name, synset in pairs) < len(names):
+            return {}
+        given = self._source.given_labels
+        synsets = {
+            part.key: find_synset(part.wnid) for part in self._parts if part.key not in given
+        }
+        indices = {key: synset.ilsvrc_index for key, synset in synsets.items() if synset}
+        return {key: index for key, index in indices.items() if index is not None}
+
+    def _integer_values(self) -> dict[str, list[Value]]:
+        """The numbers that mean each class: ILSVRC's class indices, unless they do not fit."""
+        matches, indices = label_meanings(self._parts, self._source.given_labels)
+        if indices and (fault := no_indices(self._viewer.range_of(self._source.label_column))):
+            self._tally.warn(fault)
+        else:
+            matches |= indices
+        values: dict[str, list[Value]] = defaultdict(list)
+        for label, key in matches.items():
+            if label.isascii() and label.isdigit():
+                values[key].append(int(label))
+        return values
+
+    def _spellings(self, part: ClassPart) -> list[str]:
+        """How a column of strings may spell a class: /filter compares for equality only."""
+        if label := self._source.given_labels.get(part.key):
+            return [label]
+        synset = find_synset(part.wnid)
+        texts = [part.wnid or part.key, *part.labels, *(synset_labels(synset) if synset else ())]
+        texts += [text.lower() for text in texts]
+        return list(dict.fromkeys([*texts, *(text.replace(" ", "_") for text in texts)]))
+
+    def rows(self, values: Mapping[str, list[Value]]) -> Iterator[tuple[str, int, str]]:
+        """Yield class key, number and URL of each row with one of the values.
+
+        From the Parquet files if possible, else from the viewer. Raises DataError as these do.
+        """
+        source = self._source
+        if source.via == "parquet" and values:
+            try:
+                yield from self._parquet_rows(values)
+                return
+            except NoParquetError as error:
+                self._tally.warn(f"{error}; the viewer's photos are taken, which are re-encoded")
+        for key, wanted in values.items():
+            for row in self._viewer_rows(key, wanted):
+                yield key, row, row_url(source, row, self._viewer.revision or "")
+        if self._viewer.partial:
+            self._tally.warn(
+                "the viewer has indexed only its first 5 GB; later rows are not listed"
+            )
+
+    def _parquet_rows(self, values: Mapping[str, list[Value]]) -> Iterator[tuple[str, int, str]]:
+        """Up to `limit` rows of each class, in the dataset's order. Raises NoParquetError."""
+        keys: dict[Value, list[str]] = defaultdict(list)  # by value
+        for key, wanted in values.items():
+            for value in wanted:
+                keys[value].append(key)
+        listed, limit = Counter[str](), self._source.limit
+        for row, label, cell in HubParquet(self._source, self._web).rows(keys):
+            if all(listed[key] >= limit for key in values):
+                break
+            self._tally.read += 1
+            for key in keys.get(label, ()) if label is not None else ():
+                if listed[key] < limit:
+                    listed[key] += 1
+                    yield key, row, cell.url
+        for key in values:
+            if listed[key] >= limit:
+                self._tally.warn(f"class {key}: its first {limit:,} rows listed; raise its limit")
+
+    def _viewer_rows(self, key: str, wanted: Sequence[Value]) -> list[int]:
+        """Up to `limit` rows of a class from the viewer, page by page, in the dataset's order."""
+        viewer, limit, column = self._viewer, self._source.limit, self._source.label_column
+        quoted = column.replace('"', '""')
+        where = " OR ".join(f'"{quoted}"={_sql_literal(value)}' for value in wanted)
+        rows: list[int] = []
+        total = 1
+        while len(rows) < min(total, limit):
+            length = min(PAGE, limit - len(rows))
+            page, total = viewer.rows(where, len(rows), length)
+            if not page and len(rows) < total:
+                raise DataError(
+                    f"{viewer.what}: class {key}: an empty page after {len(rows)} of {total} rows; "
+                    "run it again later"
+                )
+            for index, cells in page[:length]:
+                if not isinstance(cells, dict) or cells.get(column) not in wanted:
+                    viewer.schema("/filter")
+                rows.append(index)
+        if total > len(rows):
+            self._tally.warn(f"class {key}: {len(rows)} of {total} rows listed; raise its limit")
+        self._tally.read += len(rows)
+        return sorted(rows)
+
+    def landing_url(self, row: int) -> str:
+        """The page of a row on the Hub, or '' for another viewer."""
+        source = self._source
+        if source.location != _HUB:
+            return ""
+        place = quote(f"{source.dataset}/viewer/{source.config}/{source.split}")
+        return f"https://huggingface.co/datasets/{place}?row={row}"
 
 
-def _literal(value: Value) -> str:
+def _sql_literal(value: Value) -> str:
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
-
-
-def _landing_url(source: HuggingfaceSource, row: int) -> str:
-    if source.location != _HUB:
-        return ""
-    place = quote(f"{source.dataset}/viewer/{source.config}/{source.split}")
-    return f"https://huggingface.co/datasets/{place}?row={row}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few names of the dataset, on one line."""
-    shown = [repr(name)[:60] for name in names[:8]]
-    return ", ".join([*shown, "..."] if len(names) > 8 else shown) or "none"

@@ -1,7 +1,7 @@
 """Source `ilsvrc`: a local copy of ILSVRC2012's training photos, in any of the usual forms.
 
 The tar of tars (1,000 `<wnid>.tar` in one), a folder of those tars, or folders of photos. Only the
-headers of a tar are read: they say where each photo is. Validation and test photos are not listed.
+headers of a tar are read, which give each photo's place. Validation and test photos are not listed.
 """
 
 import re

@@ -12,8 +12,8 @@ from allrounder.core.rows import Candidate
 from allrounder.core.urls import decode_url, decode_url_line
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import ImagenetApiSource
-from allrounder.web.cache import cached_page
-from allrounder.web.lists import ListClient
+from allrounder.web.cache import cached_file
+from allrounder.web.lists import MAX_PAGE, ListClient
 
 _CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
 UNKNOWN = b"invalid url!"
@@ -29,7 +29,8 @@ def candidates(
     for wnid in wnids:
         address = f"{source.location}/api/{_CALLS[source.form]}?wnid={wnid}"
         what = f"{source.name}: class {wnid}"
-        page = cached_page(web, address, what).removeprefix(b"\xef\xbb\xbf").strip()
+        page = cached_file(web, address, what, most=MAX_PAGE).read_bytes()
+        page = page.removeprefix(b"\xef\xbb\xbf").strip()
         if page.lower().startswith(UNKNOWN):
             tally.pass_over("a class that the API does not know", wnid)
             continue

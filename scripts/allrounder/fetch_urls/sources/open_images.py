@@ -54,9 +54,9 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the photos verified to show each class: part by part, by ImageID within a part.
 
-    A part is read for the classes of which the parts before it have fewer than `enough` photos.
-    Photos that are not stored upright (`Rotation`) are left out: the labels are of the upright
-    picture, and the stored one does not say how to turn it.
+    A part is read only for the classes with fewer than `enough` photos in the parts before it.
+    Photos that are not stored upright (`Rotation`) are left out: the stored picture does not say
+    how to turn it.
     Raises DataError when a CSV cannot be read or its form has changed.
     """
     what, counts = source.name, Counter[str]()

@@ -7,7 +7,6 @@ import gzip
 import io
 import lzma
 import os
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 from allrounder.core.errors import DataError
-from allrounder.core.tarreader import BLOCK, BrokenTarError, tar_entries
+from allrounder.core.tarreader import BLOCK, BrokenTarError, is_header, tar_entries
 from allrounder.web.cache import local_or_cached_list
 from allrounder.web.lists import ListClient
 
@@ -30,7 +29,7 @@ _WIDE = {b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be"}
 _BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, BrokenTarError, zipfile.BadZipFile,
 )  # fmt: skip
-"""What reading a broken or cut-off packed file may raise."""
+"""The exceptions that reading a broken or cut-off file may raise."""
 
 
 @contextmanager
@@ -55,9 +54,9 @@ def open_list(
 
 
 def detected_encoding(file: io.BufferedReader) -> str:
-    """Return UTF-16 for a byte order mark or ASCII letters in it, UTF8 for others, '' for no text.
+    """Return UTF-16 for a text with a byte order mark or zero bytes that fit, '' for binary data.
 
-    Which 8-bit encoding a text has cannot be seen.
+    Everything else counts as UTF8: 8-bit encodings cannot be told apart.
     """
     start = file.peek(4)[:4]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) and start[2:] != b"\0\0":
@@ -88,7 +87,7 @@ def _unpacked(file: io.BufferedReader, stack: ExitStack) -> io.BufferedReader:
             file = _buffered(gzip.GzipFile(fileobj=file, mode="rb"))
         elif start.startswith(b"PK\x03\x04"):
             file = _buffered(_unzipped(file, stack))
-        elif _is_tar(start):
+        elif is_header(start):
             file = _buffered(_first_file(file))
         else:
             return file
@@ -97,14 +96,6 @@ def _unpacked(file: io.BufferedReader, stack: ExitStack) -> io.BufferedReader:
 
 def _buffered(raw: Any) -> io.BufferedReader:
     return io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER)
-
-
-def _is_tar(block: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "replace")
-    except tarfile.HeaderError:
-        return False
-    return True
 
 
 class _Part(io.RawIOBase):

@@ -22,6 +22,7 @@ from allrounder.params.sources import CsvSource, RecipeSource
 from allrounder.web.lists import ListClient
 
 _NEEDED = ("wnid", "split", "url", "sha256")
+_TEXTS = ("image_id", "license", "author", "landing_url", "source", "title", "moved_from")
 _SPLIT = re.compile("[a-z0-9_]{1,20}")
 _MAX_RESULTS = 10_000
 
@@ -75,18 +76,7 @@ def _fault(row: RecipeRow) -> str:
 
 
 def _candidate(row: RecipeRow) -> Candidate:
-    texts = {
-        name: one_line(getattr(row, name))
-        for name in (
-            "image_id",
-            "license",
-            "author",
-            "landing_url",
-            "source",
-            "title",
-            "moved_from",
-        )
-    }
+    texts = {name: one_line(getattr(row, name)) for name in _TEXTS}
     return Candidate(
         url=percent_encode_unprintable(row.url.strip()),
         expected_sha256=row.sha256,

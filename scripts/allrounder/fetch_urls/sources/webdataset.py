@@ -4,26 +4,28 @@ Each shard is read once for its labels and the position of each photo. The downl
 single photos as byte ranges.
 """
 
+import contextlib
 import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from allrounder.catalogue.labels import ClassPart, label_meanings, no_indices, normalized_label
 from allrounder.core.errors import DataError
 from allrounder.core.progress import progress
 from allrounder.core.rows import Candidate
-from allrounder.core.tarreader import BrokenTarError, Reader, TarEntry, tar_entries
+from allrounder.core.tarreader import BLOCK, BrokenTarError, Reader, TarEntry, open_tar, tar_entries
 from allrounder.core.text import decode_text, one_line
 from allrounder.core.urls import ByteRange, is_url
 from allrounder.fetch_urls.tally import Tally
 from allrounder.params.sources import WebdatasetSource
 from allrounder.web.cache import CACHE, CachedFile, CacheEntry
-from allrounder.web.lists import ListClient
-from allrounder.web.policy import is_offline
-from allrounder.web.remote_file import open_shard, shard_etag
+from allrounder.web.lists import BrokenBodyError, ListClient, content_length, content_range
+from allrounder.web.policy import Pace, is_offline
 
 Photo = tuple[str | None, Candidate]
 """A photo in a shard, and its label if it has one."""
@@ -38,11 +40,7 @@ class ShardCache:
         CACHE.mkdir(parents=True, exist_ok=True)
         self._file = CachedFile(CACHE, self._key)
         self._entry = self._file.whole()
-
-    @property
-    def exists(self) -> bool:
-        """Whether any version of the shard is cached."""
-        return self._entry is not None
+        self.exists = self._entry is not None  # any version of the shard
 
     def photos(self, etag: str | None) -> Iterator[Photo] | None:
         """Return the photos of a version (None: of any), or None if that is not cached."""
@@ -50,7 +48,7 @@ class ShardCache:
 
     def keep(self, photos: Iterable[Photo], etag: str) -> Iterator[Photo]:
         """Yield the same photos and cache them at the end, if the ETag identifies the version."""
-        if not is_strong(etag):
+        if not etag.startswith('"'):  # a weak one (RFC 9110, section 8.8.1)
             yield from photos
             return
         self._file.begin(CacheEntry(self._key, etag))
@@ -65,11 +63,6 @@ class ShardCache:
             for line in file:
                 label, one = json.loads(line)
                 yield label, Candidate(**one)
-
-
-def is_strong(etag: str) -> bool:
-    """Whether equal ETags mean equal bytes (RFC 9110, section 8.8.1)."""
-    return etag.startswith('"')
 
 
 IMAGES = (
@@ -97,26 +90,26 @@ def candidates(
     Raises DataError that names a shard which cannot be read, is no tar, is cut off or has no
     photo with a label, or whose server supports no ranges.
     """
-    what, meant = source.name, _Meant(source, parts)
+    what, classes = source.name, _LabelClasses(source, parts)
     advice = "correct the location or leave the shard out of it"
     if source.is_remote:
         advice += ", or download the shards and give their path"
     try:
         for number, shard in enumerate(progress(iterable=source.places, unit=" shards")):
             photos = _photos(shard, source.label_key, web, what, first=number == 0)
-            yield from _listed(photos, source.label_key, meant, shard, tally)
+            yield from _listed(photos, source.label_key, classes, shard, tally)
     except DataError as error:
         raise DataError(f"{error}; {advice}") from None
-    if meant.numbered.tell() and (fault := no_indices(meant.numbers)):
+    if classes.numbered.tell() and (fault := no_indices(classes.numbers)):
         tally.warn(fault)
     else:
-        meant.numbered.seek(0)
-        for key, found in map(json.loads, meant.numbered):
+        classes.numbered.seek(0)
+        for key, found in map(json.loads, classes.numbered):
             yield key, Candidate(**found)
 
 
-class _Meant:
-    """What labels mean. All numbers decide together whether they are ILSVRC's indices."""
+class _LabelClasses:
+    """The classes that labels mean. Only all numbers together show if they are ILSVRC's indices."""
 
     def __init__(self, source: WebdatasetSource, parts: Sequence[ClassPart]):
         self.parts = parts
@@ -126,7 +119,7 @@ class _Meant:
 
 
 def _listed(
-    photos: Iterable[Photo], label_key: str, meant: _Meant, shard: str, tally: Tally
+    photos: Iterable[Photo], label_key: str, classes: _LabelClasses, shard: str, tally: Tally
 ) -> Iterator[tuple[str, Candidate]]:
     number = labelled = 0
     for label, candidate in photos:
@@ -137,13 +130,13 @@ def _listed(
             continue
         plain = normalized_label(label)
         if re.fullmatch("[0-9]{1,9}", plain):
-            meant.numbers.add(int(plain))
-        if key := meant.named.get(plain):
+            classes.numbers.add(int(plain))
+        if key := classes.named.get(plain):
             yield key, candidate
-        elif key := meant.indices.get(plain):
-            meant.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
+        elif key := classes.indices.get(plain):
+            classes.numbered.write(json.dumps([key, asdict(candidate)]) + "\n")
         else:
-            tally.doubt(plain, meant.parts)
+            tally.check_ambiguous(plain, classes.parts)
     if not labelled:
         raise DataError(
             f"{tally.what}: {shard}: {number} photos, none with a label (<key>.cls, "
@@ -153,20 +146,20 @@ def _listed(
 
 def _photos(shard: str, label_key: str, web: ListClient, what: str, first: bool) -> Iterator[Photo]:
     """Yield the photos of a shard: from the cache for the same version, else read now."""
-    kept = ShardCache(shard, label_key)
-    if is_url(shard) and (first or kept.exists):
-        etag = None if is_offline() and kept.exists else shard_etag(shard, web, what)
-        if (known := kept.photos(etag)) is not None:
-            yield from known
+    cache = ShardCache(shard, label_key)
+    if is_url(shard) and (first or cache.exists):
+        etag = None if is_offline() and cache.exists else _shard_etag(shard, web, what)
+        if (cached := cache.photos(etag)) is not None:
+            yield from cached
             return
-    with open_shard(shard, web, what) as (read, size, etag):
+    with _open_shard(shard, web, what) as (read, size, etag):
         try:
-            yield from kept.keep(_walked(shard, label_key, read, size), etag)
+            yield from cache.keep(_read_photos(shard, label_key, read, size), etag)
         except BrokenTarError as error:
             raise DataError(f"{what}: {shard}: {error}") from None
 
 
-def _walked(shard: str, label_key: str, read: Reader, size: int | None) -> Iterator[Photo]:
+def _read_photos(shard: str, label_key: str, read: Reader, size: int | None) -> Iterator[Photo]:
     for sample in samples(read, size):
         if sample.image:
             about = _about(sample.texts.get("json", b""))
@@ -238,3 +231,98 @@ def _label(cls: bytes | None, given: object) -> str | None:
 
 def _words(value: object) -> str:
     return one_line(value) if isinstance(value, str) else ""
+
+
+# Reading shards forwards, with flat memory
+
+
+@contextmanager
+def _open_shard(shard: str, web: ListClient, what: str) -> Iterator[tuple[Reader, int | None, str]]:
+    """Yield a reader of a shard, its size in bytes or None, and its ETag or ''.
+
+    Raises DataError that starts with `what` when it cannot be opened or read.
+    """
+    if is_url(shard):
+        with ExitStack() as stack:
+            reader = _RemoteReader(shard, web, what, stack)
+            yield reader.read, reader.size, reader.etag
+        return
+    try:
+        with open_tar(Path(shard)) as (read, size):
+            yield read, size, ""
+    except OSError as error:
+        raise DataError(f"{what}: {shard}: {error.strerror}") from None
+
+
+def _shard_etag(shard: str, web: ListClient, what: str) -> str:
+    """A shard's ETag or ''. Raises DataError when its server supports no ranges."""
+    ranges = {"Range": f"bytes=0-{BLOCK - 1}", "Accept-Encoding": "identity"}
+    with web.stream(shard, what, ranges, expect=(200, 206)) as reply:
+        if reply.code != 206:
+            raise DataError(f"{what}: {shard}: its server gives whole files only (no ranges)")
+        return reply.headers.get("etag", "")
+
+
+class _RemoteReader:
+    """Reads one remote file forwards and resumes it after breaks."""
+
+    def __init__(self, url: str, web: ListClient, what: str, stack: ExitStack):
+        self._url, self._web, self._what, self._stack = url, web, what, stack
+        self._position, self._rest = 0, b""  # `_rest` was received and not yet read
+        self._breaks, self._pace = 0, Pace(web.clock)
+        self.size: int | None = None
+        self.etag = ""
+        self._chunks = self._open()
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return `size` bytes from `position` on, fewer at the end; bytes before are skipped."""
+        taken = bytearray()
+        while len(taken) < size:
+            skipped = min(position + len(taken) - self._position, len(self._rest))
+            piece = self._rest[skipped : skipped + size - len(taken)]
+            taken += piece
+            self._position += skipped + len(piece)
+            self._rest = self._rest[skipped + len(piece) :]
+            if not self._rest and len(taken) < size and not self._receive():
+                break
+        return bytes(taken)
+
+    def _receive(self) -> bool:
+        """Wait for the next chunk; False at the end. Raises DataError after too many breaks."""
+        self._pace.check(self._position, f"{self._what}: {self._url}")
+        while True:
+            with contextlib.suppress(BrokenBodyError):
+                self._rest = next(self._chunks, b"")
+                self._breaks *= not self._rest  # progress sets the count back
+                # A server may give less than requested (RFC 9110, section 15.3.7).
+                if self._rest or self.size in (None, self._position):
+                    return bool(self._rest)
+            self._breaks += 1
+            if self._web.policy.is_last_try(self._breaks):
+                words = f"breaks off at byte {self._position} again and again"
+                raise DataError(f"{self._what}: {self._url}: {words}")
+            self._web.pause(self._breaks)
+            self._chunks = self._open()
+
+    def _open(self) -> Iterator[bytes]:
+        """Ask for the file from the present position on."""
+        self._stack.close()
+        headers = {"Accept-Encoding": "identity"}
+        if self._position:
+            headers["Range"] = f"bytes={self._position}-"
+        stream = self._web.stream(self._url, self._what, headers, expect=(200, 206))
+        reply = self._stack.enter_context(stream)
+        encoding = reply.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise DataError(f"{self._what}: {self._url}: comes compressed ({encoding})")
+        if not self._position:
+            self.size = content_length(reply.headers)
+            self.etag = reply.headers.get("etag", "")
+        else:
+            start, size = content_range(reply.headers) or (0, None)
+            same_size = self.size is None or size in (None, self.size)
+            same_etag = reply.headers.get("etag", self.etag) == self.etag
+            if start != self._position or not (same_size and same_etag):
+                words = "another file after a break than before"
+                raise DataError(f"{self._what}: {self._url}: {words}")
+        return reply.chunks

@@ -18,7 +18,7 @@
   for (const photo of photos) photo.original = photo.duplicate_of ? photos[photo.duplicate_of - 1] : null;
   const own = photos.filter((photo) => !photo.guest);
 
-  const STAGES = { download: "not downloaded", clean: "removed by clean" };
+  const STAGES = { download: "not downloaded", clean: "dropped by clean" };
   const named = (reason) => data.words[reason];
   const describe = (reason) => reason === "kept" ? "in the dataset"
     : `${named(reason)}, ${STAGES[reason.split(".")[0]]}`;
@@ -273,7 +273,7 @@
     if (step) { event.preventDefault(); walk(step); }
   });
 
-  // ---- removed photos
+  // ---- dropped photos
 
   function pair(photo) {
     const side = (one, words) => {
@@ -281,7 +281,7 @@
       return make("figure", {}, shown, make("figcaption", { textContent: words }));
     };
     const where = (one) => `${one.class.name}, ${one.split || named(one.reason)},`;
-    const item = make("li", { className: "pair" }, side(photo, `removed: ${photo.class.name}, ${photo.id}`));
+    const item = make("li", { className: "pair" }, side(photo, `dropped: ${photo.class.name}, ${photo.id}`));
     if (photo.original) item.append(side(photo.original, `${photo.reason === "clean.cross_class" ? "same picture" : "duplicate of"}: ${where(photo.original)} ${photo.original.id}`));
     return item;
   }
