@@ -22,7 +22,9 @@ from PIL import Image
 
 from allrounder.clean import alone, cleaning, decoding, slices
 from allrounder.clean.cleaning import clean
+from allrounder.clean.columns import HashColumns, Texts
 from allrounder.clean.decode import normalize
+from allrounder.clean.fingerprints import MIRRORED
 from allrounder.clean.preview import Preview
 from allrounder.clean.slices import (
     CODE,
@@ -301,3 +303,18 @@ def test_all_code_that_decides_what_decoding_gives_is_in_the_names_of_files() ->
             if other.startswith("clean/") and other not in found:
                 left.append(other)
     assert sorted(found) == sorted(CODE)
+
+
+def test_texts_and_hashes_in_files_are_those_of_memory(tmp_path: Path) -> None:
+    texts = [Texts(part) for part in (["a", "", "öl"], [], ["b" * 300, "c"])]
+    hashes = np.arange(3 * 2 * MIRRORED.stop, dtype=np.uint64).reshape(2, 3, MIRRORED.stop)
+    with (tmp_path / "texts").open("w+b") as file, (tmp_path / "hashes").open("w+b") as columns:
+        for part in texts:
+            part.move_to(file)
+        stored = HashColumns(columns, 3)
+        stored.put(1, hashes[0, 1:], hashes[1, 1:])
+        stored.put(0, hashes[0, :1], hashes[1, :1])
+        assert [list(part) for part in texts] == [["a", "", "öl"], [], ["b" * 300, "c"]]
+        rows = np.array([2, 0])
+        for view in range(MIRRORED.stop):
+            assert np.array_equal(stored.of(rows, view), hashes[:, rows, view])
