@@ -257,7 +257,12 @@ class Crawl:
         if result is not None:
             run.end_archive(slot, result)
         else:
-            self._request(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
+            bounds = self._bounds
+            self._request(
+                run,
+                slot,
+                ArchiveDownload(archive.take, bounds.max_bytes, offset, bounds.honour_opt_out),
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,14 @@ from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.text import printable
 from allrounder.core.urls import parse_byte_range
-from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
+from allrounder.web.decisions import (
+    WRONG_RANGE,
+    Decision,
+    decide,
+    header_opt_out,
+    http_error,
+    transport_failure,
+)
 from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply
 
@@ -29,9 +36,12 @@ class ArchiveDownload:
         take: Callable[[Member], bool],
         max_bytes: int,
         offset: int = 0,
+        honour_opt_out: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.received = 0  # bytes of this try
+        self._honour_opt_out = honour_opt_out
+        self._refusal: Result | None = None  # by its headers
         self._clock, self._pace = clock, Pace(clock)
         self._started = False
         self._total = self._members = 0  # of all tries
@@ -74,6 +84,9 @@ class ArchiveDownload:
             return False
         if reply.code == 206 and not self._is_requested_range(reply):
             self._ranges = False
+            return False
+        if self._honour_opt_out and (refusal := header_opt_out(reply.headers)):
+            self._refusal = refusal
             return False
         etags = reply.headers.get(b"etag", [])
         self._etags = self._etags or etags
@@ -120,6 +133,8 @@ class ArchiveDownload:
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request for the archive ended."""
+        if self._refusal:
+            return Decision(self._refusal)
         if reply.code in (200, 206) and (self._enough or self._parser.ended or self.broken):
             return Decision(self.result())
         if reply.code == 206 and not self._ranges:
