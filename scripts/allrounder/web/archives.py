@@ -34,20 +34,18 @@ class ArchiveDownload:
     def __init__(
         self,
         take: Callable[[Member], bool],
-        max_bytes: int,
+        bounds: Bounds,
         offset: int = 0,
-        honour_opt_out: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.received = 0  # bytes of this try
-        self._honour_opt_out = honour_opt_out
         self._refusal: Result | None = None  # by its headers
         self._clock, self._pace = clock, Pace(clock)
         self._started = False
         self._total = self._members = 0  # of all tries
         self.broken = ""  # why this is no tar, or no longer the same one
-        self._take, self._max_bytes = take, max_bytes
-        self._parser = TarParser(max_bytes, offset)
+        self._take, self._bounds = take, bounds
+        self._parser = TarParser(bounds.max_bytes, offset)
         self._before = offset  # of the last try
         self._ranges = True  # whether the server's partial replies can be trusted
         self._requested_from = offset
@@ -69,7 +67,7 @@ class ArchiveDownload:
         """Prepare for a (new) request from `request_from` on."""
         if not self._started:  # it may have waited long for its host
             self._started, self._pace = True, Pace(self._clock)
-        self._parser = TarParser(self._max_bytes, self.offset)
+        self._parser = TarParser(self._bounds.max_bytes, self.offset)
         self._requested_from = self.request_from
         self._to_skip, self.received = self.offset, 0
 
@@ -85,7 +83,7 @@ class ArchiveDownload:
         if reply.code == 206 and not self._is_requested_range(reply):
             self._ranges = False
             return False
-        if self._honour_opt_out and (refusal := header_opt_out(reply.headers)):
+        if self._bounds.honour_opt_out and (refusal := header_opt_out(reply.headers)):
             self._refusal = refusal
             return False
         etags = reply.headers.get(b"etag", [])
