@@ -53,11 +53,11 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A row in rank order. It is held back while its host may still be given up."""
+    """A row in rank order. It is held back while `host` may still be given up."""
 
     candidate: Candidate
     result: Result
-    held: bool = False
+    host: "_Host | None" = None
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +76,7 @@ class _Host:
     def release(self) -> None:
         """Stop holding its rows back."""
         for row in self.silent_rows:
-            row.held = False
+            row.host = None
         self.silent_rows.clear()
 
 
@@ -234,14 +234,13 @@ class ClassQuota:
             self._rows.append(self._row(slot, slot.result))
         if self.done:
             for row in self._rows:
-                row.held = False
+                row.host = None
         elif not self._slots and self._next and is_archive(self._next.url):
-            for row in [row for row in self._rows if row.held]:
+            for row in self._rows:
                 self._release(row)  # an archive's rows come next
-        while self._rows and (not self._rows[0].held or len(self._rows) > _MAX_HELD_ROWS):
+        while self._rows and (not self._rows[0].host or len(self._rows) > _MAX_HELD_ROWS):
             row = self._rows.popleft()
-            if row.held:
-                self._release(row)
+            self._release(row)
             yield row.candidate, row.result
 
     def take(self, candidate: Candidate, result: Result) -> Result:
@@ -405,7 +404,7 @@ class ClassQuota:
             host.settled_answer = True
             host.release()
             return row
-        row.held = True
+        row.host = host
         host.silent_rows.append(row)
         bound = MANY_SILENT if host.settled_answer else PROBES
         if len(host.silent_rows) >= bound:
@@ -414,16 +413,15 @@ class ClassQuota:
             for silent in lost:
                 silent.result = host.given_up
             for silent in host.silent_rows:
-                silent.held = False
+                silent.host = None
         return row
 
     def _release(self, row: _Row) -> None:
-        """Stop holding a row back: its host is not given up for it."""
-        for host in self._hosts.values():
-            if row in host.silent_rows:
-                host.silent -= len(host.silent_rows)
-                host.release()
-                self._unpark(host)
+        """Stop holding a row back, if it is: its host is not given up for it."""
+        if host := row.host:
+            host.silent -= len(host.silent_rows)
+            host.release()
+            self._unpark(host)
 
 
 def _is_silent(slot: Slot, result: Result) -> bool:

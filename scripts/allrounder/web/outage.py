@@ -33,19 +33,15 @@ class Outage(Generic[Job]):
     """The held jobs of one fetcher, and what is known about the network."""
 
     def __init__(self) -> None:
+        self.suspected = False  # no request may start until the network is checked
         self.back_at = 0.0  # when the last outage ended
         self._held: list[Job] = []
         self._photos = 0  # among the held
         self._references: dict[str, str] = {}  # URL by host, in the order of the answers
         self._burst, self._checks = BURST, 0
-        self._suspected = self._checking = False
+        self._checking = False
         self._down_since: float | None = None
         self._next_check = 0.0
-
-    @property
-    def suspected(self) -> bool:
-        """Whether no request may start until the network is checked."""
-        return self._suspected
 
     def hold(self, job: Job, is_photo: bool = True) -> Settled[Job]:
         """Hold a failed job back. Returns it as failed if there is no reference.
@@ -56,12 +52,12 @@ class Outage(Generic[Job]):
             return Settled(failed=[job])
         self._held.append(job)
         self._photos += is_photo
-        self._suspected = self._suspected or self._photos >= self._burst
+        self.suspected = self.suspected or self._photos >= self._burst
         return Settled()
 
     def idle(self) -> None:
         """Ask for a check if jobs are held and no request in flight could settle them."""
-        self._suspected = bool(self._held)
+        self.suspected = bool(self._held)
 
     def answered(self, host: str, reference: str, now: float) -> Settled[Job]:
         """Record that a host answered; returns the jobs that this settles.
@@ -78,7 +74,7 @@ class Outage(Generic[Job]):
 
     def check(self, now: float) -> str | None:
         """The reference to request now, if one is due."""
-        if not self._suspected or self._checking or now < self._next_check:
+        if not self.suspected or self._checking or now < self._next_check:
             return None
         self._checking = True
         return list(self._references.values())[-1 - self._checks % len(self._references)]
@@ -106,13 +102,13 @@ class Outage(Generic[Job]):
 
     def wait(self, now: float) -> float | None:
         """The seconds until the next check, or None if none is planned."""
-        waiting = self._suspected and not self._checking
+        waiting = self.suspected and not self._checking
         return max(0.0, self._next_check - now) if waiting else None
 
     def _up(self, now: float) -> Settled[Job]:
         held, self._held, self._photos = self._held, [], 0
         was_down, self._down_since = self._down_since is not None, None
-        self._suspected, self._checks, self._next_check = False, 0, 0.0
+        self.suspected, self._checks, self._next_check = False, 0, 0.0
         if was_down:
             self.back_at = now
             return Settled(again=held)

@@ -40,11 +40,7 @@ class ShardCache:
         CACHE.mkdir(parents=True, exist_ok=True)
         self._file = CachedFile(CACHE, self._key)
         self._entry = self._file.whole()
-
-    @property
-    def exists(self) -> bool:
-        """Whether any version of the shard is cached."""
-        return self._entry is not None
+        self.exists = self._entry is not None  # any version of the shard
 
     def photos(self, etag: str | None) -> Iterator[Photo] | None:
         """Return the photos of a version (None: of any), or None if that is not cached."""
