@@ -7,6 +7,7 @@ import pytest
 
 from allrounder.clean.preview import has_more
 from allrounder.core.funnel import class_funnel
+from allrounder.core.photos import Bounds
 from allrounder.core.rows import Candidate, RawRow, Status
 from allrounder.core.tables import write_csv
 from allrounder.params.loading import load_params
@@ -15,6 +16,7 @@ from allrounder.web.archives import ArchiveDownload
 from allrounder.web.transfer import Reply
 
 ROOT = Path(__file__).resolve().parent.parent
+BOUNDS = Bounds(10**6, 1, 10**6)
 TAR = "http://host/n1.tar"
 MEMBERS = [
     RawRow(f"{n}", f"{TAR}#{n}.jpg", Status.OK, sha256=f"{n}", resume_at=n) for n in (1, 2, 3)
@@ -58,7 +60,7 @@ def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
     ids=["folders", "empty files", "long names", "links"],
 )
 def test_an_archive_of_nothing_ends(piece: bytes) -> None:
-    download = ArchiveDownload(lambda member: True, 10**6)
+    download = ArchiveDownload(lambda member: True, BOUNDS)
     fed = sum(1 for _ in range(10_000) if download.feed(piece))
     assert fed <= 1_000
     assert "1,000 headers without a file" in download.result().detail
@@ -71,11 +73,11 @@ def test_an_archive_has_a_size_a_number_of_members_and_a_time(
     for name in ("MAX_ARCHIVE", "MAX_MEMBERS"):
         with monkeypatch.context() as patch:
             patch.setattr(archives, name, 5)
-            download = ArchiveDownload(lambda member: True, 10**6)
+            download = ArchiveDownload(lambda member: True, BOUNDS)
             assert sum(1 for _ in range(100) if download.feed(member)) <= 5
             assert download.result().status is Status.TRUNCATED
     now = 0.0
-    download = ArchiveDownload(lambda member: True, 10**6, clock=lambda: now)
+    download = ArchiveDownload(lambda member: True, BOUNDS, clock=lambda: now)
     now = 10_000.0  # waiting for the host is no fault of the archive
     download.begin()
     assert download.sink(Reply(code=200), member)

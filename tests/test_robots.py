@@ -39,6 +39,7 @@ from allrounder.web.robots import (
     robots_url,
     tdm_result,
 )
+from webfaults.archives import photos_tar
 from webfaults.pictures import photo
 from webfaults.project import OTHER, WNID, Project
 from webfaults.server import BEHAVIOURS, Exchange, Server
@@ -549,6 +550,19 @@ def test_a_header_of_a_real_answer_is_read(
     monkeypatch.setitem(BEHAVIOURS, "tdm", lambda one: one.reply(photo(), headers=headers))
     found = rows(tmp_path, [server.url("tdm/1")], "ignore")
     assert statuses(found) == ["tdm-reservation: 1"]
+
+
+def test_headers_of_a_streamed_archive_hold_for_its_photos(
+    tmp_path: Path, server: Server, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers, tar = [("X-Robots-Tag", "noai")], photos_tar(2)
+    monkeypatch.setitem(BEHAVIOURS, "tar", lambda one: one.reply(tar, headers=headers))
+    (row,) = rows(tmp_path, [server.url("tar/1.tar")], "ignore")
+    assert (row.status, row.opt_out) == (Status.OPTED_OUT, "X-Robots-Tag: noai")
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    found = rows(tmp_path / "b", [server.url("tar/1.tar")], "ignore", honour_opt_out=False)
+    assert [row.status for row in found] == ["ok", "ok", "archive"]
 
 
 # Inside a photo

@@ -611,8 +611,12 @@ def test_an_archive_is_requested_once_and_only_as_far_as_needed(
     assert set(drifts(found, server).values()) == {"gone"}
 
     server.gone = re.compile(r"(?!)")
-    server.instead = {f"/tars/{CAT}.tar": [(200, b"<html>" * 1000, {})]}
+    server.instead = {
+        f"/tars/{CAT}.tar": [(200, b"<html>" * 1000, {})],
+        f"/tars/{HUSKY}.tar": [(200, b"<html>" * 1000, {"X-Robots-Tag": "noai"})],
+    }
     found = web(built, expect=1)
+    assert found["classes"][HUSKY] == {"opted_out": len(members)}
     details = {one["detail"] for one in found["problems"] if CAT in one["url"]}
     assert [words.partition(":")[0] for words in details] == ["no longer a tar"]
 

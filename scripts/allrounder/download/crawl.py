@@ -257,7 +257,7 @@ class Crawl:
         if result is not None:
             run.end_archive(slot, result)
         else:
-            self._request(run, slot, ArchiveDownload(archive.take, self._bounds.max_bytes, offset))
+            self._request(run, slot, ArchiveDownload(archive.take, self._bounds, offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ class ArchiveRun:
             candidate = new_member(self.archive, member, self.run.members)
             return self.run.add_member(candidate, result)
 
-        download = ArchiveDownload(take, self.bounds.max_bytes)
+        download = ArchiveDownload(take, self.bounds)
         try:
             download.read(path)
         except OSError as error:

@@ -100,7 +100,7 @@ class TarCheck:
     def __init__(self, url: str, wanted: Sequence[TakenPhoto], bounds: Bounds):
         self.url = url
         self.answers: list[DriftResult] = []
-        self.download = ArchiveDownload(self.take, bounds.max_bytes)
+        self.download = ArchiveDownload(self.take, bounds)
         self._bounds = bounds
         self._archive = Candidate("", url)
         self._wanted = {photo.url: photo for photo in wanted}

@@ -11,7 +11,14 @@ from allrounder.core.rows import TRANSIENT_CODES, Candidate, Result, Status
 from allrounder.core.tarreader import BrokenTarError, Member, TarParser
 from allrounder.core.text import printable
 from allrounder.core.urls import parse_byte_range
-from allrounder.web.decisions import WRONG_RANGE, Decision, decide, http_error, transport_failure
+from allrounder.web.decisions import (
+    WRONG_RANGE,
+    Decision,
+    decide,
+    header_opt_out,
+    http_error,
+    transport_failure,
+)
 from allrounder.web.policy import Pace
 from allrounder.web.transfer import Reply
 
@@ -27,17 +34,18 @@ class ArchiveDownload:
     def __init__(
         self,
         take: Callable[[Member], bool],
-        max_bytes: int,
+        bounds: Bounds,
         offset: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.received = 0  # bytes of this try
+        self._refusal: Result | None = None  # by its headers
         self._clock, self._pace = clock, Pace(clock)
         self._started = False
         self._total = self._members = 0  # of all tries
         self.broken = ""  # why this is no tar, or no longer the same one
-        self._take, self._max_bytes = take, max_bytes
-        self._parser = TarParser(max_bytes, offset)
+        self._take, self._bounds = take, bounds
+        self._parser = TarParser(bounds.max_bytes, offset)
         self._before = offset  # of the last try
         self._ranges = True  # whether the server's partial replies can be trusted
         self._requested_from = offset
@@ -59,7 +67,7 @@ class ArchiveDownload:
         """Prepare for a (new) request from `request_from` on."""
         if not self._started:  # it may have waited long for its host
             self._started, self._pace = True, Pace(self._clock)
-        self._parser = TarParser(self._max_bytes, self.offset)
+        self._parser = TarParser(self._bounds.max_bytes, self.offset)
         self._requested_from = self.request_from
         self._to_skip, self.received = self.offset, 0
 
@@ -74,6 +82,9 @@ class ArchiveDownload:
             return False
         if reply.code == 206 and not self._is_requested_range(reply):
             self._ranges = False
+            return False
+        if self._bounds.honour_opt_out and (refusal := header_opt_out(reply.headers)):
+            self._refusal = refusal
             return False
         etags = reply.headers.get(b"etag", [])
         self._etags = self._etags or etags
@@ -120,6 +131,8 @@ class ArchiveDownload:
 
     def decide(self, reply: Reply, requested: list[str], bounds: Bounds) -> Decision:
         """Decide on how a request for the archive ended."""
+        if self._refusal:
+            return Decision(self._refusal)
         if reply.code in (200, 206) and (self._enough or self._parser.ended or self.broken):
             return Decision(self.result())
         if reply.code == 206 and not self._ranges:

@@ -293,7 +293,9 @@ def _patterns(configs: object, source: HuggingfaceSource) -> list[str]:
                 paths += path if isinstance(path, list) else [path]
             elif isinstance(entry, str) and source.split == "train":
                 paths.append(entry)
-        return [_glob(f"{folder}/{path}".lstrip("/")) for path in paths if isinstance(path, str)]
+        texts = [f"{folder}/{path}".lstrip("/") for path in paths if isinstance(path, str)]
+        is_known = not {"[", "{"} & set("".join(texts))  # or a part of the split would be missed
+        return list(map(_glob, texts)) if is_known else []
     return []
 
 
