@@ -335,8 +335,8 @@ def check_results(
 
 
 def _is_unreached(traffic: Traffic) -> bool:
-    """Whether requests were made and nothing answered any of them."""
-    return traffic.requests > 0 and not traffic.answers
+    """Whether requests failed and none was answered; those that a full class ends are neither."""
+    return bool(traffic.failures) and not traffic.answers
 
 
 def print_incomplete(runs: Iterable[ClassResult], quotas: Mapping[str, int]) -> None:
