@@ -7,12 +7,13 @@ import pytest
 
 from allrounder.core.errors import DataError
 from allrounder.core.progress import _Lines
-from allrounder.core.rows import Status
+from allrounder.core.rows import Result, Status
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.rounds import check_results, print_incomplete
 from allrounder.params.schema import Params
-from allrounder.web.fetcher import Traffic
+from allrounder.web.fetcher import Fetcher, Traffic
 from webfaults.project import WNID, make_params
+from webfaults.server import Server
 
 
 def params(**network: object) -> Params:
@@ -53,6 +54,22 @@ def test_a_run_that_reached_nothing_fails_also_when_pins_fill_the_classes() -> N
     traffic = Traffic(requests=3, failures=Counter({(TIMEOUT, ""): 1}))
     with pytest.raises(DataError, match="nothing could be reached"):
         check_results([result({Status.OK: 10})], params(), params().quotas, traffic)
+
+
+def test_a_round_with_dead_hosts_only_is_no_outage_if_an_earlier_rounds_host_answers() -> None:
+    with Server() as stopped:
+        dead = stopped.url("good/1")
+    asked = params()
+    with Server() as server:
+        fetcher = Fetcher(asked.network, asked.download, reference=server.url("good/1"))
+        fetcher.submit("dead", dead)
+        ended: list[tuple[object, Result, object]] = []
+        while not ended:
+            ended = list(fetcher.poll(0.1))
+        fetcher.close()
+    assert ended[0][1].detail == "could not connect"
+    check_results([result({Status.OK: 10})], asked, asked.quotas, fetcher.traffic)
+    assert fetcher.traffic.failures
 
 
 def test_requests_that_ended_because_the_class_was_full_are_no_failure() -> None:

@@ -57,6 +57,7 @@ class Share:
     active: int  # the most classes under way at once
     robots: Path | None = None  # the folder where processes share the answers for robots.txt
     ray: str = ""  # the address of the cluster whose workers make the requests
+    reference: str = ""  # a URL that an earlier round's host answered
 
 
 class Counts(NamedTuple):
@@ -94,6 +95,7 @@ class Crawl:
                 sources=params.sources,
                 robots=share.robots,
                 taken_down=taken_down,
+                reference=share.reference,
             )
         )
         self._wayback = Wayback(self._fetcher.submit, params.download)

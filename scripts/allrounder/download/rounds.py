@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from traceback import format_exception
@@ -67,6 +67,7 @@ class Rounds:
     folders: Folders
     journal: Journal
     taken_down: frozenset[str] = frozenset()
+    reference: str = ""  # a URL that was answered in an earlier round
 
     def run(self, larger: LargerQuotas) -> None:
         """Download until `larger` wants no more; prints a summary of each round.
@@ -106,6 +107,7 @@ class Rounds:
         if _is_unreached(traffic) and not any(one.first_requests for one in results):
             print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
             results, traffic = crawl(self.params, quotas, partial(self._crawl, False), ray)
+        self.reference = traffic.reference
         print_table(results, traffic)
         check_results(results, self.params, quotas, traffic)
         return {result.key: result for result in results}
@@ -121,6 +123,7 @@ class Rounds:
     def _crawl(self, retry: bool, number: int, quotas: Quotas, share: Share) -> Crawl:
         """The crawl of a process; number 0 is this process. `retry`: transient failures."""
         journal = self.journal.of_process(number) if number else self.journal
+        share = replace(share, reference=self.reference)
         folders, taken_down = self.folders, self.taken_down
         return Crawl(self.params, quotas, share, folders, journal, retry, taken_down)
 

@@ -68,12 +68,16 @@ class Job:
 
 @dataclass(slots=True)
 class Traffic:
-    """Requests, replies and bytes so far. `failures` counts results without any reply."""
+    """Requests, replies and bytes so far. `failures` counts results without any reply.
+
+    `reference` is a URL that was answered, by which a later fetcher knows whether the network works.
+    """
 
     requests: int = 0
     answers: int = 0
     bytes: int = 0
     failures: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    reference: str = ""
 
 
 def sum_of(parts: Sequence[Traffic]) -> Traffic:
@@ -81,7 +85,8 @@ def sum_of(parts: Sequence[Traffic]) -> Traffic:
     counts = [(part.requests, part.answers, part.bytes) for part in parts]
     requests, answers, received = map(sum, zip(*counts, strict=True))
     failures = sum((part.failures for part in parts), Counter[tuple[Status, str]]())
-    return Traffic(requests, answers, received, failures)
+    reference = next((part.reference for part in parts if part.reference), "")
+    return Traffic(requests, answers, received, failures, reference)
 
 
 def bounds_of(download: Download, taken_down: frozenset[str] = frozenset()) -> Bounds:
@@ -106,9 +111,10 @@ class Fetcher:
         robots: Path | None = None,
         taken_down: frozenset[str] = frozenset(),
         policy: NetworkPolicy | None = None,
+        reference: str = "",
     ):
         self.bounds = bounds_of(download, taken_down)
-        self.traffic = Traffic()
+        self.traffic = Traffic(reference=reference)
         self.load = 0  # URLs submitted that have no result yet
         self._network, self._robots = network, RobotsGate[Job](download, robots)
         self._clock, self._rng = clock, rng or random.Random()
@@ -126,7 +132,7 @@ class Fetcher:
         )
         self.doubtful: Set[str] = self._hosts.doubtful
         self.answering: Set[str] = self._hosts.answering
-        self._outage: Outage[tuple[Job, Result, Reply]] = Outage()
+        self._outage: Outage[tuple[Job, Result, Reply]] = Outage(reference)
         self._slowest = 0.0  # seconds to the first byte, of the replies in the last while
         self._ended: list[tuple[Any, Result, Reply]] = []
 
@@ -184,6 +190,7 @@ class Fetcher:
             self._transfers.start(None, Request(reference, 0, patience=FIRST_PATIENCE))
         for job, reply in self._transfers.step(self._longest_wait(wait, now)):
             if job is None:
+                self.traffic.answers += reply.code != 0
                 self._settle(self._outage.checked(reply.code != 0, self._clock()))
             else:
                 self._handle(job, reply)
@@ -285,6 +292,7 @@ class Fetcher:
             self._slowest = max(reply.first_byte, _FADING * self._slowest)
             unfit = job.archive or job.lane  # large, or with an interval of its own
             reference = "" if unfit else job.requested[-1]
+            self.traffic.reference = reference or self.traffic.reference
             self._settle(self._outage.answered(host, reference, now))
         decision = self._decide(job, reply)
         if decision.redirect:

@@ -32,12 +32,13 @@ class Settled(Generic[Job]):
 class Outage(Generic[Job]):
     """The held jobs of one fetcher, and what is known about the network."""
 
-    def __init__(self) -> None:
+    def __init__(self, reference: str = "") -> None:
         self.suspected = False  # no request may start until the network is checked
         self.back_at = 0.0  # when the last outage ended
         self._held: list[Job] = []
         self._photos = 0  # among the held
-        self._references: dict[str, str] = {}  # URL by host, in the order of the answers
+        # URL by host, in the order of the answers
+        self._references: dict[str, str] = {"": reference} if reference else {}
         self._burst, self._checks = BURST, 0
         self._checking = False
         self._down_since: float | None = None
