@@ -70,7 +70,7 @@ class Job:
 class Traffic:
     """Requests, replies and bytes so far. `failures` counts results without any reply.
 
-    `reference` is a URL that was answered, by which a later fetcher knows whether the network works.
+    `reference` is a URL that was answered: by it a later fetcher knows whether the network works.
     """
 
     requests: int = 0
