@@ -417,11 +417,8 @@ def _final_url(job: Job) -> str:
     """
     if job.row:
         return job.requested[0]
-    return (
-        job.requested[-1]
-        if job.lane or len(job.requested) == 1
-        else job.requested[-1].partition("?")[0]
-    )
+    is_whole = job.lane or len(job.requested) == 1
+    return job.requested[-1] if is_whole else job.requested[-1].partition("?")[0]
 
 
 POLL = 0.2  # seconds
