@@ -9,7 +9,7 @@ import numpy as np
 from allrounder.clean import columns
 from allrounder.clean.columns import Photos, codes
 from allrounder.clean.curate import judge
-from allrounder.clean.fingerprints import Fingerprint, levels_used
+from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.core.corrections import Correction, PhotoId
 from allrounder.params.schema import Clean
@@ -53,7 +53,7 @@ def _photos(items: Sequence[Item], keys: Sequence[str]) -> Photos:
         np.array([bool(one.refused) for one in items], bool),
         np.array([len(one.origins) for one in items], np.int64),
         np.array([one.flat for one in prints], np.float64),
-        np.array([levels_used(one.thumb) for one in prints], np.int64),
+        np.array([one.levels for one in prints], np.int64),
         np.array([one.sha256 for one in items], str),
         {at: one.in_test_set for at, one in enumerate(items) if one.in_test_set},
         items.__getitem__,

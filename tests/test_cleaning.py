@@ -495,10 +495,10 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
     compared = 0
     laid = Pictures.similarity
 
-    def counted(self: Pictures, ones: Indices, twos: Indices, search: tuple[int, int]) -> Floats:
+    def counted(self: Pictures, ones: Indices, twos: Indices, views: Indices) -> Floats:
         nonlocal compared
         compared += len(ones)
-        return laid(self, ones, twos, search)
+        return laid(self, ones, twos, views)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pictures, "similarity", counted)
@@ -556,15 +556,13 @@ def test_a_black_and_a_white_thing_in_one_pose_are_not_alike() -> None:
         image.paste(grey, (60, 40, 140, 110))
         return fingerprint(image)
 
-    first, second = np.array([0]), np.array([1])
-    assert (
-        Pictures(FingerprintColumns.of([thing(30), thing(200)])).similarity(first, second, (0, 0))
-        == 0
-    )
-    assert (
-        Pictures(FingerprintColumns.of([thing(30), thing(32)])).similarity(first, second, (0, 0))
-        > SAME
-    )
+    def similarity(*greys: int) -> float:
+        pictures = Pictures(FingerprintColumns.of([thing(grey) for grey in greys]))
+        (found,) = pictures.similarity(np.array([0]), np.array([1]), np.zeros((1, 2), np.int64))
+        return float(found)
+
+    assert similarity(30, 200) == 0
+    assert similarity(30, 32) > SAME
 
 
 def test_max_side_shrinks_larger_photos_only() -> None:

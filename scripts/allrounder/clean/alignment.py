@@ -19,8 +19,10 @@ Bools = NDArray[np.bool_]
 Thumbs = NDArray[np.uint8]
 """Grey thumbnails: (pictures, THUMB, THUMB)."""
 Pixels = NDArray[np.int32]
-Box = tuple[float, float, float, float]
-"""A part of a thumbnail in pixels: top, bottom, left, right; mirrored if left > right."""
+Boxes = Floats
+"""Parts of thumbnails in pixels, a row a picture or one row for all: top, bottom, left, right;
+mirrored if left > right.
+"""
 
 _CELLS, _FINE_CELLS = 20, 40
 """Cells of a side of the grids: to align pictures, and to compare their details."""
@@ -64,7 +66,9 @@ _EDGE = 5
 
 @dataclass(frozen=True, slots=True)
 class _Grids:
-    """Sampling grids, one a picture: the affine map from a cell's (u, v) to a pixel's (x, y).
+    """Sampling grids: the affine maps from a cell's (u, v) to a pixel's (x, y).
+
+    There is one for each picture, or one for all.
 
     x = x0 + xx * u + xy * v and y = y0 + yx * u + yy * v. u and v count half cells from the grid's
     centre: from -(cells - 1) to cells - 1 in steps of 2.
@@ -78,10 +82,10 @@ class _Grids:
     yy: Floats
 
     @classmethod
-    def of(cls, box: Box, cells: int) -> "_Grids":
-        """The upright grid that covers a box."""
-        top, bottom, left, right = np.array(box)[:, None]
-        zero = np.zeros(1)
+    def of(cls, boxes: Boxes, cells: int) -> "_Grids":
+        """The upright grids that cover boxes."""
+        top, bottom, left, right = boxes.T
+        zero = np.zeros(len(boxes))
         across, down = (right - left) / (2 * cells), (bottom - top) / (2 * cells)
         return cls((left + right) / 2, across, zero, (top + bottom) / 2, zero, down)
 
@@ -118,14 +122,15 @@ class _Grids:
         )
 
     def rows(self, chosen: NDArray[np.int64]) -> "_Grids":
-        """The grids of the chosen pictures."""
+        """The grids of the chosen pictures, one for each."""
+        chosen = chosen if len(self.x0) > 1 else np.zeros_like(chosen)
         return _Grids(*(getattr(self, name)[chosen] for name in self.__slots__))
 
     def sampled(self, pictures: Pixels, cells: int) -> tuple[Floats, Bools]:
         """The pictures' values at the cells, and which cells are inside of the picture.
 
         Values are interpolated between pixels (bilinear). They are whole numbers, 2^_STEP_BITS
-        times the pixels' values. One grid may serve all pictures.
+        times the pixels' values.
         """
         unit, last = 1 << _STEP_BITS, (THUMB - 1) << _STEP_BITS
         x = _positions(self.x0, self.xx, self.xy, cells)
@@ -169,7 +174,7 @@ def _steps(cells: int) -> Floats:
     return np.arange(1 - cells, cells, 2, dtype=np.float64)
 
 
-def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats) -> Floats:
+def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Boxes, Boxes], aspects: Floats) -> Floats:
     """The similarity of pairs of pictures, from 0 to 1; copies have more than 0.985.
 
     `boxes` are the parts of the two pictures that may show the same. `aspects` are the first
@@ -186,10 +191,10 @@ def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats
     Pictures of very different contrast have 0: a white and a black sofa in one pose correlate well.
     """
     similarities = np.zeros(len(one))
-    promising, correlations, grids, target = _aligned(one, two, boxes)
+    promising, correlations, grids, targets = _aligned(one, two, boxes)
     near = np.flatnonzero(correlations >= _ALIGNED)
     if len(near):
-        close, grid = promising[near], grids.rows(near)
+        close, grid, target = promising[near], grids.rows(near), targets.rows(near)
         scale = _CELLS / _FINE_CELLS
         left, inside = grid.scaled(scale).sampled(one[close].astype(np.int32), _FINE_CELLS)
         right, _ = target.scaled(scale).sampled(two[close].astype(np.int32), _FINE_CELLS)
@@ -202,27 +207,28 @@ def similarity(one: Thumbs, two: Thumbs, boxes: tuple[Box, Box], aspects: Floats
 
 
 def _aligned(
-    one: Thumbs, two: Thumbs, boxes: tuple[Box, Box]
+    one: Thumbs, two: Thumbs, boxes: tuple[Boxes, Boxes]
 ) -> tuple[NDArray[np.int64], Floats, _Grids, _Grids]:
-    """The promising pairs, their correlations, the first pictures' grids and the second ones' grid.
+    """The promising pairs, their correlations, and the grids of both pictures of each.
 
-    Boxes lie inside of their pictures, so all cells of the second grid are inside.
+    Boxes lie inside of their pictures, so all cells of the second picture's grid are inside.
     """
     left = _blurred(one)
-    start, target = _Grids.of(boxes[0], _CELLS), _Grids.of(boxes[1], _CELLS)
+    start, target = (_Grids.of(each, _CELLS) for each in boxes)
     goal, _ = target.sampled(_blurred(two), _CELLS)
     values, inside = start.sampled(left, _CELLS)
     at_start = _score(values, goal, np.broadcast_to(inside, values.shape))
     promising = np.flatnonzero(at_start >= _PROMISING)
     at_start, goal, left = at_start[promising], goal[promising], left[promising]
-    moved = start.rows(np.zeros(len(promising), np.int64))
+    start = moved = start.rows(promising)
     for _ in range(_ITERATIONS):
         values, inside = moved.sampled(left, _CELLS)
         moved = moved.moved(_step(values, goal, inside))
     values, inside = moved.sampled(left, _CELLS)
     score = _score(values, goal, inside)
     better = moved.plausible(start) & (score > at_start)
-    return promising, np.where(better, score, at_start), start.where(better, moved), target
+    correlations, grids = np.where(better, score, at_start), start.where(better, moved)
+    return promising, correlations, grids, target.rows(promising)
 
 
 def _blurred(thumbs: Thumbs) -> Pixels:

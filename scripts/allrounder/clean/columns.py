@@ -134,7 +134,7 @@ class Photos:
     refused: Bools
     origins: Ints  # how many
     flat: NDArray[np.float64]
-    levels: NDArray[Any]  # see `levels_used`
+    levels: NDArray[Any]  # see Fingerprint
     sha256s: NDArray[Any]
     in_test_sets: Mapping[int, str]  # by row: the test set, and its name there
     item: Callable[[int], Item]  # by row

@@ -46,8 +46,9 @@ class Fingerprint:
     `hash` is the 64-bit difference hash of the picture, `views` are those of its parts: see FULL.
     `downs` are the parts' second hashes, of cells above each other.
     `thumb` is the picture in 64 x 64 grey bytes, `trimmed` the same without plain borders.
-    `aspects` are their widths by their heights. `flat` is the share of the most common of 16 grey
-    levels, near 1 for a notice such as "photo unavailable".
+    `aspects` are their widths by their heights. Of 16 grey levels of the thumbnail, `flat` is the
+    share of the most common one, near 1 for a notice such as "photo unavailable", and `levels` is
+    how many have 1 % of its pixels: few in a text.
     """
 
     hash: int
@@ -57,6 +58,7 @@ class Fingerprint:
     trimmed: bytes
     aspects: tuple[float, float]
     flat: float
+    levels: int
 
 
 def fingerprint(grey: Image.Image) -> Fingerprint:
@@ -80,6 +82,7 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
     parts = np.concatenate([cells, outer, inner, mirrored])
     first, *views = _packed(parts[..., :-1] < parts[..., 1:])
     counts = shown.histogram()
+    levels = [sum(counts[level : level + 16]) for level in range(0, 256, 16)]
     aspect = width / height
     return Fingerprint(
         first,
@@ -88,14 +91,9 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
         full,
         trimmed,
         (aspect, aspect * (box[3] - box[2]) / (box[1] - box[0])),
-        max(sum(counts[level : level + 16]) for level in range(0, 256, 16)) / THUMB**2,
+        max(levels) / THUMB**2,
+        sum(100 * count > THUMB**2 for count in levels),
     )
-
-
-def levels_used(thumb: bytes) -> int:
-    """How many of 16 grey levels have 1 % of a thumbnail's pixels: few in a text."""
-    levels = np.bincount(np.frombuffer(thumb, np.uint8) >> 4, minlength=16)
-    return int((levels * 100 > levels.sum()).sum())
 
 
 def _resized(grey: Image.Image, part: Share, how: Image.Resampling = _SMOOTH) -> Image.Image:

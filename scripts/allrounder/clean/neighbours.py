@@ -1,9 +1,9 @@
 """Finds the near-duplicates among many fingerprints.
 
-Close hashes make two photos candidates; what they show when one lies on the other confirms them.
+Close hashes make two photos candidates; a comparison of their aligned thumbnails confirms them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.clean.alignment import THUMB, Box, Floats, Thumbs, similarity
+from allrounder.clean.alignment import THUMB, Boxes, Floats, Thumbs, similarity
 from allrounder.clean.close_hashes import (
     AT_ONCE,
     DIAGONAL,
@@ -60,7 +60,9 @@ SEARCHES = (
 """The pairs of views whose hashes are compared: others would find two copies in 10,000 more."""
 _MOST = 50
 """Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
-_LAID_AT_ONCE = 256
+_ALIGNED_AT_ONCE = 256  # pairs
+_REMEMBERED = 2**16  # similarities: a search for groups meets the pairs of the search for copies
+_CONFIRMED_AT_ONCE = 2**14  # candidates: few searches of many pictures, or all of a few
 _FIRST, _BOTH = 1.4, 2.4
 """Bits of views of copies that differ at most: of the first hash and of both, times the radius."""
 _FEW_LEFT = 256
@@ -99,6 +101,7 @@ class Pictures:
 
     def __init__(self, columns: FingerprintColumns):
         self._columns = columns
+        self._similarities = dict[tuple[int, ...], float]()
 
     def near_pairs(self, rows: Ints, radius: int, similarity: float) -> Iterator[tuple[int, int]]:
         """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
@@ -121,15 +124,21 @@ class Pictures:
         del first
         parts = Components(len(distinct))
         most = int(_FIRST * radius), int(_BOTH * radius)
-        for search in SEARCHES if len(distinct) > 1 else ():
-            lefts, rights = self._sides(distinct, search)
-            left, right = self._kinds(distinct, lefts, search[0]), None
+        for candidates in _in_batches(self._candidates(distinct, most)):
+            for pair in _confirmed(self, distinct, candidates, similarity, parts):
+                low, high = sorted(int(places[at]) for at in pair)
+                yield low, high
+
+    def _candidates(self, rows: Ints, most: Most) -> Iterator["_Candidates"]:
+        """The candidates of all searches, some at a time."""
+        for search in SEARCHES if len(rows) > 1 else ():
+            lefts, rights = self._sides(rows, search)
+            left, right = self._kinds(rows, lefts, search[0]), None
             if lefts is not rights or search[0] != search[1]:
-                right = self._kinds(distinct, rights, search[1])
-            for candidates in _candidates(left, right, most):
-                for pair in _confirmed(self, distinct, *candidates, search, similarity, parts):
-                    low, high = sorted(int(places[at]) for at in pair)
-                    yield low, high
+                right = self._kinds(rows, rights, search[1])
+            for ones, twos, bits in _close_pictures(left, right, most):
+                views = np.tile(search, (len(ones), 1))
+                yield _Candidates(ones, twos, bits, views)
 
     def _kinds(self, rows: Ints, places: Ints, view: int) -> "_Kinds":
         return _kinds(self._columns.hashes(rows[places], view), places)
@@ -151,29 +160,40 @@ class Pictures:
         some = np.flatnonzero(bordered)
         return some, everything if all(full) else some
 
-    def similarity(self, ones: Ints, twos: Ints, search: tuple[int, int]) -> Floats:
-        """The similarity of pairs whose views of a search are alike."""
-        if not len(ones):
-            return np.zeros(0)
-        starts = range(0, len(ones), _LAID_AT_ONCE)
-        batches = [(ones[at : at + _LAID_AT_ONCE], twos[at : at + _LAID_AT_ONCE]) for at in starts]
+    def similarity(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
+        """The similarity of pairs, of which these views are alike: (pairs, 2)."""
+        names = list(zip(ones.tolist(), twos.tolist(), *views.T.tolist(), strict=True))
+        new = [at for at, name in enumerate(names) if name not in self._similarities]
+        measured = self._measured(ones[new], twos[new], views[new]).tolist()
+        found = dict(zip([names[at] for at in new], measured, strict=True))
+        both = [found[name] if name in found else self._similarities[name] for name in names]
+        if len(self._similarities) + len(found) <= _REMEMBERED:
+            self._similarities |= found
+        return np.array(both)
+
+    def _measured(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
+        starts = range(0, len(ones), _ALIGNED_AT_ONCE)
+        batches = [slice(at, at + _ALIGNED_AT_ONCE) for at in starts]
+
+        def of_batch(some: slice) -> Floats:
+            one = self._thumbs(ones[some], views[some, 0])
+            two = self._thumbs(twos[some], views[some, 1])
+            return similarity(one[0], two[0], (one[1], two[1]), one[2] / two[2])
+
         if len(batches) == 1:
-            return self._laid_batch(*batches[0], search)
+            return of_batch(batches[0])
         with ThreadPoolExecutor(THREADS) as pool:  # numpy lets other threads run
-            found = list(pool.map(lambda pair: self._laid_batch(pair[0], pair[1], search), batches))
-        return np.concatenate(found)
+            return np.concatenate([np.zeros(0), *pool.map(of_batch, batches)])
 
-    def _laid_batch(self, ones: Ints, twos: Ints, search: tuple[int, int]) -> Floats:
-        (one, first), (two, second) = (
-            self._shown(rows, view) for rows, view in zip((ones, twos), search, strict=True)
-        )
-        return similarity(one, two, (_box(search[0]), _box(search[1])), first / second)
-
-    def _shown(self, rows: Ints, view: int) -> tuple[NDArray[np.uint8], Floats]:
-        """The thumbnails that have a view, and their aspects."""
-        trimmed = view not in FULL
-        aspects = self._columns.aspects[rows, int(trimmed)]
-        return self._columns.thumbs(rows, trimmed), aspects
+    def _thumbs(self, rows: Ints, views: Ints) -> tuple[Thumbs, Boxes, Floats]:
+        """The thumbnails that have the views of pictures, the views' boxes, and the aspects."""
+        trimmed = views >= TRIMMED.start
+        thumbs = np.empty((len(rows), THUMB, THUMB), np.uint8)
+        for chosen in (trimmed, ~trimmed):
+            if chosen.any():
+                thumbs[chosen] = self._columns.thumbs(rows[chosen], chosen is trimmed)
+        boxes = _BOXES[views[:1] if (views == views[0]).all() else views]
+        return thumbs, boxes, self._columns.aspects[rows, trimmed.astype(np.int64)]
 
 
 def _firsts(names: NDArray[Any]) -> Ints:
@@ -183,12 +203,15 @@ def _firsts(names: NDArray[Any]) -> Ints:
     return np.asarray(first[same])
 
 
-def _box(view: int) -> Box:
-    """The part of a thumbnail that a view shows, in pixels."""
-    mirrored = view in MIRRORED
-    kind = next(kind for kind in (FULL, TRIMMED, MIRRORED) if view in kind)
-    top, bottom, left, right = (THUMB * edge for edge in PARTS[kind.index(view)])
-    return (top, bottom, right, left) if mirrored else (top, bottom, left, right)
+def _boxes() -> Boxes:
+    """The part of a thumbnail that each view shows."""
+    kinds = FULL, TRIMMED, MIRRORED
+    parts = np.array([PARTS[number] for kind in kinds for number in range(len(kind))])
+    parts[MIRRORED.start :, 2:] = parts[MIRRORED.start :, :1:-1]
+    return parts * THUMB
+
+
+_BOXES = _boxes()
 
 
 def near_pairs(
@@ -199,46 +222,77 @@ def near_pairs(
     return pictures.near_pairs(np.arange(len(fingerprints)), radius, similarity)
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Pairs of pictures with close hashes."""
+
+    ones: Ints
+    twos: Ints
+    bits: NDArray[np.uint8]  # that differ
+    views: Ints  # (pairs, 2): what was compared
+
+    @property
+    def later(self) -> Ints:
+        """The later picture of each pair."""
+        return np.maximum(self.ones, self.twos)
+
+    def chosen(self, some: NDArray[Any]) -> "_Candidates":
+        """Some of them, by mask or by places."""
+        return _Candidates(self.ones[some], self.twos[some], self.bits[some], self.views[some])
+
+    def apart(self, parts: Components) -> NDArray[np.bool_]:
+        """Which pairs are not connected."""
+        return np.asarray(parts.roots(self.ones) != parts.roots(self.twos))
+
+
+def _in_batches(found: Iterable[_Candidates]) -> Iterator[_Candidates]:
+    """The same in batches of at least _CONFIRMED_AT_ONCE: a few large ones are faster."""
+    some, count = list[_Candidates](), 0
+    for candidates in found:
+        some.append(candidates)
+        count += len(candidates.ones)
+        if count >= _CONFIRMED_AT_ONCE:
+            yield _joined(some)
+            some, count = [], 0
+    yield from [_joined(some)] if some else []
+
+
+def _joined(some: Sequence[_Candidates]) -> _Candidates:
+    names = _Candidates.__slots__
+    return _Candidates(*(np.concatenate([getattr(one, name) for one in some]) for name in names))
+
+
 def _confirmed(
     pictures: Pictures,
     rows: Ints,
-    ones: Ints,
-    twos: Ints,
-    bits: NDArray[np.uint8],
-    search: tuple[int, int],
+    candidates: _Candidates,
     similarity: float,
     parts: Components,
 ) -> Iterator[tuple[int, int]]:
     """Connect candidates that are alike, and yield them.
 
-    Each picture is compared with one earlier one at a time, the one with the fewest `bits` that
+    Each picture is compared with one earlier one at a time, the one with the fewest bits that
     differ first; the last few pairs are compared at once, which is faster.
     """
-    left = _apart(parts, ones, twos)
-    ones, twos, bits = ones[left], twos[left], bits[left]
-    later = np.maximum(ones, twos)
-    order = np.lexsort((ones, bits, later))
-    later = later[order]
-    some = order[np.arange(len(order)) - np.searchsorted(later, later) < _MOST]
-    ones, twos = ones[some], twos[some]
-    while len(ones):
-        later = np.maximum(ones, twos)
-        leads = np.r_[True, later[1:] != later[:-1]] | (len(ones) <= _FEW_LEFT)
-        alike = pictures.similarity(rows[ones[leads]], rows[twos[leads]], search) >= similarity
-        for one, two in zip(ones[leads][alike].tolist(), twos[leads][alike].tolist(), strict=True):
-            if parts.root(one) != parts.root(two):
-                parts.join(one, two)
-                yield one, two
-        left = ~leads & _apart(parts, ones, twos)
-        ones, twos = ones[left], twos[left]
+    left = candidates.chosen(candidates.apart(parts))
+    search = (left.later * 2**8 + left.views[:, 0]) * 2**8 + left.views[:, 1]
+    order = np.lexsort((left.ones, left.bits, search))
+    ranks = np.arange(len(order)) - np.searchsorted(search[order], search[order])
+    left = left.chosen(order[ranks < _MOST])
+    left = left.chosen(np.lexsort((left.ones, left.bits, left.later)))
+    while len(left.ones):
+        later = left.later
+        leads = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _FEW_LEFT)
+        one = left.chosen(leads)
+        alike = pictures.similarity(rows[one.ones], rows[one.twos], one.views) >= similarity
+        for pair in zip(one.ones[alike].tolist(), one.twos[alike].tolist(), strict=True):
+            if parts.root(pair[0]) != parts.root(pair[1]):
+                parts.join(*pair)
+                yield pair
+        left = left.chosen(~leads & left.apart(parts))
 
 
-def _apart(parts: Components, ones: Ints, twos: Ints) -> NDArray[np.bool_]:
-    """Which pairs are not connected."""
-    return np.asarray(parts.roots(ones) != parts.roots(twos))
-
-
-def _candidates(
+def _close_pictures(
     left: "_Kinds", right: "_Kinds | None", most: Most
 ) -> Iterator[tuple[Ints, Ints, NDArray[np.uint8]]]:
     """Yield pairs of pictures whose hashes are close and the bits that differ, some at a time.

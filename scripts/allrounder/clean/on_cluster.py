@@ -56,4 +56,4 @@ def decode_photos(photos: Photos) -> bytes:
 def _missing(slices: Sequence[Slice], store: Path, rules: Clean) -> Iterator[tuple[str, Photos]]:
     for part in slices:
         if not is_whole(store / (name := name_of(part, rules))):
-            yield name, Photos([one.read() for one in part.photos], rules, decoding(rules))
+            yield name, Photos([*part.bodies()], rules, decoding(rules))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from allrounder.clean.alignment import THUMB
 from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
-from allrounder.clean.fingerprints import MIRRORED, Fingerprint, levels_used
+from allrounder.clean.fingerprints import MIRRORED, Fingerprint
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
@@ -66,6 +66,12 @@ class Slice:
     def photos(self) -> list[StoredBytes]:
         """Where the photos' bytes are."""
         return [StoredBytes(self.tar, offset, size) for offset, size in self.places.tolist()]
+
+    def bodies(self) -> Iterator[bytes]:
+        """The photos' bytes."""
+        with self.tar.open("rb", buffering=0) as file:
+            for photo in self.photos:
+                yield photo.read_from(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def stored_slice(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Pho
                 noted.seek(0)
                 noted.write(b"%d" % at)  # in ascending order, so a number is never cut short
 
-            write_slice(file, (photo.read() for photo in part.photos), rules, alone, begin)
+            write_slice(file, part.bodies(), rules, alone, begin)
         new.replace(path)
         note.unlink(missing_ok=True)
     return name
@@ -124,7 +130,7 @@ def stored_slice(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Pho
 
 def name_of(part: Slice, rules: Clean) -> str:
     """The name of a slice's file in the store."""
-    digests = [hashlib.sha256(photo.read()).digest() for photo in part.photos]
+    digests = [hashlib.sha256(body).digest() for body in part.bodies()]
     return hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
 
 
@@ -186,7 +192,7 @@ def write_slice(
             record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
             record["downs"], record["aspects"] = print_.downs, print_.aspects
             record["thumb_hash"] = thumb_hash(print_.thumb)
-            record["levels"] = levels_used(print_.thumb)
+            record["levels"] = print_.levels
             for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         found.append(record)
@@ -247,8 +253,8 @@ def fingerprint_of(path: Path, record: Any) -> Fingerprint:
     """The fingerprint of a photo, by its record in a slice's file."""
     thumb, trimmed = read_thumbnails(path, (int(record["thumb"]), int(record["trimmed"])))
     views, downs, aspects = (tuple(record[name].tolist()) for name in ("views", "downs", "aspects"))
-    flat = float(record["flat"])
-    return Fingerprint(int(record["hash"]), views, downs, thumb, trimmed, aspects, flat)
+    flat, levels = float(record["flat"]), int(record["levels"])
+    return Fingerprint(int(record["hash"]), views, downs, thumb, trimmed, aspects, flat, levels)
 
 
 def drop_unused(store: Path, used: Collection[str]) -> None:

@@ -156,7 +156,7 @@ class ProtectedSet:
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
         views = tuple(self.views[row].tolist())  # also for `downs`: tables have no second hashes
-        return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0)
+        return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
 
 
 def copies_in_test_sets(
@@ -194,7 +194,9 @@ def _copies(
             pictures = Pictures(FingerprintColumns.of(compared))
             first = np.zeros(len(others), np.int64)
             second: NDArray[np.int64] = np.arange(1, len(others) + 1)
-            alike = np.flatnonzero(pictures.similarity(first, second, (one, two)) >= similarity)
+            compared_views = np.tile((one, two), (len(others), 1))
+            similar = pictures.similarity(first, second, compared_views) >= similarity
+            alike = np.flatnonzero(similar)
             if len(alike):
                 found[place] = others[int(alike[0])][0]
     return found

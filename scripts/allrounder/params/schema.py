@@ -77,9 +77,9 @@ class Clean(Section):
     max_pixels: int = Field(100_000_000, ge=1, le=MAX_PIXELS)
     """largest width x height in pixels"""
     near_radius: int = Field(10, ge=0, le=11)
-    """largest distance of near-duplicates: bits of a 64-bit hash"""
+    """how far perceptual hashes of near-duplicates may differ: docs/cleaning.md, thresholds"""
     group_radius: int = Field(11, ge=0, le=11)
-    """photos within this distance stay on one side of the split"""
+    """the same for similar photos, which stay on one side of the split"""
     cross_class: Literal["drop", "first"] = "drop"
     """a picture in two classes: drop every copy, or keep the first class's"""
     max_side: int | None = Field(None, ge=16, le=MAX_SIDE)
