@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-# The programs in .venv name the folder that they were installed in.
-ifeq ($(shell head -n 1 $(VENV)/bin/dvc 2>/dev/null | grep -vF "$(CURDIR)/" | cut -c 1-2),\#!)
+# The programs in .venv name the folder that they were installed in. `make VENV=DIR` keeps its DIR.
+ifeq ($(origin VENV)$(shell head -n 1 $(VENV)/bin/dvc 2>/dev/null | grep -vF "$(CURDIR)/" | cut -c 1-2),file\#!)
 $(info $(CURDIR) was moved: setting up $(VENV) again)
 $(shell rm -rf $(VENV))
 endif

@@ -97,3 +97,15 @@ def test_sections_that_describe_the_dataset_may_be_missing(clone: Project) -> No
         params.pop(section, None)
     (clone.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert "changed command" in clone.dvc("status", "split")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
+def test_make_replaces_its_own_environment_only(tmp_path: Path) -> None:
+    for name in (".venv", "other"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin/dvc").write_text("#!/elsewhere/bin/python\n")
+    command = ["make", "-n", "-f", str(ROOT / "Makefile"), "clean-cache"]
+    subprocess.run([*command, "VENV=other"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "other").exists()
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert not (tmp_path / ".venv").exists()
