@@ -18,7 +18,6 @@ from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes, with_flags
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of, read_slice
-from allrounder.clean.suspects import add_suspects, with_model_here
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
@@ -69,6 +68,8 @@ def clean(
     photo do not.
     """
     if suspects := params.clean.suspects:
+        from allrounder.clean.suspects import add_suspects, with_model_here  # loads the web's code
+
         suspects = with_model_here(suspects, params.network)
     keys = list(params.classes)
     decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
