@@ -4,6 +4,7 @@ It asks the remote for every object, while `dvc push` trusts what it remembers.
 """
 
 import sys
+from pathlib import Path
 
 from allrounder.core.commands import new_parser
 from allrounder.core.errors import UsageError, run
@@ -16,12 +17,12 @@ def main() -> None:
     """Parse, push, report."""
     parser = new_parser(__doc__, "0 all is on the remote; 1 the remote or an object fails")
     parser.add_argument("outs", nargs="*", metavar="OUT", help="only these, e.g. data/dataset")
-    chosen = parser.parse_args().outs
+    chosen = [Path(path).as_posix() for path in parser.parse_args().outs]
     with repository() as repo:
         outs = {out.path: out for out in outputs(repo) if out.cached and out.md5}
-        if unknown := [path for path in chosen if path.rstrip("/") not in outs]:
+        if unknown := [path for path in chosen if path not in outs]:
             raise UsageError(f"{unknown[0]}: no output to push; take from {', '.join(outs)}")
-        some = [outs[path.rstrip("/")] for path in chosen] or list(outs.values())
+        some = [outs[path] for path in chosen] or list(outs.values())
         pushed = sum(push(repo, out) for out in progress(iterable=some, desc="push"))
     print(f"{pushed} objects pushed; the remote has all of {', '.join(out.path for out in some)}")
 

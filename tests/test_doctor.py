@@ -161,7 +161,7 @@ FAULTS = [
     (lambda: place(ONE).unlink(), "data/dataset/train/cat/1.jpg: missing from", "dvc pull data/d"),
     (lambda: damage(place(LIST)), "data/raw: damaged in DVC's cache; the remote has", "rm -f"),
     (journal, "an earlier download failed or was killed; its 0.0 MB are kept", "dvc repro"),
-    (lambda: write(".dvc/config", b""), "no default remote is named in .dvc/config", "remote add"),
+    (lambda: write(".dvc/config", b""), "no default DVC remote is configured", "remote add"),
     (lambda: tiny.remote("gs://b/x"), "DVC needs the package dvc-gs for it", "pip install dvc-gs"),
     (lambda: tiny.remote("http://127.0.0.1:1/x"), "cannot be reached", "dvc config --list"),
     (lambda: tiny.remote("s3://b/x"), "access is denied (NoCredentials", "dvc remote modify --lo"),

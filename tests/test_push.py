@@ -133,11 +133,18 @@ def test_what_cannot_be_pushed_is_one_line(
     with Repo(".").lock:
         tiny.call(push.main, expect=1)
     tiny.place(tiny.md5(b"one")).unlink()
-    tiny.call(push.main, "data/dataset/", expect=1)
+    tiny.call(push.main, "./data/dataset/", expect=1)
+    tiny.write(".dvc/config", b"[core]\nremote = gone")
+    tiny.call(push.main, expect=2)
+    tiny.write(".dvc/config", b"")
+    tiny.call(push.main, expect=2)
     assert capsys.readouterr().err.splitlines() == [
         "error: data: no output to push; take from data/raw, data/dataset",
         "error: another DVC is running here; wait for it, then push again",
         "error: data/dataset/train/cat/1.jpg: in neither DVC's cache nor the remote; "
         "python scripts/doctor.py",
+        "error: no DVC remote gone is configured: dvc remote add --default gone ../dataset-store",
+        "error: no default DVC remote is configured: dvc remote add --default mine "
+        "../dataset-store",
     ]
     assert not Path("store").exists()  # no list without its files
