@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,7 @@ def lock_findings() -> Iterator[Fault]:
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
     if "\n<<<<<<< " in f"\n{text}":
-        words = "dvc.lock has conflict markers, and no merge is under way"
-        yield Fault(words, f"{_BACK} dvc.lock")
+        yield Fault("dvc.lock has conflict markers, and no merge runs", f"{_BACK} dvc.lock")
         return
     try:
         wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
@@ -58,8 +57,9 @@ def lock_findings() -> Iterator[Fault]:
         made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
         if odd := [path for path, md5 in made.items() if not re.fullmatch(_MD5, md5)]:
             raise ValueError(f"no hash of {odd[0]}")
-        read = [(name, dep) for name, one in stages.items() for dep in one.get("deps", ())]
-        other = [(name, dep["path"]) for name, dep in read if _differs(made, dep)]
+        deps = [(name, dep) for name, one in stages.items() for dep in one.get("deps", ())]
+        read = [(name, dep["path"], dep["md5"]) for name, dep in deps]
+        other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
     except _NOT_AS_WRITTEN as error:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
         yield Fault(words, f"{_BACK} dvc.lock")
@@ -71,10 +71,6 @@ def lock_findings() -> Iterator[Fault]:
         words = "dvc.lock is of two builds: {} has read another {} than the one it names. A build "
         words += "stopped halfway, or someone edited the file"
         yield Fault(words.format(*other[0]), "dvc repro")
-
-
-def _differs(made: Mapping[str, str], dep: Mapping[str, str]) -> bool:
-    return made.get(dep["path"], dep["md5"]) != dep["md5"]
 
 
 def params_findings() -> Iterator[Fault]:

@@ -39,8 +39,10 @@ def remote_fault(error: BaseException, name: str, url: str) -> Fault | None:
     said = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
     if {401, 403} & {*statuses} or _DENIED.search(types) or _DENIED_S3.search(str(causes[-1])):
         login = _LOGIN.get(url.partition("://")[0])
-        command = f"dvc remote modify --local {name} {login}" if login else f"ls -ld {url}"
-        return Fault(f"{remote}: access is denied ({said}); give DVC your login", command)
+        words = f"{remote}: access is denied ({said}); give"
+        if not login:
+            return Fault(f"{words} yourself access", f"ls -ld {url}")
+        return Fault(f"{words} DVC your login", f"dvc remote modify --local {name} {login}")
     if (
         max(statuses) >= 500
         or _UNREACHABLE.search(types)
