@@ -140,6 +140,10 @@ def test_what_cannot_be_pushed_is_one_line(
         tiny.call(push.main, expect=1)
     tiny.place(tiny.md5(b"one")).unlink()
     tiny.call(push.main, "./data/dataset/", expect=1)
+    tiny.place(tiny.md5(b"one")).write_bytes(b"one")
+    tiny.write("dvc.lock", Path("dvc.lock").read_bytes().partition(b"  split:")[0])
+    tiny.call(push.main, expect=1)
+    shutil.rmtree("store")
     tiny.write(".dvc/config", b"[core]\nremote = gone")
     tiny.call(push.main, expect=2)
     tiny.write(".dvc/config", b"")
@@ -150,6 +154,7 @@ def test_what_cannot_be_pushed_is_one_line(
         "error: .dvc/tmp/lock: Permission denied; give yourself access",
         "error: data/dataset/train/cat/1.jpg: in neither DVC's cache nor the remote; "
         "python scripts/doctor.py",
+        "error: dvc.lock names no data/dataset; run dvc repro, then push again",
         "error: no DVC remote gone is configured: dvc remote add --default gone ../dataset-store",
         "error: no default DVC remote is configured: dvc remote add --default mine "
         "../dataset-store",

@@ -18,8 +18,6 @@ _NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
 _git = partial(output_of, "git")
 _ROOM = 50_000_000
 """Bytes that a build needs at least."""
-_POINTER = 1024
-"""Bytes of a Git LFS pointer at most."""
 
 
 def git_findings() -> Iterator[Fault]:
@@ -41,8 +39,7 @@ def git_findings() -> Iterator[Fault]:
         words = "a shallow clone: older versions are missing, for diff.py and git checkout"
         yield Fault(words, "git fetch -q --unshallow --tags")
     names = _git("ls-files", "-z").split("\0")
-    small = (Path(name) for name in names if name and _size(Path(name)) <= _POINTER)
-    pointers = [path for path in small if "Git LFS" in file_disguise(path)]
+    pointers = [name for name in names if name and "Git LFS" in file_disguise(Path(name))]
     if pointers:
         words = f"{pointers[0]}{more(pointers)} is a Git LFS pointer, not the file"
         yield Fault(words, "git lfs install --local && git lfs pull")
@@ -112,13 +109,6 @@ def process_findings() -> Iterator[Fault]:
         if pid.isdecimal() and output_of("ps", "-o", "ppid=", "-p", pid).strip() == "1":
             words = f"{holder.parent.name} still runs, though the dvc that started it was killed"
             yield Fault(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return _POINTER + 1
 
 
 def more(found: Sequence[object]) -> str:
