@@ -40,7 +40,7 @@ def _findings() -> Iterator[Fault]:
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    if any(one.command.startswith(("git init", "python", "git checkout")) for one in in_git):
+    if any(one.command.startswith(("git init", "python", "git checkout", "cd")) for one in in_git):
         return  # what follows would be about that
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files

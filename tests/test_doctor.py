@@ -152,6 +152,7 @@ FAULTS = [
     (lambda: write(".dvc/config.local", b"[core"), "config file error", "mv .dvc/config.local "),
     (lambda: write("dvc.yaml", b"- a"), "dvc.yaml cannot be read", "git checkout HEAD -- dvc.yaml"),
     (lambda: Path("dvc.yaml").unlink(), "dvc.yaml is missing, and git has it", "git checkout HEAD"),
+    (lambda: os.chdir("data"), "run this in the project's folder", 'cd "$(dvc root)"'),
     (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
     (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
     (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),

@@ -35,6 +35,8 @@ def git_findings() -> Iterator[Fault]:
         words = f"{gone[0]}{more(gone)} is missing, and git has it"
         folders = sorted({name.partition("/")[0] for name in gone})
         yield Fault(words, f"git checkout HEAD -- {' '.join(folders)}")
+    elif not Path("dvc.yaml").exists():
+        yield Fault("no dvc.yaml is here: run this in the project's folder", 'cd "$(dvc root)"')
     if _git("rev-parse", "--is-shallow-repository").startswith("true"):
         words = "a shallow clone: older versions are missing, for diff.py and git checkout"
         yield Fault(words, "git fetch -q --unshallow --tags")
