@@ -42,6 +42,9 @@ def main() -> None:
         raise UsageError("no merge is under way; run git merge first, or name a revision")
     if under_way:
         _merge_params()
+    elif _git("status", "--porcelain", LOCK.name):
+        words = "has changes that are not committed: git commit -m built -- dvc.lock params.yaml"
+        raise UsageError(f"{LOCK} {words} data/metrics.json; or git checkout HEAD -- dvc.lock")
     ours = _at("HEAD", LOCK)
     replace_text(LOCK, ours)  # DVC reads nothing of a lock with conflict markers
     with repository() as repo:

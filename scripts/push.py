@@ -15,10 +15,7 @@ from allrounder.versions.pushing import push
 
 def main() -> None:
     """Parse, push, report."""
-    parser = new_parser(
-        __doc__,
-        "0 all is on the remote; 1 the remote or an object fails, or an output is not built",
-    )
+    parser = new_parser(__doc__, "0 all is on the remote; 1 something is not, or was not built")
     parser.add_argument("outs", nargs="*", metavar="OUT", help="only these, e.g. data/dataset")
     chosen = [Path(path).as_posix() for path in parser.parse_args().outs]
     with repository() as repo:

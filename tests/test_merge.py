@@ -53,6 +53,15 @@ def test_a_merge_of_two_branches_asks_the_web_for_nothing(
 def test_without_a_merge_and_with_a_real_conflict_nothing_is_changed(clone: Project) -> None:
     output = clone.script("merge", expect=2)
     assert "no merge is under way; run git merge first, or name a revision" in output
+    built = clone.read("dvc.lock") + "# a build that is not committed\n"
+    (clone.folder / "dvc.lock").write_text(built)
+    output = clone.script("merge", "HEAD", expect=2)
+    assert output.startswith("error: dvc.lock has changes that are not committed: git commit -m ")
+    assert clone.read("dvc.lock") == built
+    clone.git("checkout", "dvc.lock")
+    before = clone.read("dvc.lock")
+    assert "nowhere: no such git revision" in clone.script("merge", "nowhere", expect=2)
+    assert clone.read("dvc.lock") == before
     clone.git("checkout", "-qb", "more")
     clone.edit(per_class=21)
     clone.commit("more")
