@@ -354,8 +354,8 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = hashes_of(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         if bands:
-            patch.setattr(close_hashes, "_FEW", 0)
-            patch.setattr(close_hashes, "_MANY", 0 if bands == 3 else 2**19)
+            patch.setattr(close_hashes, "_BRUTE_FORCE", 0)
+            patch.setattr(close_hashes, "_FOUR_BANDS", 0 if bands == 3 else 2**19)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
         pairs = close_pairs(hashes, None, radius).tolist()
         once = {tuple(pair) for pair in pairs}
@@ -378,13 +378,14 @@ def test_an_index_finds_the_pairs_that_agree_in_a_band(seed: int, count: int, up
     found = []
     with pytest.MonkeyPatch.context() as patch:
         for few in (count, 0):
-            patch.setattr(close_hashes, "_FEW", few)
-            numbers = close_hashes.close_numbers(side, right, (12, 20), close_hashes.DIAGONAL)
-            found.append(sorted(int(number) for some in numbers for number in some))
+            patch.setattr(close_hashes, "_BRUTE_FORCE", few)
+            bands = close_hashes.DIAGONAL
+            numbers = close_hashes.close_pair_numbers(side, right, (12, 20), bands)
+            found.append(sorted(int(number) for batch in numbers for number in batch))
     assert found[0] == found[1]
-    apart = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
-    first, both = np.bitwise_count(apart[0]), np.bitwise_count(apart).sum(axis=0)
-    agree = np.any([band.agree(*apart) for band in close_hashes.DIAGONAL], axis=0)
+    xor = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
+    first, both = np.bitwise_count(xor[0]), np.bitwise_count(xor).sum(axis=0)
+    agree = np.any([band.agree(*xor) for band in bands], axis=0)
     close = (first <= 12) & (both <= 20) & agree
     assert found[0] == np.flatnonzero(np.triu(close) if upper else close).tolist()
 
@@ -493,12 +494,12 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
     copies = [replace(look, views=(n % 3,) * 11) for n, look in enumerate(looks)]
     others = [replace(look_of(seed), views=(0,) * 11) for seed in range(9, 129)]
     compared = 0
-    laid = Pictures.similarity
+    similarity = Pictures.similarity
 
     def counted(self: Pictures, ones: Indices, twos: Indices, views: Indices) -> Floats:
         nonlocal compared
         compared += len(ones)
-        return laid(self, ones, twos, views)
+        return similarity(self, ones, twos, views)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pictures, "similarity", counted)
