@@ -238,7 +238,7 @@ def test_a_picture_in_two_classes_is_dropped_or_stays_with_the_first() -> None:
 
 def test_hashes_alone_do_not_make_a_duplicate() -> None:
     one, two = look_of(4), look_of(5)
-    items = [item("a", 1, one), item("a", 2, replace(two, views=one.views))]
+    items = [item("a", 1, one), item("a", 2, replace(two, horizontal=one.horizontal))]
     assert statuses(items) == [Status.KEPT, Status.KEPT]
 
 
@@ -453,7 +453,7 @@ def test_a_small_thing_before_a_smooth_background_tells_pictures_apart(
 ) -> None:
     def groups(skies: Sequence[Image.Image]) -> list[list[int]]:
         none = (0,) * 11
-        looks = [replace(fingerprint(image), views=none, downs=none) for image in skies]
+        looks = [replace(fingerprint(image), horizontal=none, vertical=none) for image in skies]
         found = near_pairs(looks, RULES.near_radius, SAME)
         return [group for group in components(len(looks), found) if len(group) > 1]
 
@@ -479,8 +479,8 @@ def test_only_pictures_with_close_second_hashes_are_compared(
     bits: int, found: list[tuple[int, int]]
 ) -> None:
     look = look_of(1)
-    downs = tuple(down ^ (1 << bits) - 1 for down in look.downs)
-    copy = replace(look, downs=downs, thumb=look.thumb[:-1] + bytes([look.thumb[-1] ^ 1]))
+    vertical = tuple(each ^ (1 << bits) - 1 for each in look.vertical)
+    copy = replace(look, vertical=vertical, thumb=look.thumb[:-1] + bytes([look.thumb[-1] ^ 1]))
     assert list(near_pairs([look, copy], RULES.near_radius, SAME)) == found
 
 
@@ -491,8 +491,8 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
     looks = [
         fingerprint(Image.fromarray((plain + c).clip(0, 255).astype(np.uint8))) for c in changes
     ]
-    copies = [replace(look, views=(n % 3,) * 11) for n, look in enumerate(looks)]
-    others = [replace(look_of(seed), views=(0,) * 11) for seed in range(9, 129)]
+    copies = [replace(look, horizontal=(n % 3,) * 11) for n, look in enumerate(looks)]
+    others = [replace(look_of(seed), horizontal=(0,) * 11) for seed in range(9, 129)]
     compared = 0
     similarity = Pictures.similarity
 

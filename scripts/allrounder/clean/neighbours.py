@@ -88,7 +88,7 @@ class FingerprintColumns:
         full = np.frombuffer(b"".join(one.thumb for one in fingerprints), np.uint8)
         inner = np.frombuffer(b"".join(one.trimmed for one in fingerprints), np.uint8)
         shapes = [each.reshape(count, THUMB, THUMB) for each in (full, inner)]
-        hashes = np.array([(one.views, one.downs) for one in fingerprints], np.uint64)
+        hashes = np.array([(one.horizontal, one.vertical) for one in fingerprints], np.uint64)
         hashes = hashes.reshape(count, 2, MIRRORED.stop)
         return cls(
             lambda rows, view: (hashes[rows, 0, view], hashes[rows, 1, view]),
@@ -118,7 +118,7 @@ class Pictures:
         """
         if not len(rows):
             return
-        first = _firsts(self._columns.thumb_hashes[rows])
+        first = firsts(self._columns.thumb_hashes[rows])
         for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
             yield int(first[place]), place
         places = np.flatnonzero(first == np.arange(len(rows)))
@@ -198,10 +198,9 @@ class Pictures:
         return thumbs, boxes, self._columns.aspects[rows, trimmed.astype(np.int64)]
 
 
-def _firsts(values: NDArray[Any]) -> Ints:
+def firsts(values: NDArray[Any]) -> Ints:
     """For each place the first place of the same value."""
-    numbers = np.unique(values, return_inverse=True)[1].reshape(-1)
-    _, first, same = np.unique(numbers, return_index=True, return_inverse=True)
+    _, first, same = np.unique(values, return_index=True, return_inverse=True)
     return np.asarray(first[same])
 
 

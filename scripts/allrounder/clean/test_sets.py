@@ -60,7 +60,7 @@ def _line(folder: Path, path: Path) -> str:
 
 def table_line(name: str, photo: Fingerprint) -> str:
     """A photo's line in a table; `name` has no commas."""
-    views = b"".join(view.to_bytes(8, "big") for view in photo.views).hex()
+    views = b"".join(view.to_bytes(8, "big") for view in photo.horizontal).hex()
     trimmed = "" if photo.trimmed == photo.thumb else _packed(photo.trimmed)
     aspects = ",".join(f"{aspect:.6f}" for aspect in photo.aspects)
     return f",{name},{views},{aspects},{_packed(photo.thumb)},{trimmed}\n"
@@ -155,7 +155,7 @@ class ProtectedSet:
                 raise ValueError
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
-        views = tuple(self.views[row].tolist())  # also for `downs`: tables have no second hashes
+        views = tuple(self.views[row].tolist())  # also as `vertical`: tables have no second hashes
         return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
 
 
@@ -180,7 +180,7 @@ def copies_in_test_sets(
 def _copies(
     photos: Sequence[Fingerprint], test_set: ProtectedSet, radius: int, similarity: float
 ) -> dict[int, str]:
-    views = np.array([photo.views for photo in photos], np.uint64).reshape(-1, MIRRORED.stop)
+    views = np.array([photo.horizontal for photo in photos], np.uint64).reshape(-1, MIRRORED.stop)
     found: dict[int, str] = {}
     for one, two in dict.fromkeys(chain(SEARCHES, ((two, one) for one, two in SEARCHES))):
         close = close_pairs(views[:, one].copy(), test_set.views[:, two].copy(), radius)
