@@ -44,7 +44,7 @@ class Fingerprint:
     """What copies of a picture have in common.
 
     `hash` is the 64-bit difference hash of the picture, `horizontal` are those of its views: see
-    FULL. `vertical` are the views' second hashes, which compare cells above each other.
+    FULL. `vertical` are the views' hashes of cells above each other.
     `thumb` is the picture in 64 x 64 grey bytes, `trimmed` the same without plain borders.
     `aspects` are their widths by their heights. Of 16 grey levels of the thumbnail, `flat` is the
     share of the most common one, near 1 for a notice such as "photo unavailable", and `levels` is
@@ -66,8 +66,8 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
 
     Integer arithmetic only, so it is the same on every machine.
 
-    Each bit of a hash says whether a cell of a 9 x 8 grid is darker than its right neighbour, in
-    the second hash than the one below.
+    Each bit of a horizontal hash says whether a cell of a 9 x 8 grid is darker than its right
+    neighbour, of a vertical hash than the one below.
     Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
     width, height = grey.size

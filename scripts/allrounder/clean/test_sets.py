@@ -155,7 +155,7 @@ class ProtectedSet:
                 raise ValueError
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
-        views = tuple(self.views[row].tolist())  # also as `vertical`: tables have no second hashes
+        views = tuple(self.views[row].tolist())  # also as `vertical`: tables have none
         return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
 
 
