@@ -4,13 +4,13 @@ A pair (i, j) travels as one number, i * len(right) + j. Source: M. Norouzi, A. 
 "Fast Search in Hamming Space with Multi-Index Hashing", 2012.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import combinations, pairwise
 from operator import xor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 Buckets = NDArray[np.uint32]
+Part = TypeVar("Part", bound=Sized)
 BothHashes = tuple[Hashes, Hashes]
 """The horizontal and the vertical hashes of many pictures; or the XOR of those of many pairs."""
 Limits = tuple[int, int]
@@ -47,12 +48,8 @@ class Band:
         return np.asarray(bits <= self.radius)
 
     def bucket_masks(self, width: int) -> list[int]:
-        """What each bit flips in the bucket's number, of `width` bits.
-
-        If the band has more bits than that, each of the last ones flips two, so that all differ.
-        """
-        places = range(len(self.bits))
-        return [1 << at if at < width else 65 << at - width for at in places]
+        """What each bit flips in a bucket's number: a bit of its own, or two if that is shorter."""
+        return [1 << at if at < width else 65 << at - width for at in range(len(self.bits))]
 
     def probes(self, width: int) -> Iterator[tuple[int, Buckets]]:
         """The masks that lead from a bucket to all within the radius, by the highest bit flipped.
@@ -117,14 +114,20 @@ def close_pair_numbers(
     """
     others, upper = (left, True) if right is None else (right, False)
     search = _compared if len(left[0]) * len(others[0]) <= _BRUTE_FORCE**2 else _indexed
-    batch, count = list[Ints](), 0
-    for pairs in search(left, others, limits, bands, upper):
-        batch.append(pairs)
-        count += len(pairs)
-        if count >= BATCH:
-            yield np.sort(np.concatenate(batch))
+    for batch in gathered(search(left, others, limits, bands, upper), BATCH):
+        yield np.sort(np.concatenate(batch))
+
+
+def gathered(parts: Iterable[Part], least: int) -> Iterator[list[Part]]:
+    """Consecutive parts whose lengths are at least this in sum; the last ones may be less."""
+    batch, count = list[Part](), 0
+    for part in parts:
+        batch.append(part)
+        count += len(part)
+        if count >= least:
+            yield batch
             batch, count = [], 0
-    yield from [np.sort(np.concatenate(batch))] if batch else []
+    yield from [batch] if batch else []
 
 
 def _compared(

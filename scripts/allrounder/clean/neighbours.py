@@ -3,7 +3,7 @@
 Close hashes make two photos candidates; a comparison of their aligned thumbnails confirms them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from allrounder.clean.close_hashes import (
     Limits,
     batches,
     close_pair_numbers,
+    gathered,
 )
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
@@ -62,7 +63,7 @@ _CANDIDATES = 50
 """Earlier pictures that one is compared with in a search; few of 3,000 photos have more than 5."""
 _ALIGNED = 256  # pairs at once
 _REMEMBERED = 2**16  # similarities: a search for groups meets the pairs of the search for copies
-_CONFIRMED = 2**14  # candidates at once: few searches of many pictures, or all of a few
+_CONFIRMED = 2**14  # candidates at once at least: large batches are faster
 _HORIZONTAL, _BOTH = 1.4, 2.4
 """Bits in which views of copies differ at most, as multiples of the radius: of the horizontal
 hash, and of both.
@@ -127,8 +128,8 @@ class Pictures:
         del first
         parts = Components(len(distinct))
         limits = int(_HORIZONTAL * radius), int(_BOTH * radius)
-        for candidates in _in_batches(self._candidates(distinct, limits)):
-            for pair in _confirmed(self, distinct, candidates, similarity, parts):
+        for batch in gathered(self._candidates(distinct, limits), _CONFIRMED):
+            for pair in _confirmed(self, distinct, _joined(batch), similarity, parts):
                 low, high = sorted(int(places[at]) for at in pair)
                 yield low, high
 
@@ -232,6 +233,9 @@ class _Candidates:
     distances: NDArray[np.uint8]  # of both hashes, in bits
     views: Ints  # (pairs, 2): what was compared
 
+    def __len__(self) -> int:
+        return len(self.ones)
+
     @property
     def later(self) -> Ints:
         """The later picture of each pair."""
@@ -244,18 +248,6 @@ class _Candidates:
     def apart(self, parts: Components) -> NDArray[np.bool_]:
         """Which pairs are not connected."""
         return np.asarray(parts.roots(self.ones) != parts.roots(self.twos))
-
-
-def _in_batches(parts: Iterable[_Candidates]) -> Iterator[_Candidates]:
-    """The same in batches of at least _CONFIRMED: a few large ones are faster."""
-    batch, count = list[_Candidates](), 0
-    for candidates in parts:
-        batch.append(candidates)
-        count += len(candidates.ones)
-        if count >= _CONFIRMED:
-            yield _joined(batch)
-            batch, count = [], 0
-    yield from [_joined(batch)] if batch else []
 
 
 def _joined(parts: Sequence[_Candidates]) -> _Candidates:
@@ -282,7 +274,7 @@ def _confirmed(
     ranks = np.arange(len(order)) - np.searchsorted(search[order], search[order])
     left = left.chosen(order[ranks < _CANDIDATES])
     left = left.chosen(np.lexsort((left.ones, left.distances, left.later)))
-    while len(left.ones):
+    while len(left):
         later = left.later
         leads = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _LAST_PAIRS)
         now = left.chosen(leads)
@@ -335,8 +327,7 @@ class _DistinctHashes:
         horizontal, vertical = hashes
         order = np.argsort(horizontal ^ vertical * _ODD, kind="stable")
         horizontal, vertical = horizontal[order], vertical[order]
-        new = (np.diff(horizontal) != 0) | (np.diff(vertical) != 0)
-        new = np.r_[True, new][: len(order)]
+        new = np.r_[True, (np.diff(horizontal) != 0) | (np.diff(vertical) != 0)][: len(order)]
         place = np.arange(len(order))
         place -= np.maximum.accumulate(np.where(new, place, 0))
         starts = np.flatnonzero(place % _SHARED == 0)

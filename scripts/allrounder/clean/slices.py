@@ -191,7 +191,8 @@ def write_slice(
         if look:
             for name in ("hash", "horizontal", "vertical", "aspects", "flat", "levels"):
                 record[name] = getattr(look, name)
-            record["thumb_hash"] = thumb_hash(look.thumb)
+            digest = hashlib.blake2b(look.thumb, digest_size=16).digest()
+            record["thumb_hash"] = np.frombuffer(digest, "V16")
             for name, thumb in (("thumb", look.thumb), ("trimmed", look.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         records.append(record)
@@ -206,11 +207,6 @@ def write_slice(
     write(text)
     write(np.array([len(table), len(text)], "<i8").tobytes())
     file.write(hashed.digest())
-
-
-def thumb_hash(thumb: bytes) -> NDArray[np.void]:
-    """A hash of a thumbnail."""
-    return np.frombuffer(hashlib.blake2b(thumb, digest_size=16).digest(), "V16")
 
 
 def is_whole(path: Path) -> bool:
