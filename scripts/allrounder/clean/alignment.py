@@ -6,6 +6,7 @@ so their order does not matter; everything else is single IEEE operations (+, -,
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -311,9 +312,7 @@ def _quantile(values: Floats, used: Bools, share: float) -> Floats:
 def _score(one: Floats, two: Floats, inside: Bools) -> Floats:
     """The correlation at the best exposure; 0 if the pictures overlap too little."""
 
-    def correlation(one: Floats, two: Floats, used: Bools) -> Floats:
-        return _correlation(one, two, used, _IGNORED)
-
+    correlation = partial(_correlation, ignored=_IGNORED)
     best = _best_exposure(correlation, one, two, inside, 9 << _STEP_BITS)
     return np.where(inside.sum(axis=1) >= _OVERLAP * inside.shape[1], best, 0.0)
 

@@ -148,15 +148,13 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
     rows = np.flatnonzero(records["thumb"])
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
     copies = copies_in_test_sets(rows, decoded.fingerprint, sets, params.clean.near_radius, SAME)
-    is_refused = np.zeros(len(records), bool)
-    is_refused[[*refused]] = True
     return Photos(
         rows,
         [*listed],
         np.repeat(np.arange(len(listed), dtype=np.int32), np.diff(decoded.class_starts)),
         codes(upload for part in listed.values() for upload in part.uploads),
         synsets,
-        is_refused,
+        np.isin(np.arange(len(records)), [*refused]),
         np.concatenate([np.zeros(0, np.int64), *(part.origin_counts for part in listed.values())]),
         records["flat"],
         records["levels"],

@@ -48,7 +48,7 @@ class Band:
         return np.asarray(bits <= self.radius)
 
     def bucket_masks(self, width: int) -> list[int]:
-        """What each bit flips in a bucket's number: a bit of its own, or two if that is shorter."""
+        """What each bit flips in a bucket's number: one bit, or two for bits beyond its width."""
         return [1 << at if at < width else 65 << at - width for at in range(len(self.bits))]
 
     def probes(self, width: int) -> Iterator[tuple[int, Buckets]]:
@@ -64,12 +64,13 @@ class Band:
 
 
 def _diagonal_bands() -> Iterator[Band]:
-    cells = [(16 * (at % 8 + 1), 9 * (2 * (at // 8) + 1), 63 - at) for at in range(64)]
-    cells += [(8 * (2 * (at % 9) + 1), 18 * (at // 9 + 1), 127 - at) for at in range(63)]
+    # Where each bit compares two cells (x, y in 1/144 of the picture's sides), and its number.
+    edges = [(16 * (at % 8 + 1), 9 * (2 * (at // 8) + 1), 63 - at) for at in range(64)]
+    edges += [(8 * (2 * (at % 9) + 1), 18 * (at // 9 + 1), 127 - at) for at in range(63)]
     for sign in (1, -1):
-        bits = [bit for *_, bit in sorted(cells, key=lambda cell: (cell[0] + sign * cell[1], cell))]
-        edges = np.linspace(0, len(bits), 6).round().astype(int).tolist()
-        yield from (Band(tuple(bits[start:end]), 1) for start, end in pairwise(edges))
+        bits = [bit for *_, bit in sorted(edges, key=lambda edge: (edge[0] + sign * edge[1], edge))]
+        cuts = np.linspace(0, len(bits), 6).round().astype(int).tolist()
+        yield from (Band(tuple(bits[start:end]), 1) for start, end in pairwise(cuts))
 
 
 DIAGONAL = tuple(_diagonal_bands())
@@ -80,7 +81,7 @@ What is added to a copy or cut from it is in few places, so it hardly changes on
 
 
 def _exact_bands(count: int, radius: int) -> tuple[Band, ...]:
-    """Bands of the first hash that miss no pair within a radius.
+    """Bands of the horizontal hash that miss no pair within a radius.
 
     If two hashes differ in at most `radius` bits, then for one n the band with number n, of N,
     differs in at most (radius - n) // N of them: else they would differ in more.
@@ -219,8 +220,7 @@ class _Index:
         buckets = hashes.buckets
         edges = np.flatnonzero(np.r_[True, buckets[1:] != buckets[:-1]][: len(buckets)])
         starts, counts = (np.zeros(1 << width, np.int32) for _ in range(2))
-        starts[buckets[edges]] = edges
-        counts[buckets[edges]] = np.diff(np.r_[edges, len(buckets)])
+        starts[buckets[edges]], counts[buckets[edges]] = edges, np.diff(np.r_[edges, len(buckets)])
         return cls(hashes, starts, counts, counts > 0)
 
 

@@ -221,10 +221,8 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 jobs = {}
                 with suppress(BrokenProcessPool):
                     for part in left:
-                        job = pool.submit(
-                            stored_slice, part, store, rules, alone[part.key, part.number]
-                        )
-                        jobs[job] = part
+                        decoded = alone[part.key, part.number]
+                        jobs[pool.submit(stored_slice, part, store, rules, decoded)] = part
                 for job in as_completed(jobs):
                     part = jobs[job]
                     with suppress(BrokenProcessPool, MemoryError):

@@ -294,8 +294,7 @@ def _close_pictures(
     Without `right` those of `left`. A pair of hashes is looked up once for all pictures that have
     them: thousands with the same hashes would take memory for millions of pairs.
     """
-    others = left if right is None else right
-    hashes = None if right is None else right.hashes
+    others, hashes = (right, right.hashes) if right else (left, None)
     for numbers in close_pair_numbers(left.hashes, hashes, limits, DIAGONAL):
         i, j = np.divmod(numbers, len(others.starts))
         pairs = zip(left.hashes, others.hashes, strict=True)

@@ -192,11 +192,8 @@ def _copies(
             others = [test_set.photo(row) for row in matching]
             compared = [photos[place], *(photo for _, photo in others)]
             pictures = Pictures(FingerprintColumns.of(compared))
-            first = np.zeros(len(others), np.int64)
-            second: NDArray[np.int64] = np.arange(1, len(others) + 1)
-            compared_views = np.tile((one, two), (len(others), 1))
-            similar = pictures.similarity(first, second, compared_views) >= similarity
-            alike = np.flatnonzero(similar)
-            if len(alike):
-                found[place] = others[int(alike[0])][0]
+            places, views_of_pair = np.arange(len(others)), np.tile((one, two), (len(others), 1))
+            near = pictures.similarity(0 * places, places + 1, views_of_pair) >= similarity
+            if near.any():
+                found[place] = others[int(near.argmax())][0]
     return found
