@@ -4,10 +4,9 @@ Integers only, so the flags are the same on every machine. The limits were chose
 3,000 photos of ten classes: docs/cleaning.md.
 """
 
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from statistics import median_low
 from typing import Any
 
@@ -28,7 +27,8 @@ _TINY = 16  # times as many pixels has the class's median
 
 def pixel_flags(grey: Image.Image) -> frozenset[str]:
     """The flags of a photo by the pixels of a grey version (mode L) of at least _SIDE pixels."""
-    grey = grey.reduce(max(1, min(grey.size) // _SIDE))
+    if (factor := min(grey.size) // _SIDE) > 1:
+        grey = grey.reduce(factor)
     low, high = _range(grey)
     found = {"nearly_black"} if high < _DARK else {"nearly_white"} if low > _LIGHT else set[str]()
     if _is_blurred(grey, high - low):
@@ -58,9 +58,10 @@ def with_flags(row: CleanRow, flags: Collection[str]) -> CleanRow:
 
 def _range(grey: Image.Image) -> tuple[int, int]:
     """The grey levels that few pixels are below or above."""
-    ranks = list(accumulate(grey.histogram()))
-    few = ranks[-1] // _FEW
-    return bisect_left(ranks, few), bisect_left(ranks, ranks[-1] - few)
+    counts, few = grey.histogram(), grey.width * grey.height // _FEW
+    below = takewhile(lambda pixels: pixels < few, accumulate(counts))
+    above = takewhile(lambda pixels: pixels <= few, accumulate(reversed(counts)))
+    return sum(1 for _ in below), 255 - sum(1 for _ in above)
 
 
 def _is_blurred(grey: Image.Image, contrast: int) -> bool:
@@ -69,7 +70,7 @@ def _is_blurred(grey: Image.Image, contrast: int) -> bool:
     Source: J. L. Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000
     (the Laplacian as a measure of sharpness).
     """
-    g = np.asarray(grey).astype(np.int16)
+    g = np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width).astype(np.int16)
     laplacian = 4 * g[1:-1, 1:-1] - g[:-2, 1:-1] - g[2:, 1:-1] - g[1:-1, :-2] - g[1:-1, 2:]
     edges = np.count_nonzero(np.abs(laplacian) > _BLURRED * max(contrast, 1) // 100)
     return bool(edges * _SHARP < laplacian.size)
