@@ -177,8 +177,8 @@ def _notice(copies: Sequence[Item], flat: bool, wanted: int) -> str:
     for site, found in sites.items():
         spread = min(len({key for key, _ in found}), len({name for _, name in found})) >= wanted
         if site in crowded or (flat and spread):
-            of = f" of {one_line(site, 80)}" if site else ""
-            return f"behind {len(names)} URLs{of} in {classes} classes"
+            whose = f" of {one_line(site, 80)}" if site else ""
+            return f"behind {len(names)} URLs{whose} in {classes} classes"
     return ""
 
 

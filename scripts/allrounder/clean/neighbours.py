@@ -47,10 +47,10 @@ class Components:
 
     def roots(self, nodes: Ints) -> Ints:
         """The first node of each node's component."""
-        found = self._parent[nodes]
-        while not np.array_equal(further := self._parent[found], found):
-            found = further
-        return found
+        parents = self._parent[nodes]
+        while not np.array_equal(above := self._parent[parents], parents):
+            parents = above
+        return parents
 
 
 SEARCHES = (
@@ -276,14 +276,14 @@ def _confirmed(
     left = left.chosen(np.lexsort((left.ones, left.distances, left.later)))
     while len(left):
         later = left.later
-        leads = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _LAST_PAIRS)
-        now = left.chosen(leads)
+        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _LAST_PAIRS)
+        now = left.chosen(is_first)
         near = pictures.similarity(rows[now.ones], rows[now.twos], now.views) >= similarity
         for pair in zip(now.ones[near].tolist(), now.twos[near].tolist(), strict=True):
             if parts.root(pair[0]) != parts.root(pair[1]):
                 parts.join(*pair)
                 yield pair
-        left = left.chosen(~leads & left.apart(parts))
+        left = left.chosen(~is_first & left.apart(parts))
 
 
 def _close_pictures(

@@ -170,10 +170,10 @@ def copies_in_test_sets(
     found: dict[int, str] = {}
     for each in sets:
         for start in range(0, len(rows), _CHUNK):
-            some = [int(row) for row in rows[start : start + _CHUNK] if int(row) not in found]
-            photos = [_coarse(fingerprint(row)) for row in some]
+            left = [int(row) for row in rows[start : start + _CHUNK] if int(row) not in found]
+            photos = [_coarse(fingerprint(row)) for row in left]
             for place, name in _copies(photos, each, radius, similarity).items():
-                found[some[place]] = f"{each.shown}: {one_line(name, 100)}"
+                found[left[place]] = f"{each.shown}: {one_line(name, 100)}"
     return found
 
 
