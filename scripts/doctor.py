@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 try:
     from allrounder.core.commands import new_parser
-    from allrounder.core.errors import DataError, UsageError, run
+    from allrounder.core.errors import DataError, Fault, UsageError, run
     from allrounder.core.text import print_json, print_lines, printable
     from allrounder.doctor import machine, version
     from allrounder.history.versions import outputs, repository
@@ -35,12 +35,12 @@ def main() -> None:
         raise DataError(f"{len(found)} found; run the commands in their order, then this again")
 
 
-def _findings() -> Iterator[machine.Finding]:
+def _findings() -> Iterator[Fault]:
     in_git = list(machine.git_findings())
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    if any(one.command.startswith(("git init", "python", "git checkout")) for one in in_git):
+    if any(one.command.startswith(("git init", "python", "git checkout", "cd")) for one in in_git):
         return  # what follows would be about that
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files
@@ -59,7 +59,7 @@ def _findings() -> Iterator[machine.Finding]:
             yield from version.journal_findings()
     except (DataError, UsageError) as error:
         words, _, command = str(error).rpartition("; ")
-        yield machine.Finding(words, command)
+        yield Fault(words, command)
 
 
 if __name__ == "__main__":

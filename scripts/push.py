@@ -4,9 +4,10 @@ It asks the remote for every object, while `dvc push` trusts what it remembers.
 """
 
 import sys
+from pathlib import Path
 
 from allrounder.core.commands import new_parser
-from allrounder.core.errors import UsageError, run
+from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.progress import progress
 from allrounder.history.versions import outputs, repository
 from allrounder.versions.pushing import push
@@ -14,16 +15,22 @@ from allrounder.versions.pushing import push
 
 def main() -> None:
     """Parse, push, report."""
-    parser = new_parser(__doc__, "0 all is on the remote; 1 the remote or an object fails")
+    parser = new_parser(
+        __doc__,
+        "0 all is on the remote; 1 the remote or an object fails, or an output is not built",
+    )
     parser.add_argument("outs", nargs="*", metavar="OUT", help="only these, e.g. data/dataset")
-    chosen = parser.parse_args().outs
+    chosen = [Path(path).as_posix() for path in parser.parse_args().outs]
     with repository() as repo:
-        outs = {out.path: out for out in outputs(repo) if out.cached and out.md5}
-        if unknown := [path for path in chosen if path.rstrip("/") not in outs]:
+        listed = [out for out in outputs(repo) if out.cached]
+        outs = {out.path: out for out in listed if out.md5}
+        if unknown := [path for path in chosen if path not in outs]:
             raise UsageError(f"{unknown[0]}: no output to push; take from {', '.join(outs)}")
-        some = [outs[path.rstrip("/")] for path in chosen] or list(outs.values())
+        some = [outs[path] for path in chosen] or list(outs.values())
         pushed = sum(push(repo, out) for out in progress(iterable=some, desc="push"))
     print(f"{pushed} objects pushed; the remote has all of {', '.join(out.path for out in some)}")
+    if not chosen and (unbuilt := [out.path for out in listed if not out.md5]):
+        raise DataError(f"dvc.lock names no {', '.join(unbuilt)}; run dvc repro, then push again")
 
 
 if __name__ == "__main__":

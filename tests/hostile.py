@@ -1,9 +1,11 @@
 """Photos with metadata, damage outside the pixels, and payloads, built in code."""
 
 import io
+import resource
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -202,3 +204,14 @@ def _with_tag(profile: bytes, name: bytes, value: bytes) -> bytes:
     table += struct.pack(">4sII", name, len(profile) + 12, len(value))
     tail = struct.pack(">I", count + 1) + table + profile[132 + 12 * count :] + value
     return struct.pack(">I", 128 + len(tail)) + profile[4:128] + tail
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A write beyond these bytes of a file is cut short, and the next one fails: a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

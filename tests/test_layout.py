@@ -24,8 +24,11 @@ from allrounder.core.files import stage_lock
 from allrounder.core.paths import Stages
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
+from allrounder.core.tars import StoredBytes
 from allrounder.params.loading import load_params
+from allrounder.split import one_class
 from allrounder.split.layout import build_dataset, summary_line
+from hostile import files_of_at_most
 from project import Project
 
 
@@ -191,3 +194,13 @@ def test_the_dataset_may_be_on_another_disk_than_the_work_folders(
     build_dataset(params, stages, out, tmp_path / "work")
     for row in manifest(built):
         assert (out / row.file).read_bytes() == (data / "dataset" / row.file).read_bytes()
+
+
+def test_a_photo_that_the_disk_has_no_room_for_is_an_error(
+    tmp_path: Path,
+) -> None:
+    archive = tmp_path / "photos"
+    archive.write_bytes(bytes(5000))
+    photos = {"1.jpg": StoredBytes(archive, 0, 5000)}
+    with pytest.raises(OSError, match="too large"), files_of_at_most(4096):
+        one_class._write_photos(tmp_path / "train", archive, photos)

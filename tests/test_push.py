@@ -128,16 +128,35 @@ def test_a_pull_during_a_push_is_whole_or_fails(monkeypatch: pytest.MonkeyPatch)
 def test_what_cannot_be_pushed_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def denied(lock: object) -> None:
+        raise PermissionError(13, "Permission denied", ".dvc/tmp/lock")
+
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0)
     tiny.call(push.main, "data", expect=2)
     with Repo(".").lock:
         tiny.call(push.main, expect=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("dvc.lock.Lock.lock", denied)
+        tiny.call(push.main, expect=1)
     tiny.place(tiny.md5(b"one")).unlink()
-    tiny.call(push.main, "data/dataset/", expect=1)
+    tiny.call(push.main, "./data/dataset/", expect=1)
+    tiny.place(tiny.md5(b"one")).write_bytes(b"one")
+    tiny.write("dvc.lock", Path("dvc.lock").read_bytes().partition(b"  split:")[0])
+    tiny.call(push.main, expect=1)
+    shutil.rmtree("store")
+    tiny.write(".dvc/config", b"[core]\nremote = gone")
+    tiny.call(push.main, expect=2)
+    tiny.write(".dvc/config", b"")
+    tiny.call(push.main, expect=2)
     assert capsys.readouterr().err.splitlines() == [
         "error: data: no output to push; take from data/raw, data/dataset",
         "error: another DVC is running here; wait for it, then push again",
+        "error: .dvc/tmp/lock: Permission denied; give yourself access",
         "error: data/dataset/train/cat/1.jpg: in neither DVC's cache nor the remote; "
         "python scripts/doctor.py",
+        "error: dvc.lock names no data/dataset; run dvc repro, then push again",
+        "error: no DVC remote gone is configured: dvc remote add --default gone ../dataset-store",
+        "error: no default DVC remote is configured: dvc remote add --default mine "
+        "../dataset-store",
     ]
     assert not Path("store").exists()  # no list without its files

@@ -181,6 +181,8 @@ def test_a_missing_object_is_no_fault_of_the_remote(refusing: str, tmp_path: Pat
         with pytest.raises(FileNotFoundError) as caught:
             HTTPFileSystem(skip_instance_cache=True).open(place).read()
         assert bool(remote_fault(caught.value, "r", refusing)) is ("missing" not in place)
+    said = str(remote_fault(PermissionError(13, "Permission denied"), "r", "../store"))
+    assert said.endswith("give yourself access: ls -ld ../store")
     with pytest.raises(FileNotFoundError) as caught:
         (tmp_path / "none").read_bytes()
     assert remote_fault(caught.value, "r", str(tmp_path)) is None

@@ -39,7 +39,7 @@ from allrounder.core.rows import Candidate, CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean, Params
-from hostile import encoded, picture
+from hostile import encoded, files_of_at_most, picture
 from test_hostile_photos import raw_archive
 
 forks = pytest.mark.skipif(
@@ -318,3 +318,11 @@ def test_texts_and_hashes_in_files_are_those_of_memory(tmp_path: Path) -> None:
         rows = np.array([2, 0])
         for view in range(MIRRORED.stop):
             assert np.array_equal(stored.of(rows, view), hashes[:, rows, view])
+
+
+@pytest.mark.parametrize("room", [100, 24 * 2 * MIRRORED.stop - 4], ids=["early", "last"])
+def test_hashes_that_the_disk_has_no_room_for_are_an_error(tmp_path: Path, room: int) -> None:
+    hashes = np.ones((2, 3, MIRRORED.stop), np.uint64)
+    columns = HashColumns((tmp_path / "hashes").open("w+b"), 3)
+    with pytest.raises(OSError, match="too large"), files_of_at_most(room):
+        columns.put(0, *hashes)

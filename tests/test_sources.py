@@ -405,13 +405,19 @@ def test_a_missing_location_is_named(kind: str) -> None:
         listed(kind, "nowhere")
 
 
-def test_what_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only file system")],
+)
+def test_what_may_not_be_read_or_written_is_one_line(
+    code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def denied() -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "data/photos")
+        raise OSError(code, words, "data/photos")
 
     assert run(denied) == NOT_GOOD_ENOUGH
     said = capsys.readouterr().err
-    assert said == "error: data/photos: Permission denied; give yourself access\n"
+    assert said == f"error: data/photos: {words}; give yourself access\n"
 
 
 def test_what_is_not_permitted_without_a_file_is_a_fault_of_ours() -> None:

@@ -66,7 +66,9 @@ class HashColumns:
     def put(self, start: int, *hashes: NDArray[np.uint64]) -> None:
         """Write the hashes of the pictures from `start` on, a column a view."""
         for number, column in enumerate(np.concatenate(hashes, axis=1).T):
-            os.pwrite(self._file.fileno(), column.tobytes(), 8 * (number * self._count + start))
+            self._file.seek(8 * (number * self._count + start))
+            self._file.write(column.tobytes())  # whole, as os.pwrite on a full disk is not
+        self._file.flush()
 
     def of(self, rows: Ints, view: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Both hashes of a view of some pictures."""

@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from allrounder.core.text import printable
 
@@ -21,6 +22,17 @@ class UsageError(Exception):
 
 class DataError(Exception):
     """The params are fine, but the data is not good enough: a dead source, a short class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault in plain words, and the one command that mends it, or shows where to look."""
+
+    words: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}"
 
 
 def first_line(error: BaseException) -> str:
@@ -49,7 +61,7 @@ def run(main: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH
     except OSError as error:
-        if isinstance(error, PermissionError) and error.filename:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
             message = f"{error.filename}: {error.strerror}; give yourself access"
             return _say(message, NOT_GOOD_ENOUGH)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from allrounder.core.commands import output_of
+from allrounder.core.errors import Fault
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
 
@@ -18,45 +18,36 @@ _NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
 _git = partial(output_of, "git")
 _ROOM = 50_000_000
 """Bytes that a build needs at least."""
-_POINTER = 1024
-"""Bytes of a Git LFS pointer at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A fault in plain words, and the one command that mends it."""
-
-    words: str
-    command: str
-
-
-def git_findings() -> Iterator[Finding]:
+def git_findings() -> Iterator[Fault]:
     """No git repository, a merge that stopped, a shallow one, files that are Git LFS pointers."""
     if not _git("rev-parse", "--git-dir"):
         words = "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better "
         words += "clone the project, which keeps its history; or make a new repository"
-        yield Finding(words, "git init -q && git add -A && git commit -qm start")
+        yield Fault(words, "git init -q && git add -A && git commit -qm start")
         return
     versions = [path.as_posix() for path in (PARAMS, LOCK, METRICS)]
     if open_ones := _git("diff", "--name-only", "--diff-filter=U", "--", *versions).split():
         words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
-        yield Finding(words, "python scripts/merge.py")
+        yield Fault(words, "python scripts/merge.py")
     if gone := _git("ls-files", "--deleted", "--", *_NEEDED).splitlines():
         words = f"{gone[0]}{more(gone)} is missing, and git has it"
         folders = sorted({name.partition("/")[0] for name in gone})
-        yield Finding(words, f"git checkout HEAD -- {' '.join(folders)}")
+        yield Fault(words, f"git checkout HEAD -- {' '.join(folders)}")
+    elif not Path("dvc.yaml").exists():
+        yield Fault("no dvc.yaml is here: run this in the project's folder", 'cd "$(dvc root)"')
     if _git("rev-parse", "--is-shallow-repository").startswith("true"):
         words = "a shallow clone: older versions are missing, for diff.py and git checkout"
-        yield Finding(words, "git fetch -q --unshallow --tags")
+        yield Fault(words, "git fetch -q --unshallow --tags")
     names = _git("ls-files", "-z").split("\0")
-    small = (Path(name) for name in names if name and _size(Path(name)) <= _POINTER)
-    pointers = [path for path in small if "Git LFS" in file_disguise(path)]
+    pointers = [name for name in names if name and "Git LFS" in file_disguise(Path(name))]
     if pointers:
         words = f"{pointers[0]}{more(pointers)} is a Git LFS pointer, not the file"
-        yield Finding(words, "git lfs install --local && git lfs pull")
+        yield Fault(words, "git lfs install --local && git lfs pull")
 
 
-def venv_findings() -> Iterator[Finding]:
+def venv_findings() -> Iterator[Fault]:
     """A .venv that was made in another folder: its programs name that folder."""
     program = Path(".venv/bin/dvc")
     first = program.read_bytes().partition(b"\n")[0] if program.is_file() else b""
@@ -64,10 +55,10 @@ def venv_findings() -> Iterator[Finding]:
     here = (Path(".venv").absolute(), Path(".venv").resolve())
     if python and not mark and not any(map(Path(python.split()[0]).is_relative_to, here)):
         words = f".venv was made in another folder ({python}): the project was moved or copied"
-        yield Finding(words, "rm -rf .venv && make .venv/ready")
+        yield Fault(words, "rm -rf .venv && make .venv/ready")
 
 
-def disk_findings(needed: int, *folders: str) -> Iterator[Finding]:
+def disk_findings(needed: int, *folders: str) -> Iterator[Fault]:
     """A disk without room to build a version again. `needed`: bytes of its outputs, if known."""
     places = {folder: shutil.disk_usage(folder).free for folder in folders if Path(folder).exists()}
     place, free = min(places.items(), key=lambda pair: pair[1])
@@ -75,10 +66,10 @@ def disk_findings(needed: int, *folders: str) -> Iterator[Finding]:
         words = f"the disk of {place} is nearly full: {free / 1e6:.0f} MB are free, and a build "
         words += f"writes {max(needed, _ROOM) / 1e6:.0f} MB. Remove from DVC's cache what the work "
         words += "tree does not need, and the cached lists"
-        yield Finding(words, "dvc gc --workspace --force && make clean-cache")
+        yield Fault(words, "dvc gc --workspace --force && make clean-cache")
 
 
-def link_findings(repo: Any) -> Iterator[Finding]:
+def link_findings(repo: Any) -> Iterator[Fault]:
     """A cache.type that does not work between the cache and the work tree."""
     types = repo.config["cache"].get("type") or []
     types = [types] if isinstance(types, str) else types
@@ -90,7 +81,7 @@ def link_findings(repo: Any) -> Iterator[Finding]:
         said = "; ".join(f"{kind}: {words}" for kind, words in failed.items())
         then = "symlink" if not _link_fault(os.symlink, cache) else "copy"
         words = f"cache.type cannot be used between the cache {cache} and this folder ({said})"
-        yield Finding(f"{words}: they may be on two disks", f"dvc config --local cache.type {then}")
+        yield Fault(f"{words}: they may be on two disks", f"dvc config --local cache.type {then}")
 
 
 def _link_fault(make: Any, cache: Path) -> str:
@@ -108,7 +99,7 @@ def _link_fault(make: Any, cache: Path) -> str:
     return ""
 
 
-def process_findings() -> Iterator[Finding]:
+def process_findings() -> Iterator[Fault]:
     """Stages that still run although the DVC that started them was killed."""
     for holder in sorted(WORK.glob("*/holder")):
         pid = holder.read_text(encoding="utf-8").strip()
@@ -119,14 +110,7 @@ def process_findings() -> Iterator[Finding]:
             pass
         if pid.isdecimal() and output_of("ps", "-o", "ppid=", "-p", pid).strip() == "1":
             words = f"{holder.parent.name} still runs, though the dvc that started it was killed"
-            yield Finding(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return _POINTER + 1
+            yield Fault(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
 
 
 def more(found: Sequence[object]) -> str:

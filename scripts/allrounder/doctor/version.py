@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from allrounder.core.dvc_lock import read_yaml
-from allrounder.core.errors import DataError, UsageError, first_line
+from allrounder.core.errors import DataError, Fault, UsageError, first_line
 from allrounder.core.files import file_md5, hash_files, hash_folder
 from allrounder.core.paths import LOCK, WORK
-from allrounder.doctor.machine import Finding, more
+from allrounder.doctor.machine import more
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.mending import cut_off_files
-from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
+from allrounder.history.remotes import no_remote, remote_fault, remote_of
 from allrounder.params.loading import load_params
 
 _BACK, _PUSH = "git checkout HEAD --", "python scripts/push.py"
@@ -31,75 +31,77 @@ _NOT_AS_WRITTEN = (
 )  # fmt: skip
 
 
-def lock_findings() -> Iterator[Finding]:
+def lock_findings() -> Iterator[Fault]:
     """A dvc.lock that DVC cannot read, or that no build has written."""
     if cut := cut_off_files():
         words = f"{cut[0].as_posix()} is cut off: a build was killed while DVC wrote it"
-        yield Finding(words, "python scripts/check_params.py")
+        yield Fault(words, "python scripts/check_params.py")
         return
     if not LOCK.exists():
-        yield Finding("there is no dvc.lock: nothing was built yet", "dvc repro")
+        yield Fault("there is no dvc.lock: nothing was built yet", "dvc repro")
         return
     if not LOCK.is_file():
-        yield Finding("dvc.lock is no file", f"rm -r dvc.lock && {_BACK} dvc.lock")
+        yield Fault("dvc.lock is no file", f"rm -r dvc.lock && {_BACK} dvc.lock")
         return
     text = LOCK.read_text(encoding="utf-8", errors="replace")
     if "\n<<<<<<< " in f"\n{text}":
-        words = "dvc.lock has conflict markers, and no merge is under way"
-        yield Finding(words, f"{_BACK} dvc.lock")
+        yield Fault("dvc.lock has conflict markers, and no merge runs", f"{_BACK} dvc.lock")
         return
     try:
         wanted = {*read_yaml(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
     except _NOT_AS_WRITTEN as error:
-        yield Finding(f"dvc.yaml cannot be read ({first_line(error)})", f"{_BACK} dvc.yaml")
+        yield Fault(f"dvc.yaml cannot be read ({first_line(error)})", f"{_BACK} dvc.yaml")
         return
     try:
         stages = dict(read_yaml(text)["stages"])
         made = {out["path"]: out["md5"] for one in stages.values() for out in one.get("outs", ())}
         if odd := [path for path, md5 in made.items() if not re.fullmatch(_MD5, md5)]:
             raise ValueError(f"no hash of {odd[0]}")
-        read = [(name, dep) for name, one in stages.items() for dep in one.get("deps", ())]
-        other = [(name, dep["path"]) for name, dep in read if _differs(made, dep)]
+        deps = [(name, dep) for name, one in stages.items() for dep in one.get("deps", ())]
+        read = [(name, dep["path"], dep["md5"]) for name, dep in deps]
+        other = [(name, path) for name, path, md5 in read if made.get(path, md5) != md5]
     except _NOT_AS_WRITTEN as error:
         words = f"dvc.lock is not as DVC writes it ({first_line(error)}); someone edited it"
-        yield Finding(words, f"{_BACK} dvc.lock")
+        yield Fault(words, f"{_BACK} dvc.lock")
         return
     if orphans := sorted({*stages} - wanted):
         words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
-        yield Finding(words, f"{_BACK} dvc.yaml dvc.lock")
+        yield Fault(words, f"{_BACK} dvc.yaml dvc.lock")
     if other:
         words = "dvc.lock is of two builds: {} has read another {} than the one it names. A build "
         words += "stopped halfway, or someone edited the file"
-        yield Finding(words.format(*other[0]), "dvc repro")
+        yield Fault(words.format(*other[0]), "dvc repro")
 
 
-def _differs(made: Mapping[str, str], dep: Mapping[str, str]) -> bool:
-    return made.get(dep["path"], dep["md5"]) != dep["md5"]
-
-
-def params_findings() -> Iterator[Finding]:
+def params_findings() -> Iterator[Fault]:
     """A params.yaml that no stage can read."""
     try:
         load_params()
     except UsageError as error:
-        yield Finding(f"{error}, until this finds nothing", "python scripts/check_params.py")
+        yield Fault(f"{error}, until this finds nothing", "python scripts/check_params.py")
 
 
-def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
     """A default remote that is not there, or cannot be read."""
-    if not remote_of(repo, None)[1]:
-        words = "no default remote is named in .dvc/config: nothing has a copy outside this clone"
-        yield Finding(words, "dvc remote add --default mine ../dataset-store")
-    elif outs and (fault := _fault(repo, outs[0])):
-        yield Finding(fault.words, fault.command)
+    name, url = remote_of(repo, None)
+    if not url:
+        yield no_remote(name)
+    for out in outs[:1] if url else ():
+        try:
+            odb = repo.cloud.get_remote_odb(out.remote, "push")
+            with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
+                file.read(1)
+        except Exception as error:  # remotes raise nearly anything
+            if fault := remote_fault(error, *remote_of(repo, out.remote)):
+                yield fault
 
 
-def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
+def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
     """What a killed push left: a false memory of the remote, or a list there without its files."""
     remotes = {out.remote: out for out in outs}.values()
     if any(_has_false_memory(versions.remote_store(repo, out)) for out in remotes):
         words = "a push was killed, and left DVC with a false memory of what the remote has"
-        yield Finding(f"{words}: dvc push would leave objects out", _PUSH)
+        yield Fault(f"{words}: dvc push would leave objects out", _PUSH)
         return
     for out in outs:
         files = versions.cached_list(repo, out) if out.is_folder else None
@@ -110,7 +112,7 @@ def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Finding]:
         absent = [md5 for md5 in asked if not _has(repo, out, md5)]
         if absent and versions.is_cached(repo, out):
             words = f"the remote has the list of {out.path}, but not {names[absent[0]]}"
-            yield Finding(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
+            yield Fault(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
             return
 
 
@@ -120,16 +122,6 @@ def _has_false_memory(odb: Any) -> bool:
 
     with closing(get_index(odb)) as index:
         return any(True for _ in index.hashes()) and not [*index.dir_hashes()]
-
-
-def _fault(repo: Any, out: versions.Output) -> RemoteFault | None:
-    try:
-        odb = repo.cloud.get_remote_odb(out.remote, "push")
-        with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
-            file.read(1)
-    except Exception as error:  # remotes raise nearly anything
-        return remote_fault(error, *remote_of(repo, out.remote))
-    return None
 
 
 def size_of(repo: Any) -> int:
@@ -149,9 +141,7 @@ class _Loss:
     here: bool  # the files of the output are intact
 
 
-def object_findings(
-    repo: Any, outs: list[versions.Output], remote_works: bool
-) -> Iterator[Finding]:
+def object_findings(repo: Any, outs: list[versions.Output], remote_works: bool) -> Iterator[Fault]:
     """Objects that DVC's cache lacks or has damaged. Every object is hashed."""
     lost = [loss for out in outs if (loss := _loss(repo, out, remote_works))]
     try:
@@ -162,27 +152,27 @@ def object_findings(
     never = [loss.path for loss in lost if loss.whole and loss.remote]
     if never:
         words = f"{', '.join(never)}: not in DVC's cache, but on the remote"
-        yield Finding(words, f"dvc pull {' '.join(never)}")
+        yield Fault(words, f"dvc pull {' '.join(never)}")
     unclear = [one for one in lost if not (remote_works or one.remote or one.here)]
     if unclear:
         words = f"{unclear[0].words}{more(unclear)}; the remote may have it: mend the remote first"
-        yield Finding(words, "python scripts/doctor.py")
+        yield Fault(words, "python scripts/doctor.py")
     for loss in lost:
         remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
         remove = f"rm -f {remove} && " if remove else ""
         if loss.path in never or loss in unclear:
             continue
         if loss.remote:
-            yield Finding(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
+            yield Fault(f"{loss.words}; the remote has it", f"{remove}dvc pull {loss.path}")
         elif loss.here:
             words = f"{loss.words}, and the remote lacks it; the local files are whole"
-            yield Finding(words, f"{remove}dvc commit --force {loss.path}")
+            yield Fault(words, f"{remove}dvc commit --force {loss.path}")
         elif loss.path in edited:
             words = f"dvc.lock was edited by hand: nothing has {loss.path} as it names it"
-            yield Finding(words, f"{_BACK} dvc.lock")
+            yield Fault(words, f"{_BACK} dvc.lock")
         else:
             words = f"{loss.words}; neither the remote nor data/ has a copy. The web may give it"
-            yield Finding(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
+            yield Fault(words, f"{remove}{PINS_SWITCH}=confirm dvc repro --force")
 
 
 def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
@@ -224,7 +214,7 @@ def _has(repo: Any, out: versions.Output, md5: str) -> bool:
         return False
 
 
-def journal_findings() -> Iterator[Finding]:
+def journal_findings() -> Iterator[Fault]:
     """A journal that a download left: of a killed run, or of one that DVC has not committed."""
     folder = WORK / "download"
     size = sum(path.stat().st_size for path in folder.glob("*.blob"))
@@ -236,4 +226,4 @@ def journal_findings() -> Iterator[Finding]:
         words = f"a download wrote its output ({size / 1e6:.1f} MB), but DVC did not commit it"
     if size and not (state.get("complete") and state.get("pinned") != locked_output("download")):
         words += f" in {folder.as_posix()}; the next build takes them from there"
-        yield Finding(words, "dvc repro")
+        yield Fault(words, "dvc repro")

@@ -18,7 +18,7 @@ from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import LOCK
-from allrounder.history.remotes import remote_fault, remote_of
+from allrounder.history.remotes import no_remote, remote_fault, remote_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,9 @@ def remote_store(repo: Any, out: Output) -> Any:
     """
     from dvc.exceptions import DvcException
 
+    name, url = remote_of(repo, out.remote)
+    if not url:
+        raise UsageError(str(no_remote(name)))
     try:
         odb = repo.cloud.get_remote_odb(out.remote, "push")
         _ = odb.fs  # imports the remote's package
@@ -158,7 +161,7 @@ def remote_store(repo: Any, out: Output) -> Any:
     except DvcException as error:
         raise UsageError(first_line(error)) from None
     except ImportError as error:
-        raise UsageError(str(remote_fault(error, *remote_of(repo, out.remote)))) from None
+        raise UsageError(str(remote_fault(error, name, url))) from None
 
 
 def pinned_outputs(repo: Any, rev: str | None = None) -> dict[str, str]:

@@ -146,7 +146,7 @@ def _write_photos(folder: Path, archive: Path, photos: Mapping[str, StoredBytes]
     with archive.open("rb", buffering=0) as file:
         for name, stored in photos.items():
             file.seek(stored.offset)
-            with open(f"{folder}/{name}", "wb", buffering=0) as photo:
+            with open(f"{folder}/{name}", "wb") as photo:  # buffered, so that it writes all
                 photo.write(file.read(stored.size))
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from allrounder.core.errors import DataError
+from allrounder.core.errors import DataError, Fault
 from allrounder.core.files import disguise, in_threads
 from allrounder.history import versions
-from allrounder.history.remotes import RemoteFault, remote_fault, remote_of
+from allrounder.history.remotes import remote_fault, remote_of
 from allrounder.verify.findings import Kind, OutReport, Problem
 
 _CHUNK = 2**20
@@ -27,7 +27,7 @@ class _Answer:
     md5: str = ""
     size: int = 0
     disguise: str = ""  # what the object is instead, if that is known
-    fault: RemoteFault | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ are gone from the remote, a hundred entries at a time: a push killed then leaves
 wrong, the next push leaves out what it names, and uploads the lists all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,22 @@ def push(repo: Any, out: versions.Output) -> int:
     names = {md5: path for path, md5 in files.items()} | {out.md5: out.path}
     try:
         with repo.lock:
-            _forget(odb)
-            absent = {*names} - {*odb.oids_exist(list(names), jobs=odb.fs.jobs)}
-            lost = [one for one in absent if not versions.cached_object(repo, one).exists()]
-            if lost:
-                where = "in neither DVC's cache nor the remote; python scripts/doctor.py"
-                raise DataError(f"{min(names[one] for one in lost)}: {where}")
-            _upload(odb, repo.cache.local, sorted(absent - {out.md5}))
-            _upload(odb, repo.cache.local, sorted(absent & {out.md5}))
-    except DataError:
-        raise
+            return _push(repo, out, odb, names)
     except LockError:
         raise DataError("another DVC is running here; wait for it, then push again") from None
+
+
+def _push(repo: Any, out: versions.Output, odb: Any, names: Mapping[str, str]) -> int:
+    try:
+        _forget(odb)
+        absent = {*names} - {*odb.oids_exist(list(names), jobs=odb.fs.jobs)}
+        if lost := [one for one in absent if not versions.cached_object(repo, one).exists()]:
+            where = "in neither DVC's cache nor the remote; python scripts/doctor.py"
+            raise DataError(f"{min(names[one] for one in lost)}: {where}")
+        for some in (absent - {out.md5}, absent & {out.md5}):
+            _upload(odb, repo.cache.local, sorted(some))
+    except DataError:
+        raise
     except Exception as error:  # remotes raise nearly anything
         fault = remote_fault(error, *remote_of(repo, out.remote))
         raise DataError(str(fault or f"{out.path}: {first_line(error)}; push again")) from None
