@@ -62,7 +62,7 @@ SEARCHES = (
 _CANDIDATES = 50
 """Earlier pictures that one is compared with in a search; few of 3,000 photos have more than 5."""
 _ALIGNED = 256  # pairs at once
-_REMEMBERED = 2**16  # similarities: a search for groups meets the pairs of the search for copies
+_REMEMBERED = 2**14  # similarities: a search for groups meets the pairs of the search for copies
 _CONFIRMED = 2**14  # candidates at once at least: large batches are faster
 _HORIZONTAL, _BOTH = 1.4, 2.4
 """Bits in which views of copies differ at most, as multiples of the radius: of the horizontal
