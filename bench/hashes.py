@@ -67,7 +67,7 @@ def _hashes(start: int) -> Any:
 
     shown = _drawn()(np.arange(start, start + AT_ONCE))
     prints = [fingerprint(Image.fromarray(grey)) for grey in shown]
-    return np.array([(one.views, one.downs) for one in prints], np.uint64)
+    return np.array([(one.horizontal, one.vertical) for one in prints], np.uint64)
 
 
 def _drawn() -> Callable[[Any], Any]:

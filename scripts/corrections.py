@@ -61,7 +61,7 @@ def _add(name: str) -> None:
     if new:
         append(CORRECTIONS, new)
     then = "; dvc repro applies them" if new else ""
-    print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} were there{then}")
+    print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} already there{then}")
 
 
 def _list() -> None:
@@ -84,7 +84,7 @@ def _edits() -> None:
     words, ways = [], []
     if by_hand.lines:
         lines.write_lines(FOUND, by_hand.lines)
-        words.append(f"removed or moved by hand: {len(by_hand.lines)} photos")
+        words.append(f"photos removed or moved by hand: {len(by_hand.lines)}")
         ways.append(f"keep it: python scripts/corrections.py add {FOUND}")
     if by_hand.others:
         rest = f" and {len(by_hand.others) - 1} more" * (len(by_hand.others) > 1)

@@ -256,7 +256,7 @@ def opened_version(where: str, rev: str) -> Iterator[Version]:
     else:
         with tempfile.TemporaryDirectory() as folder:
             _clone(where, rev or "HEAD", folder)
-            yield _version_in(Path(folder))
+            yield _version_in(Path(folder), where)
 
 
 def _lock_from_web(url: str) -> dict[str, Output]:
@@ -267,7 +267,8 @@ def _lock_from_web(url: str) -> dict[str, Output]:
         raise VersionError(f"{url}: is no dvc.lock ({error or type(error).__name__})") from None
 
 
-def _version_in(place: Path) -> Version:
+def _version_in(place: Path, origin: str = "") -> Version:
+    """The version in a folder. A remote in a folder may be where the `origin` of a clone has it."""
     lock = place / "dvc.lock" if place.is_dir() else place
     if not lock.is_file():
         raise VersionError(f"{place} has no dvc.lock", 2)
@@ -281,7 +282,10 @@ def _version_in(place: Path) -> Version:
         raise VersionError(
             f"{place}: its dvc.lock or .dvc/config is not as DVC writes it"
         ) from None
-    return Version(outs, str(base / url) if url and "://" not in url else url)
+    if url and "://" not in url:
+        is_beside = origin and Path(origin).is_dir() and not (base / url).is_dir()
+        url = os.path.normpath(Path(origin, ".dvc", url)) if is_beside else str(base / url)
+    return Version(outs, url)
 
 
 def _clone(where: str, rev: str, folder: str) -> None:

@@ -238,7 +238,7 @@ def test_a_picture_in_two_classes_is_dropped_or_stays_with_the_first() -> None:
 
 def test_hashes_alone_do_not_make_a_duplicate() -> None:
     one, two = look_of(4), look_of(5)
-    items = [item("a", 1, one), item("a", 2, replace(two, views=one.views))]
+    items = [item("a", 1, one), item("a", 2, replace(two, horizontal=one.horizontal))]
     assert statuses(items) == [Status.KEPT, Status.KEPT]
 
 
@@ -354,8 +354,8 @@ def test_close_pairs_are_those_of_a_plain_comparison(
     hashes = hashes_of(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         if bands:
-            patch.setattr(close_hashes, "_FEW", 0)
-            patch.setattr(close_hashes, "_MANY", 0 if bands == 3 else 2**19)
+            patch.setattr(close_hashes, "_BRUTE_FORCE", 0)
+            patch.setattr(close_hashes, "_FOUR_BANDS", 0 if bands == 3 else 2**19)
         found = {tuple(pair) for pair in close_pairs(hashes, hashes, radius).tolist()}
         pairs = close_pairs(hashes, None, radius).tolist()
         once = {tuple(pair) for pair in pairs}
@@ -378,13 +378,14 @@ def test_an_index_finds_the_pairs_that_agree_in_a_band(seed: int, count: int, up
     found = []
     with pytest.MonkeyPatch.context() as patch:
         for few in (count, 0):
-            patch.setattr(close_hashes, "_FEW", few)
-            numbers = close_hashes.close_numbers(side, right, (12, 20), close_hashes.DIAGONAL)
-            found.append(sorted(int(number) for some in numbers for number in some))
+            patch.setattr(close_hashes, "_BRUTE_FORCE", few)
+            bands = close_hashes.DIAGONAL
+            numbers = close_hashes.close_pair_numbers(side, right, (12, 20), bands)
+            found.append(sorted(int(number) for batch in numbers for number in batch))
     assert found[0] == found[1]
-    apart = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
-    first, both = np.bitwise_count(apart[0]), np.bitwise_count(apart).sum(axis=0)
-    agree = np.any([band.agree(*apart) for band in close_hashes.DIAGONAL], axis=0)
+    xor = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
+    first, both = np.bitwise_count(xor[0]), np.bitwise_count(xor).sum(axis=0)
+    agree = np.any([band.agree(*xor) for band in bands], axis=0)
     close = (first <= 12) & (both <= 20) & agree
     assert found[0] == np.flatnonzero(np.triu(close) if upper else close).tolist()
 
@@ -452,7 +453,7 @@ def test_a_small_thing_before_a_smooth_background_tells_pictures_apart(
 ) -> None:
     def groups(skies: Sequence[Image.Image]) -> list[list[int]]:
         none = (0,) * 11
-        looks = [replace(fingerprint(image), views=none, downs=none) for image in skies]
+        looks = [replace(fingerprint(image), horizontal=none, vertical=none) for image in skies]
         found = near_pairs(looks, RULES.near_radius, SAME)
         return [group for group in components(len(looks), found) if len(group) > 1]
 
@@ -478,8 +479,8 @@ def test_only_pictures_with_close_second_hashes_are_compared(
     bits: int, found: list[tuple[int, int]]
 ) -> None:
     look = look_of(1)
-    downs = tuple(down ^ (1 << bits) - 1 for down in look.downs)
-    copy = replace(look, downs=downs, thumb=look.thumb[:-1] + bytes([look.thumb[-1] ^ 1]))
+    vertical = tuple(each ^ (1 << bits) - 1 for each in look.vertical)
+    copy = replace(look, vertical=vertical, thumb=look.thumb[:-1] + bytes([look.thumb[-1] ^ 1]))
     assert list(near_pairs([look, copy], RULES.near_radius, SAME)) == found
 
 
@@ -490,15 +491,15 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
     looks = [
         fingerprint(Image.fromarray((plain + c).clip(0, 255).astype(np.uint8))) for c in changes
     ]
-    copies = [replace(look, views=(n % 3,) * 11) for n, look in enumerate(looks)]
-    others = [replace(look_of(seed), views=(0,) * 11) for seed in range(9, 129)]
+    copies = [replace(look, horizontal=(n % 3,) * 11) for n, look in enumerate(looks)]
+    others = [replace(look_of(seed), horizontal=(0,) * 11) for seed in range(9, 129)]
     compared = 0
-    laid = Pictures.similarity
+    similarity = Pictures.similarity
 
     def counted(self: Pictures, ones: Indices, twos: Indices, views: Indices) -> Floats:
         nonlocal compared
         compared += len(ones)
-        return laid(self, ones, twos, views)
+        return similarity(self, ones, twos, views)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pictures, "similarity", counted)

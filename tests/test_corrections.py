@@ -343,14 +343,14 @@ def test_a_photo_removed_by_hand_stays_out_once_its_line_is_added(pulled: Projec
     sha256 = hashlib.sha256(victim.read_bytes()).hexdigest()
     victim.unlink()
     said = clone.script("corrections", "edits", expect=1)
-    assert "removed or moved by hand: 1 photos" in said
+    assert "photos removed or moved by hand: 1" in said
     assert "python scripts/corrections.py add .allrounder/edits.csv" in said
     assert said.count("\n") == 1
     clone.script("corrections", "add", ".allrounder/edits.csv")
     assert clone.script("corrections", "edits") == ""
     moved = "n02109961_001,move,n02123394,no dog,me"
     (clone.folder / "more.csv").write_text(f"{HEAD}\n{moved}\n")
-    assert "1 lines added, 0 were there" in clone.script("corrections", "add", "more.csv")
+    assert "1 lines added, 0 already there" in clone.script("corrections", "add", "more.csv")
     clone.repro()
     assert clone.script("corrections", "edits") == ""
     assert sha256 not in clone.read("data/dataset/manifest.csv")

@@ -192,6 +192,15 @@ def test_a_photo_may_move_and_be_relabelled_at_once() -> None:
     assert differences([old], [replace(old, url="elsewhere")]) == []
 
 
+def test_a_class_whose_id_is_its_label_is_named_once() -> None:
+    found = differences([], [replace(photo(1), label="cat"), photo(2, "n2")])
+    ours = [one.photo for one in found]
+    lines = list(comparison_lines(Comparison(("v1", "v2"), [], ours, found)))
+    assert [line for line in lines if line.startswith("n")] == [
+        "n1 cat        0   1      1", "n2            0   1      1", "n1 cat", "n2",
+    ]  # fmt: skip
+
+
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     found = differences([], [replace(photo(1), url="http://a/\x1b[2J\u202e")])
     output = "\n".join(comparison_lines(Comparison(("v1", "v2"), [], [found[0].photo], found)))

@@ -266,6 +266,26 @@ def test_a_revision_of_a_git_repository_comes_without_dvc(origin: Path, tmp_path
     assert manifest.count(",val,") == len(list((tmp_path / "dataset/val").glob("*/*.jpg"))) == 40
 
 
+def test_a_remote_beside_a_local_repository_is_found(tmp_path: Path) -> None:
+    stored = objects(FILES)
+    for path, body in stored.items():
+        target = tmp_path / f"remote{path}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(body)
+    repository = tmp_path / "repository"
+    (repository / ".dvc").mkdir(parents=True)
+    config = "[core]\n    remote = mine\n['remote \"mine\"']\n    url = ../../remote\n"
+    (repository / ".dvc/config").write_text(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repository)
+        write_lock(stored)
+    git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "a version")):
+        subprocess.run([*git, *command], check=True)
+    fetch(str(repository), "--rev", "HEAD")
+    assert files() == FILES
+
+
 def test_a_git_server_that_cannot_send_a_part_gives_all(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

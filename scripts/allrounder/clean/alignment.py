@@ -6,6 +6,7 @@ so their order does not matter; everything else is single IEEE operations (+, -,
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -30,15 +31,15 @@ _ITERATIONS = 4
 _STEP_BITS = 6  # positions are rounded to 1/64 pixel
 _PROMISING = 0.7
 """Pairs below this correlation are not aligned any further."""
-_LEVELS = 512
+_LEVELS = 512  # of standardized values in a standard deviation
 _INLIERS = 0.9
 """The share of cells, those with the smallest residuals, that the alignment is fitted to. Text and
 logos that were added to a picture are among the others.
 """
-_RIDGE = 0.003
-_STRETCH, _SHEAR = 0.15, 0.08
+_RIDGE = 0.003  # keeps steps small where the gradients leave the map open (ridge regression)
+_STRETCH, _SHEAR = 0.15, 0.08  # that the alignment of copies needs at most
 _OVERLAP = 0.75
-"""The share of the cells that both pictures must have."""
+"""The least share of the cells that must lie inside of both pictures."""
 _IGNORED, _IGNORED_DETAIL = 0.06, 0.1
 """The share of cells, those that differ most, that is not compared: it may be a watermark."""
 _ALIGNED = 0.97
@@ -47,7 +48,7 @@ _STRETCHED = 1.05
 """A picture was stretched if the scales of its axes differ by this factor."""
 _CONTRAST = 0.7
 """The least ratio of the contrasts, or of the exposures, of two similar pictures."""
-_DARK, _BRIGHT = 8, 245
+_DARK, _BRIGHT = 8, 245  # grey levels between which the exposure is measured
 _NOISE, _BUSY = 2, 0.3
 """A cell is plain if its detail has at most so many grey levels. A picture is busy if more than
 this share of its cells is not plain; else it is smooth: 3 of 1,000 photos.
@@ -145,23 +146,23 @@ class _Grids:
         right, down = column & (unit - 1), row & (unit - 1)
         flat = pictures.reshape(-1)
         upper, lower = (
-            _between(flat[start:].take(at), flat[start + 1 :].take(at), right)
+            _interpolated(flat[start:].take(at), flat[start + 1 :].take(at), right)
             for start in (0, THUMB)
         )
-        return (_between(upper, lower, down) >> _STEP_BITS).astype(np.float64), inside
+        return (_interpolated(upper, lower, down) >> _STEP_BITS).astype(np.float64), inside
 
 
 def _positions(start: Floats, across: Floats, down: Floats, cells: int) -> Floats:
     """The cells' positions on one axis, in 1/2^_STEP_BITS pixels from the first pixel's centre."""
-    unit, steps = 1 << _STEP_BITS, _steps(cells)
-    columns = (start[:, None] + across[:, None] * steps) * unit
-    rows = down[:, None] * steps * unit
+    unit, centres = 1 << _STEP_BITS, _centres(cells)
+    columns = (start[:, None] + across[:, None] * centres) * unit
+    rows = down[:, None] * centres * unit
     positions = (columns[:, None, :] + rows[:, :, None]).reshape(len(start), cells**2)
     positions -= unit / 2
     return np.asarray(positions)
 
 
-def _between(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
+def _interpolated(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
     """2^_STEP_BITS times the values between two pixels; `one` is overwritten."""
     two -= one
     two *= share
@@ -170,7 +171,8 @@ def _between(one: Pixels, two: Pixels, share: Pixels) -> Pixels:
     return one
 
 
-def _steps(cells: int) -> Floats:
+def _centres(cells: int) -> Floats:
+    """u, or v, of the cells' centres: see _Grids."""
     return np.arange(1 - cells, cells, 2, dtype=np.float64)
 
 
@@ -266,7 +268,7 @@ def _step(values: Floats, target: Floats, inside: Bools) -> Floats:
 
 def _powers() -> Floats:
     """1, u, v, u^2, uv and v^2 of each cell: (cells, 6)."""
-    u, v = (axis.ravel() for axis in np.meshgrid(_steps(_CELLS), _steps(_CELLS)))
+    u, v = (axis.ravel() for axis in np.meshgrid(_centres(_CELLS), _centres(_CELLS)))
     return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
 
 
@@ -310,9 +312,7 @@ def _quantile(values: Floats, used: Bools, share: float) -> Floats:
 def _score(one: Floats, two: Floats, inside: Bools) -> Floats:
     """The correlation at the best exposure; 0 if the pictures overlap too little."""
 
-    def correlation(one: Floats, two: Floats, used: Bools) -> Floats:
-        return _correlation(one, two, used, _IGNORED)
-
+    correlation = partial(_correlation, ignored=_IGNORED)
     best = _best_exposure(correlation, one, two, inside, 9 << _STEP_BITS)
     return np.where(inside.sum(axis=1) >= _OVERLAP * inside.shape[1], best, 0.0)
 

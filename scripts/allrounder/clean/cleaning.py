@@ -1,4 +1,4 @@
-"""Runs the clean stage: reads each raw archive once, in parallel, and writes the kept photos."""
+"""Runs the clean stage: decodes all photos, decides which are kept, and writes them by class."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,10 +94,10 @@ def decide(
     Raises as `clean` does.
     """
     matches = match_photos(corrections, _names(decoded, raw) if corrections else ())
-    by_name = by_photo(matches)
+    by_name, starts = by_photo(matches), decoded.class_starts.tolist()
     lines = {
         start + at: by_name[key, image_id]
-        for (key, part), start in zip(decoded.listed.items(), decoded.starts.tolist(), strict=False)
+        for (key, part), start in zip(decoded.listed.items(), starts, strict=False)
         for at, image_id in enumerate(part.image_ids if by_name else ())
         if (key, image_id) in by_name
     }
@@ -127,7 +127,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
     records, listed = decoded.records, decoded.listed
     refused: dict[int, str] = {}
     synsets = np.zeros(len(records), np.int64)
-    for (key, part), start in zip(listed.items(), decoded.starts.tolist(), strict=False):
+    for (key, part), start in zip(listed.items(), decoded.class_starts.tolist(), strict=False):
         if accepted is None and not is_subtree(key):
             continue
         found = photo_origins(urls, raw, key, accepted)
@@ -148,16 +148,14 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
     rows = np.flatnonzero(records["thumb"])
     sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
     copies = copies_in_test_sets(rows, decoded.fingerprint, sets, params.clean.near_radius, SAME)
-    is_refused = np.zeros(len(records), bool)
-    is_refused[[*refused]] = True
     return Photos(
         rows,
         [*listed],
-        np.repeat(np.arange(len(listed), dtype=np.int32), np.diff(decoded.starts)),
+        np.repeat(np.arange(len(listed), dtype=np.int32), np.diff(decoded.class_starts)),
         codes(upload for part in listed.values() for upload in part.uploads),
         synsets,
-        is_refused,
-        np.concatenate([np.zeros(0, np.int64), *(part.counts for part in listed.values())]),
+        np.isin(np.arange(len(records)), [*refused]),
+        np.concatenate([np.zeros(0, np.int64), *(part.origin_counts for part in listed.values())]),
         records["flat"],
         records["levels"],
         first_bytes(records["sha256"]),
@@ -181,7 +179,7 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     counts, jobs = {}, deque[Future[None]]()
     keys = list(decoded.listed)
     with worker_pool(len(keys)) as pool:
-        for key, (first, end) in zip(keys, pairwise(decoded.starts.tolist()), strict=True):
+        for key, (first, end) in zip(keys, pairwise(decoded.class_starts.tolist()), strict=True):
             own = [row for row in range(first, end) if row not in away]
             found = list(_rows(decoded, decisions, [*moved[key], *own]))
             rows = flag_sizes([row for row, _ in found])
@@ -200,28 +198,28 @@ def _rows(
     decoded: Decoded, decisions: Decisions, rows: Sequence[int]
 ) -> Iterator[tuple[CleanRow, KeptPhoto | None]]:
     """The row of each photo, and what is to be written of it."""
-    part, facts = -1, list[Facts]()
+    number, facts = -1, list[Facts]()
     records, valid = decoded.records, decoded.records["thumb"]
     for row in rows:
-        if part != decoded.parts[row]:
-            part = int(decoded.parts[row])
-            records, facts = read_slice(decoded.files[part])
-        at = row - int(decoded.firsts[part])
+        if number != decoded.slice_numbers[row]:
+            number = int(decoded.slice_numbers[row])
+            records, facts = read_slice(decoded.files[number])
+        at = row - int(decoded.slice_starts[number])
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)
         kept = None
         if one.file:
-            stored, record = _stored(decoded, part, at, records[at]), records[at].copy()
-            kept = KeptPhoto(one.file, stored, facts[at].kept, decoded.files[part], record)
+            stored, record = _stored(decoded, number, at, records[at]), records[at].copy()
+            kept = KeptPhoto(one.file, stored, facts[at].kept, decoded.files[number], record)
         yield one, kept
 
 
-def _stored(decoded: Decoded, part: int, at: int, record: Any) -> StoredBytes:
+def _stored(decoded: Decoded, number: int, at: int, record: Any) -> StoredBytes:
     """Where a photo's bytes are: in its slice's file, or in raw if just metadata is removed."""
     if record["size"]:
-        return StoredBytes(decoded.files[part], int(record["offset"]), int(record["size"]))
-    offset, size = decoded.slices[part].places[at].tolist()
-    return StoredBytes(decoded.slices[part].tar, offset, size)
+        return StoredBytes(decoded.files[number], int(record["offset"]), int(record["size"]))
+    offset, size = decoded.slices[number].places[at].tolist()
+    return StoredBytes(decoded.slices[number].tar, offset, size)
 
 
 def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRow:
@@ -257,9 +255,6 @@ def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
         table.write(HEADER)
         for photo in photos:
             table.write(table_line(photo.file, fingerprint_of(photo.slice_file, photo.record)))
-
-
-# At the end of the stage
 
 
 def check_decoders() -> list[str]:

@@ -21,11 +21,11 @@ from allrounder.core.rows import Status
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-KEPT = np.dtype([
+IN_MEMORY = np.dtype([
     (name, RECORD[name]) for name in RECORD.names or ()
-    if name not in ("views", "downs", "offset", "size")
+    if name not in ("horizontal", "vertical", "offset", "size")
 ])  # fmt: skip
-"""What memory holds of the records of all photos at once."""
+"""What memory holds of the records of all photos at once; the rest stays in files."""
 
 
 class Texts(Sequence[str]):

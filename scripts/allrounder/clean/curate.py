@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.clean.columns import Decisions, Ints, Item, Photos
-from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures
+from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures, firsts
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -27,7 +27,7 @@ _PLAIN, _TEXT_LEVELS = 0.85, 4
 Of 157 photos of products on plain backgrounds 1 is text-like, of 300 drawn notices 233.
 """
 FEW, MANY = 3, 5
-"""Unrelated URLs that show a notice: that lead a flat picture to one address; of any kind."""
+"""The least number of unrelated URLs that show a notice: of a flat picture, of any picture."""
 SAME, SIMILAR = 0.985, 0.96
 """Similarities of near-duplicates and of groups, chosen with bench/duplicates.py."""
 
@@ -75,7 +75,7 @@ def _copies(
 def _corrected_parts(
     decided: Decisions, pairs: Sequence[tuple[int, int]], corrections: Mapping[int, Correction]
 ) -> list[list[int]]:
-    """The copies of each picture that a line names: by picture, and those of one upload."""
+    """The copies of each picture that a correction names, and the photos of its upload."""
     linked = chain(pairs, same_value(decided.photos.uploads[decided.rows]))
     parts = components(len(decided), linked, corrections)
     return [part for part in parts if any(at in corrections for at in part)]
@@ -84,7 +84,7 @@ def _corrected_parts(
 def _exclude(
     decided: Decisions, parts: Sequence[list[int]], corrections: Mapping[int, Correction]
 ) -> None:
-    """Drop the pictures that a line excludes, all copies. An exclusion is stronger than a move."""
+    """Drop all copies of pictures that a correction excludes. It is stronger than a move."""
     for part in parts:
         lines = {at: corrections[at] for at in part if at in corrections}
         named = [at for at, line in lines.items() if line.action is Action.EXCLUDE]
@@ -105,7 +105,7 @@ def _move(
 ) -> list[tuple[int, int]]:
     """Correct the photos' classes, bring them in the order of these, and return their pairs.
 
-    A copy without a line of its own follows the first one that is moved.
+    A copy without a correction of its own follows the first one that is moved.
     """
     numbers = {key: number for number, key in enumerate(decided.photos.keys)}
     moved = np.zeros(len(decided), bool)
@@ -158,26 +158,27 @@ def _notice(copies: Sequence[Item], flat: bool, wanted: int) -> str:
     there only flat pictures can be notices.
     """
     names, sites = set[str](), defaultdict[str, set[tuple[str, str]]](set)
-    same, led = defaultdict[tuple[str, str], set[str]](set), defaultdict[str, set[str]](set)
+    same_bytes = defaultdict[tuple[str, str], set[str]](set)
+    leading_to = defaultdict[str, set[str]](set)
     for item in copies:
         for url, final_url in item.origins:
             site, name = _site_and_name(url)
             names.add(name)
             sites[site].add((item.key, name))
             if site or flat:
-                same[site, item.sha256].add(name)
+                same_bytes[site, item.sha256].add(name)
             if final_url and not _same_file(url, final_url):
-                led[photo_key(final_url)].add(name)
+                leading_to[photo_key(final_url)].add(name)
     classes = len({item.key for item in copies})
-    for target, leading in led.items():
+    for target, leading in leading_to.items():
         if len(leading) >= (FEW if flat else MANY):
             return f"{len(leading)} URLs in {classes} classes lead to {one_line(target, 80)}"
-    crowded = {site for (site, _), found in same.items() if len(found) >= MANY}
+    crowded = {site for (site, _), found in same_bytes.items() if len(found) >= MANY}
     for site, found in sites.items():
         spread = min(len({key for key, _ in found}), len({name for _, name in found})) >= wanted
         if site in crowded or (flat and spread):
-            of = f" of {one_line(site, 80)}" if site else ""
-            return f"behind {len(names)} URLs{of} in {classes} classes"
+            whose = f" of {one_line(site, 80)}" if site else ""
+            return f"behind {len(names)} URLs{whose} in {classes} classes"
     return ""
 
 
@@ -262,22 +263,21 @@ def _drop_surplus(decided: Decisions, per_class: int) -> None:
     places = decided.kept_places()
     rows = decided.rows[places]
     classes, moved = decided.classes[rows], decided.classes[rows] != decided.photos.classes[rows]
-    turns = np.where(
-        moved, 0, 1 + _counts(classes, np.where(moved, -1, decided.photos.synsets[rows]))
-    )
+    synsets = np.where(moved, -1, decided.photos.synsets[rows])
+    turns = np.where(moved, 0, 1 + _earlier_equals(classes, synsets))
     order = np.lexsort((places, turns, classes))
-    ranks = _counts(classes[order], np.zeros(len(order), np.int64))
+    ranks = _earlier_equals(classes[order], np.zeros(len(order), np.int64))
     decided.drop_surplus(places[order[ranks >= per_class]])
 
 
-def _counts(one: Ints, two: Ints) -> Ints:
-    """How many equal pairs stand before each."""
+def _earlier_equals(one: Ints, two: Ints) -> Ints:
+    """How many equal pairs of values stand before each."""
     order = np.lexsort((two, one))
     new = np.r_[True, (np.diff(one[order]) != 0) | (np.diff(two[order]) != 0)][: len(order)]
     starts = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
-    found = np.zeros(len(order), np.int64)
-    found[order] = np.arange(len(order)) - starts
-    return found
+    counts = np.zeros(len(order), np.int64)
+    counts[order] = np.arange(len(order)) - starts
+    return counts
 
 
 def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
@@ -285,7 +285,7 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
     kept = decided.kept_places()
     rows = decided.rows[kept]
     uploads, classes = decided.photos.uploads[rows], decided.classes[rows]
-    both = np.where(uploads > 0, uploads * len(decided.photos.keys) + classes, 0)
+    in_class = np.where(uploads > 0, uploads * len(decided.photos.keys) + classes, 0)
     order = np.argsort(classes, kind="stable")
     edges = np.flatnonzero(np.diff(classes[order])) + 1
     similar = (
@@ -293,7 +293,7 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
         for places in np.split(order, edges)
         for one, two in pictures.near_pairs(rows[places], rules.group_radius, SIMILAR)
     )
-    for part in components(len(kept), chain(similar, same_value(both)), ()):
+    for part in components(len(kept), chain(similar, same_value(in_class)), ()):
         places = kept[part].tolist()
         group = min(decided[at].name for at in places)
         for at in places:
@@ -302,9 +302,7 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
 
 def same_value(values: NDArray[Any]) -> Iterator[tuple[int, int]]:
     """Yield each index with the first index of the same value. 0 and '' match nothing."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    first = first[inverse]
-    nothing = np.zeros(1, values.dtype)
+    first, nothing = firsts(values), np.zeros(1, values.dtype)
     for at in np.flatnonzero((first != np.arange(len(values))) & (values != nothing)).tolist():
         yield int(first[at]), at
 

@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
-from allrounder.clean.columns import KEPT, HashColumns, Ints, Origin, Texts, first_bytes
+from allrounder.clean.columns import IN_MEMORY, HashColumns, Ints, Origin, Texts, first_bytes
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
 from allrounder.clean.neighbours import FingerprintColumns
@@ -46,14 +47,14 @@ from allrounder.params.schema import Clean
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The photos of a class's raw archive, by its table; and the slices that they are in."""
+    """The photos of a class's raw archive, what its table says of them, and their slices."""
 
     image_ids: Texts
     origins: Texts  # JSON
-    counts: Ints  # of origins
-    uploads: Texts
+    origin_counts: Ints
+    uploads: Texts  # ids of Flickr uploads
     matches: Texts
-    expected: Mapping[int, str]  # hashes of pictures that clean must confirm
+    expected: Mapping[int, str]  # hashes of pictures that clean must confirm, by place
     slices: Sequence[Slice]
 
     def origins_of(self, at: int) -> list[Origin]:
@@ -69,42 +70,42 @@ class Decoded:
     """
 
     listed: Mapping[str, Listed]
-    starts: Ints  # the first record of each class, and their number
-    records: Records  # of the type KEPT
+    class_starts: Ints  # the first record of each class, and the number of records
+    records: Records  # of the type IN_MEMORY
     hashes: HashColumns
     slices: Sequence[Slice]
     files: Sequence[Path]  # of the slices
-    parts: NDArray[np.int32]  # the number of each record's slice
-    firsts: Ints  # the first record of each slice
-    changed: Mapping[int, str]  # what differs, by record
+    slice_numbers: NDArray[np.int32]  # of each record
+    slice_starts: Ints  # the same of slices
+    changed: Mapping[int, str]  # what differs from the expected picture, by record
     keys: Sequence[str]  # of the classes
 
     def place(self, row: int) -> tuple[str, int]:
         """A record's class, and its place there."""
-        number = int(np.searchsorted(self.starts, row, "right")) - 1
-        return self.keys[number], row - int(self.starts[number])
+        number = int(np.searchsorted(self.class_starts, row, "right")) - 1
+        return self.keys[number], row - int(self.class_starts[number])
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
-        part = int(self.parts[row])
-        records = _records(self.files[part])
-        return fingerprint_of(self.files[part], records[row - int(self.firsts[part])])
+        number = int(self.slice_numbers[row])
+        records = _records(self.files[number])
+        return fingerprint_of(self.files[number], records[row - int(self.slice_starts[number])])
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        names, aspects = first_bytes(self.records["thumb_hash"]), self.records["aspects"]
-        return FingerprintColumns(self.hashes.of, names, aspects, self._thumbs)
+        hashes, aspects = first_bytes(self.records["thumb_hash"]), self.records["aspects"]
+        return FingerprintColumns(self.hashes.of, hashes, aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
-        found = np.empty((len(rows), THUMB, THUMB), np.uint8)
+        thumbs = np.empty((len(rows), THUMB, THUMB), np.uint8)
         offsets = self.records["trimmed" if trimmed else "thumb"][rows].tolist()
-        parts = self.parts[rows]
-        for part in np.unique(parts).tolist():
-            places = np.flatnonzero(parts == part).tolist()
-            thumbs = read_thumbnails(self.files[part], (offsets[at] for at in places))
-            for at, thumb in zip(places, thumbs, strict=True):
-                found[at] = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
-        return found
+        numbers = self.slice_numbers[rows]
+        for number in np.unique(numbers).tolist():
+            places = np.flatnonzero(numbers == number).tolist()
+            read = read_thumbnails(self.files[number], (offsets[at] for at in places))
+            for at, thumb in zip(places, read, strict=True):
+                thumbs[at] = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB)
+        return thumbs
 
 
 def decode_classes(
@@ -136,36 +137,37 @@ def decode_classes(
     names = decode_slices(new, store, rules)
     stored |= {_state(part): names[part.key, part.number] for part in new}
     files = [store / stored[state] for state in states]
-    firsts = np.cumsum([0, *(len(part.places) for part in slices)])
-    starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
-    records = np.zeros(int(starts[-1]), KEPT)
+    slice_starts = np.cumsum([0, *(len(part.places) for part in slices)])
+    class_starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
+    records = np.zeros(int(class_starts[-1]), IN_MEMORY)
     hashes = HashColumns(columns, len(records))
-    for path, start, end in zip(files, firsts[:-1].tolist(), firsts[1:].tolist(), strict=True):
+    for path, (start, end) in zip(files, pairwise(slice_starts.tolist()), strict=True):
         read = read_slice(path)[0]
-        records[start:end] = read[list(KEPT.names or ())]
-        hashes.put(start, read["views"], read["downs"])
+        records[start:end] = read[list(IN_MEMORY.names or ())]
+        hashes.put(start, read["horizontal"], read["vertical"])
     changed = {
         start + at: detail
-        for key, start in zip(keys, starts[:-1].tolist(), strict=True)
+        for key, start in zip(keys, class_starts[:-1].tolist(), strict=True)
         for at, expected in listed[key].expected.items()
         if (detail := _difference(records[start + at], expected, rules))
     }
     for name in ("thumb", "sha256"):
-        records[name][[*changed]] = np.zeros(1, KEPT[name])
-    parts = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(firsts))
+        records[name][[*changed]] = np.zeros(1, IN_MEMORY[name])
+    numbers = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(slice_starts))
     return Decoded(
-        listed, starts, records, hashes, slices, files, parts, firsts[:-1], changed, keys
+        listed, class_starts, records, hashes, slices, files, numbers, slice_starts, changed, keys
     )
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # fingerprints are asked for in the order of records
 def _records(path: Path) -> Records:
     return read_slice(path)[0]
 
 
 def _state(part: Slice) -> tuple[object, ...]:
-    found = part.tar.stat()
-    return part.tar, found.st_ino, found.st_size, found.st_mtime_ns, part.number
+    """What tells whether a slice's archive has changed since a call before."""
+    tar = part.tar.stat()
+    return part.tar, tar.st_ino, tar.st_size, tar.st_mtime_ns, part.number
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:
@@ -176,7 +178,7 @@ def _difference(record: Any, expected: str, rules: Clean) -> str:
 
 
 def _listed(key: str, raw: Path) -> Listed:
-    """Raises DataError when archive and table do not agree."""
+    """List a class's photos. Raises DataError when archive and table do not agree."""
     origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
     for row in read_csv(raw / f"{key}.csv", RawRow):
@@ -219,10 +221,8 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 jobs = {}
                 with suppress(BrokenProcessPool):
                     for part in left:
-                        job = pool.submit(
-                            stored_slice, part, store, rules, alone[part.key, part.number]
-                        )
-                        jobs[job] = part
+                        decoded = alone[part.key, part.number]
+                        jobs[pool.submit(stored_slice, part, store, rules, decoded)] = part
                 for job in as_completed(jobs):
                     part = jobs[job]
                     with suppress(BrokenProcessPool, MemoryError):

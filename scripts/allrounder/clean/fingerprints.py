@@ -43,8 +43,8 @@ _UNIT = 128  # the parts' edges are rounded to 1/128 pixel of a picture of 32 x 
 class Fingerprint:
     """What copies of a picture have in common.
 
-    `hash` is the 64-bit difference hash of the picture, `views` are those of its parts: see FULL.
-    `downs` are the parts' second hashes, of cells above each other.
+    `hash` is the 64-bit difference hash of the picture, `horizontal` are those of its views: see
+    FULL. `vertical` are the views' hashes of cells above each other.
     `thumb` is the picture in 64 x 64 grey bytes, `trimmed` the same without plain borders.
     `aspects` are their widths by their heights. Of 16 grey levels of the thumbnail, `flat` is the
     share of the most common one, near 1 for a notice such as "photo unavailable", and `levels` is
@@ -52,8 +52,8 @@ class Fingerprint:
     """
 
     hash: int
-    views: tuple[int, ...]
-    downs: tuple[int, ...]
+    horizontal: tuple[int, ...]
+    vertical: tuple[int, ...]
     thumb: bytes
     trimmed: bytes
     aspects: tuple[float, float]
@@ -66,8 +66,8 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
 
     Integer arithmetic only, so it is the same on every machine.
 
-    Each bit of a hash says whether a cell of a 9 x 8 grid is darker than its right neighbour, in
-    the second hash than the one below.
+    Each bit of a horizontal hash says whether a cell of a 9 x 8 grid is darker than its right
+    neighbour, of a vertical hash than the one below.
     Source: N. Krawetz, "Kind of Like That", hackerfactor.com, 2013.
     """
     width, height = grey.size
@@ -80,13 +80,13 @@ def fingerprint(grey: Image.Image) -> Fingerprint:
     outer = (inner if box == WHOLE else _cells(full))[: len(FULL)]
     mirrored = inner[: len(MIRRORED), :, ::-1]
     parts = np.concatenate([cells, outer, inner, mirrored])
-    first, *views = _packed(parts[..., :-1] < parts[..., 1:])
+    first, *horizontal = _packed(parts[..., :-1] < parts[..., 1:])
     counts = shown.histogram()
     levels = [sum(counts[level : level + 16]) for level in range(0, 256, 16)]
     aspect = width / height
     return Fingerprint(
         first,
-        tuple(views),
+        tuple(horizontal),
         tuple(_packed(parts[1:, :-1] < parts[1:, 1:])),
         full,
         trimmed,
@@ -185,6 +185,6 @@ def _edges(first: float, last: float, cells: int) -> Floats:
 
 
 def _packed(bits: NDArray[np.bool_]) -> list[int]:
-    """A number for up to 64 bits each."""
-    found = np.packbits(bits.reshape(len(bits), -1), axis=1)
-    return list[int](found.view(">u8")[:, 0].tolist())
+    """A number for each row of 64 bits."""
+    packed = np.packbits(bits.reshape(len(bits), -1), axis=1)
+    return list[int](packed.view(">u8")[:, 0].tolist())

@@ -3,7 +3,7 @@
 Close hashes make two photos candidates; a comparison of their aligned thumbnails confirms them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Boxes, Floats, Thumbs, similarity
 from allrounder.clean.close_hashes import (
-    AT_ONCE,
+    BATCH,
     DIAGONAL,
     THREADS,
-    Both,
+    BothHashes,
     Ints,
-    Most,
-    close_numbers,
-    slices,
+    Limits,
+    batches,
+    close_pair_numbers,
+    gathered,
 )
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 
@@ -46,10 +47,10 @@ class Components:
 
     def roots(self, nodes: Ints) -> Ints:
         """The first node of each node's component."""
-        found = self._parent[nodes]
-        while not np.array_equal(further := self._parent[found], found):
-            found = further
-        return found
+        parents = self._parent[nodes]
+        while not np.array_equal(above := self._parent[parents], parents):
+            parents = above
+        return parents
 
 
 SEARCHES = (
@@ -58,24 +59,26 @@ SEARCHES = (
     *zip(MIRRORED, TRIMMED[: len(MIRRORED)], strict=True),
 )
 """The pairs of views whose hashes are compared: others would find two copies in 10,000 more."""
-_MOST = 50
-"""Pictures that one is compared with in a search; of 3,000 photos few have more than 5."""
-_ALIGNED_AT_ONCE = 256  # pairs
-_REMEMBERED = 2**16  # similarities: a search for groups meets the pairs of the search for copies
-_CONFIRMED_AT_ONCE = 2**14  # candidates: few searches of many pictures, or all of a few
-_FIRST, _BOTH = 1.4, 2.4
-"""Bits of views of copies that differ at most: of the first hash and of both, times the radius."""
-_FEW_LEFT = 256
-_SAME_KIND = 512
-_ODD = np.uint64(0x9E3779B97F4A7C15)  # mixes two hashes, so that pairs can be sorted
+_CANDIDATES = 50
+"""Earlier pictures that one is compared with in a search; few of 3,000 photos have more than 5."""
+_ALIGNED = 256  # pairs at once
+_REMEMBERED = 2**14  # similarities: a search for groups meets the pairs of the search for copies
+_CONFIRMED = 2**14  # candidates at once at least: large batches are faster
+_HORIZONTAL, _BOTH = 1.4, 2.4
+"""Bits in which views of copies differ at most, as multiples of the radius: of the horizontal
+hash, and of both.
+"""
+_LAST_PAIRS = 256  # are compared at once
+_SHARED = 512  # pictures of one row of hashes at most: two rows have no more than BATCH pairs
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # mixes two hashes into one number to sort by
 
 
 @dataclass(frozen=True, slots=True)
 class FingerprintColumns:
     """Fingerprints as columns, a row a picture."""
 
-    hashes: Callable[[Ints, int], Both]  # of a view of rows
-    names: NDArray[Any]  # the same for equal thumbnails
+    hashes: Callable[[Ints, int], BothHashes]  # of a view of rows
+    thumb_hashes: NDArray[Any]  # the same for equal thumbnails
     aspects: Floats  # (pictures, 2)
     thumbs: Callable[[Ints, bool], Thumbs]  # of rows, as they are or trimmed
 
@@ -86,7 +89,7 @@ class FingerprintColumns:
         full = np.frombuffer(b"".join(one.thumb for one in fingerprints), np.uint8)
         inner = np.frombuffer(b"".join(one.trimmed for one in fingerprints), np.uint8)
         shapes = [each.reshape(count, THUMB, THUMB) for each in (full, inner)]
-        hashes = np.array([(one.views, one.downs) for one in fingerprints], np.uint64)
+        hashes = np.array([(one.horizontal, one.vertical) for one in fingerprints], np.uint64)
         hashes = hashes.reshape(count, 2, MIRRORED.stop)
         return cls(
             lambda rows, view: (hashes[rows, 0, view], hashes[rows, 1, view]),
@@ -107,15 +110,16 @@ class Pictures:
         """Yield pairs i < j of places in `rows` whose pictures are near-duplicates.
 
         They are enough to connect each group of them. Candidates are pairs of which two views have
-        hashes that differ in few bits, by _FIRST and _BOTH, and hardly in one of the bands. Those
-        this similar are confirmed, since products on white backgrounds share hashes without being
-        the same picture.
+        hashes that differ in few bits, by _HORIZONTAL and _BOTH, and hardly in one of the bands.
+        Those of at least this similarity are confirmed, since products on white backgrounds share
+        hashes without being the same picture.
+
         Of pictures with equal thumbnails only the first is compared with others, and pictures that
         are connected already are not compared.
         """
         if not len(rows):
             return
-        first = _firsts(self._columns.names[rows])
+        first = firsts(self._columns.thumb_hashes[rows])
         for place in np.flatnonzero(first != np.arange(len(rows))).tolist():
             yield int(first[place]), place
         places = np.flatnonzero(first == np.arange(len(rows)))
@@ -123,25 +127,25 @@ class Pictures:
         distinct = rows[places]
         del first
         parts = Components(len(distinct))
-        most = int(_FIRST * radius), int(_BOTH * radius)
-        for candidates in _in_batches(self._candidates(distinct, most)):
-            for pair in _confirmed(self, distinct, candidates, similarity, parts):
+        limits = int(_HORIZONTAL * radius), int(_BOTH * radius)
+        for batch in gathered(self._candidates(distinct, limits), _CONFIRMED):
+            for pair in _confirmed(self, distinct, _joined(batch), similarity, parts):
                 low, high = sorted(int(places[at]) for at in pair)
                 yield low, high
 
-    def _candidates(self, rows: Ints, most: Most) -> Iterator["_Candidates"]:
-        """The candidates of all searches, some at a time."""
+    def _candidates(self, rows: Ints, limits: Limits) -> Iterator["_Candidates"]:
+        """The candidates of all searches, in batches."""
         for search in SEARCHES if len(rows) > 1 else ():
             lefts, rights = self._sides(rows, search)
-            left, right = self._kinds(rows, lefts, search[0]), None
+            left, right = self._distinct(rows, lefts, search[0]), None
             if lefts is not rights or search[0] != search[1]:
-                right = self._kinds(rows, rights, search[1])
-            for ones, twos, bits in _close_pictures(left, right, most):
+                right = self._distinct(rows, rights, search[1])
+            for ones, twos, bits in _close_pictures(left, right, limits):
                 views = np.tile(search, (len(ones), 1))
                 yield _Candidates(ones, twos, bits, views)
 
-    def _kinds(self, rows: Ints, places: Ints, view: int) -> "_Kinds":
-        return _kinds(self._columns.hashes(rows[places], view), places)
+    def _distinct(self, rows: Ints, places: Ints, view: int) -> "_DistinctHashes":
+        return _DistinctHashes.of(self._columns.hashes(rows[places], view), places)
 
     def _sides(self, rows: Ints, search: tuple[int, int]) -> tuple[Ints, Ints]:
         """The places of the pictures whose views are compared.
@@ -157,33 +161,32 @@ class Pictures:
         for views in zip(FULL, TRIMMED, strict=False):
             whole, inner = (self._columns.hashes(rows, view) for view in views)
             bordered |= (whole[0] != inner[0]) | (whole[1] != inner[1])
-        some = np.flatnonzero(bordered)
-        return some, everything if all(full) else some
+        chosen = np.flatnonzero(bordered)
+        return chosen, everything if all(full) else chosen
 
     def similarity(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
-        """The similarity of pairs, of which these views are alike: (pairs, 2)."""
-        names = list(zip(ones.tolist(), twos.tolist(), *views.T.tolist(), strict=True))
-        new = [at for at, name in enumerate(names) if name not in self._similarities]
+        """The similarity of pairs, of which these views have close hashes: (pairs, 2)."""
+        keys = list(zip(ones.tolist(), twos.tolist(), *views.T.tolist(), strict=True))
+        new = [at for at, key in enumerate(keys) if key not in self._similarities]
         measured = self._measured(ones[new], twos[new], views[new]).tolist()
-        found = dict(zip([names[at] for at in new], measured, strict=True))
-        both = [found[name] if name in found else self._similarities[name] for name in names]
-        if len(self._similarities) + len(found) <= _REMEMBERED:
-            self._similarities |= found
-        return np.array(both)
+        added = dict(zip([keys[at] for at in new], measured, strict=True))
+        similarities = [added[key] if key in added else self._similarities[key] for key in keys]
+        if len(self._similarities) + len(added) <= _REMEMBERED:
+            self._similarities |= added
+        return np.array(similarities)
 
     def _measured(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
-        starts = range(0, len(ones), _ALIGNED_AT_ONCE)
-        batches = [slice(at, at + _ALIGNED_AT_ONCE) for at in starts]
+        parts = [slice(at, at + _ALIGNED) for at in range(0, len(ones), _ALIGNED)]
 
-        def of_batch(some: slice) -> Floats:
-            one = self._thumbs(ones[some], views[some, 0])
-            two = self._thumbs(twos[some], views[some, 1])
+        def of_part(part: slice) -> Floats:
+            one = self._thumbs(ones[part], views[part, 0])
+            two = self._thumbs(twos[part], views[part, 1])
             return similarity(one[0], two[0], (one[1], two[1]), one[2] / two[2])
 
-        if len(batches) == 1:
-            return of_batch(batches[0])
+        if len(parts) == 1:
+            return of_part(parts[0])
         with ThreadPoolExecutor(THREADS) as pool:  # numpy lets other threads run
-            return np.concatenate([np.zeros(0), *pool.map(of_batch, batches)])
+            return np.concatenate([np.zeros(0), *pool.map(of_part, parts)])
 
     def _thumbs(self, rows: Ints, views: Ints) -> tuple[Thumbs, Boxes, Floats]:
         """The thumbnails that have the views of pictures, the views' boxes, and the aspects."""
@@ -196,17 +199,16 @@ class Pictures:
         return thumbs, boxes, self._columns.aspects[rows, trimmed.astype(np.int64)]
 
 
-def _firsts(names: NDArray[Any]) -> Ints:
-    """The first place of each name."""
-    numbers = np.unique(names, return_inverse=True)[1].reshape(-1)
-    _, first, same = np.unique(numbers, return_index=True, return_inverse=True)
+def firsts(values: NDArray[Any]) -> Ints:
+    """For each place the first place of the same value."""
+    _, first, same = np.unique(values, return_index=True, return_inverse=True)
     return np.asarray(first[same])
 
 
 def _boxes() -> Boxes:
     """The part of a thumbnail that each view shows."""
-    kinds = FULL, TRIMMED, MIRRORED
-    parts = np.array([PARTS[number] for kind in kinds for number in range(len(kind))])
+    ranges = FULL, TRIMMED, MIRRORED
+    parts = np.array([PARTS[number] for views in ranges for number in range(len(views))])
     parts[MIRRORED.start :, 2:] = parts[MIRRORED.start :, :1:-1]
     return parts * THUMB
 
@@ -228,38 +230,29 @@ class _Candidates:
 
     ones: Ints
     twos: Ints
-    bits: NDArray[np.uint8]  # that differ
+    distances: NDArray[np.uint8]  # of both hashes, in bits
     views: Ints  # (pairs, 2): what was compared
+
+    def __len__(self) -> int:
+        return len(self.ones)
 
     @property
     def later(self) -> Ints:
         """The later picture of each pair."""
         return np.maximum(self.ones, self.twos)
 
-    def chosen(self, some: NDArray[Any]) -> "_Candidates":
-        """Some of them, by mask or by places."""
-        return _Candidates(self.ones[some], self.twos[some], self.bits[some], self.views[some])
+    def chosen(self, where: NDArray[Any]) -> "_Candidates":
+        """Those that a mask or places name."""
+        return _Candidates(*(getattr(self, name)[where] for name in self.__slots__))
 
     def apart(self, parts: Components) -> NDArray[np.bool_]:
         """Which pairs are not connected."""
         return np.asarray(parts.roots(self.ones) != parts.roots(self.twos))
 
 
-def _in_batches(found: Iterable[_Candidates]) -> Iterator[_Candidates]:
-    """The same in batches of at least _CONFIRMED_AT_ONCE: a few large ones are faster."""
-    some, count = list[_Candidates](), 0
-    for candidates in found:
-        some.append(candidates)
-        count += len(candidates.ones)
-        if count >= _CONFIRMED_AT_ONCE:
-            yield _joined(some)
-            some, count = [], 0
-    yield from [_joined(some)] if some else []
-
-
-def _joined(some: Sequence[_Candidates]) -> _Candidates:
+def _joined(parts: Sequence[_Candidates]) -> _Candidates:
     names = _Candidates.__slots__
-    return _Candidates(*(np.concatenate([getattr(one, name) for one in some]) for name in names))
+    return _Candidates(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
 
 
 def _confirmed(
@@ -269,74 +262,74 @@ def _confirmed(
     similarity: float,
     parts: Components,
 ) -> Iterator[tuple[int, int]]:
-    """Connect candidates that are alike, and yield them.
+    """Connect candidates that are similar enough, and yield them.
 
-    Each picture is compared with one earlier one at a time, the one with the fewest bits that
-    differ first; the last few pairs are compared at once, which is faster.
+    In each round a picture is compared with one earlier picture, the one with the closest hashes
+    first. So pairs that are connected by then need no comparison. The last pairs are compared at
+    once, which is faster.
     """
     left = candidates.chosen(candidates.apart(parts))
     search = (left.later * 2**8 + left.views[:, 0]) * 2**8 + left.views[:, 1]
-    order = np.lexsort((left.ones, left.bits, search))
+    order = np.lexsort((left.ones, left.distances, search))
     ranks = np.arange(len(order)) - np.searchsorted(search[order], search[order])
-    left = left.chosen(order[ranks < _MOST])
-    left = left.chosen(np.lexsort((left.ones, left.bits, left.later)))
-    while len(left.ones):
+    left = left.chosen(order[ranks < _CANDIDATES])
+    left = left.chosen(np.lexsort((left.ones, left.distances, left.later)))
+    while len(left):
         later = left.later
-        leads = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _FEW_LEFT)
-        one = left.chosen(leads)
-        alike = pictures.similarity(rows[one.ones], rows[one.twos], one.views) >= similarity
-        for pair in zip(one.ones[alike].tolist(), one.twos[alike].tolist(), strict=True):
+        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _LAST_PAIRS)
+        now = left.chosen(is_first)
+        near = pictures.similarity(rows[now.ones], rows[now.twos], now.views) >= similarity
+        for pair in zip(now.ones[near].tolist(), now.twos[near].tolist(), strict=True):
             if parts.root(pair[0]) != parts.root(pair[1]):
                 parts.join(*pair)
                 yield pair
-        left = left.chosen(~leads & left.apart(parts))
+        left = left.chosen(~is_first & left.apart(parts))
 
 
 def _close_pictures(
-    left: "_Kinds", right: "_Kinds | None", most: Most
+    left: "_DistinctHashes", right: "_DistinctHashes | None", limits: Limits
 ) -> Iterator[tuple[Ints, Ints, NDArray[np.uint8]]]:
-    """Yield pairs of pictures whose hashes are close and the bits that differ, some at a time.
+    """Yield, in batches, pairs of pictures with close hashes, and the bits that differ.
 
-    Without `right` of `left` alone. Pictures with the same hashes share their neighbours, or hashes
-    that thousands of pictures have would take memory for millions of pairs.
+    Without `right` those of `left`. A pair of hashes is looked up once for all pictures that have
+    them: thousands with the same hashes would take memory for millions of pairs.
     """
-    others = left if right is None else right
-    hashes = None if right is None else right.hashes
-    for numbers in close_numbers(left.hashes, hashes, most, DIAGONAL):
+    others, hashes = (right, right.hashes) if right else (left, None)
+    for numbers in close_pair_numbers(left.hashes, hashes, limits, DIAGONAL):
         i, j = np.divmod(numbers, len(others.starts))
         pairs = zip(left.hashes, others.hashes, strict=True)
-        first, second = (np.bitwise_count(one[i] ^ two[j]) for one, two in pairs)
+        horizontal, vertical = (np.bitwise_count(one[i] ^ two[j]) for one, two in pairs)
         widths = others.counts[j]
         sizes = left.counts[i] * widths
-        for start, end in slices(sizes, AT_ONCE):
-            some = np.repeat(np.arange(start, end), sizes[start:end])
-            within = np.arange(len(some)) - np.repeat(
+        for start, end in batches(sizes, BATCH):
+            of_pair = np.repeat(np.arange(start, end), sizes[start:end])
+            within = np.arange(len(of_pair)) - np.repeat(
                 np.cumsum(sizes[start:end]) - sizes[start:end], sizes[start:end]
             )
-            ones = left.members[left.starts[i[some]] + within // widths[some]]
-            twos = others.members[others.starts[j[some]] + within % widths[some]]
-            apart = ones != twos
-            yield ones[apart], twos[apart], (first + second)[some[apart]]
+            ones = left.members[left.starts[i[of_pair]] + within // widths[of_pair]]
+            twos = others.members[others.starts[j[of_pair]] + within % widths[of_pair]]
+            two = ones != twos  # not a picture and itself
+            yield ones[two], twos[two], (horizontal + vertical)[of_pair[two]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kinds:
-    """Pairs of hashes, and the pictures that have each: some of them, if they are many."""
+class _DistinctHashes:
+    """Hashes, a row each, and the pictures that have them; a new row after _SHARED pictures."""
 
-    hashes: Both
-    members: NDArray[np.int32]  # of all kinds, one after the other
+    hashes: BothHashes
+    members: NDArray[np.int32]  # of all rows, one after the other
     starts: NDArray[np.int32]
     counts: NDArray[np.int32]
 
-
-def _kinds(hashes: Both, places: Ints) -> _Kinds:
-    first, second = hashes
-    order = np.argsort(first ^ second * _ODD, kind="stable")
-    first, second = first[order], second[order]
-    new = np.r_[True, (first[1:] != first[:-1]) | (second[1:] != second[:-1])][: len(order)]
-    place = np.arange(len(order))
-    place -= np.maximum.accumulate(np.where(new, place, 0))
-    starts = np.flatnonzero(place % _SAME_KIND == 0)
-    counts = np.diff(np.r_[starts, len(order)])
-    numbers = (each.astype(np.int32) for each in (places[order], starts, counts))
-    return _Kinds((first[starts], second[starts]), *numbers)
+    @classmethod
+    def of(cls, hashes: BothHashes, places: Ints) -> "_DistinctHashes":
+        horizontal, vertical = hashes
+        order = np.argsort(horizontal ^ vertical * _ODD, kind="stable")
+        horizontal, vertical = horizontal[order], vertical[order]
+        new = np.r_[True, (np.diff(horizontal) != 0) | (np.diff(vertical) != 0)][: len(order)]
+        place = np.arange(len(order))
+        place -= np.maximum.accumulate(np.where(new, place, 0))
+        starts = np.flatnonzero(place % _SHARED == 0)
+        counts = np.diff(np.r_[starts, len(order)])
+        numbers = (each.astype(np.int32) for each in (places[order], starts, counts))
+        return cls((horizontal[starts], vertical[starts]), *numbers)

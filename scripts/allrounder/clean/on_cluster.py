@@ -15,7 +15,7 @@ from allrounder.params.schema import Clean
 
 
 @dataclass(frozen=True, slots=True)
-class Photos:
+class SliceJob:
     """The photos of a slice, and how to decode them. `decoding` is this machine's hash of that."""
 
     bodies: list[bytes]
@@ -41,19 +41,19 @@ def decode_on_cluster(address: str, slices: Sequence[Slice], store: Path, rules:
                 bar.update()
 
 
-def decode_photos(photos: Photos) -> bytes:
+def decode_photos(job: SliceJob) -> bytes:
     """Decode a slice on a node; returns its file."""
-    if decoding(photos.rules) != photos.decoding:
+    if decoding(job.rules) != job.decoding:
         raise DataError(
             "network.ray: a node has other versions of the decoders than this machine, so that "
             "photos would get other bytes; pip install -r requirements.txt on all of them"
         )
     file = io.BytesIO()
-    write_slice(file, photos.bodies, photos.rules, {})
+    write_slice(file, job.bodies, job.rules, {})
     return file.getvalue()
 
 
-def _missing(slices: Sequence[Slice], store: Path, rules: Clean) -> Iterator[tuple[str, Photos]]:
+def _missing(slices: Sequence[Slice], store: Path, rules: Clean) -> Iterator[tuple[str, SliceJob]]:
     for part in slices:
         if not is_whole(store / (name := name_of(part, rules))):
-            yield name, Photos([*part.bodies()], rules, decoding(rules))
+            yield name, SliceJob([*part.bodies()], rules, decoding(rules))

@@ -1,8 +1,8 @@
 """Slices: some consecutive photos of a class, decoded. What that gives is kept by content.
 
-A slice's file depends on the photos' bytes, on the rules for decoding and on the decoders, all of
-which its name is a hash of. It ends with its own hash, so a torn or edited file is noticed. It has
-the converted photos, then a record, some facts and the thumbnails of each photo.
+A slice's file depends on the photos' bytes, on the rules for decoding and on the decoders, which
+its name is a hash of. It has the converted photos, the thumbnails, a record of each photo and the
+facts that records have no room for. It ends with its own hash, so a torn or edited file is noticed.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ CODE = (
     "clean/fingerprints.py", "clean/flags.py", "clean/jpeg.py", "clean/slices.py",
     "core/photos.py",
 )  # fmt: skip
-"""The code that decides what a slice's file has."""
+"""The code that decides what is in a slice's file."""
 STORE_BYTES = 20 * 2**30
-"""What is kept from one run to the next at most."""
+"""The most that is kept from one run to the next."""
 _PHOTOS, _BYTES = 256, 32 * 2**20  # of a slice, at most
-_ONE_IN = 64  # photos end a slice, by their hash: then new photos change few slices
+_ONE_IN = 64  # photos end a slice, by their hash, so that new photos change few slices
 _CHUNK = 2**20
 
 RECORD = np.dtype([
-    ("hash", "<u8"), ("views", "<u8", MIRRORED.stop), ("downs", "<u8", MIRRORED.stop),
+    ("hash", "<u8"), ("horizontal", "<u8", MIRRORED.stop), ("vertical", "<u8", MIRRORED.stop),
     ("aspects", "<f8", 2), ("flat", "<f8"), ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
     ("thumb_hash", "V16"),  # a hash of the thumbnail
@@ -177,41 +177,36 @@ def write_slice(
         size += len(data)
         return size - len(data)
 
-    found, facts, thumbs = [np.zeros(0, RECORD)], list[Facts](), dict[bytes, int]()
+    records, facts, thumbs = [np.zeros(0, RECORD)], list[Facts](), dict[bytes, int]()
     for at, body in enumerate(bodies):
         if at not in alone:
             begin(at)
         photo = alone[at] if at in alone else decode(body, rules)
-        record, print_ = np.zeros(1, RECORD), photo.fingerprint
+        record, look = np.zeros(1, RECORD), photo.fingerprint
         record["width"], record["height"] = photo.width, photo.height
         if photo.body:
             record["sha256"] = np.frombuffer(hashlib.sha256(photo.body).digest(), "V32")
             if not photo.kept:
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
-        if print_:
-            record["hash"], record["views"], record["flat"] = print_.hash, print_.views, print_.flat
-            record["downs"], record["aspects"] = print_.downs, print_.aspects
-            record["thumb_hash"] = thumb_hash(print_.thumb)
-            record["levels"] = print_.levels
-            for name, thumb in (("thumb", print_.thumb), ("trimmed", print_.trimmed)):
+        if look:
+            for name in ("hash", "horizontal", "vertical", "aspects", "flat", "levels"):
+                record[name] = getattr(look, name)
+            digest = hashlib.blake2b(look.thumb, digest_size=16).digest()
+            record["thumb_hash"] = np.frombuffer(digest, "V16")
+            for name, thumb in (("thumb", look.thumb), ("trimmed", look.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
-        found.append(record)
+        records.append(record)
         facts.append(Facts(photo.status, photo.detail, sorted(photo.flags), photo.kept))
-    records = np.concatenate(found)
+    table = np.concatenate(records)
     start = write(b"thumbs: ") + 8  # so no thumbnail begins at 0
     for name in ("thumb", "trimmed"):
-        records[name] += start * (records["thumb_hash"] != np.zeros(1, "V16"))
+        table[name] += start * (table["thumb_hash"] != np.zeros(1, "V16"))
     write(b"".join(thumbs))
     text = json.dumps([[one.status, one.detail, one.flags, one.kept] for one in facts]).encode()
-    write(records.tobytes())
+    write(table.tobytes())
     write(text)
-    write(np.array([len(records), len(text)], "<i8").tobytes())
+    write(np.array([len(table), len(text)], "<i8").tobytes())
     file.write(hashed.digest())
-
-
-def thumb_hash(thumb: bytes) -> NDArray[np.void]:
-    """A hash of a thumbnail."""
-    return np.frombuffer(hashlib.blake2b(thumb, digest_size=16).digest(), "V16")
 
 
 def is_whole(path: Path) -> bool:
@@ -252,13 +247,15 @@ def read_thumbnails(path: Path, offsets: Iterable[int]) -> Iterator[bytes]:
 def fingerprint_of(path: Path, record: Any) -> Fingerprint:
     """The fingerprint of a photo, by its record in a slice's file."""
     thumb, trimmed = read_thumbnails(path, (int(record["thumb"]), int(record["trimmed"])))
-    views, downs, aspects = (tuple(record[name].tolist()) for name in ("views", "downs", "aspects"))
-    flat, levels = float(record["flat"]), int(record["levels"])
-    return Fingerprint(int(record["hash"]), views, downs, thumb, trimmed, aspects, flat, levels)
+    horizontal, vertical, aspects = (
+        tuple(record[name].tolist()) for name in ("horizontal", "vertical", "aspects")
+    )
+    first, flat, levels = int(record["hash"]), float(record["flat"]), int(record["levels"])
+    return Fingerprint(first, horizontal, vertical, thumb, trimmed, aspects, flat, levels)
 
 
 def drop_unused(store: Path, used: Collection[str]) -> None:
-    """Remove what the last run had no use for, and what is too much."""
+    """Remove what the last run had no use for, and of the rest what is over STORE_BYTES."""
     left = STORE_BYTES
     for path in sorted(store.iterdir(), key=lambda path: path.name):
         left -= path.stat().st_size if path.name in used else 0

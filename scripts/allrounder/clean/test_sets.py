@@ -60,7 +60,7 @@ def _line(folder: Path, path: Path) -> str:
 
 def table_line(name: str, photo: Fingerprint) -> str:
     """A photo's line in a table; `name` has no commas."""
-    views = b"".join(view.to_bytes(8, "big") for view in photo.views).hex()
+    views = b"".join(view.to_bytes(8, "big") for view in photo.horizontal).hex()
     trimmed = "" if photo.trimmed == photo.thumb else _packed(photo.trimmed)
     aspects = ",".join(f"{aspect:.6f}" for aspect in photo.aspects)
     return f",{name},{views},{aspects},{_packed(photo.thumb)},{trimmed}\n"
@@ -155,7 +155,7 @@ class ProtectedSet:
                 raise ValueError
         except ValueError:
             raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
-        views = tuple(self.views[row].tolist())  # also for `downs`: tables have no second hashes
+        views = tuple(self.views[row].tolist())  # also as `vertical`: tables have none
         return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
 
 
@@ -170,17 +170,17 @@ def copies_in_test_sets(
     found: dict[int, str] = {}
     for each in sets:
         for start in range(0, len(rows), _CHUNK):
-            some = [int(row) for row in rows[start : start + _CHUNK] if int(row) not in found]
-            photos = [_coarse(fingerprint(row)) for row in some]
+            left = [int(row) for row in rows[start : start + _CHUNK] if int(row) not in found]
+            photos = [_coarse(fingerprint(row)) for row in left]
             for place, name in _copies(photos, each, radius, similarity).items():
-                found[some[place]] = f"{each.shown}: {one_line(name, 100)}"
+                found[left[place]] = f"{each.shown}: {one_line(name, 100)}"
     return found
 
 
 def _copies(
     photos: Sequence[Fingerprint], test_set: ProtectedSet, radius: int, similarity: float
 ) -> dict[int, str]:
-    views = np.array([photo.views for photo in photos], np.uint64).reshape(-1, MIRRORED.stop)
+    views = np.array([photo.horizontal for photo in photos], np.uint64).reshape(-1, MIRRORED.stop)
     found: dict[int, str] = {}
     for one, two in dict.fromkeys(chain(SEARCHES, ((two, one) for one, two in SEARCHES))):
         close = close_pairs(views[:, one].copy(), test_set.views[:, two].copy(), radius)
@@ -192,11 +192,8 @@ def _copies(
             others = [test_set.photo(row) for row in matching]
             compared = [photos[place], *(photo for _, photo in others)]
             pictures = Pictures(FingerprintColumns.of(compared))
-            first = np.zeros(len(others), np.int64)
-            second: NDArray[np.int64] = np.arange(1, len(others) + 1)
-            compared_views = np.tile((one, two), (len(others), 1))
-            similar = pictures.similarity(first, second, compared_views) >= similarity
-            alike = np.flatnonzero(similar)
-            if len(alike):
-                found[place] = others[int(alike[0])][0]
+            places, views_of_pair = np.arange(len(others)), np.tile((one, two), (len(others), 1))
+            near = pictures.similarity(0 * places, places + 1, views_of_pair) >= similarity
+            if near.any():
+                found[place] = others[int(near.argmax())][0]
     return found

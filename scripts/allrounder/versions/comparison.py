@@ -195,17 +195,17 @@ def comparison_lines(comparison: Comparison, most: int | None = None) -> Iterato
     counts = by_class(comparison)
     changed = {key: row for key, row in counts.items() if any(row[name] for name in KINDS)}
     before, after = comparison.names
-    labels = {photo.wnid: photo.label for photo in (*comparison.before, *comparison.after)}
+    photos = (*comparison.before, *comparison.after)
+    heads = {one.wnid: " ".join(dict.fromkeys((one.wnid, one.label))) for one in photos}
     if changed:
         total = sum(counts.values(), Counter[str]())
         names = ["before", "after", *(name for name in KINDS if total[name])]
-        rows = [*((f"{key} {labels[key]}", row) for key, row in changed.items())]
-        rows.append(("all classes", total))
+        rows = [*((heads[key], row) for key, row in changed.items()), ("all classes", total)]
         header = ["class", before, after, *names[2:]]
         yield from text_table([header, *([name, *(row[n] for n in names)] for name, row in rows)])
     for key, group in groupby(comparison.differences, key=lambda one: one.photo.wnid):
         yield ""
-        yield printable(f"{key} {labels[key]}")
+        yield printable(heads[key])
         for change, same_change in groupby(group, key=lambda one: one.change):
             ones = list(same_change)
             for one in ones[:most]:
