@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import errno
 import hashlib
 import http.client
 import json
@@ -137,6 +138,8 @@ class Remote:
             except FileNotFoundError:
                 raise VersionError(f"{self._base} has no object {md5}") from None
             except (OSError, http.client.HTTPException, ValueError) as error:  # no HTTP
+                if getattr(error, "errno", 0) == errno.ENOSPC:  # here, not there
+                    raise
                 words = getattr(error, "reason", "") or error
                 problem = VersionError(f"{self._base}: {words}; check the address and the network")
             if left and self._is_web:
@@ -204,10 +207,8 @@ def fetch_files(
             wanted[md5].append(path)
     other = [path for paths in wanted.values() for path in paths if os.path.lexists(path)]
     if other and not force:
-        words = (
-            f"{other[0]} and {len(other) - 1} more differ" if other[1:] else f"{other[0]} differs"
-        )
-        raise VersionError(f"{words} from this version; take another --to, or --force")
+        words = f" and {len(other) - 1} more differ" if other[1:] else " differs"
+        raise VersionError(f"{other[0]}{words} from this version; take another --to, or --force")
 
     def fetch(md5: str) -> None:
         part = work / f"{md5}.part"

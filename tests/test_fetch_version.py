@@ -1,5 +1,6 @@
 """A version without DVC: complete, verified, resumed; a hostile list of files does no harm."""
 
+import errno
 import hashlib
 import json
 import os
@@ -236,6 +237,22 @@ def test_a_server_that_speaks_no_http_is_one_line(
         fetch(f"{base}/dvc.lock", "--remote", base, expect=2 if b"abc" in reply else 1)
         server.shutdown()
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_full_disk_is_no_fault_of_the_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stored = objects(FILES)
+    write_lock(stored)
+    for name, body in stored.items():
+        Path(f"remote{name}").parent.mkdir(parents=True, exist_ok=True)
+        Path(f"remote{name}").write_bytes(body)
+    monkeypatch.setattr(fetch_version, "_append", full)
+    fetch("dvc.lock", "--remote", "remote", expect=1)
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
