@@ -122,9 +122,7 @@ class Remote:
         for left in reversed(range(TRIES)):
             try:
                 with self._opened(md5, part) as (source, start, size):
-                    _append(source, part, start, limit)
-                if size and part.stat().st_size != start + size:
-                    raise OSError(f"the reply for {md5} broke off")
+                    _append(source, part, start, size, limit)
                 if file_md5(part) == md5[:32]:
                     return
                 problem = VersionError(f"{self._base}: object {md5} is damaged there")
@@ -170,8 +168,8 @@ PAUSE = 1.0
 """Seconds before the second try; each later one waits one such pause more."""
 
 
-def _append(source: BinaryIO, part: Path, start: int, limit: int) -> None:
-    """Write a stream to a file from `start` on. Raises OSError, VersionError if it has no end."""
+def _append(source: BinaryIO, part: Path, start: int, size: int, limit: int) -> None:
+    """Write a stream of `size` bytes (0: unknown) from `start` on. Raises OSError, VersionError."""
     with part.open("r+b" if part.exists() else "wb") as file:
         file.truncate(start)
         file.seek(start)
@@ -179,6 +177,8 @@ def _append(source: BinaryIO, part: Path, start: int, limit: int) -> None:
             file.write(chunk)
             if file.tell() > limit:
                 raise VersionError("the remote sends more bytes than the version has")
+        if size and file.tell() != start + size:
+            raise OSError(f"the reply for {part.stem} broke off")
 
 
 def file_md5(path: Path) -> str:
