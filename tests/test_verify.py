@@ -397,7 +397,7 @@ def test_no_remote_is_reported_in_one_line(clone: Project) -> None:
     clone.dvc("remote", "remove", "store")
     output = clone.script("verify", "--remote", expect=2)
     assert len(output.splitlines()) == 1
-    assert "no remote" in output
+    assert "no default DVC remote is configured: dvc remote add" in output
 
 
 # On the web
