@@ -4,6 +4,7 @@ Restores a dvc.lock that a kill has cut off. With --schema, prints params.schema
 --relist or --judge, exits with 1 if a stage should run again for a reason that DVC cannot know.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ def main() -> None:
         parser.add_argument(name, dest="question", action="store_const", const=question, help=words)
     args = parser.parse_args()
     if args.schema:
-        sys.stdout.buffer.write(json_schema().encode())  # a file, whatever the console's encoding
+        text = json.dumps(json_schema(), indent=2) + "\n"
+        sys.stdout.buffer.write(text.encode())  # a file, whatever the console's encoding
     elif not args.question:
         for warning in _check(args.file):
             print(warning, file=sys.stderr)

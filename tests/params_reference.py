@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from allrounder.params.schema import Params
+from allrounder.params.loading import json_schema
 
 Node = Mapping[str, Any]
 """A part of a JSON schema."""
@@ -28,7 +28,7 @@ _BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}"}
 
 def markdown() -> str:
     """Return the text of docs/params.md."""
-    return "\n".join(_parts(Params.model_json_schema()))
+    return "\n".join(_parts(json_schema()))
 
 
 def _parts(schema: Node) -> Iterator[str]:

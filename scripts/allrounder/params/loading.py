@@ -1,10 +1,12 @@
 """Reads and checks params.yaml. An error is one line: file, line, key, value and what to do."""
 
 import argparse
-import json
+import ast
+import inspect
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +115,40 @@ def replace_params(path: Path, text: str, classes: Classes | None = None) -> Non
         part.unlink(missing_ok=True)
 
 
-def json_schema() -> str:
-    """The JSON schema of params.yaml, as published in params.schema.json."""
-    return json.dumps(Params.model_json_schema(), indent=2) + "\n"
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of params.yaml, as published in params.schema.json.
+
+    Keys are described by their docstrings. pydantic could add these to the models, but then each
+    start of a stage would parse the source of all models.
+    """
+    schema = Params.model_json_schema()
+    nodes = {Params.__name__: schema, **schema["$defs"]}
+    for model in _models(Section):
+        properties = nodes.get(model.__name__, {}).get("properties", {})
+        for owner in reversed(model.__mro__):
+            texts = _key_docstrings(owner) if issubclass(owner, Section) else {}
+            for key in texts.keys() & properties.keys():
+                properties[key]["description"] = texts[key]
+    return schema
+
+
+def _models(base: type[Section]) -> Iterator[type[Section]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _key_docstrings(model: type[Section]) -> dict[str, str]:
+    """The string that follows each key in the source of a model."""
+    (tree,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(tree, ast.ClassDef)
+    found: dict[str, str] = {}
+    for key, text in pairwise(tree.body):
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name):
+            match text:
+                case ast.Expr(ast.Constant(str(words))):
+                    found[key.target.id] = inspect.cleandoc(words)
+    return found
 
 
 def _syntax_fault(text: str, error: Exception) -> str:

@@ -10,11 +10,12 @@ WNID = r"^n[0-9]{8}$"
 
 
 class Section(BaseModel):
-    """A section of params.yaml: unknown keys are refused, values are immutable."""
+    """A section of params.yaml: unknown keys are refused, values are immutable.
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
+    The docstrings of its keys are in the JSON schema: see `json_schema` of loading.py.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def check_wnid(text: str) -> str:
