@@ -1,6 +1,6 @@
 """Pushes this version's objects to the DVC remote: all that it lacks, whatever was killed before.
 
-It asks the remote for every object, while `dvc push` trusts what it remembers.
+It asks the remote for every object, while `dvc push` trusts its own index of the remote.
 """
 
 import sys

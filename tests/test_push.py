@@ -80,7 +80,7 @@ def test_a_push_after_a_killed_one_is_whole(
     assert pushed(killed) in (137, -9, 9)
     if killed is CLEARING:
         tiny.call(doctor.main, expect=1)
-        assert "a false memory of what the remote has" in capsys.readouterr().out
+        assert "a wrong index of what the remote has" in capsys.readouterr().out
         assert tiny.dvc(["push"]) == 0  # wrong, as long as DVC has this fault
         tiny.call(doctor.main, expect=1)
         output = capsys.readouterr().out

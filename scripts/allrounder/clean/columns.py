@@ -46,7 +46,7 @@ class Texts(Sequence[str]):
             raise IndexError(at)
         first, end = self._ends[at : at + 2].tolist()
         if self._file:
-            return os.pread(self._file.fileno(), end - first, self._start + first).decode()
+            return _read_at(self._file, self._start + first, end - first).decode()
         return self._all[first:end].decode()
 
     def move_to(self, file: BinaryIO) -> None:
@@ -55,6 +55,12 @@ class Texts(Sequence[str]):
         file.write(self._all)
         file.flush()
         self._file, self._all = file, b""
+
+
+def _read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    """Bytes of a file that only one thread reads. Windows has no os.pread."""
+    file.seek(start)
+    return file.read(size)
 
 
 class HashColumns:
@@ -67,14 +73,14 @@ class HashColumns:
         """Write the hashes of the pictures from `start` on, a column a view."""
         for number, column in enumerate(np.concatenate(hashes, axis=1).T):
             self._file.seek(8 * (number * self._count + start))
-            self._file.write(column.tobytes())  # whole, as os.pwrite on a full disk is not
+            self._file.write(column.tobytes())  # raises on a full disk, as os.pwrite does not
         self._file.flush()
 
     def of(self, rows: Ints, view: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Both hashes of a view of some pictures."""
         size = 8 * self._count
         starts = (size * view, size * (view + MIRRORED.stop))
-        first, second = (os.pread(self._file.fileno(), size, start) for start in starts)
+        first, second = (_read_at(self._file, start, size) for start in starts)
         return np.frombuffer(first, "<u8")[rows], np.frombuffer(second, "<u8")[rows]
 
 

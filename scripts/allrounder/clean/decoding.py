@@ -122,7 +122,8 @@ def decode_classes(
     that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
-    texts, columns = (TemporaryFile(dir=store) for _ in range(2))  # noqa: SIM115 (used to the end)
+    # Beside the store, where Windows shows open files: they are no slices.
+    texts, columns = (TemporaryFile(dir=store.parent) for _ in range(2))  # noqa: SIM115 (used on)
     listed: dict[str, Listed] = {}
     with worker_pool(max(1, len(keys))) as pool:
         for key, part in zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True):

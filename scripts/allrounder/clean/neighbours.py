@@ -308,8 +308,8 @@ def _close_pictures(
             )
             ones = left.members[left.starts[i[of_pair]] + within // widths[of_pair]]
             twos = others.members[others.starts[j[of_pair]] + within % widths[of_pair]]
-            two = ones != twos  # not a picture and itself
-            yield ones[two], twos[two], (horizontal + vertical)[of_pair[two]]
+            differ = ones != twos  # not a picture and itself
+            yield ones[differ], twos[differ], (horizontal + vertical)[of_pair[differ]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,18 +182,18 @@ def write_slice(
         if at not in alone:
             begin(at)
         photo = alone[at] if at in alone else decode(body, rules)
-        record, look = np.zeros(1, RECORD), photo.fingerprint
+        record, fingerprint = np.zeros(1, RECORD), photo.fingerprint
         record["width"], record["height"] = photo.width, photo.height
         if photo.body:
             record["sha256"] = np.frombuffer(hashlib.sha256(photo.body).digest(), "V32")
             if not photo.kept:
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
-        if look:
+        if fingerprint:
             for name in ("hash", "horizontal", "vertical", "aspects", "flat", "levels"):
-                record[name] = getattr(look, name)
-            digest = hashlib.blake2b(look.thumb, digest_size=16).digest()
+                record[name] = getattr(fingerprint, name)
+            digest = hashlib.blake2b(fingerprint.thumb, digest_size=16).digest()
             record["thumb_hash"] = np.frombuffer(digest, "V16")
-            for name, thumb in (("thumb", look.thumb), ("trimmed", look.trimmed)):
+            for name, thumb in (("thumb", fingerprint.thumb), ("trimmed", fingerprint.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
         records.append(record)
         facts.append(Facts(photo.status, photo.detail, sorted(photo.flags), photo.kept))

@@ -97,10 +97,10 @@ def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
 
 
 def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
-    """What a killed push left: a false memory of the remote, or a list there without its files."""
+    """What a killed push left: a wrong index of the remote, or a list there without its files."""
     remotes = {out.remote: out for out in outs}.values()
-    if any(_has_false_memory(versions.remote_store(repo, out)) for out in remotes):
-        words = "a push was killed, and left DVC with a false memory of what the remote has"
+    if any(_has_wrong_index(versions.remote_store(repo, out)) for out in remotes):
+        words = "a push was killed, and left a wrong index of what the remote has"
         yield Fault(f"{words}: dvc push would leave objects out", _PUSH)
         return
     for out in outs:
@@ -116,7 +116,7 @@ def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
             return
 
 
-def _has_false_memory(odb: Any) -> bool:
+def _has_wrong_index(odb: Any) -> bool:
     """Whether DVC's index of a remote has files but no list, without which DVC never checks it."""
     from dvc_data.hashfile.db import get_index
 

@@ -312,7 +312,10 @@ def print_table(results: Sequence[ClassResult], traffic: Traffic) -> None:
     """Print on stderr how many URLs of each class have which status."""
     seen = [status for status in Status if any(one.counts[status] for one in results)]
     rows = [
-        [" ".join({one.key: 0, class_name(one.key): 0}), *(one.counts[status] for status in seen)]
+        [
+            " ".join(dict.fromkeys((one.key, class_name(one.key)))),
+            *(one.counts[status] for status in seen),
+        ]
         for one in results
     ]
     for line in text_table([["class", *seen], *rows]):

@@ -1,7 +1,7 @@
 """Pushes a version's objects to its remote, which is asked for each of them.
 
-`dvc push` trusts two memories. It takes a folder for complete if its list is on the remote, and it
-keeps an index of what the remote has (dvc_data.hashfile.status). DVC clears the index once lists
+`dvc push` does not ask for each. It takes a folder for complete if its list is on the remote, and
+it keeps an index of what the remote has (dvc_data.hashfile.status). DVC clears the index once lists
 are gone from the remote, a hundred entries at a time: a push killed then leaves an index that is
 wrong, the next push leaves out what it names, and uploads the lists all the same.
 """
