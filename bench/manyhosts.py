@@ -60,7 +60,10 @@ def measure(report: Report, folder: Path) -> None:
         best = [max(runs, key=lambda run: run.rate) for runs in zip(*others, strict=True)]
         report.target(f"{title}: rate / img2dataset's best", ratios(mine, best), bound)
         report.figure(f"{title}: photos a second of CPU", mine[-1].photos / mine[-1].cpu)
+        report.figure(f"{title}: share taken of what can be had", mine[-1].photos / job.photos)
         report.figure(f"{title}: requests a URL", requests[-1] / len(job.listed))
+        report.figure(f"{title}: requests a host", requests[-1] / hosts)
+        report.figure(f"{title}: requests without a photo", requests[-1] - job.photos)
     job = _job(names, dead, count, [f"http://{min(dead)}:{PORT}/ok/" for _ in range(SILENT)])
     [runs] = report.turns(f"{SILENT} URLs on one dead host", partial(ours, job, dead))
     seconds = [run.seconds for run in runs]
