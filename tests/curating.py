@@ -10,7 +10,7 @@ from allrounder.clean import columns
 from allrounder.clean.columns import Photos, codes
 from allrounder.clean.curate import judge
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import FingerprintColumns
+from allrounder.clean.neighbours import FingerprintColumns, Pictures
 from allrounder.core.corrections import Correction, PhotoId
 from allrounder.params.schema import Clean
 
@@ -36,7 +36,7 @@ def curate(
     prints = FingerprintColumns.of([one.fingerprint for one in items if one.fingerprint])
     named = {one.photo_id: row for row, one in enumerate(items)}
     lines = {named[photo]: line for photo, line in (corrections or {}).items() if photo in named}
-    judged = judge(_photos(items, keys), prints, per_class, rules, lines)
+    judged = judge(_photos(items, keys), Pictures(prints), per_class, rules, lines)
     return cast(list[Item], list(judged))
 
 

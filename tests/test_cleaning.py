@@ -31,6 +31,7 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import flickr_photo_id
+from allrounder.core.workers import worker_pool
 from allrounder.params.schema import Clean
 from curating import Item, curate
 from draw import FAULTS, GOOD_KINDS
@@ -377,12 +378,13 @@ def test_an_index_finds_the_pairs_that_agree_in_a_band(seed: int, count: int, up
     right = None if upper else (side[0] ^ np.uint64(64), side[1])
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        for few in (count, 0):
+        for few, batch in ((count, 2**18), (count, 64), (0, 2**18)):
             patch.setattr(close_hashes, "_BRUTE_FORCE", few)
+            patch.setattr(close_hashes, "BATCH", batch)
             bands = close_hashes.DIAGONAL
             numbers = close_hashes.close_pair_numbers(side, right, (12, 20), bands)
             found.append(sorted(int(number) for batch in numbers for number in batch))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     xor = [(a ^ b[:, None]).T for a, b in zip(side, right or side, strict=True)]
     first, both = np.bitwise_count(xor[0]), np.bitwise_count(xor).sum(axis=0)
     agree = np.any([band.agree(*xor) for band in bands], axis=0)
@@ -430,6 +432,23 @@ def test_copies_look_alike_and_other_pictures_do_not(kind: str) -> None:
     ]
     found = set(near_pairs(looks, RULES.near_radius, SAME))
     assert found == {(n, n + 8) for n in range(8)}
+
+
+def test_a_pool_of_processes_measures_the_same_similarities(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(neighbours, "_ALIGNED", 3)
+    monkeypatch.setattr(neighbours, "_FEW", 9)
+    monkeypatch.setattr(neighbours, "_SENT", 7)
+    columns = FingerprintColumns.of(
+        [fingerprint(picture(n % 5, (90, 60)).convert("L")) for n in range(20)]
+    )
+    ones, twos = (part.ravel() for part in np.indices((20, 20)))
+    views = np.tile(list(neighbours.SEARCHES), (30, 1))[: len(ones)]
+    with worker_pool(2) as pool:
+        pooled = Pictures(columns, pool).similarity(ones, twos, views)
+    assert pooled.tolist() == Pictures(columns).similarity(ones, twos, views).tolist()
+    assert len(set(pooled.tolist())) > 3
 
 
 def sky(seed: int, anywhere: bool = True) -> Image.Image:

@@ -16,6 +16,7 @@ from allrounder.clean.preview import Preview, next_quota
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.paths import RAW, URLS
 from allrounder.core.rows import Status
+from allrounder.core.workers import worker_pool
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds
 from allrounder.history.journal import Journal
@@ -47,8 +48,9 @@ def download(
             return preview.larger_quotas(quotas)
 
         Rounds(params, Folders(URLS, RAW, work), Journal(work, "", fresh=False)).run(larger)
-        photos = decode_classes([*params.classes], RAW, work, params.clean)
-        decisions, _ = decide(params, photos, URLS, RAW, corrections)
+        with worker_pool(2) as pool:
+            photos = decode_classes([*params.classes], RAW, work, params.clean, pool)
+            decisions, _ = decide(params, photos, URLS, RAW, corrections, pool)
         return decisions.kept_by_class()
 
 

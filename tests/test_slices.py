@@ -202,12 +202,12 @@ def test_a_round_reads_only_the_archives_that_changed(
     monkeypatch.setattr(decoding, "worker_pool", lambda most: Inline())
     stored: dict[tuple[object, ...], str] = {}
     folders, rules = (tmp_path / "raw", tmp_path / "store"), build.params.clean
-    first = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
-    again = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
+    first = decoding.decode_classes(["a", "b"], *folders, rules, Inline(), stored=stored)
+    again = decoding.decode_classes(["a", "b"], *folders, rules, Inline(), stored=stored)
     assert np.array_equal(first.records, again.records)
     raw_archive(tmp_path / "raw", "b", [body(30), body(31)])
-    changed = decoding.decode_classes(["a", "b"], *folders, rules, stored=stored)
-    fresh = decoding.decode_classes(["a", "b"], *folders, rules)
+    changed = decoding.decode_classes(["a", "b"], *folders, rules, Inline(), stored=stored)
+    fresh = decoding.decode_classes(["a", "b"], *folders, rules, Inline())
     assert np.array_equal(changed.records, fresh.records)
     assert not np.array_equal(first.records, fresh.records)
     assert read == [["a", "b"], [], ["b"], ["a", "b"]]

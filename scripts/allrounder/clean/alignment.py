@@ -255,13 +255,11 @@ def _step(values: Floats, target: Floats, inside: Bools) -> Floats:
     down: Floats = np.zeros_like(grid)
     np.subtract(grid[:, :, 2:], grid[:, :, :-2], out=across[:, :, 1:-1])
     np.subtract(grid[:, 2:], grid[:, :-2], out=down[:, 1:-1])
-    across, down = across.reshape(values.shape) * used, down.reshape(values.shape) * used
-    products = np.empty((len(grid), 5, _CELLS**2))
-    for at, (one, two) in enumerate(
-        ((across, across), (across, down), (down, down), (across, values), (down, values))
-    ):
-        np.multiply(one, two, out=products[:, at])
-    sums = products @ _POWERS
+    across, down = across.reshape(values.shape), down.reshape(values.shape)
+    across *= used
+    down *= used
+    pairs = (across, across), (across, down), (down, down), (across, values), (down, values)
+    sums = np.stack([(one * two) @ _POWERS for one, two in pairs], axis=1)
     # A gradient spans two cells of two half cells each: hence the 4.
     return 4 * _solved(sums[:, _PRODUCT, _POWER], sums[:, _PRODUCT[0] + 3, _POWER[0]])
 

@@ -2,8 +2,8 @@
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +15,9 @@ from allrounder.catalogue.synsets import is_subtree
 from allrounder.clean.columns import Decisions, Item, Photos, codes, first_bytes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
-from allrounder.clean.flags import flag_sizes, with_flags
+from allrounder.clean.flags import flag_sizes
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.clean.neighbours import Pictures
 from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of, read_slice
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
@@ -36,7 +37,7 @@ from allrounder.core.paths import FINGERPRINTS
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import StoredBytes, atomic_tar
-from allrounder.core.workers import worker_pool
+from allrounder.core.workers import cores, worker_pool
 from allrounder.params.schema import Params
 
 _AHEAD = 64  # classes that wait to be written
@@ -72,9 +73,10 @@ def clean(
 
         suspects = with_model_here(suspects, params.network)
     keys = list(params.classes)
-    decoded = decode_classes(keys, raw, store, params.clean, params.network.ray)
-    decisions, matches = decide(params, decoded, urls, raw, corrections)
-    counts = _write_classes(decoded, decisions, out)
+    with worker_pool(cores()) as pool:  # started first, while this process is small
+        decoded = decode_classes(keys, raw, store, params.clean, pool, params.network.ray)
+        decisions, matches = decide(params, decoded, urls, raw, corrections, pool)
+        counts = _write_classes(decoded, decisions, out, pool)
     if suspects:
         rows = {key: list(read_csv(out / f"{key}.csv", CleanRow)) for key in keys}
         for key, part in add_suspects(rows, out, suspects).items():
@@ -87,14 +89,19 @@ def clean(
 
 
 def decide(
-    params: Params, decoded: Decoded, urls: Path, raw: Path, corrections: Sequence[Correction]
+    params: Params,
+    decoded: Decoded,
+    urls: Path,
+    raw: Path,
+    corrections: Sequence[Correction],
+    pool: Executor,
 ) -> tuple[Decisions, Matches]:
     """The decision on each valid photo, and the photos that each correction matches.
 
-    Raises as `clean` does.
+    Many pictures are compared in `pool`. Raises as `clean` does.
     """
     matches = match_photos(corrections, _names(decoded, raw) if corrections else ())
-    by_name, starts = by_photo(matches), decoded.class_starts.tolist()
+    by_name, starts = by_photo(matches), decoded.class_starts
     lines = {
         start + at: by_name[key, image_id]
         for (key, part), start in zip(decoded.listed.items(), starts, strict=False)
@@ -102,7 +109,8 @@ def decide(
         if (key, image_id) in by_name
     }
     photos = _photos(params, decoded, urls, raw)
-    decisions = judge(photos, decoded.columns(), params.per_class, params.clean, lines)
+    pictures = Pictures(decoded.columns(), pool)
+    decisions = judge(photos, pictures, params.per_class, params.clean, lines)
     return decisions, matches
 
 
@@ -127,7 +135,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
     records, listed = decoded.records, decoded.listed
     refused: dict[int, str] = {}
     synsets = np.zeros(len(records), np.int64)
-    for (key, part), start in zip(listed.items(), decoded.class_starts.tolist(), strict=False):
+    for (key, part), start in zip(listed.items(), decoded.class_starts, strict=False):
         if accepted is None and not is_subtree(key):
             continue
         found = photo_origins(urls, raw, key, accepted)
@@ -170,7 +178,9 @@ def _sha256(record: Any) -> str:
     return sha256.hex() if any(sha256) else ""
 
 
-def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[str, Counter[Status]]:
+def _write_classes(
+    decoded: Decoded, decisions: Decisions, out: Path, pool: Executor
+) -> dict[str, Counter[Status]]:
     """Write all classes: of each the photos moved there, then those of its raw archive."""
     moved: dict[str, list[int]] = defaultdict(list)
     for row, item in decisions.moved():
@@ -178,19 +188,18 @@ def _write_classes(decoded: Decoded, decisions: Decisions, out: Path) -> dict[st
     away = {row for own in moved.values() for row in own}
     counts, jobs = {}, deque[Future[None]]()
     keys = list(decoded.listed)
-    with worker_pool(len(keys)) as pool:
-        for key, (first, end) in zip(keys, pairwise(decoded.class_starts.tolist()), strict=True):
-            own = [row for row in range(first, end) if row not in away]
-            found = list(_rows(decoded, decisions, [*moved[key], *own]))
-            rows = flag_sizes([row for row, _ in found])
-            counts[key] = Counter(row.status for row in rows)
-            write_csv(out / f"{key}.csv", CleanRow, rows)
-            kept = [one for _, one in found if one]
-            jobs.append(pool.submit(_write_photos, (key, kept, out)))
-            while len(jobs) > _AHEAD:
-                jobs.popleft().result()
-        for job in jobs:
-            job.result()
+    for key, (first, end) in zip(keys, pairwise(decoded.class_starts), strict=True):
+        own = [row for row in range(first, end) if row not in away]
+        found = list(_rows(decoded, decisions, [*moved[key], *own]))
+        rows = flag_sizes([row for row, _ in found])
+        counts[key] = Counter(row.status for row in rows)
+        write_csv(out / f"{key}.csv", CleanRow, rows)
+        kept = [one for _, one in found if one]
+        jobs.append(pool.submit(_write_photos, (key, kept, out)))
+        while len(jobs) > _AHEAD:
+            jobs.popleft().result()
+    for job in jobs:
+        job.result()
     return counts
 
 
@@ -204,7 +213,7 @@ def _rows(
         if number != decoded.slice_numbers[row]:
             number = int(decoded.slice_numbers[row])
             records, facts = read_slice(decoded.files[number])
-        at = row - int(decoded.slice_starts[number])
+        at = row - decoded.slice_starts[number]
         item = decisions.of_row(row) if valid[row] else None
         one = _row(decoded, row, facts[at], item)
         kept = None
@@ -236,13 +245,15 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
     if at in listed.expected and (item or detail):
         match = Match.CHANGED if detail else Match.SAME_PICTURE
     image_id, sha256 = listed.image_ids[at], _sha256(record)
-    one = CleanRow(image_id, judged.status, judged.detail, *size, sha256, phash, match=match)
-    if not item:
-        return one
-    file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
-    copy, moved = item.duplicate_of, item.moved_from
-    one = replace(one, group=item.group, file=file, duplicate_of=copy, moved_from=moved)
-    return with_flags(one, facts.flags)
+    cells: dict[str, Any] = {}
+    if item:
+        file = f"{item.name}.jpg" if item.status is Status.KEPT else ""
+        copy, moved = item.duplicate_of, item.moved_from
+        cells = {"group": item.group, "file": file, "duplicate_of": copy, "moved_from": moved}
+        cells |= dict.fromkeys(facts.flags, 1)
+    return CleanRow(
+        image_id, judged.status, judged.detail, *size, sha256, phash, match=match, **cells
+    )
 
 
 def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:

@@ -7,7 +7,7 @@ A pair (i, j) travels as one number, i * len(right) + j. Source: M. Norouzi, A. 
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from itertools import combinations, pairwise
 from operator import xor
 from typing import Any, TypeVar
@@ -33,17 +33,24 @@ _FOUR_BANDS = 2**19  # up to this many hashes; for more, three: smaller buckets,
 _BUCKET_BITS = 16, 22  # least and most; in between two more than are needed to count the hashes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Band:
     """Some of the 128 bits of both hashes. Close hashes differ in at most `radius` of them."""
 
     bits: tuple[int, ...]  # 0 to 63: of the horizontal hash; 64 to 127: of the vertical one
     radius: int
 
+    @cached_property
+    def _masks(self) -> tuple[np.uint64, np.uint64]:
+        """The bits of the band in the horizontal and in the vertical hash."""
+        horizontal, vertical = (
+            sum(1 << bit % 64 for bit in self.bits if bit // 64 == half) for half in (0, 1)
+        )
+        return np.uint64(horizontal), np.uint64(vertical)
+
     def agree(self, horizontal: Hashes, vertical: Hashes) -> NDArray[np.bool_]:
         """Whether pairs are within the radius in this band, by the XOR of their hashes."""
-        masks = (sum(1 << bit % 64 for bit in self.bits if bit // 64 == half) for half in (0, 1))
-        one, two = (np.uint64(mask) for mask in masks)
+        one, two = self._masks
         bits = np.bitwise_count(one & horizontal) + np.bitwise_count(two & vertical)
         return np.asarray(bits <= self.radius)
 
@@ -137,6 +144,7 @@ def _compared(
     """Compare all hashes with all; `upper`: those of one side, for the pairs i <= j."""
     width = len(right[0])
     step = max(1, BATCH // max(1, width))
+
     for start in range(0, len(left[0]), step):
         first = start if upper else 0
         differing = left[0][start : start + step, None] ^ right[0][None, first:]
@@ -144,8 +152,9 @@ def _compared(
         i, j = np.divmod(near, max(1, width - first))
         i, j = i + start, j + first
         both = differing.ravel()[near], left[1][i] ^ right[1][j]
-        agree = np.any([band.agree(*both) for band in bands], axis=0)
-        close = agree & (_distance(both) <= limits[1]) & (not upper or i <= j)
+        close = np.flatnonzero((_distance(both) <= limits[1]) & (not upper or i <= j))
+        both = both[0][close], both[1][close]
+        close = close[np.any([band.agree(*both) for band in bands], axis=0)]
         yield i[close] * width + j[close]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.clean.columns import Decisions, Ints, Item, Photos
-from allrounder.clean.neighbours import Components, FingerprintColumns, Pictures, firsts
+from allrounder.clean.neighbours import Components, Pictures, firsts
 from allrounder.core.corrections import Action, Correction
 from allrounder.core.rows import Status
 from allrounder.core.text import one_line
@@ -34,7 +34,7 @@ SAME, SIMILAR = 0.985, 0.96
 
 def judge(
     photos: Photos,
-    columns: FingerprintColumns,
+    pictures: Pictures,
     per_class: int,
     rules: Clean,
     corrections: Mapping[int, Correction],
@@ -43,7 +43,7 @@ def judge(
 
     Photos that `corrections` (by row) move stand first in their class.
     """
-    decided, pictures = Decisions(photos), Pictures(columns)
+    decided = Decisions(photos)
     places = {int(row): at for at, row in enumerate(decided.rows) if int(row) in corrections}
     pairs = _copies(decided, pictures, np.arange(len(decided)), rules.near_radius)
     if corrections:

@@ -1,14 +1,15 @@
 """Decodes the photos of all classes in parallel, or takes them from the store of earlier runs."""
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -70,26 +71,26 @@ class Decoded:
     """
 
     listed: Mapping[str, Listed]
-    class_starts: Ints  # the first record of each class, and the number of records
+    class_starts: Sequence[int]  # the first record of each class, and the number of records
     records: Records  # of the type IN_MEMORY
     hashes: HashColumns
     slices: Sequence[Slice]
     files: Sequence[Path]  # of the slices
     slice_numbers: NDArray[np.int32]  # of each record
-    slice_starts: Ints  # the same of slices
+    slice_starts: Sequence[int]  # the same of slices
     changed: Mapping[int, str]  # what differs from the expected picture, by record
     keys: Sequence[str]  # of the classes
 
     def place(self, row: int) -> tuple[str, int]:
         """A record's class, and its place there."""
-        number = int(np.searchsorted(self.class_starts, row, "right")) - 1
-        return self.keys[number], row - int(self.class_starts[number])
+        number = bisect_right(self.class_starts, row) - 1
+        return self.keys[number], row - self.class_starts[number]
 
     def fingerprint(self, row: int) -> Fingerprint:
         """The fingerprint of a photo."""
         number = int(self.slice_numbers[row])
         records = _records(self.files[number])
-        return fingerprint_of(self.files[number], records[row - int(self.slice_starts[number])])
+        return fingerprint_of(self.files[number], records[row - self.slice_starts[number]])
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
@@ -113,11 +114,13 @@ def decode_classes(
     raw: Path,
     store: Path,
     rules: Clean,
+    pool: Executor,
     ray: str | None = None,
     stored: dict[tuple[object, ...], str] | None = None,
 ) -> Decoded:
     """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
+    `pool` lists the photos. Decoding starts workers of its own, since a photo may crash one.
     `stored`, from a call before, has the names of slices' files by the state of the archives, so
     that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
@@ -125,10 +128,9 @@ def decode_classes(
     # Beside the store, where Windows shows open files: they are no slices.
     texts, columns = (TemporaryFile(dir=store.parent) for _ in range(2))  # noqa: SIM115 (used on)
     listed: dict[str, Listed] = {}
-    with worker_pool(max(1, len(keys))) as pool:
-        for key, part in zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True):
-            part.origins.move_to(texts)
-            listed[key] = part
+    for key, part in zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True):
+        part.origins.move_to(texts)
+        listed[key] = part
     slices = [part for key in keys for part in listed[key].slices]
     stored = {} if stored is None else stored
     states = [_state(part) for part in slices]
@@ -138,17 +140,17 @@ def decode_classes(
     names = decode_slices(new, store, rules)
     stored |= {_state(part): names[part.key, part.number] for part in new}
     files = [store / stored[state] for state in states]
-    slice_starts = np.cumsum([0, *(len(part.places) for part in slices)])
-    class_starts = np.cumsum([0, *(len(listed[key].image_ids) for key in keys)])
-    records = np.zeros(int(class_starts[-1]), IN_MEMORY)
+    slice_starts = [0, *accumulate(len(part.places) for part in slices)]
+    class_starts = [0, *accumulate(len(listed[key].image_ids) for key in keys)]
+    records = np.zeros(class_starts[-1], IN_MEMORY)
     hashes = HashColumns(columns, len(records))
-    for path, (start, end) in zip(files, pairwise(slice_starts.tolist()), strict=True):
+    for path, (start, end) in zip(files, pairwise(slice_starts), strict=True):
         read = read_slice(path)[0]
         records[start:end] = read[list(IN_MEMORY.names or ())]
         hashes.put(start, read["horizontal"], read["vertical"])
     changed = {
         start + at: detail
-        for key, start in zip(keys, class_starts[:-1].tolist(), strict=True)
+        for key, start in zip(keys, class_starts[:-1], strict=True)
         for at, expected in listed[key].expected.items()
         if (detail := _difference(records[start + at], expected, rules))
     }

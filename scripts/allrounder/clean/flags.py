@@ -46,11 +46,11 @@ def flag_sizes(rows: Sequence[CleanRow]) -> list[CleanRow]:
         found = {"extreme_aspect"} if short and long >= _LONG * short else set[str]()
         if 0 < count * _TINY < median:
             found.add("tiny_for_class")
-        flagged.append(with_flags(row, found))
+        flagged.append(_with_flags(row, found))
     return flagged
 
 
-def with_flags(row: CleanRow, flags: Collection[str]) -> CleanRow:
+def _with_flags(row: CleanRow, flags: Collection[str]) -> CleanRow:
     """The row with more flags, which are names of its columns."""
     cells: dict[str, Any] = dict.fromkeys(flags, 1)
     return replace(row, **cells) if cells else row

@@ -4,7 +4,7 @@ Close hashes make two photos candidates; a comparison of their aligned thumbnail
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from allrounder.clean.alignment import THUMB, Boxes, Floats, Thumbs, similarity
 from allrounder.clean.close_hashes import (
     BATCH,
     DIAGONAL,
-    THREADS,
     BothHashes,
     Ints,
     Limits,
@@ -61,15 +60,19 @@ SEARCHES = (
 """The pairs of views whose hashes are compared: others would find two copies in 10,000 more."""
 _CANDIDATES = 50
 """Earlier pictures that one is compared with in a search; few of 3,000 photos have more than 5."""
-_ALIGNED = 256  # pairs at once
+_ALIGNED = 128  # pairs at once
+_FEW = 512  # pairs that are compared faster than they are sent to a pool
+_SENT = 2**12  # pairs to the pool at once, so that memory stays small
 _REMEMBERED = 2**14  # similarities: a search for groups meets the pairs of the search for copies
 _CONFIRMED = 2**14  # candidates at once at least: large batches are faster
 _HORIZONTAL, _BOTH = 1.4, 2.4
 """Bits in which views of copies differ at most, as multiples of the radius: of the horizontal
 hash, and of both.
 """
-_LAST_PAIRS = 256  # are compared at once
+_LAST_PAIRS = 2**12  # are compared at once
 _SHARED = 512  # pictures of one row of hashes at most: two rows have no more than BATCH pairs
+_Side = tuple[Thumbs, Boxes, Floats]
+"""Thumbnails that have the views of pictures, the views' boxes, and the thumbnails' aspects."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # mixes two hashes into one number to sort by
 
 
@@ -100,10 +103,10 @@ class FingerprintColumns:
 
 
 class Pictures:
-    """Pictures to compare."""
+    """Pictures to compare, many of them in a pool of processes."""
 
-    def __init__(self, columns: FingerprintColumns):
-        self._columns = columns
+    def __init__(self, columns: FingerprintColumns, pool: Executor | None = None):
+        self._columns, self._pool = columns, pool
         self._similarities = dict[tuple[int, ...], float]()
 
     def near_pairs(self, rows: Ints, radius: int, similarity: float) -> Iterator[tuple[int, int]]:
@@ -176,20 +179,20 @@ class Pictures:
         return np.array(similarities)
 
     def _measured(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
-        parts = [slice(at, at + _ALIGNED) for at in range(0, len(ones), _ALIGNED)]
+        found = [np.zeros(0)]
+        for sent in _parts(len(ones), _SENT):
+            sides = (
+                (self._side(ones[part], views[part, 0]), self._side(twos[part], views[part, 1]))
+                for part in _parts(len(ones[sent]), _ALIGNED, sent.start)
+            )
+            if self._pool and len(ones) > _FEW:
+                found += self._pool.map(_similarity, sides)
+            else:
+                found += map(_similarity, sides)
+        return np.concatenate(found)
 
-        def of_part(part: slice) -> Floats:
-            one = self._thumbs(ones[part], views[part, 0])
-            two = self._thumbs(twos[part], views[part, 1])
-            return similarity(one[0], two[0], (one[1], two[1]), one[2] / two[2])
-
-        if len(parts) == 1:
-            return of_part(parts[0])
-        with ThreadPoolExecutor(THREADS) as pool:  # numpy lets other threads run
-            return np.concatenate([np.zeros(0), *pool.map(of_part, parts)])
-
-    def _thumbs(self, rows: Ints, views: Ints) -> tuple[Thumbs, Boxes, Floats]:
-        """The thumbnails that have the views of pictures, the views' boxes, and the aspects."""
+    def _side(self, rows: Ints, views: Ints) -> _Side:
+        """One picture of each pair: what its comparison needs."""
         trimmed = views >= TRIMMED.start
         thumbs = np.empty((len(rows), THUMB, THUMB), np.uint8)
         for chosen in (trimmed, ~trimmed):
@@ -197,6 +200,17 @@ class Pictures:
                 thumbs[chosen] = self._columns.thumbs(rows[chosen], chosen is trimmed)
         boxes = _BOXES[views[:1] if (views == views[0]).all() else views]
         return thumbs, boxes, self._columns.aspects[rows, trimmed.astype(np.int64)]
+
+
+def _similarity(sides: tuple[_Side, _Side]) -> Floats:
+    (ones, one_boxes, one_aspects), (twos, two_boxes, two_aspects) = sides
+    return similarity(ones, twos, (one_boxes, two_boxes), one_aspects / two_aspects)
+
+
+def _parts(count: int, size: int, start: int = 0) -> list[slice]:
+    """Consecutive slices of at most `size` places."""
+    end = start + count
+    return [slice(at, min(at + size, end)) for at in range(start, end, size)]
 
 
 def firsts(values: NDArray[Any]) -> Ints:

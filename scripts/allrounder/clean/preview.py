@@ -10,6 +10,7 @@ from allrounder.core.candidates import candidate_lookup
 from allrounder.core.corrections import Correction
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
+from allrounder.core.workers import cores, worker_pool
 from allrounder.params.schema import Params
 
 
@@ -31,8 +32,9 @@ class Preview:
         `quotas` are those that the photos in `raw` were taken by. The result depends on nothing but
         these photos. Raises as `clean` does.
         """
-        folders = self.params, self.urls, self.raw
-        open_classes = [key for key in quotas if has_more(key, quotas[key], *folders)]
+        open_classes = [
+            key for key in quotas if has_more(key, quotas[key], self.params, self.urls, self.raw)
+        ]
         if not open_classes:
             return {}
         from allrounder.clean.cleaning import decide  # most runs do not need these
@@ -41,8 +43,10 @@ class Preview:
         params = self.params
         self.work.mkdir(parents=True, exist_ok=True)
         keys, ray = list(params.classes), params.network.ray
-        photos = decode_classes(keys, self.raw, self.work, params.clean, ray, self.stored)
-        decisions, _ = decide(params, photos, self.urls, self.raw, self.corrections)
+        with worker_pool(cores()) as pool:
+            folders = self.raw, self.work
+            photos = decode_classes(keys, *folders, params.clean, pool, ray, self.stored)
+            decisions, _ = decide(params, photos, self.urls, self.raw, self.corrections, pool)
         kept, per_class = decisions.kept_by_class(), params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}
         wanted = {

@@ -177,7 +177,7 @@ def write_slice(
         size += len(data)
         return size - len(data)
 
-    records, facts, thumbs = [np.zeros(0, RECORD)], list[Facts](), dict[bytes, int]()
+    records, facts, thumbs = bytearray(), list[Facts](), dict[bytes, int]()
     for at, body in enumerate(bodies):
         if at not in alone:
             begin(at)
@@ -195,9 +195,9 @@ def write_slice(
             record["thumb_hash"] = np.frombuffer(digest, "V16")
             for name, thumb in (("thumb", fingerprint.thumb), ("trimmed", fingerprint.trimmed)):
                 record[name] = thumbs.setdefault(thumb, len(thumbs)) * len(thumb)
-        records.append(record)
+        records += record.tobytes()
         facts.append(Facts(photo.status, photo.detail, sorted(photo.flags), photo.kept))
-    table = np.concatenate(records)
+    table = np.frombuffer(records, RECORD)
     start = write(b"thumbs: ") + 8  # so no thumbnail begins at 0
     for name in ("thumb", "trimmed"):
         table[name] += start * (table["thumb_hash"] != np.zeros(1, "V16"))

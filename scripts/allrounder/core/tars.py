@@ -46,9 +46,7 @@ class TarWriter:
 
     def add(self, name: str, body: bytes) -> StoredBytes:
         """Append a photo's bytes; returns their place."""
-        stored = StoredBytes(self._path, self._size + BLOCKSIZE, len(body))
-        self._write(b"".join((tar_header(name, len(body)), body, bytes(-len(body) % BLOCKSIZE))))
-        return stored
+        return self._append(name, [body])
 
     def copy(
         self, name: str, stored: StoredBytes, ranges: Sequence[tuple[int, int]] | None = None
@@ -60,9 +58,15 @@ class TarWriter:
         body = stored.read_from(self._opened(stored.path))
         if len(body) < stored.size:
             raise DataError(f"{stored.path}: cut off at {stored.offset} bytes")
-        if ranges is not None:
-            body = b"".join(body[first:end] for first, end in ranges)
-        self.add(name, body)
+        view = memoryview(body)  # a slice of it copies nothing
+        ranges = [(0, len(body))] if ranges is None else ranges
+        self._append(name, [view[first:end] for first, end in ranges])
+
+    def _append(self, name: str, parts: Sequence[bytes | memoryview]) -> StoredBytes:
+        size = sum(map(len, parts))
+        stored = StoredBytes(self._path, self._size + BLOCKSIZE, size)
+        self._write(b"".join((tar_header(name, size), *parts, bytes(-size % BLOCKSIZE))))
+        return stored
 
     def close(self) -> None:
         """Write the end marks and close the file."""
