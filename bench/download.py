@@ -49,7 +49,7 @@ def measure(report: Report, folder: Path) -> None:
     program = installed(options.cache, "img2dataset", IMG2DATASET) / "img2dataset"
     made = photos.made(options.cache, WNIDS, 60 if options.quick else 300)
     root = Path(shutil.copytree(made, folder / "www"))
-    with _nginx(root, folder / "nginx") as (plain, tls):
+    with nginx(root, folder / "nginx") as (plain, tls):
         job = _job(root, plain, {})
         mine, by_curl, other = report.turns(
             "HTTP",
@@ -82,7 +82,7 @@ def _job(root: Path, base: str, environment: dict[str, str]) -> Job:
 
 
 @contextlib.contextmanager
-def _nginx(root: Path, work: Path) -> Iterator[tuple[str, str]]:
+def nginx(root: Path, work: Path) -> Iterator[tuple[str, str]]:
     """Serve a folder over HTTP and HTTPS; yield their base URLs."""
     work.mkdir()
     ca = trustme.CA()

@@ -12,6 +12,10 @@ from harness import BenchError, Run, emptied, project, timed
 IMG2DATASET = "img2dataset==1.47.0"
 
 
+NETWORK = {"connections": 64, "per_host": 64, "allow_private": ["127.0.0.1"]}
+"""The params for one fast host on this machine."""
+
+
 @dataclass(frozen=True)
 class Job:
     """The URLs to fetch, by class, and how many photos and bytes must arrive (bytes 0: any)."""
@@ -40,7 +44,7 @@ def ours(job: Job, folder: Path, scripts: Path) -> Run:
     """The download stage, called as in dvc.yaml, in a project of its own."""
     quota = job.min_per_class or job.photos // len(job.urls)
     most = max(map(len, job.urls.values())) if job.min_per_class else quota
-    network = {"connections": 64, "per_host": 64, "allow_private": ["127.0.0.1"]} | job.network
+    network = NETWORK | job.network
     project(
         folder, scripts, classes=dict.fromkeys(job.urls), per_class=most, min_per_class=quota,
         download={"reserve": 0}, network=network,

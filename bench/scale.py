@@ -1,6 +1,6 @@
 """What does each stage cost as the dataset grows, and what would ImageNet-1k's size cost?
 
-Builds datasets of 10, 100 and 1,000 classes with `dvc repro`, from photos in local folders.
+Builds datasets of 10, 100 and 1,000 classes with `dvc repro`, from photos that nginx serves.
 """
 
 import json
@@ -20,6 +20,8 @@ from pathlib import Path
 import yaml
 
 import photos
+from download import nginx
+from downloaders import NETWORK
 from harness import LAUNCH, Report, Run, main, project, table, timed
 
 STAGES = ("fetch_urls", "download", "clean", "split", "report")
@@ -36,7 +38,12 @@ def measure(report: Report, folder: Path) -> None:
     each = max((report.options.photos or (120 if report.options.quick else 20_000)) // sizes[-1], 5)
     side = report.options.side
     source = _made(report.options.cache, sizes[-1], each, (side, side * 3 // 4))
-    builds = [_build(report, folder / f"of{count}", source, count, each) for count in sizes]
+    # nginx's workers may not read the cache.
+    served = shutil.copytree(source, folder / "www", copy_function=os.link)
+    with nginx(served, folder / "nginx") as (address, _):
+        builds = [
+            _build(report, folder / f"of{count}", source, address, count, each) for count in sizes
+        ]
     for at, name in enumerate((*STAGES, DVC)):
         runs = [build[at] for build in builds]
         power = exponent([(run.photos, run.cpu) for run in runs[-2:]])
@@ -71,18 +78,25 @@ def extrapolated(points: Sequence[tuple[int, float]], photos: int) -> float:
     return high + max(high - low, 0) / (many - few) * (photos - many)
 
 
-def _build(report: Report, folder: Path, source: Path, classes: int, each: int) -> list[Run]:
+def _build(
+    report: Report, folder: Path, source: Path, address: str, classes: int, each: int
+) -> list[Run]:
     """Run `dvc repro` on the first classes; the runs of the stages, and what DVC adds to them."""
     names = _names(classes)
     place = project(
         folder,
         report.options.scripts,
-        sources=[{"kind": "folder", "location": "data/sample"}],
+        sources=[{"kind": "csv", "location": "data/sample/photos.csv"}],
         classes=dict.fromkeys(names),
         per_class=each,
+        network=NETWORK,
     )
-    for name in names:
-        shutil.copytree(source / name, place / "data/sample" / name, copy_function=os.link)
+    (place / "data/sample").mkdir(parents=True)  # dvc.yaml names it
+    with (place / "data/sample/photos.csv").open("w", encoding="utf-8") as file:
+        print("label", "url", sep=",", file=file)
+        for name in names:
+            for path in sorted((source / name).iterdir()):
+                print(name, f"{address}/{name}/{path.name}", sep=",", file=file)
     (place / "launch.py").write_text(LAUNCH, encoding="utf-8")
     pipeline = yaml.safe_load(
         (report.options.scripts.parent / "dvc.yaml").read_text(encoding="utf-8")
