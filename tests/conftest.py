@@ -27,8 +27,6 @@ os.environ["DVC_NO_ANALYTICS"] = "1"  # or a command outside clones starts one m
 settings.register_profile("repeatable", derandomize=True)
 if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI repeats its examples; `make test` tries new ones
     settings.load_profile("repeatable")
-collect_ignore = [] if "ALLROUNDER_TRIALS" in os.environ else ["test_ray.py"]
-"""A real Ray cluster takes 20 s to start and to lose nodes: see docs/architecture.md."""
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
 """Files whose tests share slow builds: one worker runs all tests of such a file."""
 
