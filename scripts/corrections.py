@@ -18,10 +18,10 @@ from allrounder.core.corrections import (
     read_lines,
 )
 from allrounder.core.errors import DataError, UsageError, run
-from allrounder.core.paths import CLEAN, CORRECTIONS, DATASET, LOCK, MANIFEST, RAW, WORK, Stages
+from allrounder.core.paths import CORRECTIONS, DATASET, FINGERPRINTS, LOCK, MANIFEST, WORK, Stages
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
-from allrounder.core.text import print_lines
+from allrounder.core.text import print_lines, short_list
 from allrounder.corrections import edits, lines
 from allrounder.params.loading import load_params
 
@@ -57,7 +57,7 @@ def _add(name: str) -> None:
     where = "standard input" if name == "-" else name
     added = read_lines(text, classes, where, needs_header=False)
     new = new_lines(present, added)
-    check_conflicts([*present, *new], classes, RAW, CLEAN)
+    check_conflicts([*present, *new], classes, Stages().raw, Stages().clean)
     if new:
         append(CORRECTIONS, new)
     then = "; dvc repro applies them" if new else ""
@@ -75,8 +75,8 @@ def _edits() -> None:
     if not (LOCK.exists() and manifest.is_file()):
         return
     found = edits.changes(DATASET)
-    if MANIFEST in found.modified:  # another version's, or a build that did not end
-        return
+    if {MANIFEST, FINGERPRINTS} <= {*found.modified, *found.deleted}:
+        return  # it is another version's, or of a build that did not end
     known = load_corrections(load_params().classes)
     by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known)
     if not by_hand.lines and not by_hand.others:
@@ -87,8 +87,8 @@ def _edits() -> None:
         words.append(f"photos removed or moved by hand: {len(by_hand.lines)}")
         ways.append(f"keep it: python scripts/corrections.py add {FOUND}")
     if by_hand.others:
-        rest = f" and {len(by_hand.others) - 1} more" * (len(by_hand.others) > 1)
-        words.append(f"changed or added by hand, which no line can keep: {by_hand.others[0]}{rest}")
+        others = short_list(by_hand.others)
+        words.append(f"changed, copied or renamed by hand, which no line can keep: {others}")
     ways.append(f"undo it: dvc checkout --force {DATASET}")
     ways.append("build all the same: make repro edits=discard")
     raise DataError(

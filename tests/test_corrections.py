@@ -63,7 +63,7 @@ PARAMS = Params.model_validate(
         (f"{HEAD}\n\n,exclude,,,\n", "line 3: match: empty"),
         (f"{HEAD}\n{SHA},exclude,n1,,\n", "line 2: class: 'n1', but exclude has none"),
         (f"{HEAD}\n{SHA},move,,,\n", "line 2: class: empty, and move needs one"),
-        (f"{HEAD}\n{SHA},move,n9,,\n", "line 2: class: 'n9' is no key of classes"),
+        (f"{HEAD}\n{SHA},move,n9,,\n", "line 2: class: 'n9' is the id of no class"),
         (f"{HEAD}\n{SHA},exclude\n", "line 2: has 2 cells, and the header has 5"),
         (f'{HEAD}\n"x"y,exclude,,,\n', "line 2: not CSV"),
         (
@@ -330,10 +330,22 @@ def test_edits_by_hand_become_lines(tmp_path: Path) -> None:
         (manifest[0].sha256, "exclude", ""),
         (manifest[1].sha256, "move", "n_cat"),
     }
-    assert by_hand.others == ["train/cat/4.jpg", "train/cat/new.jpg"]
+    others = ["train/cat/4.jpg", "train/cat/new.jpg", "train/dog/other name.jpg"]
+    assert by_hand.others == others
     known = [line("i1"), line(manifest[1].sha256, "n_cat")]
-    assert edits(tmp_path, manifest, found, known).lines == []
+    assert edits(tmp_path, manifest, found, known) == Edits([], others)
     assert edits(tmp_path, manifest, Changes()) == Edits([], [])
+
+
+@pytest.mark.parametrize("to", ["val/dog", "train/no class", "train/cat"])
+def test_a_photo_that_is_still_there_is_not_excluded(to: str, tmp_path: Path) -> None:
+    """Another split, a folder of no class, or a copy: no line can keep it, and it is named."""
+    (tmp_path / "train/dog").mkdir(parents=True)
+    (tmp_path / to).mkdir(parents=True)
+    (tmp_path / to / "1.jpg").write_bytes(b"1")
+    deleted = [] if to == "train/cat" else ["train/dog/1.jpg"]
+    by_hand = edits(tmp_path, [row("dog", 1), row("cat", 2)], Changes(deleted, [], [f"{to}/1.jpg"]))
+    assert by_hand == Edits([], [f"{to}/1.jpg"])
 
 
 def test_a_photo_removed_by_hand_stays_out_once_its_line_is_added(pulled: Project) -> None:

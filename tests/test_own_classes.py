@@ -397,7 +397,7 @@ def test_the_params_name_and_license_the_dataset(tmp_path: Path) -> None:
 
 
 def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
-    for name in ("forklift/a.jpg", "pallet truck/x/b.png", "n02109961/c.jpg", "empty/notes.txt"):
+    for name in ("forklift/a.jpg", "pallet truck/x/b.HIF", "n02109961/c.jfif", "empty/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = find_classes(str(tmp_path))

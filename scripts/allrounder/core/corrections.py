@@ -147,7 +147,7 @@ def _parse_line(
         raise UsageError(f"{place}: class: {to!r}, but exclude has none; remove it, or write move")
     if action == Action.MOVE and to not in classes:
         hint = did_you_mean(to, classes)
-        what = f"{to!r} is no key of classes in params.yaml" if to else "empty, and move needs one"
+        what = f"{to!r} is the id of no class" if to else "empty, and move needs one"
         raise UsageError(f"{place}: class: {what}.{hint}")
     return Correction(match, Action(action), to, reason, by, file, number)
 

@@ -51,8 +51,9 @@ def edits(
 ) -> Edits:
     """The edits by hand that the lines in `known` do not cover.
 
-    A photo in another class's folder was moved. A class folder that is missing altogether was not
-    pulled; nobody has removed it.
+    A photo in another class's folder was moved. A copy, a new name and another split are changes
+    that no line can express. A class folder that is missing altogether was not pulled; nobody has
+    removed it.
     """
     rows = {row.name: row for row in manifest}
     classes = {row.folder: row.wnid for row in rows.values()}
@@ -60,19 +61,23 @@ def edits(
     to = {one: classes.get(PurePosixPath(path).parent.name, "") for path, one in added.items()}
     covered = {(one.name, one.effect) for one in known}
     lines: dict[str, Correction] = {}
+    moves = set[tuple[str, str]]()
     for path in found.deleted:
         row = rows.get(PurePosixPath(path).name)
         if row is None or not (dataset / path).parent.is_dir():
             continue
-        key = to.get(row.sha256, "")
-        if key == row.wnid:
+        key = to.get(row.sha256)
+        if key in ("", row.wnid):  # it is still there, in a folder of no class or of its own
             continue
         action = Action.MOVE if key else Action.EXCLUDE
-        line = Correction(row.sha256, action, key, "moved by hand" if key else REASON)
+        line = Correction(row.sha256, action, key or "", "moved by hand" if key else REASON)
+        moves.add((line.match, line.to))
         photo = PhotoNames(row.moved_from or row.wnid, row.image_id, {row.sha256}, [row.url])
         if not any((name, line.effect) in covered for name in photo.names()):
             lines[row.sha256] = line
-    moved = {one.match for one in lines.values() if one.action is Action.MOVE}
-    moved |= {row.sha256 for row in rows.values() if row.sha256 in to}
-    strange = [path for path, sha256 in added.items() if sha256 not in moved]
+    strange = [
+        path
+        for path, one in added.items()
+        if (one, classes.get(PurePosixPath(path).parent.name)) not in moves
+    ]
     return Edits(sorted(lines.values()), [*found.modified, *strange])

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from PIL import Image
 
 from allrounder.catalogue.labels import meaning, normalized_label
 from allrounder.catalogue.synsets import Synset, find_synset
 from allrounder.core.errors import UsageError
+from allrounder.core.photos import FORMATS
 from allrounder.core.text import printable, short_list
 from allrounder.history.local_files import photo_files
 from allrounder.params.classes import class_key, is_wnid
 
-_PHOTOS = (
-    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
-    ".jp2",
-)  # fmt: skip
-"""Endings of photos, to count them. The download goes by their bytes."""
 _MOST_LABELS = 10_000
 _URL_COLUMNS = ("url", "path", "file", "filename", "file_name", "image", "image_path", "image_url")
 _LABEL_COLUMNS = ("label", "class", "category", "labels", "class_name", "target", "name")
@@ -79,8 +76,10 @@ def _folder(path: Path) -> Found:
 
 
 def _count(folder: Path, recursive: bool) -> int:
+    """The photos of a folder, by their endings. The download goes by their bytes."""
+    endings = tuple(end for end, kind in Image.registered_extensions().items() if kind in FORMATS)
     files = photo_files(str(folder), recursive)
-    return sum(not reason and name.lower().endswith(_PHOTOS) for name, reason in files)
+    return sum(not reason and name.lower().endswith(endings) for name, reason in files)
 
 
 def _table(path: Path) -> Found:
