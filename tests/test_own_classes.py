@@ -424,6 +424,21 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
             find_classes(str(tmp_path / place))
 
 
+def test_start_writes_params_that_are_valid_for_any_names(tmp_path: Path) -> None:
+    """Names that mean one synset, and names that no class can have."""
+    names = [DOG, "dog", "Dog", "husky", "Eskimo dog", "n99999999", "2109961", "?", "CON", "7"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+    found = find_classes(str(tmp_path))
+    params = Params.model_validate(yaml.safe_load(params_text(DEFAULT, found, "odd")))
+    assert {one.name: one.photos for one in found.classes} == {
+        DOG: 3, "husky": 1, "Eskimo dog": 1, "CON": 1, "7": 1,
+    }  # fmt: skip
+    assert {key for key, one in params.classes.items() if one.synset} == {DOG}
+    assert len(found.notes) == 3
+
+
 def test_a_folder_of_ones_own_becomes_a_dataset(clone: Project, tmp_path: Path) -> None:
     for number, name in enumerate(["forklift/", "pallet truck/hall 2/", "scratch on metal/a\n"]):
         for seed in range(3):

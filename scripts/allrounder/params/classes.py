@@ -118,7 +118,7 @@ def _by_key(classes: dict[str, Any]) -> Classes:
     """The classes by their keys. Raises ValueError for an invalid name, and for a repeated key."""
     by_key: dict[str, NamedClass] = {}
     for name, written in classes.items():
-        if fault := _fault(name):
+        if fault := name_fault(name):
             raise ValueError(f"classes.{name}: {fault}")
         key = class_key(name)
         if key in by_key:
@@ -130,17 +130,19 @@ def _by_key(classes: dict[str, Any]) -> Classes:
         if _WNID.fullmatch(name):
             if synset not in (None, wnid_of(name)):
                 raise ValueError(f"classes.{name}: synset: is {name} itself; remove the line")
-            synset = wnid_of(name)  # unchecked: `check_classes` has a better message
+            synset = wnid_of(name)
         by_key[key] = NamedClass.model_construct(
             name=name, voc=value.voc, synset=synset, labels=value.labels
         )
     return by_key
 
 
-def _fault(name: str) -> str:
+def name_fault(name: str) -> str:
     """What is wrong with a class's name, or ''."""
     if _WNID.fullmatch(name):
-        return ""
+        if is_wnid(name):
+            return ""
+        return f"ImageNet has no such synset.{did_you_mean_wnid(wnid_of(name))}"
     if _LIKE_WNID.fullmatch(name):
         return f"is no wnid; write e.g. n02109961.{did_you_mean_wnid(name.lower())}"
     if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= 100:
@@ -180,9 +182,6 @@ def check_classes(classes: Classes) -> None:
     for key, one in classes.items():
         name, voc = one.name, one.voc
         synset = None if one.is_own else find_synset(wnid_of(key))
-        if not one.is_own and synset is None:
-            hint = did_you_mean_wnid(wnid_of(key))
-            raise ValueError(f"classes.{name}: ImageNet has no such synset.{hint}")
         if voc is not None and voc not in VOC_LABELS:
             means_none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
             hint = " Write null for none." if means_none else did_you_mean_voc(voc)

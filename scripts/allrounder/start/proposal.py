@@ -3,7 +3,7 @@
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -15,7 +15,7 @@ from allrounder.core.errors import UsageError
 from allrounder.core.photos import FORMATS
 from allrounder.core.text import printable, short_list
 from allrounder.history.local_files import photo_files
-from allrounder.params.classes import class_key, is_wnid
+from allrounder.params.classes import class_key, is_wnid, name_fault
 
 _MOST_LABELS = 10_000
 _URL_COLUMNS = ("url", "path", "file", "filename", "file_name", "image", "image_path", "image_url")
@@ -60,8 +60,8 @@ def _folder(path: Path) -> Found:
         recursive |= deep > flat
         if not deep:
             notes.append(f"{name!r} has no photo: left out")
-        elif not _is_name(name):
-            notes.append(f"{name!r} cannot be the name of a class: rename the folder")
+        elif fault := name_fault(name):
+            notes.append(f"folder {name!r}: {fault}; rename it, it is left out")
         else:
             classes.append(_class(name, deep))
     loose = _count(path, recursive=False)
@@ -103,8 +103,8 @@ def _table(path: Path) -> Found:
             counts = Counter((row[label] or "").strip() for row in rows if row[url])
         except csv.Error as error:
             raise UsageError(f"{path}, line {rows.line_num}: {error}; correct it") from None
-    classes = [_class(name, count) for name, count in sorted(counts.items()) if _is_name(name)]
-    left_out = [name for name in counts if not _is_name(name)]
+    left_out = [name for name in counts if name_fault(name)]
+    classes = [_class(name, counts[name]) for name in sorted(counts.keys() - {*left_out})]
     if not classes or len(counts) > _MOST_LABELS:
         raise UsageError(f"{path}: {len(counts)} labels in column {label!r}: no classes")
     notes = [f"labels that cannot be names: {short_list(left_out)}: left out"] if left_out else []
@@ -113,31 +113,30 @@ def _table(path: Path) -> Found:
     return Found(source, _unique(classes), (*notes,))
 
 
-def _is_name(label: str) -> bool:
-    whole = label.isprintable() and label == label.strip()
-    return whole and len(label) <= 100 and any(map(str.isalnum, label))
-
-
 def _class(name: str, photos: int) -> FoundClass:
-    wnid = name if is_wnid(name) else meaning(normalized_label(name))
+    """A class and what its name means. A number means nothing: `3` is rarely ILSVRC's class 3."""
+    said = "" if name.isdecimal() else meaning(normalized_label(name))
+    wnid = name if is_wnid(name) else said
     return FoundClass(name, photos, find_synset(wnid) if wnid else None)
 
 
 def _unique(classes: list[FoundClass]) -> tuple[FoundClass, ...]:
-    """Merge classes with one id, such as `dog` and `Dog`, and propose each synset once."""
+    """Merge classes with one id, such as `dog`, `Dog` and dog's wnid.
+
+    A synset that two of the names mean is proposed for neither: sources could not tell them apart.
+    """
+    wnids = {one.name for one in classes if is_wnid(one.name)}
     by_key: dict[str, FoundClass] = {}
-    synsets = set[str]()
     for one in classes:
-        key = class_key(one.name)
-        if key in by_key:
-            first = by_key[key]
-            by_key[key] = FoundClass(first.name, first.photos + one.photos, first.synset)
-            continue
-        synset = one.synset if one.synset and one.synset.wnid not in synsets else None
-        if synset:
-            synsets.add(synset.wnid)
-        by_key[key] = FoundClass(one.name, one.photos, synset)
-    return tuple(by_key.values())
+        meant = one.synset.wnid if one.synset else ""
+        key = meant if meant in wnids else class_key(one.name)
+        first = by_key.get(key, FoundClass(meant if meant in wnids else one.name, 0, one.synset))
+        by_key[key] = replace(first, photos=first.photos + one.photos)
+    meanings = Counter(one.synset for one in by_key.values())
+    return tuple(
+        replace(one, synset=one.synset if meanings[one.synset] == 1 else None)
+        for one in by_key.values()
+    )
 
 
 def params_text(template: str, found: Found, name: str) -> str:
