@@ -14,13 +14,16 @@ endif
 .PHONY: repro test start doctor push release classes lock store clean-cache
 .DEFAULT_GOAL := repro
 
+OFFLINE := $(if $(offline),ALLROUNDER_OFFLINE=$(offline))
+
+# Test sets decide which photos clean keeps, and so how many the download takes.
 repro: $(VENV)/ready
 	python scripts/check_params.py
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
 	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
-	@python scripts/check_params.py --judge || dvc repro --force --single-item clean
-	$(if $(offline),ALLROUNDER_OFFLINE=$(offline)) dvc repro
+	@python scripts/check_params.py --judge || { $(OFFLINE) dvc repro --force --single-item download && dvc repro --force --single-item clean; }
+	$(OFFLINE) dvc repro
 
 test: $(VENV)/ready-dev
 	ruff check .

@@ -35,7 +35,7 @@ def main() -> None:
     for name, question, words in (
         ("--retry", _retry, "whether the download may find more photos in a second run"),
         ("--relist", _relist, "whether local files changed, so that all is listed again"),
-        ("--judge", _judge, "whether test sets changed, so that all is cleaned again"),
+        ("--judge", _judge, "whether test sets changed, so that photos are chosen again"),
     ):
         parser.add_argument(name, dest="question", action="store_const", const=question, help=words)
     args = parser.parse_args()

@@ -52,6 +52,24 @@ def test_make_installs_what_the_remotes_of_the_clone_need(tmp_path: Path) -> Non
         assert install.partition("-c requirements-remotes.txt ")[2] == packages
 
 
+@pytest.mark.skipif(os.name == "nt", reason="make is for Unix")
+@pytest.mark.parametrize("switch", ["", "offline=1"])
+def test_make_replaces_photos_that_a_changed_test_set_drops(tmp_path: Path, switch: str) -> None:
+    """The download runs before clean, since it takes as many as clean will need."""
+    programs = tmp_path / ".venv/bin"
+    programs.mkdir(parents=True)
+    said = 'echo "$ALLROUNDER_OFFLINE $*" >> ran\n'
+    for name, text in (("python", 'case "$*" in *--judge) exit 1; esac\n'), ("dvc", said)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/ready", "repro", *switch.split()]
+    (tmp_path / "requirements.txt").touch()
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    ran = (tmp_path / "ran").read_text().splitlines()
+    assert [line.split()[-1] for line in ran] == ["download", "clean", "repro"]
+    assert ran[0].startswith("1 " if switch else " ")
+
+
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 _RUN = "scripts/[a-z_]+\\.py|\\.ci/run|requirements[a-z-]*\\.txt"
 
