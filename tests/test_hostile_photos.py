@@ -216,6 +216,8 @@ def test_of_a_tiff_the_first_page_is_taken() -> None:
         (b"%PDF-1.4", "PDF"),
         (b"8BPS\0\1", "PSD"),
         (b"II+\0\x08\0\0\0", "BigTIFF"),
+        (b"P6\n1 1\n255\n\0\0\0", "PPM"),
+        (b"qoif\0\0\0\1", "QOI"),
         (b"\x1f\x8b\x08\0", "gzip"),
         (b"PK\3\4\x14\0\0\0", "ZIP"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4"),
