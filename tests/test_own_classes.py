@@ -414,10 +414,12 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
         text.partition("download:")[2].partition("dataset:")[0]
         == (DEFAULT.partition("download:")[2].partition("dataset:")[0])
     )
-    (tmp_path / "l.csv").write_text("image,class\n1.jpg,dog\n2.jpg,dog\n3.jpg,pallet truck\n")
+    lines = "Image, class\n1.jpg,dog\n2.jpg,dog\n3.jpg,pallet truck\n4.jpg,dögel\n"
+    (tmp_path / "l.csv").write_text(lines, encoding="cp1252")
     table = params_text(DEFAULT, find_classes(str(tmp_path / "l.csv")), "l")
     assert "kind: csv" in table
-    assert "url: image, label: class" in table
+    assert "url: Image, label: class" in table
+    assert "dögel: null" in table
     assert yaml.safe_load(table)["classes"]["dog"] == {"voc": "dog", "synset": DOG}
     for place, words in (("gone", "no such folder"), ("empty", "no folders of photos")):
         with pytest.raises(UsageError, match=words):
@@ -431,7 +433,9 @@ def test_start_writes_params_that_are_valid_for_any_names(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jpg").touch()
     found = find_classes(str(tmp_path))
-    params = Params.model_validate(yaml.safe_load(params_text(DEFAULT, found, "odd")))
+    dumped = yaml.safe_dump(yaml.safe_load(DEFAULT))  # with lists that are not indented
+    params = Params.model_validate(yaml.safe_load(params_text(dumped, found, "odd")))
+    assert params == Params.model_validate(yaml.safe_load(params_text(DEFAULT, found, "odd")))
     assert {one.name: one.photos for one in found.classes} == {
         DOG: 3, "husky": 1, "Eskimo dog": 1, "CON": 1, "7": 1,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from allrounder.catalogue.labels import meaning, normalized_label
 from allrounder.catalogue.synsets import Synset, find_synset
 from allrounder.core.errors import UsageError
 from allrounder.core.photos import FORMATS
-from allrounder.core.text import printable, short_list
+from allrounder.core.text import OR_WINDOWS_1252, printable, short_list
 from allrounder.history.local_files import photo_files
 from allrounder.params.classes import class_key, is_wnid, name_fault
 
@@ -89,11 +89,12 @@ def _table(path: Path) -> Found:
         raise UsageError(
             f"{path}: neither a .csv nor a .tsv; write params.yaml by hand: docs/sources.md"
         )
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors=OR_WINDOWS_1252, newline="") as file:
         rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
-        names = [name or "" for name in rows.fieldnames or ()]
-        url = next((name for name in _URL_COLUMNS if name in names), "")
-        label = next((name for name in _LABEL_COLUMNS if name in names and name != url), "")
+        rows.fieldnames = names = [name.strip() for name in rows.fieldnames or ()]
+        known = {name.lower(): name for name in names}
+        url = next((known[name] for name in _URL_COLUMNS if name in known), "")
+        label = next((known[name] for name in _LABEL_COLUMNS if known.get(name, url) != url), "")
         if not (url and label):
             raise UsageError(
                 f"{path}: no columns of URLs or paths and of labels among {short_list(names)}; "
@@ -166,7 +167,7 @@ def params_text(template: str, found: Found, name: str) -> str:
 
 def _with_section(text: str, name: str, lines: str) -> str:
     """The text with a section replaced; the blank line after it stays."""
-    pattern = re.compile(rf"(?ms)^{name}:.*?(?=\n\n|\n[^\s]|\Z)")
+    pattern = re.compile(rf"(?ms)^{name}:.*?(?=\n\n|\n[^\s-]|\Z)")
     return pattern.sub(lambda _: lines, text, count=1)
 
 
