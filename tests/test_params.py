@@ -451,7 +451,7 @@ def test_a_local_file_that_changed_is_reported_since_dvc_does_not_notice_it(clon
     (photos / "1.jpg").write_bytes(b"")
     output = clone.script("check_params")
     assert output.startswith("warning: photos: n02109961 changed since it was listed")
-    assert output.endswith("run dvc repro --force\n")
+    assert output.endswith("run make repro, or dvc repro --force\n")
     table.write_text("url,label\n")
     assert "warning: l.csv and 1 more changed" in clone.script("check_params")
     web = {"kind": "url-list", "location": "http://h.example/l.txt"}

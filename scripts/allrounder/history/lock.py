@@ -173,7 +173,8 @@ def _are_same(before: Sequence[dict[str, Any]], sources: Sequence[Source]) -> bo
 
 def relist_command(params: Params) -> str:
     """The command that lists all sources again."""
-    return f"{PINS_SWITCH}=ignore dvc repro --force" if _are_pinned(params) else "dvc repro --force"
+    start = f"{PINS_SWITCH}=ignore" if _are_pinned(params) else "make repro, or"
+    return f"{start} dvc repro --force"
 
 
 def _are_pinned(params: Params) -> bool:
