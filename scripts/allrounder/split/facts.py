@@ -177,9 +177,9 @@ _NEVER_IMAGENET = {kind for kind, model in KINDS.items() if model.has_other_phot
 
 
 def limits(facts: DatasetFacts) -> list[str]:
-    """The dataset's limits; those of ImageNet only if it has classes or photos of it."""
+    """The dataset's limits; those of ImageNet only if photos may be ImageNet's."""
     lines = (TEMPLATES / "limits.txt").read_text(encoding="utf-8").splitlines()
-    if facts.has_imagenet:
+    if facts.may_have_imagenet_photos:
         return lines
     return [line.partition(": ImageNet's")[0] + "." * (": ImageNet's" in line) for line in lines]
 
