@@ -16,9 +16,11 @@ from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import write_csv
 from allrounder.core.tars import TarWriter
+from allrounder.params.loading import load_params
 from allrounder.params.schema import Clean
 from allrounder.takedown import purge
 from allrounder.takedown.content import Content, Reader
+from allrounder.takedown.search import Search
 from allrounder.takedown.survey import Survey, Target, find_target, holders
 from hostile import encoded, picture
 from project import Project
@@ -93,6 +95,14 @@ def test_copies_are_found_by_picture_from_any_name(tmp_path: Path, name: str) ->
     assert target.listed == ("http://h/a", "http://h/b")
     assert "http://cdn/a" in target.urls
     assert holders(found, target) == {"n1-tar", "n2-tar", "page", "prints", "n1-sheet", "n2-sheet"}
+
+
+@pytest.mark.parametrize("name", ["https://h/a.jpg", ".../photos/cat/a.jpg", "f" * 64])
+def test_a_photo_is_named_as_the_manifest_names_it(name: str, tmp_path: Path) -> None:
+    params = load_params(Path(__file__).parent.parent / "params.yaml")
+    Search(params, name, tmp_path)
+    with pytest.raises(UsageError, match="no URL, no SHA-256 and no file"):
+        Search(params, f"x{name}", tmp_path)
 
 
 def test_an_unknown_photo_is_held_by_nothing(tmp_path: Path) -> None:
