@@ -10,8 +10,6 @@ from allrounder.core.files import hash_file
 from allrounder.core.rows import ManifestRow
 from allrounder.history.versions import repository
 
-REASON = "removed by hand"
-
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -40,8 +38,8 @@ def changes(dataset: Path) -> Changes:
     added = [*found.get("added", ()), *(one["new"] for one in renamed)]
 
     def files(paths: Iterable[str]) -> list[str]:
-        prefix = f"{dataset.as_posix()}/"
-        return sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
+        start = len(dataset.as_posix()) + 1
+        return sorted(path[start:] for path in paths if not path.endswith("/"))
 
     return Changes(files(deleted), files(found.get("modified", ())), files(added))
 
@@ -57,8 +55,11 @@ def edits(
     """
     rows = {row.name: row for row in manifest}
     classes = {row.folder: row.wnid for row in rows.values()}
-    added = {path: hash_file(dataset / path).sha256 for path in found.added}
-    to = {one: classes.get(PurePosixPath(path).parent.name, "") for path, one in added.items()}
+    added = {
+        path: (hash_file(dataset / path).sha256, classes.get(PurePosixPath(path).parent.name, ""))
+        for path in found.added
+    }
+    to = dict(added.values())
     covered = {(one.name, one.effect) for one in known}
     lines: dict[str, Correction] = {}
     moves = set[tuple[str, str]]()
@@ -69,15 +70,11 @@ def edits(
         key = to.get(row.sha256)
         if key in ("", row.wnid):  # it is still there, in a folder of no class or of its own
             continue
-        action = Action.MOVE if key else Action.EXCLUDE
-        line = Correction(row.sha256, action, key or "", "moved by hand" if key else REASON)
+        action, verb = (Action.MOVE, "moved") if key else (Action.EXCLUDE, "removed")
+        line = Correction(row.sha256, action, key or "", f"{verb} by hand")
         moves.add((line.match, line.to))
         photo = PhotoNames(row.moved_from or row.wnid, row.image_id, {row.sha256}, [row.url])
         if not any((name, line.effect) in covered for name in photo.names()):
             lines[row.sha256] = line
-    strange = [
-        path
-        for path, one in added.items()
-        if (one, classes.get(PurePosixPath(path).parent.name)) not in moves
-    ]
+    strange = [path for path, move in added.items() if move not in moves]
     return Edits(sorted(lines.values()), [*found.modified, *strange])

@@ -70,9 +70,8 @@ def _folder(path: Path) -> Found:
         raise UsageError(f"{path}: {hint}; put each class into a folder of its own: {path}/CLASS/")
     if loose:
         notes.append(f"{loose} photos are in no class's folder: left out")
-    source: dict[str, object] = {"kind": "folder", "location": str(path)}
-    source |= {"recursive": True} if recursive else {}
-    return Found(source, _unique(classes), (*notes,))
+    deeper = {"recursive": True} if recursive else {}
+    return Found({"kind": "folder", "location": str(path), **deeper}, _unique(classes), (*notes,))
 
 
 def _count(folder: Path, recursive: bool) -> int:
@@ -84,13 +83,12 @@ def _count(folder: Path, recursive: bool) -> int:
 
 def _table(path: Path) -> Found:
     """The classes of a CSV or TSV with a line of names."""
-    tabs = path.suffix.lower() in (".tsv", ".tab")
-    if not tabs and path.suffix.lower() != ".csv":
+    if (kind := path.suffix.lower()) not in (".csv", ".tsv", ".tab"):
         raise UsageError(
             f"{path}: neither a .csv nor a .tsv; write params.yaml by hand: docs/sources.md"
         )
     with path.open(encoding="utf-8-sig", errors=OR_WINDOWS_1252, newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
+        rows = csv.DictReader(file, delimiter="," if kind == ".csv" else "\t")
         rows.fieldnames = names = [name.strip() for name in rows.fieldnames or ()]
         known = {name.lower(): name for name in names}
         url = next((known[name] for name in _URL_COLUMNS if name in known), "")
@@ -116,8 +114,7 @@ def _table(path: Path) -> Found:
 
 def _class(name: str, photos: int) -> FoundClass:
     """A class and what its name means. A number means nothing: `3` is rarely ILSVRC's class 3."""
-    said = "" if name.isdecimal() else meaning(normalized_label(name))
-    wnid = name if is_wnid(name) else said
+    wnid = name if is_wnid(name) or name.isdecimal() else meaning(normalized_label(name))
     return FoundClass(name, photos, find_synset(wnid) if wnid else None)
 
 

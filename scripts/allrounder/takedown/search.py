@@ -56,8 +56,7 @@ class Search:
 
     def _named(self, photo: str) -> str:
         path, name = Path(photo), match_name(photo)
-        is_listed = is_url(photo) or photo.startswith(".../")  # as local files are listed
-        if is_listed or (len(name) == 64 and not path.exists()):
+        if is_url(photo) or photo.startswith(".../") or (len(name) == 64 and not path.exists()):
             return name
         if not path.is_file():
             raise UsageError(f"{photo}: no URL, no SHA-256 and no file; name one of these")
