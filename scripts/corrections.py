@@ -7,6 +7,7 @@ edits        end with 1 if photos in data/dataset were removed or changed by han
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from allrounder.core.commands import new_parser
@@ -55,7 +56,9 @@ def _add(name: str) -> None:
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}; name a file of lines, or -") from None
     where = "standard input" if name == "-" else name
-    added = read_lines(text, classes, where, needs_header=False)
+    raw = lines.raw_hashes(classes, Stages())
+    found = read_lines(text, classes, where, needs_header=False)
+    added = [replace(line, match=raw.get(line.name, line.match)) for line in found]
     new = new_lines(present, added)
     check_conflicts([*present, *new], classes, Stages().raw, Stages().clean)
     if new:
@@ -77,8 +80,9 @@ def _edits() -> None:
     found = edits.changes(DATASET)
     if {MANIFEST, FINGERPRINTS} <= {*found.modified, *found.deleted}:
         return  # it is another version's, or of a build that did not end
-    known = load_corrections(load_params().classes)
-    by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known)
+    classes = load_params().classes
+    known, raw = load_corrections(classes), lines.raw_hashes(classes, Stages())
+    by_hand = edits.edits(DATASET, read_csv(manifest, ManifestRow), found, known, raw)
     if not by_hand.lines and not by_hand.others:
         return
     words, ways = [], []

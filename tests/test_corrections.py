@@ -33,7 +33,7 @@ from allrounder.core.rows import CleanRow, ManifestRow, RawRow, Status
 from allrounder.core.tables import read_csv, write_csv
 from allrounder.core.tars import tar_members
 from allrounder.corrections.edits import Changes, Edits, edits
-from allrounder.corrections.lines import listed
+from allrounder.corrections.lines import listed, raw_hashes
 from allrounder.params.schema import Clean, Params
 from curating import Item, curate
 from hostile import encoded, picture
@@ -284,6 +284,18 @@ def test_only_what_is_new_is_added_and_must_agree_with_what_is_there(tmp_path: P
         new_lines(now, other)
 
 
+def test_the_downloaded_photo_is_known_by_the_cleaned_one(tmp_path: Path) -> None:
+    built(tmp_path, [])
+    stages = Stages(tmp_path / "urls", tmp_path / "raw", tmp_path / "out")
+    raws = {row.image_id: row.sha256 for row in read_csv(tmp_path / "raw/n1.csv", RawRow)}
+    cleaned = {name: row.sha256 for name, row in rows_of(tmp_path, "n1").items()}
+    assert cleaned["n1_4"] != raws["n1_4"]  # a PNG
+    found = raw_hashes(KEYS, stages)
+    assert [found[cleaned[name]] for name in ("n1_1", "n1_4")] == [raws["n1_1"], raws["n1_4"]]
+    assert found[raws["n1_2"]] == raws["n1_2"]
+    assert raw_hashes(["not built"], stages) == {}
+
+
 def test_the_list_says_what_each_line_did(tmp_path: Path) -> None:
     lines = [
         replace(one, line=number)
@@ -325,7 +337,7 @@ def test_edits_by_hand_become_lines(tmp_path: Path) -> None:
         ["train/cat/4.jpg"],
         ["train/cat/2.jpg", "train/cat/new.jpg", "train/dog/other name.jpg"],
     )
-    by_hand = edits(tmp_path, manifest, found)
+    by_hand = edits(tmp_path, manifest, found, [], {})
     assert {(one.match, *one.effect) for one in by_hand.lines} == {
         (manifest[0].sha256, "exclude", ""),
         (manifest[1].sha256, "move", "n_cat"),
@@ -333,8 +345,12 @@ def test_edits_by_hand_become_lines(tmp_path: Path) -> None:
     others = ["train/cat/4.jpg", "train/cat/new.jpg", "train/dog/other name.jpg"]
     assert by_hand.others == others
     known = [line("i1"), line(manifest[1].sha256, "n_cat")]
-    assert edits(tmp_path, manifest, found, known) == Edits([], others)
-    assert edits(tmp_path, manifest, Changes()) == Edits([], [])
+    assert edits(tmp_path, manifest, found, known, {}) == Edits([], others)
+    raw = {manifest[0].sha256: "0" * 64, manifest[1].sha256: "1" * 64}
+    by_raw = edits(tmp_path, manifest, found, [], raw)
+    assert [one.match for one in by_raw.lines] == [*raw.values()]
+    assert edits(tmp_path, manifest, found, by_raw.lines, raw) == Edits([], others)
+    assert edits(tmp_path, manifest, Changes(), [], {}) == Edits([], [])
 
 
 @pytest.mark.parametrize("to", ["val/dog", "train/no class", "train/cat"])
@@ -344,7 +360,8 @@ def test_a_photo_that_is_still_there_is_not_excluded(to: str, tmp_path: Path) ->
     (tmp_path / to).mkdir(parents=True)
     (tmp_path / to / "1.jpg").write_bytes(b"1")
     deleted = [] if to == "train/cat" else ["train/dog/1.jpg"]
-    by_hand = edits(tmp_path, [row("dog", 1), row("cat", 2)], Changes(deleted, [], [f"{to}/1.jpg"]))
+    found = Changes(deleted, [], [f"{to}/1.jpg"])
+    by_hand = edits(tmp_path, [row("dog", 1), row("cat", 2)], found, [], {})
     assert by_hand == Edits([], [f"{to}/1.jpg"])
 
 

@@ -45,9 +45,13 @@ def changes(dataset: Path) -> Changes:
 
 
 def edits(
-    dataset: Path, manifest: Iterable[ManifestRow], found: Changes, known: Iterable[Correction] = ()
+    dataset: Path,
+    manifest: Iterable[ManifestRow],
+    found: Changes,
+    known: Iterable[Correction],
+    raw: Mapping[str, str],
 ) -> Edits:
-    """The edits by hand that the lines in `known` do not cover.
+    """The edits by hand that the lines in `known` do not cover. `raw`: see `raw_hashes`.
 
     A photo in another class's folder was moved. A copy, a new name and another split are changes
     that no line can express. A class folder that is missing altogether was not pulled; nobody has
@@ -71,9 +75,11 @@ def edits(
         if key in ("", row.wnid):  # it is still there, in a folder of no class or of its own
             continue
         action, verb = (Action.MOVE, "moved") if key else (Action.EXCLUDE, "removed")
-        line = Correction(row.sha256, action, key or "", f"{verb} by hand")
-        moves.add((line.match, line.to))
-        photo = PhotoNames(row.moved_from or row.wnid, row.image_id, {row.sha256}, [row.url])
+        sha256 = raw.get(row.sha256, row.sha256)
+        line = Correction(sha256, action, key or "", f"{verb} by hand")
+        moves.add((row.sha256, line.to))
+        sha256s = {row.sha256, sha256}
+        photo = PhotoNames(row.moved_from or row.wnid, row.image_id, sha256s, [row.url])
         if not any((name, line.effect) in covered for name in photo.names()):
             lines[row.sha256] = line
     strange = [path for path, move in added.items() if move not in moves]

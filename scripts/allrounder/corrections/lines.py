@@ -31,6 +31,19 @@ def write_lines(path: Path, lines: Iterable[Correction]) -> None:
         csv.writer(file, lineterminator="\n").writerows([HEADER, *(one.cells for one in lines)])
 
 
+def raw_hashes(keys: Iterable[str], stages: Stages) -> dict[str, str]:
+    """The SHA-256 of the downloaded photo for that of each photo, cleaned or not.
+
+    The cleaned photo's depends on the params and on the decoders; a line is to outlast both.
+    """
+    folders = (stages.raw, stages.clean)
+    keys = [key for key in keys if all((path / f"{key}.csv").exists() for path in folders)]
+    cleaned = {photo: row.sha256 for photo, (_, row) in clean_rows(keys, stages.clean).items()}
+    photos = [(key, row) for key in keys for row in read_csv(stages.raw / f"{key}.csv", RawRow)]
+    raw = {cleaned.get((key, row.image_id), ""): row.sha256 for key, row in photos if row.sha256}
+    return raw | {sha256: sha256 for sha256 in raw.values()}
+
+
 def listed(
     corrections: Sequence[Correction], keys: Collection[str], stages: Stages
 ) -> Iterator[str]:
