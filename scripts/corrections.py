@@ -40,7 +40,9 @@ def main() -> None:
     if args.command == "add":
         _add(args.file)
     elif args.command == "list":
-        _list()
+        classes = load_params().classes
+        present = load_corrections(classes)
+        print_lines(lines.listed(present, classes, Stages()) if present else ["no lines"])
     else:
         _edits()
 
@@ -65,12 +67,6 @@ def _add(name: str) -> None:
         append(CORRECTIONS, new)
     then = "; dvc repro applies them" if new else ""
     print(f"{CORRECTIONS}: {len(new)} lines added, {len(added) - len(new)} already there{then}")
-
-
-def _list() -> None:
-    classes = load_params().classes
-    corrections = load_corrections(classes)
-    print_lines(lines.listed(corrections, classes, Stages()) if corrections else ["no lines"])
 
 
 def _edits() -> None:

@@ -24,7 +24,9 @@ def main() -> None:
     if not args.place:
         raise UsageError("which photos? make start d=FOLDER, or a CSV")
     found = find_classes(args.place.rstrip("/") or "/")
-    if args.output.exists() and not args.force and _is_edited(args.output):
+    in_git = output_of("git", "ls-files", "--", str(args.output))
+    changed = output_of("git", "status", "--porcelain", "--ignored", "--", str(args.output))
+    if args.output.exists() and not args.force and (changed or not in_git):
         raise UsageError(
             f"{args.output} has edits that are not in git; commit them, or write to another file "
             "(make start o=FILE, or --output FILE), or replace them (make start force=1, or "
@@ -38,12 +40,6 @@ def main() -> None:
     text = params_text(template, found, Path(args.place).resolve().stem)
     replace_params(args.output, text)
     print_lines(report(found, str(args.output), args.output == PARAMS))
-
-
-def _is_edited(path: Path) -> bool:
-    """Whether git does not have a file as it is: as committed now, or not at all."""
-    changed = output_of("git", "status", "--porcelain", "--ignored", "--", str(path))
-    return bool(changed) or not output_of("git", "ls-files", "--", str(path))
 
 
 if __name__ == "__main__":

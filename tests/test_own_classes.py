@@ -410,7 +410,7 @@ def test_start_finds_classes_and_proposes_synsets(tmp_path: Path) -> None:
     assert getattr(params.sources[0], "recursive", False)
     assert (params.per_class, params.min_per_class, params.dataset.name) == (1, 1, "my photos")
     assert "forklift: {voc: null, synset: n03384352}" in text
-    assert found.notes == ("'empty' has no photo: left out",)
+    assert found.notes == ("folder 'empty' is left out: has no photo",)
     assert (
         text.partition("download:")[2].partition("dataset:")[0]
         == (DEFAULT.partition("download:")[2].partition("dataset:")[0])

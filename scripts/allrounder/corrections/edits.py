@@ -78,8 +78,9 @@ def edits(
         sha256 = raw.get(row.sha256, row.sha256)
         line = Correction(sha256, action, key or "", f"{verb} by hand")
         moves.add((row.sha256, line.to))
-        sha256s = {row.sha256, sha256}
-        photo = PhotoNames(row.moved_from or row.wnid, row.image_id, sha256s, [row.url])
+        photo = PhotoNames(
+            row.moved_from or row.wnid, row.image_id, {row.sha256, sha256}, [row.url]
+        )
         if not any((name, line.effect) in covered for name in photo.names()):
             lines[row.sha256] = line
     strange = [path for path, move in added.items() if move not in moves]

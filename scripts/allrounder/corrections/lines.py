@@ -32,10 +32,7 @@ def write_lines(path: Path, lines: Iterable[Correction]) -> None:
 
 
 def raw_hashes(keys: Iterable[str], stages: Stages) -> dict[str, str]:
-    """The SHA-256 of the downloaded photo for that of each photo, cleaned or not.
-
-    The cleaned photo's depends on the params and on the decoders; a line is to outlast both.
-    """
+    """The SHA-256 of a downloaded photo by the cleaned one's, which other params change."""
     folders = (stages.raw, stages.clean)
     keys = [key for key in keys if all((path / f"{key}.csv").exists() for path in folders)]
     cleaned = {photo: row.sha256 for photo, (_, row) in clean_rows(keys, stages.clean).items()}

@@ -109,13 +109,11 @@ def class_folders(source: FolderSource, parts: Sequence[ClassPart]) -> dict[str,
         if key is None and not re.fullmatch("n[0-9]{8}", name):
             if by_label is None:  # slow, since it reads all synsets
                 by_label = label_matcher(parts, given, indices=False)
-            key = by_label.get(normalized_label(name)) or direct.get(_key(name))
+            key = by_label.get(normalized_label(name))
+            if not key and not any(map(_breaks_text, name)):
+                key = direct.get(class_key(name))
         folders.setdefault(key or "", []).append(name)
     return folders
-
-
-def _key(name: str) -> str:
-    return class_key(name) if not any(map(_breaks_text, name)) else ""
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

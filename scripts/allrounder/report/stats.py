@@ -90,6 +90,9 @@ def distributions(counts: Counts, names: Mapping[str, str], splits: Sequence[str
         _binned(f"{side}_pixels", f"{side.capitalize()} side, {pixels}", photos, *_even(values))
         for side, values in (("shorter", counts.shorter), ("longer", counts.longer))
     ]
+    note = "groups by their number of photos; a group stays in one split"
+    sizes = sorted(counts.groups)
+    of_size = {"groups": [counts.groups[size] for size in sizes]}
     return [
         _classes(counts.splits, names, splits),
         *sides,
@@ -97,7 +100,7 @@ def distributions(counts: Counts, names: Mapping[str, str], splits: Sequence[str
         _binned("size_kib", "File size, KiB", photos, counts.kilobytes, KILOBYTES),
         _ranked("sources", "Sources", photos, _photos(counts.sources)),
         _ranked("hosts", "Hosts", photos, _photos(counts.hosts)),
-        _groups(counts.groups),
+        Bars("groups", "Groups of near-duplicates", note, [*map(str, sizes)], of_size, False),
         _ranked(
             "failures",
             "Failures by host",
@@ -181,10 +184,3 @@ def _ranked(
             found[str(one)] = row
     labels += [f"{OTHERS} ({len(totals) - len(named)})"] if rest else []
     return Bars(name, title, note, labels, found, True)
-
-
-def _groups(counts: Counter[int]) -> Bars:
-    labels = [str(size) for size in sorted(counts)]
-    note = "groups by their number of photos; a group stays in one split"
-    values = [counts[size] for size in sorted(counts)]
-    return Bars("groups", "Groups of near-duplicates", note, labels, {"groups": values}, False)

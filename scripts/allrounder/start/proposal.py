@@ -58,10 +58,8 @@ def _folder(path: Path) -> Found:
         flat = _count(path / name, recursive=False)
         deep = _count(path / name, recursive=True)
         recursive |= deep > flat
-        if not deep:
-            notes.append(f"{name!r} has no photo: left out")
-        elif fault := name_fault(name):
-            notes.append(f"folder {name!r}: {fault}; rename it, it is left out")
+        if fault := name_fault(name) if deep else "has no photo":
+            notes.append(f"folder {name!r} is left out: {fault}")
         else:
             classes.append(_class(name, deep))
     loose = _count(path, recursive=False)
@@ -158,14 +156,9 @@ def params_text(template: str, found: Found, name: str) -> str:
     }
     text = template
     for section, lines in sections.items():
-        text = _with_section(text, section, lines)
+        old = re.search(rf"(?ms)^{section}:.*?(?=\n\n|\n[^\s-]|\Z)", text)  # no blank line after it
+        text = text[: old.start()] + lines + text[old.end() :] if old else text
     return text
-
-
-def _with_section(text: str, name: str, lines: str) -> str:
-    """The text with a section replaced; the blank line after it stays."""
-    pattern = re.compile(rf"(?ms)^{name}:.*?(?=\n\n|\n[^\s-]|\Z)")
-    return pattern.sub(lambda _: lines, text, count=1)
 
 
 def _value(one: FoundClass) -> str:
