@@ -67,8 +67,13 @@ def test_a_later_report_makes_only_what_is_new_or_damaged(
 def test_sheets_are_kept_by_their_thumbnails(
     tmp_path: Path, pool: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn: list[object] = []
-    monkeypatch.setattr(thumbs, "_sheet", lambda own: drawn.append(own) or b"a sheet")
+    drawn: list[list[bytes]] = []
+
+    def sheet(own: list[bytes]) -> bytes:
+        drawn.append(own)
+        return b"a sheet"
+
+    monkeypatch.setattr(thumbs, "_sheet", sheet)
     for number, shown in enumerate([b"t", b"t", b"u"]):
         with Maker.using(pool, tmp_path / "store") as maker:
             maker.write_sheets(tmp_path / f"{number}", ["n1"], [("n1", shown)])
