@@ -60,6 +60,8 @@ class Cluster:
     def __init__(self, address: str) -> None:
         # By default, Ray sends usage statistics to its developers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address == "auto":  # a head node that was lost: by default, Ray tries for 12 minutes
+            os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
         try:
             import ray
         except ImportError:
