@@ -1,6 +1,7 @@
 """What does the whole search for near-duplicates among many pictures cost, as clean runs it?"""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def search(count: int) -> dict[str, float]:
     """Search among drawn pictures; the share of the planted pairs found, and how many others."""
     from allrounder.clean.curate import SAME
     from allrounder.clean.neighbours import FingerprintColumns, Pictures
+    from allrounder.core.workers import cores, worker_pool
 
     with ProcessPoolExecutor() as pool:
         parts = list(pool.map(_hashes, range(0, count, AT_ONCE)))
@@ -53,9 +55,12 @@ def search(count: int) -> dict[str, float]:
         np.ones((count, 2)),
         lambda some, trimmed: show(some),
     )
-    start, cpu = time.perf_counter(), time.process_time()
-    found = set(Pictures(columns).near_pairs(rows, RADIUS, SAME))
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    cpu = sum(os.times()[:4])
+    with worker_pool(cores()) as pool:
+        start = time.perf_counter()
+        found = set(Pictures(columns, pool).near_pairs(rows, RADIUS, SAME))
+        seconds = time.perf_counter() - start
+    cpu = sum(os.times()[:4]) - cpu  # with the workers', which have ended
     planted = {(row - 1, row) for row in range(PLANTED - 1, count, PLANTED)}
     recall = len(found & planted) / len(planted)
     return {"seconds": seconds, "cpu": cpu, "recall": recall, "wrong": len(found - planted)}

@@ -65,6 +65,7 @@ def against(text: str, path: str = "/a.jpg", everyone: bool = False) -> str:
         ("User-agent: Googlebot\nDisallow: /", "", ""),
         ("User-agent: Googlebot\nUser-agent: CCBot\nDisallow: /", "CCBot", "CCBot"),
         ("User-agent: CCBot\nSitemap: x\n\nUser-agent: Bingbot\nDisallow: /", "CCBot", "CCBot"),
+        ("User-agent: CCBot\nCrawl-delay: 9\nUser-agent: Bing\nDisallow: /", "CCBot", "CCBot"),
         ("User-agent: CCBot\nDisallow:\nUser-agent: Bingbot\nDisallow: /", "", ""),
         ("User-agent: CCBot\nAllow: /\nUser-agent: CCBot\nDisallow: /a", "CCBot", "CCBot"),
         ("User-agent: CCBot\nDisallow: /\nAllow: /*.jpg$", "", ""),

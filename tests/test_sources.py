@@ -406,18 +406,24 @@ def test_a_missing_location_is_named(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
-    [(errno.EACCES, "Permission denied"), (errno.EROFS, "Read-only file system")],
+    ("code", "words", "advice"),
+    [
+        (errno.EACCES, "Permission denied", "give yourself access"),
+        (errno.EROFS, "Read-only file system", "give yourself access"),
+        (errno.EEXIST, "File exists", "a folder must be here: move the file away"),
+        (errno.ENOTDIR, "Not a directory", "a folder must be here: move the file away"),
+        (errno.EISDIR, "Is a directory", "a file must be here: move the folder away"),
+    ],
 )
-def test_what_may_not_be_read_or_written_is_one_line(
-    code: int, words: str, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_read_or_written_is_one_line(
+    code: int, words: str, advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def denied() -> None:
         raise OSError(code, words, "data/photos")
 
     assert run(denied) == NOT_GOOD_ENOUGH
     said = capsys.readouterr().err
-    assert said == f"error: data/photos: {words}; give yourself access\n"
+    assert said == f"error: data/photos: {words}; {advice}\n"
 
 
 def test_what_is_not_permitted_without_a_file_is_a_fault_of_ours() -> None:

@@ -40,6 +40,14 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+_ADVICE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give yourself access"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a folder must be here: move the file away"),
+    errno.EISDIR: "a file must be here: move the folder away",
+}
+"""What to do about a file or folder that the system refuses, by its error code."""
+
+
 def run(main: Callable[[], None]) -> int:
     """Run a script's main function; returns its exit code and prints one line for a known error.
 
@@ -61,9 +69,8 @@ def run(main: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_GOOD_ENOUGH
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
-            message = f"{error.filename}: {error.strerror}; give yourself access"
-            return _say(message, NOT_GOOD_ENOUGH)
+        if error.filename and (advice := _ADVICE.get(error.errno or 0)):
+            return _say(f"{error.filename}: {error.strerror}; {advice}", NOT_GOOD_ENOUGH)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" writing {error.filename}" if error.filename else ""

@@ -54,7 +54,10 @@ TDM_PATH = "/.well-known/tdmrep.json"
 _MOST_TDM_RULES = 5_000
 _UNRESERVED = re.compile(r"%([46][1-9A-F]|[57][0-9A]|3[0-9]|2[DE]|5F|7E)", re.IGNORECASE)
 """Escapes of letters, digits and -._~ (RFC 3986, 2.3), which mean the character."""
-_SITE_WIDE = re.compile(r"(?:site-?maps?|host)\s*:.*", re.IGNORECASE)
+_NO_RULE = re.compile(
+    r"(?:site-?maps?|host|crawl-?delay|request-?rate|visit-?time|clean-?param)\s*:.*", re.IGNORECASE
+)
+"""Records that end no group (RFC 9309, 2.2.4): they may stand between two agents of one."""
 
 
 class RobotsRules:
@@ -96,7 +99,7 @@ def _groups(text: str) -> dict[str, list[str]]:
     is_head = False
     for line in text.splitlines():
         line = line.partition("#")[0].strip()
-        if not line or _SITE_WIDE.fullmatch(line):
+        if not line or _NO_RULE.fullmatch(line):
             continue
         if found := _AGENT.fullmatch(line):
             current = current if is_head else []
