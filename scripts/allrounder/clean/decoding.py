@@ -1,6 +1,7 @@
 """Decodes the photos of all classes in parallel, or takes them from the store of earlier runs."""
 
 import json
+import sys
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
@@ -239,5 +241,10 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 photo = part.photos[at]
                 name = next(name for name, one in tar_members(part.tar) if one == photo)
                 name = f"{part.key} {name.rpartition('.')[0]}"
-                alone[part.key, part.number][at] = decode_alone(name, photo, rules)
+                alone[part.key, part.number][at] = tried = decode_alone(name, photo, rules)
+                fault = tried.detail or "is decoded now"
+                tqdm.write(
+                    f"warning: the worker that was at {name} ended: this photo {fault}",
+                    file=sys.stderr,
+                )
     return done
