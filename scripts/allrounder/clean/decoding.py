@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
@@ -243,8 +242,6 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 name = f"{part.key} {name.rpartition('.')[0]}"
                 alone[part.key, part.number][at] = tried = decode_alone(name, photo, rules)
                 fault = tried.detail or "is decoded now"
-                tqdm.write(
-                    f"warning: the worker that was at {name} ended: this photo {fault}",
-                    file=sys.stderr,
-                )
+                words = f"warning: the worker that was at {name} ended: this photo {fault}"
+                print(words, file=sys.stderr)
     return done
