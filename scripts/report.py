@@ -8,7 +8,7 @@ import sys
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.funnel import short_sentence
-from allrounder.core.paths import DATASET, REPORTS, Stages
+from allrounder.core.paths import DATASET, REPORTS, THUMBNAILS, Stages
 from allrounder.params.loading import load_with_command
 from allrounder.params.schema import Dataset, Report
 from allrounder.report.build import build
@@ -20,7 +20,7 @@ def main() -> None:
     with stage_lock("report"):
         remove_tree(REPORTS)
         REPORTS.mkdir(parents=True)
-        funnels = build(params, Stages(), DATASET, REPORTS)
+        funnels = build(params, Stages(), DATASET, REPORTS, THUMBNAILS)
     print(f"open {REPORTS / 'index.html'} to see the dataset", file=sys.stderr)
     if short := short_sentence([one.steps["kept"] for one in funnels.values()], params.per_class):
         print(short, file=sys.stderr)

@@ -1,6 +1,7 @@
 """A download's requests on a cluster, here with workers in this process: hosts have one owner."""
 
 import pickle
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -194,6 +195,18 @@ def test_a_missing_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"network.ray: auto: the package ray is missing: pip "):
         ray_cluster.Cluster("auto")
+
+
+@pytest.mark.parametrize("kind", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
+def test_an_address_where_nothing_answers_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())  # would try for minutes
+    with socket.socket() as bound:  # no connection is accepted here
+        bound.bind(("127.0.0.1", 0))
+        address = kind.format(bound.getsockname()[1])
+        with pytest.raises(UsageError, match=rf"^network.ray: {address}: no conn.*refused.*scale"):
+            ray_cluster.Cluster(address)
 
 
 def test_ray_is_used_where_params_or_environment_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from allrounder.core.tables import write_csv
 from allrounder.core.tars import atomic_tar
 from allrounder.history import lock, prior_results
 from allrounder.history.prior_results import PinnedResults
+from allrounder.params.classes import read_classes
 from allrounder.params.schema import Params
 
 CAT = "n02123394"
@@ -78,6 +79,23 @@ def test_photos_of_a_local_list_stay_pinned_wherever_it_is(built: Any, kind: str
     assert prior_results._have_urls(lock.pinned_params("download"))
     built({"kind": "folder", "location": "/home/a/photos"})
     assert not prior_results._have_urls(lock.pinned_params("download"))
+
+
+def test_the_pinned_classes_are_read_once_for_all_classes(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(written: Any) -> Any:
+        read.append(written)
+        return read_classes(written)
+
+    monkeypatch.setattr(lock, "read_classes", counted)
+    lock._classes.cache_clear()
+    built(WEB)
+    for key in (CAT, CAT, "n02084071"):
+        assert PinnedResults(key, params(WEB), Path())._pinned is (key == CAT)
+    assert read == [{CAT: "cat"}]
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.DUPLICATE])

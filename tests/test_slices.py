@@ -214,8 +214,8 @@ def test_a_round_reads_only_the_archives_that_changed(
 
 
 @forks
-def test_a_crash_costs_no_other_photo_of_the_class(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_crash_costs_no_other_photo_of_the_class_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build = Build(tmp_path)
     build.classes = {"a": [0, 2, 7, 14, 16, 22, 28]}
@@ -236,6 +236,8 @@ def test_a_crash_costs_no_other_photo_of_the_class(
     assert len(rows) == len(raw_rows)
     found = {image_id: row.detail for image_id, row in rows.items() if row.status == "corrupt"}
     assert found == {"a_4": "crashed the decoder"}
+    said = "warning: the worker that was at a a_4 ended: this photo crashed the decoder"
+    assert [line for line in capsys.readouterr().err.splitlines() if "warning" in line] == [said]
 
 
 # A slice's file

@@ -155,6 +155,7 @@ def test_after_a_purge_no_object_holds_the_photo(pulled: Project) -> None:
     assert "v1" in lost.split(", ")
     assert "work tree" not in lost
     photo = (clone.folder / row["url"]).read_bytes()  # the sample's own file stays
+    assert not (clone.folder / ".allrounder/thumbnails").exists()
     assert f"files that were read holds {hashlib.sha256(photo).hexdigest()}" in said
     bodies = clone.files("data/raw", "data/clean", "data/dataset", "store", ".dvc/cache")
     assert row["url"] in said.partition("left alone: ")[2]

@@ -1,6 +1,7 @@
 """Decodes the photos of all classes in parallel, or takes them from the store of earlier runs."""
 
 import json
+import sys
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -239,5 +240,8 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
                 photo = part.photos[at]
                 name = next(name for name, one in tar_members(part.tar) if one == photo)
                 name = f"{part.key} {name.rpartition('.')[0]}"
-                alone[part.key, part.number][at] = decode_alone(name, photo, rules)
+                alone[part.key, part.number][at] = tried = decode_alone(name, photo, rules)
+                fault = tried.detail or "is decoded now"
+                words = f"warning: the worker that was at {name} ended: this photo {fault}"
+                print(words, file=sys.stderr)
     return done

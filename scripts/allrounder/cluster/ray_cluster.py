@@ -5,6 +5,7 @@ slice is a function of one picklable argument, and is idempotent: it may run mor
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ _STRAGGLER = 3.0
 _LOOK = 1.0  # seconds
 _START = 120.0
 """Seconds in which the first worker has to start."""
+_ANSWER = 10.0
+"""Seconds in which the head node has to answer: Ray itself tries for minutes."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALL = "pip install 'ray[client]>=2.50'"
 
@@ -57,6 +60,8 @@ class Cluster:
     def __init__(self, address: str) -> None:
         # By default, Ray sends usage statistics to its developers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address == "auto":  # a head node that was lost: by default, Ray tries for 12 minutes
+            os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
         try:
             import ray
         except ImportError:
@@ -66,6 +71,7 @@ class Cluster:
         local = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
         code = {"py_modules": [str(_PACKAGE)], "excludes": ["__pycache__"]}
         try:
+            _knock(address)
             ray.init(address, runtime_env=code, log_to_driver=False, logging_level="ERROR", **local)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and Ray's own
             raise UsageError(
@@ -179,6 +185,13 @@ class Cluster:
     def end(self, worker: Any) -> None:
         """End a worker, if it is still there."""
         self._ray.kill(worker)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens at an address with a port."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
 
 
 class WorkerLostError(Exception):

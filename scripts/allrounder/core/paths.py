@@ -15,6 +15,8 @@ WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""
 DECODED = WORK / "decoded"
 """Decoded photos' cache, by content. It may be deleted."""
+THUMBNAILS = WORK / "thumbnails"
+"""The same of the report's pictures."""
 
 
 def in_pipeline(path: Path) -> bool:

@@ -22,8 +22,14 @@ from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_url, parse_byte_range, photo_key
 from allrounder.history.journal import Journal
 from allrounder.history.local_files import LocalPlaces
-from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
-from allrounder.params.classes import read_classes
+from allrounder.history.lock import (
+    ASK_AGAIN,
+    PINS_SWITCH,
+    built_from,
+    pinned_classes,
+    pinned_file,
+    pinned_params,
+)
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import KINDS, with_defaults
 
@@ -39,7 +45,7 @@ class PinnedResults:
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
-        self._pinned = key in read_classes(pinned.get("classes")) and _have_urls(pinned)
+        self._pinned = key in pinned_classes("download") and _have_urls(pinned)
         then, now = _rules(pinned.get("download")), _rules(params.download.model_dump())
         self._same_rules, self._same_rescue = then == now, _of_rescue(then) == _of_rescue(now)
         self._key, self._folder, self._uncommitted = key, folder, uncommitted

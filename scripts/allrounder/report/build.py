@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,21 +32,25 @@ _SHELL = 100_000
 """Bytes of a further page without its photos, about. The first page is measured."""
 
 
-def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str, Funnel]:
+def build(
+    params: Params, stages: Stages, dataset: Path, out: Path, store: Path
+) -> dict[str, Funnel]:
     """Write the pages and the plots into the empty folder `out`; returns the funnel of each class.
+
+    The folder `store` keeps the pictures that were made, by content.
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
     splits = split_names(params.split)
     classes = render.class_names(dataset_classes(params))
     names = {one["key"]: one["name"] for one in classes}
-    with worker_pool(8, thumbs.allow_truncated) as pool:
+    with worker_pool(8, thumbs.allow_truncated) as pool, thumbs.Maker.using(pool, store) as maker:
         parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
         counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
         most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
         gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
         version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
-        strips = thumbs.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]}, pool)
+        strips = maker.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]})
         overview = Overview(
             params,
             version,
@@ -58,11 +61,11 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str,
             stats.distributions(gathered.counts, names, splits),
             strips,
         )
-        _write_pages(out, overview, gathered, pool)
+        _write_pages(out, overview, gathered, maker)
         kept = [entry for entry in gathered.entries if entry.reason == KEPT and entry.thumb]
         plots = out / "plots"
         (plots / "charts").mkdir(parents=True)
-        thumbs.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept), pool)
+        maker.write_sheets(plots / "sheets", names, ((one.key, one.thumb) for one in kept))
     _write_tables(plots, counted, splits)
     for bars in overview.distributions:
         if not bars.empty:
@@ -70,7 +73,7 @@ def build(params: Params, stages: Stages, dataset: Path, out: Path) -> dict[str,
     return counted
 
 
-def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Executor) -> None:
+def _write_pages(out: Path, overview: Overview, gathered: Gathered, maker: thumbs.Maker) -> None:
     """Write one page, or a first page without photos and further ones with them."""
     data = partial(
         pages.payload,
@@ -80,7 +83,7 @@ def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Execut
         version=overview.version.lock,
     )
     room = MAX_PAGE - len(render.index(overview, (), data(Page((), ()))).encode())
-    _add_thumbs(gathered.entries, room, pool)
+    _add_thumbs(gathered.entries, room, maker)
     further = pages.paginate(gathered.entries, room)
     if len(further) == 1:
         replace_text(out / "index.html", render.index(overview, (), data(further[0])))
@@ -93,11 +96,11 @@ def _write_pages(out: Path, overview: Overview, gathered: Gathered, pool: Execut
         replace_text(out / render.page_name(number), text)
 
 
-def _add_thumbs(found: list[Entry], room: int, pool: Executor) -> None:
+def _add_thumbs(found: list[Entry], room: int, maker: thumbs.Maker) -> None:
     """Give the photos among the entries thumbnails, in all about `room` bytes of a page."""
     budget = int((room - sum(map(pages.size, found))) * 3 / 4)  # base64 makes four bytes of three
     photos = [at for at, entry in enumerate(found) if entry.stored]
-    made = thumbs.thumbnails([stored for one in found if (stored := one.stored)], budget, pool)
+    made = maker.thumbnails([stored for one in found if (stored := one.stored)], budget)
     for at, thumb in zip(photos, made, strict=True):
         found[at] = replace(found[at], thumb=thumb)
 

@@ -4,14 +4,20 @@ The thumbnail of a damaged photo shows what could be decoded.
 """
 
 import base64
+import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-from PIL import Image, ImageFile, ImageOps
+import PIL
+from PIL import Image, ImageFile, ImageOps, features
 
+from allrounder.core import photos
 from allrounder.core.photos import DECODERS, too_costly
 from allrounder.core.progress import progress
 from allrounder.core.tars import StoredBytes
@@ -39,46 +45,81 @@ _SPARE = 0.98  # of the budget: a sample is not exact
 _COLUMNS, _ROWS, _TILE = 8, 4, 96  # of a contact sheet; pixels
 
 
-def thumbnails(places: Sequence[StoredBytes], budget: int, pool: Executor) -> list[bytes]:
-    """A thumbnail of each photo, `b""` where nothing could be decoded.
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes pictures in a pool whose workers have called `allow_truncated`.
 
-    Uses the best level at which all fit into `budget` bytes, and PAGED if none does. The workers
-    of the pool must have called `allow_truncated`.
+    The folder `store` keeps them by content, so that a later report makes only what is new.
     """
-    for level in LEVELS:
-        if _may_fit(pool, places, level, budget):
-            made = _all(pool, places, level)
-            if sum(map(len, made)) <= budget:
-                return made
-    return _all(pool, places, PAGED)
 
+    pool: Executor
+    store: Path
 
-def strips(photos: Mapping[str, Sequence[StoredBytes]], pool: Executor) -> dict[str, list[str]]:
-    """Small thumbnails by class, in base64, of the photos that can be decoded."""
-    made = pool.map(_make, [(places, STRIP) for places in photos.values()])
-    encoded = ([base64.b64encode(one).decode() for one in own if one] for own in made)
-    return dict(zip(photos, encoded, strict=True))
+    @classmethod
+    @contextmanager
+    def using(cls, pool: Executor, store: Path) -> Iterator["Maker"]:
+        """A maker; at its end the store has only what it made or took from there."""
+        store.mkdir(parents=True, exist_ok=True)
+        mark = store / "mark"
+        mark.write_bytes(b"")  # as old as a file that the file system writes now
+        start = mark.stat().st_mtime_ns
+        yield cls(pool, store)
+        for path in store.iterdir():
+            if path == mark or path.stat().st_mtime_ns < start:
+                path.unlink()
 
+    def thumbnails(self, places: Sequence[StoredBytes], budget: int) -> list[bytes]:
+        """A thumbnail of each photo, `b""` where nothing could be decoded.
 
-def _all(pool: Executor, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
-    jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
-    made: list[bytes] = []
-    with progress(total=len(places), unit=" thumbnails") as bar:
-        for part in pool.map(_make, jobs):
-            made += part
-            bar.update(len(part))
-    return made
+        Uses the best level at which all fit into `budget` bytes, and PAGED if none does.
+        """
+        for level in LEVELS if self._may_fit(places, LEVELS[-1], budget) else ():
+            if self._may_fit(places, level, budget):
+                made = self._all(places, level)
+                if sum(map(len, made)) <= budget:
+                    return made
+        return self._all(places, PAGED)
 
+    def strips(self, photos: Mapping[str, Sequence[StoredBytes]]) -> dict[str, list[str]]:
+        """Small thumbnails by class, in base64, of the photos that can be decoded."""
+        made = self._each([(places, STRIP) for places in photos.values()])
+        encoded = ([base64.b64encode(one).decode() for one in own if one] for own in made)
+        return dict(zip(photos, encoded, strict=True))
 
-def _may_fit(pool: Executor, places: Sequence[StoredBytes], level: Level, budget: int) -> bool:
-    """Estimate from a sample whether all photos fit at this level. True for a few photos."""
-    step = len(places) // _SAMPLE
-    if step < 2:
-        return True
-    sample = places[::step]
-    tried = pool.map(_make, [(sample[at::8], level) for at in range(8)])
-    size = sum(len(body) for bodies in tried for body in bodies)
-    return size / len(sample) * len(places) <= budget * _SPARE
+    def write_sheets(
+        self, out: Path, keys: Iterable[str], thumbs: Iterable[tuple[str, bytes]]
+    ) -> None:
+        """Write a contact sheet of each class's first thumbnails into a new folder: `<key>.jpg`."""
+        first: dict[str, list[bytes]] = {key: [] for key in keys}
+        for key, thumb in thumbs:
+            if len(first[key]) < _COLUMNS * _ROWS:
+                first[key].append(thumb)
+        out.mkdir()
+        jobs = [(own, self.store, out / f"{key}.jpg") for key, own in first.items()]
+        for _ in self.pool.map(_write_sheet, jobs, chunksize=8):
+            pass
+
+    def _each(self, jobs: Iterable[tuple[Sequence[StoredBytes], Level]]) -> Iterator[list[bytes]]:
+        return self.pool.map(_make, [(places, level, self.store) for places, level in jobs])
+
+    def _all(self, places: Sequence[StoredBytes], level: Level) -> list[bytes]:
+        jobs = [(places[at : at + _CHUNK], level) for at in range(0, len(places), _CHUNK)]
+        made: list[bytes] = []
+        with progress(total=len(places), unit=" thumbnails") as bar:
+            for part in self._each(jobs):
+                made += part
+                bar.update(len(part))
+        return made
+
+    def _may_fit(self, places: Sequence[StoredBytes], level: Level, budget: int) -> bool:
+        """Estimate from a sample whether all photos fit at this level. True for a few photos."""
+        step = len(places) // _SAMPLE
+        if step < 2:
+            return True
+        sample = places[::step]
+        tried = self._each([(sample[at::8], level) for at in range(8)])
+        size = sum(len(body) for bodies in tried for body in bodies)
+        return size / len(sample) * len(places) <= budget * _SPARE
 
 
 def allow_truncated() -> None:
@@ -86,9 +127,35 @@ def allow_truncated() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
-def _make(job: tuple[Sequence[StoredBytes], Level]) -> list[bytes]:
-    places, level = job
-    return [thumbnail(place.read(), level) for place in places]
+def _make(job: tuple[Sequence[StoredBytes], Level, Path]) -> list[bytes]:
+    places, level, store = job
+    bodies = (place.read() for place in places)
+    return [_kept(store, level, [body], partial(thumbnail, body, level)) for body in bodies]
+
+
+def _kept(store: Path, kind: object, parts: Iterable[bytes], make: Callable[[], bytes]) -> bytes:
+    """What `make` makes of `parts`: from the store, or put there. A damaged file is made again."""
+    digests = [hashlib.sha256(part).digest() for part in parts]
+    path = store / hashlib.sha256(b"".join([_code(), repr(kind).encode(), *digests])).hexdigest()
+    with suppress(OSError):
+        found = path.read_bytes()
+        if found[:32] == hashlib.sha256(found[32:]).digest():
+            path.touch()
+            return found[32:]
+    if made := make():  # else the fault may be this machine's
+        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new.write_bytes(hashlib.sha256(made).digest() + made)
+        new.replace(path)
+    return made
+
+
+@cache
+def _code() -> bytes:
+    """A hash of what decides how pictures are made, but for the photos."""
+    files = [Path(__file__), Path(photos.__file__)]
+    libraries = [PIL.__version__, *(features.version(name) for name in ("jpg", "webp"))]
+    code = [path.read_bytes() for path in files]
+    return hashlib.sha256(b"".join([repr(libraries).encode(), *code])).digest()
 
 
 def thumbnail(body: bytes, level: Level) -> bytes:
@@ -117,22 +184,12 @@ def _on_white(image: Image.Image) -> Image.Image:
     return white
 
 
-def write_sheets(
-    out: Path, keys: Iterable[str], thumbs: Iterable[tuple[str, bytes]], pool: Executor
-) -> None:
-    """Write a contact sheet of each class's first thumbnails into a new folder: `<key>.jpg`."""
-    first: dict[str, list[bytes]] = {key: [] for key in keys}
-    for key, thumb in thumbs:
-        if len(first[key]) < _COLUMNS * _ROWS:
-            first[key].append(thumb)
-    out.mkdir()
-    jobs = [(own, out / f"{key}.jpg") for key, own in first.items()]
-    for _ in pool.map(_write_sheet, jobs, chunksize=8):
-        pass
+def _write_sheet(job: tuple[Sequence[bytes], Path, Path]) -> None:
+    thumbs, store, path = job
+    path.write_bytes(_kept(store, "sheet", thumbs, partial(_sheet, thumbs)))
 
 
-def _write_sheet(job: tuple[Sequence[bytes], Path]) -> None:
-    thumbs, path = job
+def _sheet(thumbs: Sequence[bytes]) -> bytes:
     rows = max(-(-len(thumbs) // _COLUMNS), 1)
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * _TILE), (255, 255, 255))
     for at, thumb in enumerate(thumbs):
@@ -141,4 +198,6 @@ def _write_sheet(job: tuple[Sequence[bytes], Path]) -> None:
             left = at % _COLUMNS * _TILE + (_TILE - image.width) // 2
             top = at // _COLUMNS * _TILE + (_TILE - image.height) // 2
             sheet.paste(image, (left, top))
-    sheet.save(path, "JPEG", quality=72, optimize=True)
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=72, optimize=True)
+    return out.getvalue()

@@ -8,7 +8,7 @@ from typing import Any
 from allrounder.core.corrections import Action, Correction, append, load_corrections, new_lines
 from allrounder.core.errors import DataError, first_line
 from allrounder.core.files import remove_tree
-from allrounder.core.paths import CORRECTIONS, DECODED, TAKEDOWNS, WORK
+from allrounder.core.paths import CORRECTIONS, DECODED, TAKEDOWNS, THUMBNAILS, WORK
 from allrounder.core.text import one_line
 from allrounder.takedown.survey import WORK_TREE, Place, Target, stores
 
@@ -50,6 +50,7 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
         if path.is_relative_to(WORK):
             path.unlink(missing_ok=True)
     remove_tree(DECODED)
+    remove_tree(THUMBNAILS)
 
 
 def in_git(repo: Any, places: Iterable[Place]) -> int:
