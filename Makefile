@@ -24,6 +24,7 @@ repro: $(VENV)/ready
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
 	@python scripts/check_params.py --judge || { $(OFFLINE) dvc repro --force --single-item download && dvc repro --force --single-item clean; }
 	$(OFFLINE) dvc repro
+	@python scripts/check_params.py --order || $(OFFLINE) dvc repro --force
 
 test: $(VENV)/ready-dev
 	ruff check .

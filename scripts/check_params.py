@@ -1,7 +1,8 @@
 """Checks params.yaml and corrections.csv before DVC removes anything.
 
-Restores a dvc.lock that a kill has cut off. With --schema, prints params.schema.json. With --retry,
---relist or --judge, exits with 1 if a stage should run again for a reason that DVC cannot know.
+Restores a dvc.lock that a kill has cut off. With --schema, prints params.schema.json. With
+--retry, --relist, --judge or --order, exits with 1 if a stage should run again for a reason that
+DVC cannot know.
 """
 
 import json
@@ -14,7 +15,7 @@ from allrounder.core.commands import new_parser
 from allrounder.core.corrections import check_conflicts, load_corrections, load_takedowns
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
-from allrounder.core.paths import CLEAN, PARAMS, RAW
+from allrounder.core.paths import CLEAN, DATASET, PARAMS, RAW
 from allrounder.core.text import printable
 from allrounder.history.local_files import changed_files, local_states, test_sets_changed
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
@@ -36,6 +37,7 @@ def main() -> None:
         ("--retry", _retry, "whether the download may find more photos in a second run"),
         ("--relist", _relist, "whether local files changed, so that all is listed again"),
         ("--judge", _judge, "whether test sets changed, so that photos are chosen again"),
+        ("--order", _order, "whether the classes are in another order than those of the dataset"),
     ):
         parser.add_argument(name, dest="question", action="store_const", const=question, help=words)
     args = parser.parse_args()
@@ -61,8 +63,8 @@ def _check(path: Path) -> Iterator[str]:
     check_installed(params.clean.suspects)
     if only_the_order_changed(params.classes):
         yield (
-            f"warning: {path}: the order of the classes differs from dvc.lock, so their "
-            "class_index changes; DVC does not notice that: run dvc repro --force"
+            f"warning: {path}: the order of the classes differs from dvc.lock or {DATASET}, so "
+            "their class_index changes; DVC does not notice that: make repro, or dvc repro --force"
         )
     if changed := changed_files(params):
         others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -93,6 +95,12 @@ def _relist(params: Params) -> str:
 def _judge(params: Params) -> str:
     """Why the photos are to be compared with the test sets again, or ''."""
     return "test sets have changed" if RAW.is_dir() and test_sets_changed(params) else ""
+
+
+def _order(params: Params) -> str:
+    """Why all is to be built again for the order of the classes, or ''."""
+    changed = only_the_order_changed(params.classes)
+    return "the order of the classes has changed, and so has their class_index" if changed else ""
 
 
 def _missing_files(path: Path, params: Params) -> Iterator[str]:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from allrounder.catalogue.labels import ClassPart
 from allrounder.core.errors import UsageError
 from allrounder.history.local_files import changed_files, local_states, remember_states
-from allrounder.history.lock import pinned_params
+from allrounder.history.lock import only_the_order_changed, pinned_params
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source
@@ -368,8 +368,21 @@ def test_a_mere_change_of_order_is_reported_since_dvc_does_not_notice_it(clone: 
     classes = yaml.safe_load(clone.read("params.yaml"))["classes"]
     clone.edit(classes=dict(reversed(classes.items())))
     assert "order of the classes differs from dvc.lock" in clone.script("check_params")
+    clone.script("check_params", "--order", expect=1)
     clone.edit(classes=dict(reversed([*classes.items(), ("n02099601", "dog")])))
     assert clone.script("check_params") == ""  # DVC notices that
+
+
+def test_a_dataset_in_another_order_is_noticed_also_where_dvc_lock_has_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not only_the_order_changed(["a", "b"])
+    (tmp_path / "data/dataset").mkdir(parents=True)
+    table = tmp_path / "data/dataset/classes.csv"
+    for rows, changed in (("0,a\n1,b", False), ("0,b\n1,a", True), ("0,b", False), ("\xff", False)):
+        table.write_bytes(f"class_index,wnid\n{rows}\n".encode("latin-1"))
+        assert only_the_order_changed(["a", "b"]) is changed
 
 
 @pytest.mark.parametrize(

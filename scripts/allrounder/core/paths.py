@@ -9,7 +9,7 @@ PARAMS, LOCK = Path("params.yaml"), Path("dvc.lock")
 CORRECTIONS, TAKEDOWNS = Path("corrections.csv"), Path("takedowns.csv")
 URLS, RAW, CLEAN = Path("data/urls"), Path("data/raw"), Path("data/clean")
 DATASET, METRICS, REPORTS = Path("data/dataset"), Path("data/metrics.json"), Path("reports")
-MANIFEST, FINGERPRINTS = "manifest.csv", "fingerprints.csv"
+MANIFEST, FINGERPRINTS, CLASSES = "manifest.csv", "fingerprints.csv", "classes.csv"
 """In DATASET. In CLEAN, `<class>.fingerprints.csv` has the fingerprints of a class."""
 WORK = Path(".allrounder")
 """Work folders, journal and cache. Ignored by git and DVC."""

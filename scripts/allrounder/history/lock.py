@@ -3,11 +3,13 @@
 ALLROUNDER_PINS=ignore switches the pins off, ALLROUNDER_PINS=confirm too; see confirm.py.
 """
 
+import csv
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from allrounder.core.dvc_lock import LockedStage, locked_stages
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import hash_file, remove_tree
-from allrounder.core.paths import LOCK, WORK
+from allrounder.core.paths import CLASSES, DATASET, LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
 from allrounder.params.classes import Classes, class_key, read_classes
@@ -75,10 +77,18 @@ def _classes(written: str) -> Classes:
 
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:
-    """Whether the classes differ from dvc.lock in their order only, which DVC does not notice."""
-    built = [class_key(name) for name in locked_params("split").get("classes") or {}]
+    """Whether the classes differ from dvc.lock or the dataset in their order only.
+
+    DVC compares no order: it takes such a dataset for up to date, or restores it from its cache.
+    """
     now = list(classes)
-    return built != now and sorted(built) == sorted(now)
+    built = [[class_key(name) for name in locked_params("split").get("classes") or {}]]
+    with (
+        suppress(OSError, ValueError, csv.Error),
+        (DATASET / CLASSES).open(encoding="utf-8", newline="") as file,
+    ):
+        built.append([row.get("wnid") or "" for row in csv.DictReader(file)])
+    return any(one != now and sorted(one) == sorted(now) for one in built)
 
 
 def locked_params(stage: str) -> dict[str, Any]:

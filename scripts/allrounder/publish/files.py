@@ -15,13 +15,13 @@ from allrounder.core import licences
 from allrounder.core.errors import DataError
 from allrounder.core.files import file_sha256, files_below, hash_folder
 from allrounder.core.funnel import ranked
-from allrounder.core.paths import FINGERPRINTS, LOCK, MANIFEST
+from allrounder.core.paths import CLASSES, FINGERPRINTS, LOCK, MANIFEST
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history.lock import locked_output
 
 CARD, CROISSANT = "README.md", "croissant.json"
-RECIPE = (CARD, "ATTRIBUTION.csv", "classes.csv", "recipe.csv")
+RECIPE = (CARD, "ATTRIBUTION.csv", CLASSES, "recipe.csv")
 """The files that are published without photos."""
 _WITHOUT_PHOTOS = (
     "**No photos here**, and none of the files below that describe them: `recipe.csv` has their "

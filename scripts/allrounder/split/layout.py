@@ -14,7 +14,7 @@ from allrounder.catalogue.synsets import VOC_LABELS
 from allrounder.core.files import file_sha256, remove_tree, replace_text
 from allrounder.core.funnel import Funnel, count_moves, total_funnel
 from allrounder.core.licences import accepted
-from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
+from allrounder.core.paths import CLASSES, FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
 from allrounder.core.tables import no_formula, read_csv, write_csv
@@ -50,7 +50,7 @@ def build_dataset(
     _join(out, work, FINGERPRINTS, by_class)
     if tally.attributed:
         _join(out, work, ATTRIBUTION, by_class)
-    _write_classes(out / "classes.csv", classes, split_names(params.split), tally.photos)
+    _write_classes(out / CLASSES, classes, split_names(params.split), tally.photos)
     return tally, by_class
 
 

@@ -267,3 +267,8 @@ class Transfers:
                 handle.request.sink = None
                 self._idle.append(handle)
                 yield token, reply
+
+
+def knock(host: str, port: int, patience: float) -> None:
+    """Raise OSError if nothing accepts a connection at a port within `patience` seconds."""
+    socket.create_connection((host, port), patience).close()
