@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 import re
 import subprocess
 import sys
@@ -449,6 +450,37 @@ def test_a_pool_of_processes_measures_the_same_similarities(
         pooled = Pictures(columns, pool).similarity(ones, twos, views)
     assert pooled.tolist() == Pictures(columns).similarity(ones, twos, views).tolist()
     assert len(set(pooled.tolist())) > 3
+
+
+def altered(seed: int) -> Image.Image:
+    """One of four pictures, perhaps with a border, mirrored or cropped."""
+    dice = random.Random(seed)
+    grey = picture(dice.randrange(4), (90, 60)).convert("L")
+    left, top, right, bottom = (dice.randrange(9) for _ in range(4))
+    return dice.choice((
+        grey,
+        ImageOps.mirror(grey),
+        ImageOps.expand(grey, 4 + left, 255),
+        grey.crop((left, top, 90 - right, 60 - bottom)),
+    ))  # fmt: skip
+
+
+@settings(deadline=None, max_examples=10)
+@given(seeds=st.lists(st.integers(0, 999), max_size=30))
+def test_few_pictures_have_the_candidates_of_a_search_among_many(seeds: list[int]) -> None:
+    prints = [fingerprint(altered(seed)) for seed in seeds]
+    pictures, found = Pictures(FingerprintColumns.of(prints)), []
+    with pytest.MonkeyPatch.context() as patch:
+        for small in (30, 0):
+            patch.setattr(neighbours, "_SMALL", small)
+            pairs = set()
+            for part in pictures._candidates(np.arange(len(seeds)), (14, 24)):
+                columns = part.ones, part.twos, part.distances, *part.views.T
+                for one, two, *rest in zip(*(each.tolist() for each in columns), strict=True):
+                    same_view = rest[1] == rest[2]
+                    pairs.add((*(sorted((one, two)) if same_view else (one, two)), *rest))
+            found.append(pairs)
+    assert found[0] == found[1]
 
 
 def sky(seed: int, anywhere: bool = True) -> Image.Image:

@@ -77,10 +77,11 @@ class HashColumns:
         self._file.flush()
 
     def of(self, rows: Ints, view: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Both hashes of a view of some pictures."""
-        size = 8 * self._count
-        starts = (size * view, size * (view + MIRRORED.stop))
-        first, second = (_read_at(self._file, start, size) for start in starts)
+        """Both hashes of a view of some pictures. Only the part of a column with these is read."""
+        low, end = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
+        starts = (self._count * number + low for number in (view, view + MIRRORED.stop))
+        first, second = (_read_at(self._file, 8 * start, 8 * (end - low)) for start in starts)
+        rows = rows - low
         return np.frombuffer(first, "<u8")[rows], np.frombuffer(second, "<u8")[rows]
 
 

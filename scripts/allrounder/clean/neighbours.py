@@ -70,6 +70,8 @@ _HORIZONTAL, _BOTH = 1.4, 2.4
 hash, and of both.
 """
 _LAST_PAIRS = 2**12  # are compared at once
+_SMALL = 2**8
+"""Up to so many pictures all are compared with all: for the classes of a large dataset."""
 _SHARED = 512  # pictures of one row of hashes at most: two rows have no more than BATCH pairs
 _Side = tuple[Thumbs, Boxes, Floats]
 """Thumbnails that have the views of pictures, the views' boxes, and the thumbnails' aspects."""
@@ -138,7 +140,10 @@ class Pictures:
 
     def _candidates(self, rows: Ints, limits: Limits) -> Iterator["_Candidates"]:
         """The candidates of all searches, in batches."""
-        for search in SEARCHES if len(rows) > 1 else ():
+        if len(rows) <= _SMALL:
+            yield self._compared(rows, limits)
+            return
+        for search in SEARCHES:
             lefts, rights = self._sides(rows, search)
             left, right = self._distinct(rows, lefts, search[0]), None
             if lefts is not rights or search[0] != search[1]:
@@ -146,6 +151,27 @@ class Pictures:
             for ones, twos, bits in _close_pictures(left, right, limits):
                 views = np.tile(search, (len(ones), 1))
                 yield _Candidates(ones, twos, bits, views)
+
+    def _compared(self, rows: Ints, limits: Limits) -> "_Candidates":
+        """The candidates of all searches among few pictures: all are compared with all at once."""
+        views = [self._columns.hashes(rows, view) for view in range(MIRRORED.stop)]
+        horizontal, vertical = (np.array(column) for column in zip(*views, strict=True))
+        left, right = np.array(SEARCHES).T
+        differing = horizontal[left][:, :, None] ^ horizontal[right][:, None]
+        search, i, j = np.nonzero(np.bitwise_count(differing) <= limits[0])
+        both = differing[search, i, j], vertical[left[search], i] ^ vertical[right[search], j]
+        distances = np.bitwise_count(both[0]) + np.bitwise_count(both[1])
+        one_full, both_full = (
+            np.array([how(view in FULL for view in views) for views in SEARCHES])[search]
+            for how in (any, all)
+        )
+        bordered = self._bordered(rows)
+        compared = ~one_full | (bordered[i] & (both_full | bordered[j]))
+        compared &= (i < j) | one_full | (left != right)[search]
+        close = np.flatnonzero(compared & (i != j) & (distances <= limits[1]))
+        agree = [band.agree(both[0][close], both[1][close]) for band in DIAGONAL]
+        close = close[np.any(agree, axis=0)]
+        return _Candidates(i[close], j[close], distances[close], np.array(SEARCHES)[search[close]])
 
     def _distinct(self, rows: Ints, places: Ints, view: int) -> "_DistinctHashes":
         return _DistinctHashes.of(self._columns.hashes(rows[places], view), places)
@@ -159,13 +185,17 @@ class Pictures:
         full = [view in FULL for view in search]
         if not any(full):
             return everything, everything
+        chosen = np.flatnonzero(self._bordered(rows))
+        return chosen, everything if all(full) else chosen
+
+    def _bordered(self, rows: Ints) -> NDArray[np.bool_]:
+        """Which pictures have a border, or other hashes without it."""
         aspects = self._columns.aspects[rows]
         bordered = aspects[:, 0] != aspects[:, 1]
         for views in zip(FULL, TRIMMED, strict=False):
             whole, inner = (self._columns.hashes(rows, view) for view in views)
             bordered |= (whole[0] != inner[0]) | (whole[1] != inner[1])
-        chosen = np.flatnonzero(bordered)
-        return chosen, everything if all(full) else chosen
+        return np.asarray(bordered)
 
     def similarity(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
         """The similarity of pairs, of which these views have close hashes: (pairs, 2)."""
