@@ -309,8 +309,8 @@ def _confirmed(
     """Connect candidates that are similar enough, and yield them.
 
     In each round a picture is compared with one earlier picture, the one with the closest hashes
-    first. So pairs that are connected by then need no comparison. The last pairs are compared at
-    once, which is faster.
+    first. So pairs that are connected by then need no comparison. After the first round, which
+    connects most copies, the last pairs are compared at once: a round costs more than they do.
     """
     left = candidates.chosen(candidates.apart(parts))
     search = (left.later * 2**8 + left.views[:, 0]) * 2**8 + left.views[:, 1]
@@ -318,9 +318,11 @@ def _confirmed(
     ranks = np.arange(len(order)) - np.searchsorted(search[order], search[order])
     left = left.chosen(order[ranks < _CANDIDATES])
     left = left.chosen(np.lexsort((left.ones, left.distances, left.later)))
+    most = _ALIGNED
     while len(left):
         later = left.later
-        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= _LAST_PAIRS)
+        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= most)
+        most = _LAST_PAIRS
         now = left.chosen(is_first)
         near = pictures.similarity(rows[now.ones], rows[now.twos], now.views) >= similarity
         for pair in zip(now.ones[near].tolist(), now.twos[near].tolist(), strict=True):
