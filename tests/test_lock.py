@@ -90,8 +90,8 @@ def test_the_pinned_classes_are_read_once_for_all_classes(
         read.append(written)
         return read_classes(written)
 
-    monkeypatch.setattr(lock, "read_classes", counted)
-    lock._classes.cache_clear()
+    monkeypatch.setattr(prior_results, "read_classes", counted)
+    prior_results._classes.cache_clear()
     built(WEB)
     for key in (CAT, CAT, "n02084071"):
         assert PinnedResults(key, params(WEB), Path())._pinned is (key == CAT)

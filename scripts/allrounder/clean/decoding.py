@@ -236,12 +236,14 @@ def decode_slices(slices: Sequence[Slice], store: Path, rules: Clean) -> dict[tu
             suspects = [(part, at) for part in failed if (at := take_note(part, store)) is not None]
             if failed and not suspects:
                 raise killed()
+            tried: list[str] = []
             for part, at in suspects:
                 photo = part.photos[at]
                 name = next(name for name, one in tar_members(part.tar) if one == photo)
                 name = f"{part.key} {name.rpartition('.')[0]}"
-                alone[part.key, part.number][at] = tried = decode_alone(name, photo, rules)
-                fault = tried.detail or "is decoded now"
-                words = f"warning: the worker that was at {name} ended: this photo {fault}"
-                print(words, file=sys.stderr)
+                alone[part.key, part.number][at] = result = decode_alone(name, photo, rules)
+                tried.append(f"{name} ({result.detail})" if result.detail else name)
+            if tried:
+                words = "warning: a worker ended, or had not enough memory, while it decoded"
+                print(words, " or ".join(tried), file=sys.stderr)
     return done

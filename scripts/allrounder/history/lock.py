@@ -4,13 +4,12 @@ ALLROUNDER_PINS=ignore switches the pins off, ALLROUNDER_PINS=confirm too; see c
 """
 
 import csv
-import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import CLASSES, DATASET, LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, is_cached, repository
-from allrounder.params.classes import Classes, class_key, read_classes
+from allrounder.params.classes import class_key, read_classes
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
 
@@ -64,16 +63,6 @@ def pinned_params(stage: str) -> dict[str, Any]:
             f"{LOCK}, or ask the web again with {PINS_SWITCH}=ignore"
         )
     return found
-
-
-def pinned_classes(stage: str) -> Classes:
-    """The classes in dvc.lock for a stage, as `pinned_params`."""
-    return _classes(json.dumps(pinned_params(stage).get("classes")))
-
-
-@lru_cache(2)  # every class asks for them
-def _classes(written: str) -> Classes:
-    return read_classes(json.loads(written))
 
 
 def only_the_order_changed(classes: Iterable[str]) -> bool:

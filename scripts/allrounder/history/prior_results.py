@@ -5,10 +5,12 @@ A photo of an earlier run is read, hashed and judged again before it counts.
 
 import csv
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,8 @@ from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import is_archive, is_url, parse_byte_range, photo_key
 from allrounder.history.journal import Journal
 from allrounder.history.local_files import LocalPlaces
-from allrounder.history.lock import (
-    ASK_AGAIN,
-    PINS_SWITCH,
-    built_from,
-    pinned_classes,
-    pinned_file,
-    pinned_params,
-)
+from allrounder.history.lock import ASK_AGAIN, PINS_SWITCH, built_from, pinned_file, pinned_params
+from allrounder.params.classes import Classes, read_classes
 from allrounder.params.schema import Download, Params
 from allrounder.params.sources import KINDS, with_defaults
 
@@ -45,7 +41,7 @@ class PinnedResults:
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
         pinned = pinned_params("download")
-        self._pinned = key in pinned_classes("download") and _have_urls(pinned)
+        self._pinned = key in _classes(json.dumps(pinned.get("classes"))) and _have_urls(pinned)
         then, now = _rules(pinned.get("download")), _rules(params.download.model_dump())
         self._same_rules, self._same_rescue = then == now, _of_rescue(then) == _of_rescue(now)
         self._key, self._folder, self._uncommitted = key, folder, uncommitted
@@ -252,6 +248,11 @@ def _of_rescue(rules: dict[str, Any]) -> list[Any]:
     """The params that decide about photos that are gone."""
     names = ("rescue", "rescue_date", "rescue_api") if rules.get("rescue") else ()
     return [rules[name] for name in names]
+
+
+@lru_cache(2)  # every class asks for the same ones
+def _classes(written: str) -> Classes:
+    return read_classes(json.loads(written))
 
 
 def _rules(download: dict[str, Any] | None) -> dict[str, Any]:

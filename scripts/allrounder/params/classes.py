@@ -118,7 +118,8 @@ def _by_key(classes: dict[str, Any]) -> Classes:
     """The classes by their keys. Raises ValueError for an invalid name, and for a repeated key."""
     by_key: dict[str, NamedClass] = {}
     for name, written in classes.items():
-        if fault := name_fault(name):
+        # Wnids are unchecked, as in a dvc.lock: `check_classes` does that.
+        if not _WNID.fullmatch(name) and (fault := name_fault(name)):
             raise ValueError(f"classes.{name}: {fault}")
         key = class_key(name)
         if key in by_key:
@@ -181,6 +182,8 @@ def check_classes(classes: Classes) -> None:
     """Check each class by the catalogue. Raises ValueError that names the class."""
     for key, one in classes.items():
         name, voc = one.name, one.voc
+        if fault := name_fault(name):
+            raise ValueError(f"classes.{name}: {fault}")
         synset = None if one.is_own else find_synset(wnid_of(key))
         if voc is not None and voc not in VOC_LABELS:
             means_none = voc.lower() in ("", "no", "none", "nil", "false", "n/a", "-")
