@@ -39,6 +39,9 @@ _REFUSED = {
     "DjVu": rb"AT&TFORM",
     "PPM": rb"P[1-7]\s",
     "QOI": rb"qoif",
+    "DDS": rb"DDS ",
+    "PCX": rb"\x0a[\0-\x05][\0\x01][\x01\x02\x04\x08]",
+    "camera raw": rb".{4}ftypcrx|FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR",  # CR3, RAF, ORF, RW2
     "OpenEXR": rb"v/1\x01",
     "HDR": rb"#\?RADIANCE",
     "gzip": rb"\x1f\x8b",
