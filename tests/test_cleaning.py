@@ -440,7 +440,7 @@ def test_a_pool_of_processes_measures_the_same_similarities(
 ) -> None:
     monkeypatch.setattr(neighbours, "_ALIGNED", 3)
     monkeypatch.setattr(neighbours, "_FEW", 9)
-    monkeypatch.setattr(neighbours, "_SENT", 7)
+    monkeypatch.setattr(neighbours, "_SENT", 2)
     columns = FingerprintColumns.of(
         [fingerprint(picture(n % 5, (90, 60)).convert("L")) for n in range(20)]
     )

@@ -74,7 +74,7 @@ def test_a_host_that_answers_503_for_missing_files_is_not_slow_for_hours(share: 
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(2, 10), (5, 20), (20, 50)])
-def test_a_host_that_throttles_by_503_gives_all_photos(rate: float, burst: int) -> None:
+def test_a_host_that_throttles_by_503_loses_one_photo_at_most(rate: float, burst: int) -> None:
     left, last = float(burst), 0.0
 
     def bucket(number: int, now: float) -> int:

@@ -144,7 +144,6 @@ def _compared(
     """Compare all hashes with all; `upper`: those of one side, for the pairs i <= j."""
     width = len(right[0])
     step = max(1, BATCH // max(1, width))
-
     for start in range(0, len(left[0]), step):
         first = start if upper else 0
         differing = left[0][start : start + step, None] ^ right[0][None, first:]
@@ -152,13 +151,21 @@ def _compared(
         i, j = np.divmod(near, max(1, width - first))
         i, j = i + start, j + first
         both = differing.ravel()[near], left[1][i] ^ right[1][j]
-        close = np.flatnonzero((_distance(both) <= limits[1]) & (not upper or i <= j))
-        both = both[0][close], both[1][close]
-        close = close[np.any([band.agree(*both) for band in bands], axis=0)]
+        close = close_places(both, limits, bands, not upper or i <= j)
         yield i[close] * width + j[close]
 
 
-def _distance(differing: BothHashes) -> NDArray[np.uint8]:
+def close_places(
+    both: BothHashes, limits: Limits, bands: Sequence[Band], chosen: NDArray[np.bool_] | bool
+) -> Ints:
+    """Which chosen pairs, by the XOR of their hashes, are close in both and agree in a band."""
+    close = np.flatnonzero((distance(both) <= limits[1]) & chosen)
+    both = both[0][close], both[1][close]
+    return close[np.any([band.agree(*both) for band in bands], axis=0)]
+
+
+def distance(differing: BothHashes) -> NDArray[np.uint8]:
+    """The bits in which pairs differ, by the XOR of their hashes."""
     return np.bitwise_count(differing[0]) + np.bitwise_count(differing[1])
 
 
@@ -267,7 +274,7 @@ def _probed(
                 near = np.flatnonzero(np.bitwise_count(differing) <= limits[0])
                 i, j = left.rows[ones[near]].astype(np.int64), right.rows[candidates[near]]
                 both = differing[near], left.hashes[1][i] ^ right.hashes[1][j]
-                close = (_distance(both) <= limits[1]) & (one_way or not upper or i <= j)
+                close = (distance(both) <= limits[1]) & (one_way or not upper or i <= j)
                 close &= bands[-1].agree(*both)
                 i, j, both = i[close], j[close].astype(np.int64), (both[0][close], both[1][close])
                 new = ~np.any([band.agree(*both) for band in bands[:-1]] or [i < 0], axis=0)

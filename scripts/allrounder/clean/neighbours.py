@@ -20,6 +20,8 @@ from allrounder.clean.close_hashes import (
     Limits,
     batches,
     close_pair_numbers,
+    close_places,
+    distance,
     gathered,
 )
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
@@ -60,16 +62,16 @@ SEARCHES = (
 """The pairs of views whose hashes are compared: others would find two copies in 10,000 more."""
 _CANDIDATES = 50
 """Earlier pictures that one is compared with in a search; few of 3,000 photos have more than 5."""
-_ALIGNED = 128  # pairs at once
+_ALIGNED = 128  # pairs at once: a part
 _FEW = 512  # pairs that are compared faster than they are sent to a pool
-_SENT = 2**12  # pairs to the pool at once, so that memory stays small
+_SENT = 32  # parts to the pool at once, so that memory stays small
 _REMEMBERED = 2**14  # similarities: a search for groups meets the pairs of the search for copies
 _CONFIRMED = 2**14  # candidates at once at least: large batches are faster
 _HORIZONTAL, _BOTH = 1.4, 2.4
 """Bits in which views of copies differ at most, as multiples of the radius: of the horizontal
 hash, and of both.
 """
-_LAST_PAIRS = 2**12  # are compared at once
+_LAST_PAIRS = 2**12  # that a round after the first compares all
 _SMALL = 2**8
 """Up to so many pictures all are compared with all: for the classes of a large dataset."""
 _SHARED = 512  # pictures of one row of hashes at most: two rows have no more than BATCH pairs
@@ -141,7 +143,7 @@ class Pictures:
     def _candidates(self, rows: Ints, limits: Limits) -> Iterator["_Candidates"]:
         """The candidates of all searches, in batches."""
         if len(rows) <= _SMALL:
-            yield self._compared(rows, limits)
+            yield self._candidates_of_few(rows, limits)
             return
         for search in SEARCHES:
             lefts, rights = self._sides(rows, search)
@@ -152,7 +154,7 @@ class Pictures:
                 views = np.tile(search, (len(ones), 1))
                 yield _Candidates(ones, twos, bits, views)
 
-    def _compared(self, rows: Ints, limits: Limits) -> "_Candidates":
+    def _candidates_of_few(self, rows: Ints, limits: Limits) -> "_Candidates":
         """The candidates of all searches among few pictures: all are compared with all at once."""
         views = [self._columns.hashes(rows, view) for view in range(MIRRORED.stop)]
         horizontal, vertical = (np.array(column) for column in zip(*views, strict=True))
@@ -160,18 +162,16 @@ class Pictures:
         differing = horizontal[left][:, :, None] ^ horizontal[right][:, None]
         search, i, j = np.nonzero(np.bitwise_count(differing) <= limits[0])
         both = differing[search, i, j], vertical[left[search], i] ^ vertical[right[search], j]
-        distances = np.bitwise_count(both[0]) + np.bitwise_count(both[1])
         one_full, both_full = (
             np.array([how(view in FULL for view in views) for views in SEARCHES])[search]
             for how in (any, all)
         )
         bordered = self._bordered(rows)
-        compared = ~one_full | (bordered[i] & (both_full | bordered[j]))
-        compared &= (i < j) | one_full | (left != right)[search]
-        close = np.flatnonzero(compared & (i != j) & (distances <= limits[1]))
-        agree = [band.agree(both[0][close], both[1][close]) for band in DIAGONAL]
-        close = close[np.any(agree, axis=0)]
-        return _Candidates(i[close], j[close], distances[close], np.array(SEARCHES)[search[close]])
+        chosen = ~one_full | (bordered[i] & (both_full | bordered[j]))  # as in _sides
+        chosen &= (i < j) | ((i > j) & (one_full | (left != right)[search]))
+        close = close_places(both, limits, DIAGONAL, chosen)
+        views_of_pairs = np.array(SEARCHES)[search[close]]
+        return _Candidates(i[close], j[close], distance(both)[close], views_of_pairs)
 
     def _distinct(self, rows: Ints, places: Ints, view: int) -> "_DistinctHashes":
         return _DistinctHashes.of(self._columns.hashes(rows[places], view), places)
@@ -210,10 +210,11 @@ class Pictures:
 
     def _measured(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
         found = [np.zeros(0)]
-        for sent in _parts(len(ones), _SENT):
+        parts = [slice(at, at + _ALIGNED) for at in range(0, len(ones), _ALIGNED)]
+        for start in range(0, len(parts), _SENT):
             sides = (
                 (self._side(ones[part], views[part, 0]), self._side(twos[part], views[part, 1]))
-                for part in _parts(len(ones[sent]), _ALIGNED, sent.start)
+                for part in parts[start : start + _SENT]
             )
             if self._pool and len(ones) > _FEW:
                 found += self._pool.map(_similarity, sides)
@@ -235,12 +236,6 @@ class Pictures:
 def _similarity(sides: tuple[_Side, _Side]) -> Floats:
     (ones, one_boxes, one_aspects), (twos, two_boxes, two_aspects) = sides
     return similarity(ones, twos, (one_boxes, two_boxes), one_aspects / two_aspects)
-
-
-def _parts(count: int, size: int, start: int = 0) -> list[slice]:
-    """Consecutive slices of at most `size` places."""
-    end = start + count
-    return [slice(at, min(at + size, end)) for at in range(start, end, size)]
 
 
 def firsts(values: NDArray[Any]) -> Ints:
@@ -318,11 +313,11 @@ def _confirmed(
     ranks = np.arange(len(order)) - np.searchsorted(search[order], search[order])
     left = left.chosen(order[ranks < _CANDIDATES])
     left = left.chosen(np.lexsort((left.ones, left.distances, left.later)))
-    most = _ALIGNED
+    at_once = _ALIGNED  # one part costs as much as a round
     while len(left):
         later = left.later
-        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= most)
-        most = _LAST_PAIRS
+        is_first = np.r_[True, later[1:] != later[:-1]] | (len(later) <= at_once)
+        at_once = _LAST_PAIRS
         now = left.chosen(is_first)
         near = pictures.similarity(rows[now.ones], rows[now.twos], now.views) >= similarity
         for pair in zip(now.ones[near].tolist(), now.twos[near].tolist(), strict=True):

@@ -70,7 +70,7 @@ class Cluster:
         local = {"num_cpus": cores(), "include_dashboard": False} if address == "local" else {}
         code = {"py_modules": [str(_PACKAGE)], "excludes": ["__pycache__"]}
         try:
-            _knock(address)
+            _check_listening(address)
             ray.init(address, runtime_env=code, log_to_driver=False, logging_level="ERROR", **local)
         except Exception as error:  # ConnectionError, RuntimeError, ValueError and Ray's own
             raise UsageError(
@@ -186,13 +186,13 @@ class Cluster:
         self._ray.kill(worker)
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raise OSError if nothing listens at an address with a port."""
-    from allrounder.web.transfer import knock  # most runs have no cluster
+    from allrounder.web.transfer import check_listening  # most runs have no cluster
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal():
-        knock(host.strip("[]"), int(port), _ANSWER)
+        check_listening(host.strip("[]"), int(port), _ANSWER)
 
 
 class WorkerLostError(Exception):

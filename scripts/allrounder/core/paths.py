@@ -16,7 +16,7 @@ WORK = Path(".allrounder")
 DECODED = WORK / "decoded"
 """Decoded photos' cache, by content. It may be deleted."""
 THUMBNAILS = WORK / "thumbnails"
-"""The same of the report's pictures."""
+"""The report's thumbnails and contact sheets, by content. It may be deleted."""
 
 
 def in_pipeline(path: Path) -> bool:

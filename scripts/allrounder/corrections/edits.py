@@ -38,8 +38,8 @@ def changes(dataset: Path) -> Changes:
     added = [*found.get("added", ()), *(one["new"] for one in renamed)]
 
     def files(paths: Iterable[str]) -> list[str]:
-        start = len(dataset.as_posix()) + 1
-        return sorted(path[start:] for path in paths if not path.endswith("/"))
+        prefix = f"{dataset.as_posix()}/"
+        return sorted(path.removeprefix(prefix) for path in paths if not path.endswith("/"))
 
     return Changes(files(deleted), files(found.get("modified", ())), files(added))
 

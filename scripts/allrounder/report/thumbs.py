@@ -61,7 +61,7 @@ class Maker:
         """A maker; at its end the store has only what it made or took from there."""
         store.mkdir(parents=True, exist_ok=True)
         mark = store / "mark"
-        mark.write_bytes(b"")  # as old as a file that the file system writes now
+        mark.write_bytes(b"")  # the start, by the file system's clock, as the files' own times
         start = mark.stat().st_mtime_ns
         yield cls(pool, store)
         for path in store.iterdir():

@@ -125,9 +125,9 @@ def _unique(classes: list[FoundClass]) -> tuple[FoundClass, ...]:
     by_key: dict[str, FoundClass] = {}
     for one in classes:
         meant = one.synset.wnid if one.synset else ""
-        key = meant if meant in wnids else class_key(one.name)
-        first = by_key.get(key, FoundClass(meant if meant in wnids else one.name, 0, one.synset))
-        by_key[key] = replace(first, photos=first.photos + one.photos)
+        name = meant if meant in wnids else one.name
+        first = by_key.get(class_key(name), FoundClass(name, 0, one.synset))
+        by_key[class_key(name)] = replace(first, photos=first.photos + one.photos)
     meanings = Counter(one.synset for one in by_key.values())
     return tuple(
         replace(one, synset=one.synset if meanings[one.synset] == 1 else None)

@@ -17,12 +17,12 @@ Job = TypeVar("Job")
 
 WAITS = 4096
 """Entries of a table of waits. Hosts that share an entry by chance wait for each other."""
-_FIRST_INTERVAL, _LONGEST_INTERVAL, _FASTER = 0.25, 30.0, 0.8
+_FIRST_INTERVAL, _LONGEST_INTERVAL = 0.25, 30.0
 _SOME_REFUSALS, _MANY_REFUSALS = 4, 8
 _FINAL_REFUSALS = 3
 _SLOW = 4.0
-"""Seconds between two requests. A host that still answers some by 503, between good answers, does
-not throttle: it lacks these files.
+"""Seconds between two requests. A host that still answers some URLs by 503, between good answers,
+does not throttle: it lacks these files.
 """
 LATE = 1.5  # seconds after which a host without an answer is doubtful; it may still answer
 FIRST_BUSY_PATIENCE = 30.0
@@ -45,7 +45,7 @@ class _Host(Generic[Job]):
         self.busy_since: float | None = None  # no good answer since then
         self.refusals = self.final_refusals = 0  # 403 in a row; URLs with 403 in all their tries
         self.busy_in_a_row = 0  # 429 and 503
-        self.slowed_in_vain = 0  # single 503 at a slow pace
+        self.isolated_503 = 0  # those between good answers, at an interval of _SLOW or more
         self.served_after_403 = 0  # URLs that were served after a 403
         self.given_up = 0  # 429 or 503, whichever it answered last, once it was busy for too long
 
@@ -134,7 +134,7 @@ class Hosts(Generic[Job]):
         """Record that a request that started at `started` has ended. Code 0: without any answer.
 
         429, 503 and a burst of 403 lengthen the interval between the host's requests, other codes
-        shorten it. Single 503 without Retry-After shorten it too, once slowing down has not helped.
+        shorten it. So do 503s of missing files: see _SLOW.
         A reply to a request from before the last slow-down does not slow down again.
         """
         state = self._host(host)
@@ -145,12 +145,11 @@ class Hosts(Generic[Job]):
         wait = asked_wait or 0.0
         state.refusals = state.refusals + 1 if code == 403 else 0 if code else state.refusals
         state.busy_in_a_row = state.busy_in_a_row + 1 if code in BUSY_CODES else 0
-        is_single = code == 503 and not wait and state.good and state.busy_in_a_row == 1
-        state.slowed_in_vain += is_single and state.interval >= _SLOW
-        is_of_url = is_single and state.slowed_in_vain > _SOME_REFUSALS
-        if is_of_url:
-            state.interval *= _FASTER
-        elif code in BUSY_CODES or (state.good and state.refusals >= _SOME_REFUSALS):
+        is_isolated = code == 503 and not wait and state.good and state.busy_in_a_row == 1
+        state.isolated_503 += is_isolated and state.interval >= _SLOW
+        is_missing_file = is_isolated and state.isolated_503 > _SOME_REFUSALS
+        is_busy = code in BUSY_CODES and not is_missing_file
+        if is_busy or (state.good and state.refusals >= _SOME_REFUSALS):
             if started > state.slowed_at:
                 state.interval = min(max(2 * state.interval, _FIRST_INTERVAL), _LONGEST_INTERVAL)
                 state.slowed_at = now
@@ -160,7 +159,7 @@ class Hosts(Generic[Job]):
             if now + wait > state.busy_since + patience:
                 state.given_up = code if code in BUSY_CODES else BUSY_CODES[0]
         elif code:
-            state.interval = 0.0 if state.interval < 0.01 else _FASTER * state.interval
+            state.interval = 0.0 if state.interval < 0.01 else 0.8 * state.interval
         if code and code not in BUSY_CODES and code != 403:
             state.good, state.good_at, state.busy_since = state.good + is_photo, now, None
         state.silent = state.silent + 1 if not code else 0

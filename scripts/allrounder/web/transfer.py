@@ -269,6 +269,6 @@ class Transfers:
                 yield token, reply
 
 
-def knock(host: str, port: int, patience: float) -> None:
+def check_listening(host: str, port: int, patience: float) -> None:
     """Raise OSError if nothing accepts a connection at a port within `patience` seconds."""
     socket.create_connection((host, port), patience).close()
