@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from allrounder.clean.cleaning import check_classes, check_decoders, clean
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.corrections import load_corrections, unmatched_warnings
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
@@ -27,10 +28,12 @@ def main() -> None:
     CLEAN.mkdir(parents=True, exist_ok=True)
     pinned = locked_output("download")
     discard_committed(WORK / "download", pinned, lambda: output_is_cached("download"))
-    with stage_lock("clean"):
+    with stage_lock("clean") as work:
         DECODED.mkdir(exist_ok=True)
         states = test_set_states(params)
-        rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections)
+        cache = ClassCache(work / "classes")
+        cache.drop_others(params.classes)
+        rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections, cache)
         remember_states(states)
     remove_other_classes(CLEAN, params.classes)
     for warning in unmatched_warnings(unmatched):

@@ -7,14 +7,22 @@ killed run left, is not requested again.
 import sys
 
 from allrounder.clean.preview import Preview
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.corrections import load_corrections, load_takedowns
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import DECODED, RAW, URLS
+from allrounder.download.cached_classes import CachedClasses
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
-from allrounder.history.lock import locked_output, output_is_cached, pins_confirmed, pins_ignored
+from allrounder.history.lock import (
+    locked_output,
+    output_is_cached,
+    pinned_files,
+    pins_confirmed,
+    pins_ignored,
+)
 from allrounder.params.loading import load_params
 from allrounder.web.policy import parse_stage_args
 
@@ -32,7 +40,10 @@ def main() -> None:
         key = rules_key(params, taken_down)
         journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
-        rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down)
+        cache = ClassCache(work / "classes")
+        cache.drop_others(params.classes)
+        cached = CachedClasses(cache, params, key, URLS, RAW, pinned_files("download"))
+        rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down, cached)
         rounds.run(preview.larger_quotas)
 
 

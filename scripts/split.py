@@ -5,6 +5,7 @@ Also writes the dataset's tables and descriptions, and the counts of all steps: 
 
 import sys
 
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_tree, stage_lock
 from allrounder.core.paths import DATASET, METRICS, Stages
@@ -30,7 +31,9 @@ def main() -> None:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
         work = folder / "work"
-        tally, funnels = build_dataset(params, stages, DATASET, work, pool.map)
+        cache = ClassCache(folder / "classes")
+        cache.drop_others(params.classes)
+        tally, funnels = build_dataset(params, stages, DATASET, work, pool.map, cache)
         if params.split.layout != "folders":
             write_shards(params, stages, DATASET, pool.map)
         described = recipe.original_funnels(funnels, stages.urls)

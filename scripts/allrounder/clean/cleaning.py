@@ -4,6 +4,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from allrounder.catalogue.synsets import is_subtree
-from allrounder.clean.columns import Decisions, Item, Photos, codes, first_bytes
+from allrounder.clean.columns import Decisions, Ints, Item, Photos, codes, first_bytes
 from allrounder.clean.curate import SAME, judge
 from allrounder.clean.decoding import Decoded, decode_classes
 from allrounder.clean.flags import flag_sizes
@@ -22,6 +23,7 @@ from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
 from allrounder.core.corrections import (
     Correction,
     Matches,
@@ -61,8 +63,9 @@ def clean(
     out: Path,
     store: Path,
     corrections: Sequence[Correction] = (),
+    cache: ClassCache | None = None,
 ) -> tuple[dict[str, Counter[Status]], list[Correction]]:
-    """Clean all classes into `out`. The folder `store` keeps what decoding gave.
+    """Clean all classes into `out`. The folder `store` keeps what decoding gave, `cache` classes.
 
     Returns how many photos have which status, by class, and the corrections that match nothing.
     Raises DataError when a raw archive and its table do not agree, UsageError when lines of one
@@ -76,7 +79,7 @@ def clean(
     with worker_pool(cores()) as pool:  # started first, while this process is small
         decoded = decode_classes(keys, raw, store, params.clean, pool, params.network.ray)
         decisions, matches = decide(params, decoded, urls, raw, corrections, pool)
-        counts = _write_classes(decoded, decisions, out, pool)
+        counts = _write_classes(decoded, decisions, out, pool, cache)
     if suspects:
         rows = {key: list(read_csv(out / f"{key}.csv", CleanRow)) for key in keys}
         for key, part in add_suspects(rows, out, suspects).items():
@@ -179,23 +182,30 @@ def _sha256(record: Any) -> str:
 
 
 def _write_classes(
-    decoded: Decoded, decisions: Decisions, out: Path, pool: Executor
+    decoded: Decoded, decisions: Decisions, out: Path, pool: Executor, cache: ClassCache | None
 ) -> dict[str, Counter[Status]]:
-    """Write all classes: of each the photos moved there, then those of its raw archive."""
+    """Write all classes: of each the photos moved there, then those of its raw archive.
+
+    A class that the cache has, with the same photos and decisions, is taken from there.
+    """
     moved: dict[str, list[int]] = defaultdict(list)
     for row, item in decisions.moved():
         moved[item.key].append(row)
     away = {row for own in moved.values() for row in own}
     counts, jobs = {}, deque[Future[None]]()
-    keys = list(decoded.listed)
-    for key, (first, end) in zip(keys, pairwise(decoded.class_starts), strict=True):
-        own = [row for row in range(first, end) if row not in away]
-        found = list(_rows(decoded, decisions, [*moved[key], *own]))
-        rows = flag_sizes([row for row, _ in found])
-        counts[key] = Counter(row.status for row in rows)
-        write_csv(out / f"{key}.csv", CleanRow, rows)
+    for key, (first, end) in zip(decoded.listed, pairwise(decoded.class_starts), strict=True):
+        rows = [*moved[key], *(row for row in range(first, end) if row not in away)]
+        inputs = _inputs(decoded, decisions, key, np.array(rows, np.int64)) if cache else ""
+        if cache and (facts := cache.restore(key, inputs)) is not None:
+            counts[key] = Counter({Status(status): count for status, count in facts.items()})
+            continue
+        found = list(_rows(decoded, decisions, rows))
+        table = flag_sizes([row for row, _ in found])
+        counts[key] = Counter(row.status for row in table)
+        write_csv(out / f"{key}.csv", CleanRow, table)
         kept = [one for _, one in found if one]
-        jobs.append(pool.submit(_write_photos, (key, kept, out)))
+        written = _ClassJob(key, kept, out, cache, inputs, counts[key])
+        jobs.append(pool.submit(_write_photos, written))
         while len(jobs) > _AHEAD:
             jobs.popleft().result()
     for job in jobs:
@@ -241,7 +251,7 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
     )
     size = int(record["width"]) or None, int(record["height"]) or None
     phash = f"{int(record['hash']):016x}" if item else ""
-    match = Match(listed.matches[at])
+    match = _match(decoded, row)
     if at in listed.expected and (item or detail):
         match = Match.CHANGED if detail else Match.SAME_PICTURE
     image_id, sha256 = listed.image_ids[at], _sha256(record)
@@ -256,16 +266,59 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
     )
 
 
-def _write_photos(job: tuple[str, Sequence[KeptPhoto], Path]) -> None:
+def _inputs(decoded: Decoded, decisions: Decisions, key: str, rows: Ints) -> str:
+    """A hash of all that decides what is written of a class; `rows` are its photos, in order.
+
+    The names of slices' files are hashes of the photos and of what decodes them.
+    """
+    listed, numbers = decoded.listed[key], decoded.slice_numbers[rows]
+    names = [decoded.files[number].name for number in np.unique(numbers).tolist()]
+    places = rows - np.array(decoded.slice_starts)[numbers]
+    texts = [
+        f"{at} {decisions.changed.get(row)} {decoded.changed.get(row)} {_match(decoded, row)}"
+        for at, row in enumerate(rows.tolist())
+        if row in decisions.changed or row in decoded.changed
+    ]
+    columns = (places, decisions.kept[rows], decisions.surplus[rows])
+    given = (listed.image_ids.encoded(), listed.matches.encoded(), repr(listed.expected))
+    return inputs_digest(_code(), key, *names, *texts, *map(np.ndarray.tobytes, columns), *given)
+
+
+@cache
+def _code() -> str:
+    return code_digest(("core", "catalogue", "params", "clean"))
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassJob:
+    """A class whose table is written, and its kept photos."""
+
+    key: str
+    kept: Sequence[KeptPhoto]
+    out: Path
+    cache: ClassCache | None
+    inputs: str
+    counts: Mapping[Status, int]
+
+
+def _match(decoded: Decoded, row: int) -> Match:
+    key, at = decoded.place(row)
+    return Match(decoded.listed[key].matches[at])
+
+
+def _write_photos(job: _ClassJob) -> None:
     """Write a class's kept photos, normalized, and a table of their fingerprints."""
-    key, photos, out = job
-    with atomic_tar(out / f"{key}.tar") as tar:
-        for photo in photos:
+    names = (f"{job.key}.csv", f"{job.key}.tar", f"{job.key}.{FINGERPRINTS}")
+    _, photos, fingerprints = files = [job.out / name for name in names]
+    with atomic_tar(photos) as tar:
+        for photo in job.kept:
             tar.copy(photo.file, photo.stored, photo.ranges or None)
-    with atomic_write(out / f"{key}.{FINGERPRINTS}") as table:
+    with atomic_write(fingerprints) as table:
         table.write(HEADER)
-        for photo in photos:
+        for photo in job.kept:
             table.write(table_line(photo.file, fingerprint_of(photo.slice_file, photo.record)))
+    if job.cache:
+        job.cache.store(job.key, job.inputs, files, job.counts)
 
 
 def check_decoders() -> list[str]:

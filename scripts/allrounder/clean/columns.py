@@ -49,6 +49,10 @@ class Texts(Sequence[str]):
             return _read_at(self._file, self._start + first, end - first).decode()
         return self._all[first:end].decode()
 
+    def encoded(self) -> bytes:
+        """Bytes that only the same texts have."""
+        return self._ends.tobytes() + self._all
+
     def move_to(self, file: BinaryIO) -> None:
         """Keep the texts at the end of an open file instead of in memory."""
         self._start = file.seek(0, os.SEEK_END)

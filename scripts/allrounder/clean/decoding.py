@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from allrounder.clean.slices import (
     Records,
     Slice,
     cut,
+    decoding,
     fingerprint_of,
     read_slice,
     read_thumbnails,
@@ -38,6 +39,7 @@ from allrounder.clean.slices import (
 from allrounder.cluster.ray_cluster import asked_address
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
+from allrounder.core.files import replace_text
 from allrounder.core.progress import progress
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
@@ -117,13 +119,10 @@ def decode_classes(
     rules: Clean,
     pool: Executor,
     ray: str | None = None,
-    stored: dict[tuple[object, ...], str] | None = None,
 ) -> Decoded:
     """The photos of all classes, decoded now or in an earlier run; `ray` as in the params.
 
     `pool` lists the photos. Decoding starts workers of its own, since a photo may crash one.
-    `stored`, from a call before, has the names of slices' files by the state of the archives, so
-    that unchanged archives are not read again; it is updated.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
     # Beside the store, where Windows shows open files: they are no slices.
@@ -133,14 +132,14 @@ def decode_classes(
         part.origins.move_to(texts)
         listed[key] = part
     slices = [part for key in keys for part in listed[key].slices]
-    stored = {} if stored is None else stored
-    states = [_state(part) for part in slices]
-    new = [part for part, state in zip(slices, states, strict=True) if state not in stored]
+    states, last = [_state(part) for part in slices], _last_names(store, rules)
+    named = [replace(part, name=last.get(at, "")) for part, at in zip(slices, states, strict=True)]
     if address := asked_address(ray):
-        decode_on_cluster(address, new, store, rules)
-    names = decode_slices(new, store, rules)
-    stored |= {_state(part): names[part.key, part.number] for part in new}
-    files = [store / stored[state] for state in states]
+        decode_on_cluster(address, named, store, rules)
+    found = decode_slices(named, store, rules)
+    names = [found[part.key, part.number] for part in slices]
+    _remember_names(store, rules, dict(zip(states, names, strict=True)))
+    files = [store / name for name in names]
     slice_starts = [0, *accumulate(len(part.places) for part in slices)]
     class_starts = [0, *accumulate(len(listed[key].image_ids) for key in keys)]
     records = np.zeros(class_starts[-1], IN_MEMORY)
@@ -168,10 +167,28 @@ def _records(path: Path) -> Records:
     return read_slice(path)[0]
 
 
-def _state(part: Slice) -> tuple[object, ...]:
-    """What tells whether a slice's archive has changed since a call before."""
+def _state(part: Slice) -> str:
+    """What tells whether a slice's archive has changed since the last run."""
     tar = part.tar.stat()
-    return part.tar, tar.st_ino, tar.st_size, tar.st_mtime_ns, part.number
+    return f"{part.tar} {tar.st_ino} {tar.st_size} {tar.st_mtime_ns} {part.number}"
+
+
+def _last_names(store: Path, rules: Clean) -> dict[str, str]:
+    """The names of slices' files by `_state`: the photos of these are not read to name them."""
+    try:
+        last = json.loads(_names_file(store).read_bytes())
+        return dict(last["names"]) if last["decoding"] == decoding(rules).hex() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remember_names(store: Path, rules: Clean, names: Mapping[str, str]) -> None:
+    last = {"decoding": decoding(rules).hex(), "names": names}
+    replace_text(_names_file(store), json.dumps(last))
+
+
+def _names_file(store: Path) -> Path:
+    return store.with_name(f"{store.name}.json")
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:

@@ -1,7 +1,7 @@
 """Tells the download which classes clean would leave short, so that it takes more for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -23,8 +23,6 @@ class Preview:
     urls: Path
     raw: Path
     work: Path  # keeps what decoding gave, for clean to use
-    stored: dict[tuple[object, ...], str] = field(default_factory=dict)
-    """What decoding has stored already: see `decode_classes`."""
 
     def larger_quotas(self, quotas: Mapping[str, int]) -> dict[str, int]:
         """The next quotas of the classes that clean leaves short while candidates are left.
@@ -45,7 +43,7 @@ class Preview:
         keys, ray = list(params.classes), params.network.ray
         with worker_pool(cores()) as pool:
             folders = self.raw, self.work
-            photos = decode_classes(keys, *folders, params.clean, pool, ray, self.stored)
+            photos = decode_classes(keys, *folders, params.clean, pool, ray)
             decisions, _ = decide(params, photos, self.urls, self.raw, self.corrections, pool)
         kept, per_class = decisions.kept_by_class(), params.per_class
         taken = {key: len(part.image_ids) for key, part in photos.listed.items()}

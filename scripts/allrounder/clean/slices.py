@@ -61,6 +61,7 @@ class Slice:
     number: int
     tar: Path
     places: NDArray[np.int64]
+    name: str = ""  # of its file in the store, if the last run named it
 
     @property
     def photos(self) -> list[StoredBytes]:
@@ -89,7 +90,7 @@ def cut(key: str, tar: Path, photos: Iterable[tuple[StoredBytes, str]]) -> list[
 
     A photo's hash ends a slice, so that a photo more or less leaves the others as they are.
     """
-    slices, places = list[Slice](), list[tuple[int, int]]()
+    slices, places, total = list[Slice](), list[tuple[int, int]](), 0
 
     def end() -> None:
         slices.append(Slice(key, len(slices), tar, np.array(places)))
@@ -97,9 +98,11 @@ def cut(key: str, tar: Path, photos: Iterable[tuple[StoredBytes, str]]) -> list[
 
     for stored, sha256 in photos:
         places.append((stored.offset, stored.size))
-        full = len(places) >= _PHOTOS or sum(size for _, size in places) >= _BYTES
+        total += stored.size
+        full = len(places) >= _PHOTOS or total >= _BYTES
         if full or int(sha256[:8] or "1", 16) % _ONE_IN == 0:
             end()
+            total = 0
     if places:
         end()
     return slices
@@ -130,6 +133,8 @@ def stored_slice(part: Slice, store: Path, rules: Clean, alone: Mapping[int, Pho
 
 def name_of(part: Slice, rules: Clean) -> str:
     """The name of a slice's file in the store."""
+    if part.name:
+        return part.name
     digests = [hashlib.sha256(body).digest() for body in part.bodies()]
     return hashlib.sha256(b"".join([decoding(rules), *digests])).hexdigest()
 

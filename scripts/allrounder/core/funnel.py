@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.counts import Addable
 from allrounder.core.opt_outs import signal_of
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -20,16 +21,6 @@ _UNIQUE = {
     Status.EXACT_DUPLICATE, Status.NEAR_DUPLICATE, Status.CROSS_CLASS, Status.LICENSE,
     Status.EXCLUDED, Status.IN_TEST_SET,
 }  # fmt: skip
-
-
-class Addable:
-    """A dataclass of counters and numbers, which are added up class by class."""
-
-    def add(self, other: Any) -> None:
-        """Add the counts of another class."""
-        for name in (one.name for one in fields(other)):
-            mine, more = getattr(self, name), getattr(other, name)
-            mine.update(more) if isinstance(mine, Counter) else setattr(self, name, mine + more)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from allrounder.catalogue.synsets import is_subtree, wnid_of
 from allrounder.core.candidates import IdMaker
+from allrounder.core.counts import Addable
 from allrounder.core.expected import Expect, as_expected, match_of
 from allrounder.core.files import part_of
 from allrounder.core.rows import RESULT_COLUMNS, Candidate, Match, RawRow, Result, Status
@@ -438,8 +439,8 @@ def _given_up(first: Result, count: int) -> Result:
     return Result(first.status, detail, first.http_status)
 
 
-@dataclass(slots=True)
-class ClassResult:
+@dataclass
+class ClassResult(Addable):
     """How many candidates of a class have which status so far."""
 
     key: str
@@ -471,6 +472,7 @@ class ClassRun:
         self._enough = quota.missing  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
         self.members: set[str] = set()  # URLs of archives' members
+        self.local_files = set[str]()  # that were read, as tables name them
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
         self._file = part_of(self._table_path).open("w", encoding="utf-8", newline="")
         self._rows = CsvWriter(self._file, columns(RawRow))
@@ -525,6 +527,8 @@ class ClassRun:
 
     def _write(self, candidate: Candidate, result: Result) -> None:
         image_id = candidate.image_id
+        if result.status is not Status.UNUSED and not is_url(candidate.url):
+            self.local_files.add(candidate.url.partition("#")[0])
         if result.status is Status.OK:
             assert result.stored
             image_id = self._ids.make(image_id, candidate.url)

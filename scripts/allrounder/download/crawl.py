@@ -24,6 +24,7 @@ from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
 from allrounder.core.urls import is_url, parse_byte_range
+from allrounder.download.cached_classes import CachedClasses
 from allrounder.download.class_quota import ClassQuota, ClassResult, ClassRun, Slot
 from allrounder.download.cluster_fetcher import ClusterFetcher
 from allrounder.history.journal import Journal
@@ -80,8 +81,10 @@ class Crawl:
         journal: Journal,
         retry: bool = True,
         taken_down: frozenset[str] = frozenset(),
+        cached: CachedClasses | None = None,
     ):
         self._params, self._quotas, self._folders = params, quotas, folders
+        self._cached = cached
         self._window, self._active_most = share.network.connections, share.active
         self._journal, self._offline = journal, is_offline()
         self._retry = retry and not self._offline  # transient failures among the pins
@@ -174,7 +177,9 @@ class Crawl:
 
     def _finish_classes(self) -> None:
         for run in [run for run in self._active if run.quota.done]:
-            self._done.append(run.finish())
+            self._done.append(result := run.finish())
+            if self._cached:
+                self._cached.store(result, self._quotas[run.key], run.local_files)
             del self._active[run]
             remove_tree(self._folders.work / run.key)
 

@@ -30,6 +30,7 @@ from allrounder.core.progress import progress
 from allrounder.core.rows import Status
 from allrounder.core.text import text_table
 from allrounder.core.workers import cores
+from allrounder.download.cached_classes import CachedClasses
 from allrounder.download.class_quota import ClassResult
 from allrounder.download.cluster_fetcher import why_here
 from allrounder.download.crawl import Counts, Crawl, Folders, Share
@@ -67,6 +68,7 @@ class Rounds:
     folders: Folders
     journal: Journal
     taken_down: frozenset[str] = frozenset()
+    cached: CachedClasses | None = None
     reference: str = ""  # a URL that was answered in an earlier round
 
     def run(self, larger: LargerQuotas) -> None:
@@ -102,15 +104,19 @@ class Rounds:
             self.journal.close(killed)
 
     def _round(self, quotas: Quotas) -> dict[str, ClassResult]:
-        ray = self._ray(quotas)
-        results, traffic = crawl(self.params, quotas, partial(self._crawl, True), ray)
-        if _is_unreached(traffic) and not any(one.first_requests for one in results):
+        cached = self.cached.restore(quotas) if self.cached else {}
+        new = {key: quota for key, quota in quotas.items() if key not in cached}
+        ray = self._ray(new)
+        found, traffic = crawl(self.params, new, partial(self._crawl, True), ray)
+        if _is_unreached(traffic) and not any(one.first_requests for one in found):
             print("warning: nothing could be reached; prior failures stay", file=sys.stderr)
-            results, traffic = crawl(self.params, quotas, partial(self._crawl, False), ray)
+            found, traffic = crawl(self.params, new, partial(self._crawl, False), ray)
         self.reference = traffic.reference
+        by_key = cached | {result.key: result for result in found}
+        results = [by_key[key] for key in quotas]
         print_table(results, traffic)
         check_results(results, self.params, quotas, traffic)
-        return {result.key: result for result in results}
+        return by_key
 
     def _ray(self, quotas: Quotas) -> str:
         """The address of the cluster whose workers make the requests, or ''."""
@@ -125,7 +131,7 @@ class Rounds:
         journal = self.journal.of_process(number) if number else self.journal
         share = replace(share, reference=self.reference)
         folders, taken_down = self.folders, self.taken_down
-        return Crawl(self.params, quotas, share, folders, journal, retry, taken_down)
+        return Crawl(self.params, quotas, share, folders, journal, retry, taken_down, self.cached)
 
 
 # Over processes

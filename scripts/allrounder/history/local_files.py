@@ -32,6 +32,8 @@ _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
 
 def quoted_path(path: str) -> str:
     """A path as tables have it: on one line and in UTF-8. `LocalPlaces.path` turns it back."""
+    if path.isascii() and path.isprintable() and not {"%", "#"} & {*path}:
+        return path  # most are
     plain = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", path)
     return "".join(
         quote_from_bytes(os.fsencode(c), safe="") if _breaks_text(c) else c for c in plain
@@ -275,7 +277,7 @@ def _digest(paths: Iterable[str]) -> str:
 def _state(path: str) -> str:
     """A file's size and modification time in nanoseconds, as DVC compares; '' if it is missing."""
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116 (a folder may have a million photos)
     except OSError:
         return ""
     return f"{found.st_size} {found.st_mtime_ns}"

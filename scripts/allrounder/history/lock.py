@@ -206,6 +206,19 @@ def pinned_file(path: str, folder: Path) -> Path:
     return copy
 
 
+def pinned_files(stage: str) -> dict[str, str]:
+    """The MD5 of each file of a stage's output that dvc.lock pins, by path.
+
+    Empty when pins are ignored, the stage was not built, or DVC does not have the list of files.
+    """
+    if pins_ignored() or not (outs := _locked(stage).outs):
+        return {}
+    try:
+        return _version().listed(str(outs[0]["path"]))
+    except (DataError, UsageError):
+        return {}
+
+
 @cache
 def _version() -> VersionFiles:
     from dvc.repo import Repo  # costs 0.3 s: only where pins are needed

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from allrounder.core.funnel import Addable, ranked
+from allrounder.core.counts import Addable
+from allrounder.core.funnel import ranked
 from allrounder.core.rows import Status
 from allrounder.core.urls import shown_host
 from allrounder.report.entries import Entry, words

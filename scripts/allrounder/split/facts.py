@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from allrounder.core.funnel import Addable, Funnel, ranked, total_funnel
+from allrounder.core.counts import Addable
+from allrounder.core.funnel import Funnel, ranked, total_funnel
 from allrounder.core.licences import normal
 from allrounder.core.rows import ManifestRow, Status
 from allrounder.core.urls import host_of, is_url

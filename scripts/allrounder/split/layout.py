@@ -11,6 +11,7 @@ from typing import Any
 
 from allrounder.catalogue.labels import coco_of
 from allrounder.catalogue.synsets import VOC_LABELS
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.files import file_sha256, remove_tree, replace_text
 from allrounder.core.funnel import Funnel, count_moves, total_funnel
 from allrounder.core.licences import accepted
@@ -26,7 +27,12 @@ from allrounder.split.one_class import ATTRIBUTION, ClassJob, lay_out, part
 
 
 def build_dataset(
-    params: Params, stages: Stages, out: Path, work: Path, each: Callable[..., Any] = map
+    params: Params,
+    stages: Stages,
+    out: Path,
+    work: Path,
+    each: Callable[..., Any] = map,
+    cache: ClassCache | None = None,
 ) -> tuple[Tally, dict[str, Funnel]]:
     """Split all classes into `out`, and write its tables; returns all counts, and those by class.
 
@@ -39,7 +45,7 @@ def build_dataset(
     tally, by_class = Tally(), dict[str, Funnel]()
     classes = dataset_classes(params)
     licences = accepted(params.clean.licenses)
-    jobs = [ClassJob(one, params.split, licences, stages, out, work) for one in classes]
+    jobs = [ClassJob(one, params.split, licences, stages, out, work, cache) for one in classes]
     with progress(total=len(jobs), unit=" classes") as bar:
         for one, (counts, funnel) in zip(classes, each(lay_out, jobs), strict=True):
             tally.add(counts)

@@ -9,6 +9,7 @@ from typing import Any
 
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
@@ -22,6 +23,7 @@ from allrounder.split.facts import Tally
 from allrounder.split.splitting import split_class
 
 ATTRIBUTION = "ATTRIBUTION.csv"
+TABLES = (MANIFEST, ATTRIBUTION, recipe.FILE, FINGERPRINTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class ClassJob:
     stages: Stages
     out: Path  # the dataset
     work: Path  # gets the class's rows, `<key>.<table>`, and empty files
+    cache: ClassCache | None = None
 
 
 def part(work: Path, key: str, table: str) -> Path:
@@ -58,10 +61,36 @@ def part(work: Path, key: str, table: str) -> Path:
 
 
 def lay_out(job: ClassJob) -> tuple[Tally, Funnel]:
-    """Split a class, write its photos and rows; returns its counts.
+    """Split a class, write its photos and rows, or take them from the cache; returns its counts.
 
     Raises DataError for a class that is too small.
     """
+    if job.cache is None:
+        return _lay_out(job)[:2]
+    key, inputs = job.one.key, _inputs(job)
+    if (facts := job.cache.restore(key, inputs)) is not None:
+        return Tally.from_json(facts["tally"]), Funnel.from_json(facts["funnel"])
+    tally, funnel, files = _lay_out(job)
+    if not funnel.moved_in:  # else it depends on other classes
+        facts = {"tally": tally.as_json(), "funnel": funnel.as_json()}
+        job.cache.store(key, inputs, files, facts)
+    return tally, funnel
+
+
+def _inputs(job: ClassJob) -> str:
+    """A hash of all that decides what `lay_out` writes for a class without photos moved there.
+
+    The table of clean has the SHA-256 of each photo.
+    """
+    key, stages = job.one.key, job.stages
+    code = code_digest(("core", "catalogue", "params", "split"), ("split-folders",))
+    chosen = repr((job.one, job.rules, job.licences and sorted(job.licences), job.out, job.work))
+    tables = [folder / f"{key}.csv" for folder in (stages.urls, stages.raw, stages.clean)]
+    return inputs_digest(code, chosen, *tables, stages.clean / f"{key}.{FINGERPRINTS}")
+
+
+def _lay_out(job: ClassJob) -> tuple[Tally, Funnel, list[Path]]:
+    """The counts of a class, and the files that were written."""
     key, rules, raw = job.one.key, job.rules, job.stages.raw
     rows = list(read_csv(job.stages.clean / f"{key}.csv", CleanRow))
     kept = {row.file: row for row in rows if row.status is Status.KEPT}
@@ -90,7 +119,11 @@ def lay_out(job: ClassJob) -> tuple[Tally, Funnel]:
     listed = list(read_csv(raw / f"{key}.csv", RawRow))
     _write_rows(job, manifest, kept, listed)
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}
-    return tally, class_funnel(listed, rows, by_split)
+    files = [part(job.work, key, table) for table in TABLES]
+    if rules.layout == "folders":
+        places = divided.items()
+        files += [job.out / place / job.one.folder / name for place, own in places for name in own]
+    return tally, class_funnel(listed, rows, by_split), files
 
 
 def _write_rows(

@@ -1,0 +1,56 @@
+"""Takes classes from the last run whose list, quota, rules and local files are the same.
+
+A class is cached if dvc.lock pins its very table, so a crawl would take all its results from there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.files import file_md5
+from allrounder.download.class_quota import ClassResult
+from allrounder.history.local_files import LocalPlaces
+from allrounder.params.schema import Params
+
+_CODE = ("core", "catalogue", "params", "web", "history", "download")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedClasses:
+    """The downloaded classes of the last run."""
+
+    cache: ClassCache
+    params: Params
+    rules: str  # as `rules_key` gives it
+    urls: Path
+    raw: Path
+    pinned: Mapping[str, str] = field(default_factory=dict)  # MD5 by path
+
+    def restore(self, quotas: Mapping[str, int]) -> dict[str, ClassResult]:
+        """Link the files of the classes that would become the same; returns their results."""
+        found = {}
+        for key, quota in quotas.items():
+            md5 = self.pinned.get(f"{self.raw.as_posix()}/{key}.csv")
+            facts = md5 and self.cache.restore(key, self._inputs(key, quota, md5))
+            if facts:
+                found[key] = ClassResult.from_json(facts)
+        return found
+
+    def store(self, result: ClassResult, quota: int, local_files: Iterable[str]) -> None:
+        """Cache a class that has been written, unless a later run may give it more photos.
+
+        `local_files` are those that its photos were read from, as tables name them.
+        """
+        if result.unrequested or (result.transient and result.taken < quota):
+            return
+        table, tar = (self.raw / f"{result.key}.{kind}" for kind in ("csv", "tar"))
+        inputs = self._inputs(result.key, quota, file_md5(table))
+        places = LocalPlaces(self.params.sources)
+        read = [Path(places.path(name)) for name in sorted(local_files)]
+        self.cache.store(result.key, inputs, [table, tar], result.as_json(), read)
+
+    def _inputs(self, key: str, quota: int, md5: str) -> str:
+        sources = [source.model_dump_json() for source in self.params.sources]
+        table = self.urls / f"{key}.csv"
+        return inputs_digest(code_digest(_CODE), self.rules, *sources, f"{quota}", md5, table)
