@@ -42,7 +42,8 @@ def measure(report: Report, folder: Path) -> None:
 def search(count: int) -> dict[str, float]:
     """Search among drawn pictures; the share of the planted pairs found, and how many others."""
     from allrounder.clean.curate import SAME
-    from allrounder.clean.neighbours import FingerprintColumns, Pictures
+    from allrounder.clean.neighbours import Pictures
+    from allrounder.clean.search import FingerprintColumns
     from allrounder.core.workers import cores, worker_pool
 
     with ProcessPoolExecutor() as pool:

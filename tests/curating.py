@@ -10,7 +10,8 @@ from allrounder.clean import columns
 from allrounder.clean.columns import Photos, codes
 from allrounder.clean.curate import judge
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import FingerprintColumns, Pictures
+from allrounder.clean.neighbours import Pictures
+from allrounder.clean.search import FingerprintColumns
 from allrounder.core.corrections import Correction, PhotoId
 from allrounder.params.schema import Clean
 

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,16 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from allrounder.clean import cleaning, close_hashes, jpeg, neighbours
+from allrounder.clean import cleaning, close_hashes, close_memory, jpeg, neighbours, search
 from allrounder.clean.alignment import THUMB, Floats
 from allrounder.clean.cleaning import check_decoders
 from allrounder.clean.close_hashes import Hashes, close_pairs
+from allrounder.clean.close_memory import CloseMemory
 from allrounder.clean.columns import Origin
 from allrounder.clean.curate import SAME, components
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import Fingerprint, fingerprint
 from allrounder.clean.jpeg import BrokenJpegError, parse
-from allrounder.clean.neighbours import FingerprintColumns, Pictures, near_pairs
+from allrounder.clean.neighbours import Pictures, near_pairs
+from allrounder.clean.search import FingerprintColumns
 from allrounder.core.photos import Bounds, judge
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import read_csv
@@ -445,7 +448,7 @@ def test_a_pool_of_processes_measures_the_same_similarities(
         [fingerprint(picture(n % 5, (90, 60)).convert("L")) for n in range(20)]
     )
     ones, twos = (part.ravel() for part in np.indices((20, 20)))
-    views = np.tile(list(neighbours.SEARCHES), (30, 1))[: len(ones)]
+    views = np.tile(list(search.SEARCHES), (30, 1))[: len(ones)]
     with worker_pool(2) as pool:
         pooled = Pictures(columns, pool).similarity(ones, twos, views)
     assert pooled.tolist() == Pictures(columns).similarity(ones, twos, views).tolist()
@@ -468,19 +471,73 @@ def altered(seed: int) -> Image.Image:
 @settings(deadline=None, max_examples=10)
 @given(seeds=st.lists(st.integers(0, 999), max_size=30))
 def test_few_pictures_have_the_candidates_of_a_search_among_many(seeds: list[int]) -> None:
-    prints = [fingerprint(altered(seed)) for seed in seeds]
-    pictures, found = Pictures(FingerprintColumns.of(prints)), []
     with pytest.MonkeyPatch.context() as patch:
+        found = list[set[tuple[int, ...]]]()
         for small in (30, 0):
-            patch.setattr(neighbours, "_SMALL", small)
-            pairs = set()
-            for part in pictures._candidates(np.arange(len(seeds)), (14, 24)):
-                columns = part.ones, part.twos, part.distances, *part.views.T
-                for one, two, *rest in zip(*(each.tolist() for each in columns), strict=True):
-                    same_view = rest[1] == rest[2]
-                    pairs.add((*(sorted((one, two)) if same_view else (one, two)), *rest))
-            found.append(pairs)
+            patch.setattr(search, "_SMALL", small)
+            found.append({*candidates_of(seeds)})
     assert found[0] == found[1]
+
+
+def candidates_of(seeds: Sequence[int], memory: CloseMemory | None = None) -> list[tuple[int, ...]]:
+    """The candidates among some pictures: places, distance and views."""
+    columns = FingerprintColumns.of([fingerprint(altered(seed)) for seed in seeds])
+    parts = search.candidates(columns, np.arange(len(seeds)), (14, 24), memory)
+    cells = [(one.ones, one.twos, one.distances, *one.views.T) for one in parts]
+    return [pair for part in cells for pair in zip(*(each.tolist() for each in part), strict=True)]
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    builds=st.lists(
+        st.lists(st.integers(0, 60), min_size=1, max_size=20, unique=True), min_size=2, max_size=4
+    ),
+    most=st.sampled_from((3, 2**20)),
+    room=st.sampled_from((5, 2**20)),
+)
+def test_candidates_do_not_depend_on_what_is_remembered(
+    builds: list[list[int]], most: int, room: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "_SMALL", 0)
+        patch.setattr(close_memory, "_FEW", 1)  # one remembered picture is enough
+        patch.setattr(search, "_SORTED", most)
+        patch.setattr(search, "_REMEMBERED", room)
+        memory = CloseMemory.beside(Path(folder, "store"))
+        for seeds in builds:
+            assert candidates_of(seeds, memory) == candidates_of(seeds)
+            assert candidates_of(seeds, memory) == candidates_of(seeds)
+
+
+def test_new_pictures_alone_are_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_SMALL", 0)
+    memory = CloseMemory.beside(tmp_path / "store")
+    *seeds, last = {fingerprint(altered(seed)).picture_id: seed for seed in range(200)}.values()
+    candidates_of(seeds, memory)
+    monkeypatch.setattr(search, "close_pair_numbers", None)
+    assert candidates_of([*seeds, last], memory)
+    memory.pairs.write_bytes(memory.pairs.read_bytes()[:-40])
+    with pytest.raises(TypeError):
+        candidates_of(seeds, memory)
+
+
+def test_similarities_are_measured_once(tmp_path: Path) -> None:
+    prints = [fingerprint(altered(seed)) for seed in range(40)]
+    memory, rows = CloseMemory.beside(tmp_path / "store"), np.arange(40)
+    found = list[list[tuple[int, int]]]()
+    for thumbs in (True, False):
+        columns = FingerprintColumns.of(prints)
+        if not thumbs:
+            columns = replace(columns, thumbs=None)
+        pictures = Pictures(columns, None, memory)
+        found.append(list(pictures.near_pairs(rows, RULES.near_radius, SAME)))
+        pictures.remember()
+    assert found[0] == found[1] != []
+    memory.similarities.write_bytes(b"damaged")
+    with pytest.raises(TypeError):
+        list(Pictures(columns, None, memory).near_pairs(rows, RULES.near_radius, SAME))
 
 
 def sky(seed: int, anywhere: bool = True) -> Image.Image:
@@ -508,7 +565,7 @@ def test_a_small_thing_before_a_smooth_background_tells_pictures_apart(
         found = near_pairs(looks, RULES.near_radius, SAME)
         return [group for group in components(len(looks), found) if len(group) > 1]
 
-    monkeypatch.setattr(neighbours, "SEARCHES", ((0, 0), (2, 2), (2, 0), (2, 3)))
+    monkeypatch.setattr(search, "SEARCHES", ((0, 0), (2, 2), (2, 0), (2, 3)))
     assert groups([sky(seed, anywhere=False) for seed in range(50, 60)]) == []
     skies = [sky(seed) for seed in range(8)]
     copies = [
@@ -556,7 +613,7 @@ def test_the_work_grows_with_the_copies_not_with_their_pairs() -> None:
         patch.setattr(Pictures, "similarity", counted)
         assert len(list(near_pairs(copies, 8, SAME))) == 399
         assert compared == 399
-        patch.setattr(neighbours, "SEARCHES", ((2, 2),))
+        patch.setattr(search, "SEARCHES", ((2, 2),))
         twin = replace(others[0], thumb=bytes([others[0].thumb[0] ^ 1]) + others[0].thumb[1:])
         assert list(near_pairs([*others, twin], 8, SAME)) == [(0, 120)]
         assert compared < 399 + 121 * 50

@@ -112,8 +112,9 @@ def decide(
         if (key, image_id) in by_name
     }
     photos = _photos(params, decoded, urls, raw)
-    pictures = Pictures(decoded.columns(), pool)
+    pictures = Pictures(decoded.columns(), pool, decoded.memory)
     decisions = judge(photos, pictures, params.per_class, params.clean, lines)
+    pictures.remember()
     return decisions, matches
 
 

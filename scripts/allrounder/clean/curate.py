@@ -68,8 +68,9 @@ def _copies(
     Flat pictures are not like each other, but may be the same bytes after conversion.
     """
     rows = decided.rows[places]
-    near = [*pictures.near_pairs(rows, radius, SAME), *same_value(decided.photos.sha256s[rows])]
-    return [(int(places[one]), int(places[two])) for one, two in near]
+    near = pictures.near_pairs(rows, radius, SAME, remember=True)
+    pairs = chain(near, same_value(decided.photos.sha256s[rows]))
+    return [(int(places[one]), int(places[two])) for one, two in pairs]
 
 
 def _corrected_parts(

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Thumbs
 from allrounder.clean.alone import decode_alone
+from allrounder.clean.close_memory import CloseMemory
 from allrounder.clean.columns import IN_MEMORY, HashColumns, Ints, Origin, Texts, first_bytes
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import Fingerprint
-from allrounder.clean.neighbours import FingerprintColumns
 from allrounder.clean.on_cluster import decode_on_cluster
+from allrounder.clean.search import FingerprintColumns
 from allrounder.clean.slices import (
     Records,
     Slice,
@@ -83,6 +84,7 @@ class Decoded:
     slice_starts: Sequence[int]  # the same of slices
     changed: Mapping[int, str]  # what differs from the expected picture, by record
     keys: Sequence[str]  # of the classes
+    memory: CloseMemory
 
     def place(self, row: int) -> tuple[str, int]:
         """A record's class, and its place there."""
@@ -97,8 +99,9 @@ class Decoded:
 
     def columns(self) -> FingerprintColumns:
         """The fingerprints; thumbnails are read when they are needed."""
-        hashes, aspects = first_bytes(self.records["thumb_hash"]), self.records["aspects"]
-        return FingerprintColumns(self.hashes.of, hashes, aspects, self._thumbs)
+        hashes, ids = first_bytes(self.records["thumb_hash"]), self.records["picture_id"]
+        aspects = self.records["aspects"]
+        return FingerprintColumns(self.hashes.of, hashes, ids, aspects, self._thumbs)
 
     def _thumbs(self, rows: Ints, trimmed: bool) -> Thumbs:
         thumbs = np.empty((len(rows), THUMB, THUMB), np.uint8)
@@ -157,8 +160,19 @@ def decode_classes(
     for name in ("thumb", "sha256"):
         records[name][[*changed]] = np.zeros(1, IN_MEMORY[name])
     numbers = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(slice_starts))
+    memory = CloseMemory.beside(store)
     return Decoded(
-        listed, class_starts, records, hashes, slices, files, numbers, slice_starts, changed, keys
+        listed,
+        class_starts,
+        records,
+        hashes,
+        slices,
+        files,
+        numbers,
+        slice_starts,
+        changed,
+        keys,
+        memory,
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
 from itertools import accumulate, takewhile
 
 import numpy as np
@@ -59,6 +60,13 @@ class Fingerprint:
     aspects: tuple[float, float]
     flat: float
     levels: int
+
+    @property
+    def picture_id(self) -> int:
+        """A hash of all that other pictures are compared with: the thumbnails and the aspects."""
+        shape = np.array(self.aspects, "<f8").tobytes()
+        digest = blake2b(self.thumb + self.trimmed + shape, digest_size=8).digest()
+        return int.from_bytes(digest, "little")
 
 
 def fingerprint(grey: Image.Image) -> Fingerprint:

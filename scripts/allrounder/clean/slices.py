@@ -46,10 +46,12 @@ RECORD = np.dtype([
     ("aspects", "<f8", 2), ("flat", "<f8"), ("levels", "u1"),
     ("thumb", "<i8"), ("trimmed", "<i8"),  # first bytes in the file; 0: no fingerprint
     ("thumb_hash", "V16"),  # a hash of the thumbnail
+    ("picture_id", "<u8"),  # a hash of both thumbnails and the proportions
     ("sha256", "V32"),  # of the normalized photo
     ("width", "<u4"), ("height", "<u4"),
     ("offset", "<i8"), ("size", "<i8"),  # of a converted photo; else 0
 ])  # fmt: skip
+_FINGERPRINT = ("hash", "horizontal", "vertical", "aspects", "flat", "levels", "picture_id")
 Records = NDArray[Any]
 
 
@@ -194,7 +196,15 @@ def write_slice(
             if not photo.kept:
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
         if fingerprint:
-            for name in ("hash", "horizontal", "vertical", "aspects", "flat", "levels"):
+            for name in (
+                "hash",
+                "horizontal",
+                "vertical",
+                "aspects",
+                "flat",
+                "levels",
+                "picture_id",
+            ):
                 record[name] = getattr(fingerprint, name)
             digest = hashlib.blake2b(fingerprint.thumb, digest_size=16).digest()
             record["thumb_hash"] = np.frombuffer(digest, "V16")

@@ -22,7 +22,8 @@ from allrounder.clean.alignment import THUMB
 from allrounder.clean.close_hashes import close_pairs
 from allrounder.clean.decode import normalize
 from allrounder.clean.fingerprints import MIRRORED, Fingerprint
-from allrounder.clean.neighbours import SEARCHES, FingerprintColumns, Pictures
+from allrounder.clean.neighbours import Pictures
+from allrounder.clean.search import SEARCHES, FingerprintColumns
 from allrounder.core.errors import UsageError
 from allrounder.core.paths import is_clutter
 from allrounder.core.text import one_line
