@@ -31,8 +31,7 @@ def main() -> None:
     with stage_lock("clean") as work:
         DECODED.mkdir(exist_ok=True)
         states = test_set_states(params)
-        cache = ClassCache(work / "classes")
-        cache.drop_others(params.classes)
+        cache = ClassCache.of_photos(work, params.classes)
         rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections, cache)
         remember_states(states)
     remove_other_classes(CLEAN, params.classes)

@@ -40,9 +40,9 @@ def main() -> None:
         key = rules_key(params, taken_down)
         journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
-        cache = ClassCache(work / "classes")
-        cache.drop_others(params.classes)
-        cached = CachedClasses(cache, params, key, URLS, RAW, pinned_files("download"))
+        cached = None
+        if cache := ClassCache.of_photos(work, params.classes):
+            cached = CachedClasses(cache, params, key, URLS, RAW, pinned_files("download"))
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down, cached)
         rounds.run(preview.larger_quotas)
 

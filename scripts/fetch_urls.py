@@ -6,13 +6,15 @@ Classes that dvc.lock pins with the same sources keep their list; see docs/repro
 import sys
 from pathlib import Path
 
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.errors import run_stage
-from allrounder.core.files import stage_lock
+from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
+from allrounder.fetch_urls.cached_lists import CachedLists
 from allrounder.history.confirm import confirm_output
 from allrounder.history.local_files import local_states, remember_states
-from allrounder.history.lock import keep_lists, pinned_lists
+from allrounder.history.lock import keep_lists, pinned_lists, pins_ignored
 from allrounder.params.classes import class_parts
 from allrounder.params.loading import load_params
 from allrounder.web.lists import ListClient
@@ -28,10 +30,16 @@ def main() -> None:
         new = {key: value for key, value in params.classes.items() if key not in pinned}
         lists: dict[str, listing.Listed | Path] = {**pinned}
         files = local_states(params.sources, class_parts(new))
-        if new:
+        URLS.mkdir(parents=True, exist_ok=True)
+        remove_other_classes(URLS, params.classes)
+        cache = ClassCache.of_stage(work, params.classes)
+        cached = CachedLists(cache, params.sources, files, URLS)
+        unchanged = {} if pins_ignored() else cached.restore(new)
+        if changed := {key: value for key, value in new.items() if key not in unchanged}:
             web = ListClient(params.network, params.sources)
-            lists |= listing.list_classes(params.sources, new, web, pinned=len(pinned))
-        listing.write_classes(URLS, {key: lists[key] for key in params.classes})
+            lists |= listing.list_classes(params.sources, changed, web, len(pinned), unchanged)
+        listing.write_classes(URLS, lists)
+        cached.store(changed)
         confirm_output("fetch_urls", URLS)
         keep_lists(URLS, work)
         remember_states(files)

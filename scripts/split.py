@@ -31,8 +31,7 @@ def main() -> None:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
         work = folder / "work"
-        cache = ClassCache(folder / "classes")
-        cache.drop_others(params.classes)
+        cache = ClassCache.of_photos(folder, params.classes)
         tally, funnels = build_dataset(params, stages, DATASET, work, pool.map, cache)
         if params.split.layout != "folders":
             write_shards(params, stages, DATASET, pool.map)

@@ -4,6 +4,7 @@ That run searches for its new pictures only. What it finds is the same as withou
 close pairs and similarities depend on the pictures alone.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allrounder.core.class_cache import code_digest
-from allrounder.core.files import part_of
+from allrounder.core.files import part_of, replace_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -77,17 +78,23 @@ class Similarities:
         return keys[order], values[order]
 
 
+Groups = dict[str, list[tuple[int, int]]]
+"""The near-duplicates of a class, by a hash of its pictures."""
+
+
 @dataclass(frozen=True, slots=True)
 class CloseMemory:
-    """Two files, which may be deleted."""
+    """Three files, which may be deleted."""
 
     pairs: Path
     similarities: Path
+    groups: Path
 
     @classmethod
     def beside(cls, store: Path) -> "CloseMemory":
         """The files beside a folder."""
-        return cls(*(store.with_name(f"{store.name}.{name}.npz") for name in ("close", "similar")))
+        names = ("pairs.npz", "similarities.npz", "groups.json")
+        return cls(*(store.with_name(f"{store.name}.{name}") for name in names))
 
     def recall(self, ids: PictureIds, limits: tuple[int, int]) -> Remembered | None:
         """The close pairs among these pictures; None if too many pictures are new."""
@@ -118,6 +125,17 @@ class CloseMemory:
         """Replace them by those that this run needed."""
         if needed := similarities.needed():
             _write(self.similarities, "", {"keys": needed[0], "values": needed[1]})
+
+    def recall_groups(self) -> Groups:
+        """The near-duplicates of the last run's classes."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads(self.groups.read_bytes())
+            return dict(found["groups"]) if found["rules"] == _rules("") else {}
+        return {}
+
+    def remember_groups(self, groups: Groups) -> None:
+        """Replace them by those of this run's classes."""
+        replace_text(self.groups, json.dumps({"rules": _rules(""), "groups": groups}))
 
 
 def _read(path: Path, rules: str = "") -> dict[str, NDArray[Any]]:

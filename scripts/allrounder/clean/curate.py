@@ -292,7 +292,7 @@ def _group(decided: Decisions, rules: Clean, pictures: Pictures) -> None:
     similar = (
         (int(places[one]), int(places[two]))
         for places in np.split(order, edges)
-        for one, two in pictures.near_pairs(rows[places], rules.group_radius, SIMILAR)
+        for one, two in pictures.pairs_of_class(rows[places], rules.group_radius, SIMILAR)
     )
     for part in components(len(kept), chain(similar, same_value(in_class)), ()):
         places = kept[part].tolist()

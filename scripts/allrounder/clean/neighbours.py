@@ -5,6 +5,7 @@ Close hashes make two photos candidates; a comparison of their aligned thumbnail
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from allrounder.clean.alignment import THUMB, Boxes, Floats, Thumbs, similarity
 from allrounder.clean.close_hashes import Ints, gathered
-from allrounder.clean.close_memory import CloseMemory, PairKeys, Similarities
+from allrounder.clean.close_memory import CloseMemory, Groups, PairKeys, Similarities
 from allrounder.clean.fingerprints import FULL, MIRRORED, PARTS, TRIMMED, Fingerprint
 from allrounder.clean.search import Candidates, FingerprintColumns, candidates
 
@@ -73,6 +74,8 @@ class Pictures:
         """`memory`: what an earlier run has found."""
         self._columns, self._pool, self._memory = columns, pool, memory
         self._similarities = memory.recall_similarities() if memory else Similarities.none()
+        self._last_groups = memory.recall_groups() if memory else {}
+        self._groups: Groups = {}
 
     def near_pairs(
         self, rows: Ints, radius: int, similarity: float, remember: bool = False
@@ -104,6 +107,17 @@ class Pictures:
                 low, high = sorted(int(places[at]) for at in pair)
                 yield low, high
 
+    def pairs_of_class(
+        self, rows: Ints, radius: int, similarity: float
+    ) -> Sequence[tuple[int, int]]:
+        """As `near_pairs`; the same pictures in the same order have the pairs of the last run."""
+        shown = self._columns.ids[rows].tobytes(), np.argsort(rows).tobytes()
+        rules = f"{radius} {similarity} ".encode()
+        key = blake2b(b"".join([rules, *shown]), digest_size=16).hexdigest()
+        pairs = self._last_groups.get(key)
+        self._groups[key] = [*self.near_pairs(rows, radius, similarity)] if pairs is None else pairs
+        return self._groups[key]
+
     def similarity(self, ones: Ints, twos: Ints, views: Ints) -> Floats:
         """The similarity of pairs, of which these views have close hashes: (pairs, 2)."""
         keys = self._pair_keys(ones, twos, views)
@@ -114,9 +128,10 @@ class Pictures:
         return found
 
     def remember(self) -> None:
-        """Keep the similarities that were needed for the next run."""
+        """Keep what was needed for the next run."""
         if self._memory:
             self._memory.remember_similarities(self._similarities)
+            self._memory.remember_groups(self._groups)
 
     def _pair_keys(self, ones: Ints, twos: Ints, views: Ints) -> PairKeys:
         ids = self._columns.ids

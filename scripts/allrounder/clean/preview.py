@@ -65,7 +65,11 @@ def has_more(key: str, quota: int, params: Params, urls: Path, raw: Path) -> boo
     Unused candidates of a class that is not full can never be requested. An archive's unread rest
     can: archives share a class.
     """
-    rows = list(read_csv(raw / f"{key}.csv", RawRow))
+    table = raw / f"{key}.csv"
+    text = table.read_bytes()
+    if Status.UNUSED.encode() not in text and Status.ARCHIVE.encode() not in text:
+        return False  # without parsing a table of thousands of rows
+    rows = list(read_csv(table, RawRow))
     taken = sum(row.status is Status.OK for row in rows)
     unused = (
         row

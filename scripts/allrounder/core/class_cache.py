@@ -69,12 +69,38 @@ class ClassCache:
             entry["facts"] = facts
             replace_text(folder / _ENTRY, json.dumps(entry))
 
-    def drop_others(self, keys: Collection[str]) -> None:
-        """Remove all classes that are not in `keys`."""
+    @classmethod
+    def of_stage(cls, work: Path, keys: Collection[str]) -> "ClassCache":
+        """The cache in a stage's work folder, without classes that are not in `keys`."""
+        folder = work / "classes"
         with suppress(FileNotFoundError):
-            for folder in self.folder.iterdir():
-                if folder.name not in keys:
-                    remove_tree(folder)
+            for entry in folder.iterdir():
+                if entry.name not in keys:
+                    remove_tree(entry)
+        return cls(folder)
+
+    @classmethod
+    def of_photos(cls, work: Path, keys: Collection[str]) -> "ClassCache | None":
+        """The same for a stage whose outputs are large; None where it would take disk space.
+
+        DVC replaces outputs by copies of the files in its own cache, so that links to the outputs
+        would be one more copy. If the first `cache.type` is hardlink, all are the same files.
+        """
+        if not _dvc_links():
+            remove_tree(work / "classes")
+            return None
+        return cls.of_stage(work, keys)
+
+
+def _dvc_links() -> bool:
+    """Whether DVC makes hard links between its cache and the outputs."""
+    from dvc.config import Config, ConfigError  # only the stages need it
+
+    try:
+        types = Config(".dvc")["cache"].get("type") or ["copy"]
+    except (ConfigError, KeyError):
+        return False
+    return (types if isinstance(types, str) else types[0]) == "hardlink"
 
 
 def _link(source: Path, name: str) -> None:

@@ -16,7 +16,7 @@ from allrounder.catalogue.labels import ClassPart
 from allrounder.catalogue.synsets import is_subtree, wnid_of
 from allrounder.core.candidates import IdMaker
 from allrounder.core.errors import DataError
-from allrounder.core.files import part_of, remove_other_classes
+from allrounder.core.files import part_of
 from allrounder.core.rows import Candidate
 from allrounder.core.tables import write_csv
 from allrounder.core.urls import MAX_URL_LENGTH, address_key, is_archive, parse_byte_range
@@ -77,28 +77,35 @@ class Listed:
 
 
 def list_classes(
-    selected: Sequence[Source], classes: Classes, web: ListClient, pinned: int = 0
+    selected: Sequence[Source],
+    classes: Classes,
+    web: ListClient,
+    pinned: int = 0,
+    unchanged: Classes | None = None,
 ) -> dict[str, Listed]:
     """Read the sources one after the other; a class's candidates follow the sources' order.
 
-    `pinned` is the number of other classes, which are pinned. Raises DataError when a source
+    `pinned` is the number of other classes, which are pinned. The lists of `unchanged` ones are
+    known too: see CachedLists. Raises DataError when a source
     cannot be read or lists none of the classes, and when a class has no candidate.
     """
     database = _temporary(
         f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
         "CREATE INDEX of_class ON listed (part, place)",
     )
-    places, hints, parts = LocalPlaces(selected), list[str](), class_parts(classes)
+    places, hints, unchanged = LocalPlaces(selected), list[str](), unchanged or {}
+    parts = class_parts({**unchanged, **classes})
+    known = {part.key for part in parts} - {part.key for part in class_parts(classes)}
     for number, source in enumerate(selected):
         tally = Tally(source.name)
-        found = sources.candidates(source, parts, web, tally)
+        found = sources.candidates(source, parts, web, tally, known)
         rows = _rows(source, number, found, tally, places)
         marks = ", ".join("?" * (2 + len(_TEXTS)))
         database.executemany(f"INSERT INTO listed VALUES ({marks})", rows)
         tally.print_counts()
         hints += tally.ambiguity_hints()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
-        if not tally.used and not tally.absent and not pinned and can_have:
+        if not (tally.used or tally.absent or pinned or unchanged) and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
@@ -172,8 +179,6 @@ def write_classes(folder: Path, classes: Mapping[str, Listed | Path]) -> None:
 
     Optional columns are there only where a source filled one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_other_classes(folder, classes)
     for key, listed in classes.items():
         path = folder / f"{key}.csv"
         if isinstance(listed, Path):

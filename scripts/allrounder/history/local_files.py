@@ -262,8 +262,15 @@ def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
     states, folders = {}, _folders_of(source, parts)
     for part in parts:
         files = part_files(source, folders.get(part.key, ()))
-        states[f"{source.location}: {part.key}"] = _digest(path for path, why in files if not why)
+        states[folder_state_name(source, part.key)] = _digest(
+            path for path, why in files if not why
+        )
     return states
+
+
+def folder_state_name(source: FolderSource, part: str) -> str:
+    """The name of the state of a class part's photos in a folder."""
+    return f"{source.location}: {part}"
 
 
 def _digest(paths: Iterable[str]) -> str:

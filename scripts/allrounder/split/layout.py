@@ -1,11 +1,11 @@
 """Lays out the dataset: folders of photos, tables, descriptions and the metrics."""
 
 import csv
+import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from allrounder.core.licences import accepted
 from allrounder.core.paths import CLASSES, FINGERPRINTS, MANIFEST, Stages
 from allrounder.core.progress import progress
 from allrounder.core.rows import RecipeRow
-from allrounder.core.tables import no_formula, read_csv, write_csv
+from allrounder.core.tables import columns, no_formula
 from allrounder.params.dataset import DatasetClass, dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.split import card, croissant, recipe
@@ -62,14 +62,17 @@ def build_dataset(
 
 def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None:
     """Write recipe.csv, whose first row of each class has the class's counts."""
-    write_csv(out / recipe.FILE, RecipeRow, _recipe_rows(work, described))
-
-
-def _recipe_rows(work: Path, described: Mapping[str, Funnel]) -> Iterator[RecipeRow]:
-    for key, funnel in described.items():
-        rows = read_csv(part(work, key, recipe.FILE), RecipeRow)
-        yield replace(next(rows), results=recipe.results_text(funnel))
-        yield from rows
+    with (out / recipe.FILE).open("wb") as file:
+        for number, (key, funnel) in enumerate(described.items()):
+            with part(work, key, recipe.FILE).open("rb") as rows:
+                header = rows.readline()
+                file.write(b"" if number else header)
+                cells = next(csv.reader(line.decode("utf-8") for line in iter(rows.readline, b"")))
+                cells[columns(RecipeRow).index("results")] = recipe.results_text(funnel)
+                first = io.StringIO()
+                csv.writer(first, lineterminator="\n").writerow(cells)
+                file.write(first.getvalue().encode("utf-8"))
+                shutil.copyfileobj(rows, file)
 
 
 def _join(out: Path, work: Path, table: str, keys: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ A class's folder has its wnid, name, id or one of its labels as name. The embedd
 unpacked ILSVRC train folder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from allrounder.catalogue.labels import ClassPart, normalized_label
@@ -14,13 +14,14 @@ from allrounder.core.text import short_list
 from allrounder.fetch_urls.tally import Tally
 from allrounder.history.local_files import class_folders, folder_url, part_files
 from allrounder.params.sources import FolderSource
-from allrounder.web.lists import ListClient
 
 
 def candidates(
-    source: FolderSource, parts: Sequence[ClassPart], web: ListClient, tally: Tally
+    source: FolderSource, parts: Sequence[ClassPart], tally: Tally, unchanged: Collection[str] = ()
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the files of each class's folders; the URL is `<location>/<folder>/<file>`.
+
+    The folders of parts in `unchanged` are not read: their lists are known.
 
     Hidden files, folders in a class's folder (unless `recursive`) and links to folders are passed
     over. Raises DataError when the location is no folder that can be read.
@@ -29,7 +30,7 @@ def candidates(
         raise DataError(f"{source.name}: no such folder; correct its location")
     try:
         folders = class_folders(source, parts)
-        for part in parts:
+        for part in (part for part in parts if part.key not in unchanged):
             for candidate in files(source, folders.get(part.key, ()), tally):
                 yield part.key, candidate
     except OSError as error:

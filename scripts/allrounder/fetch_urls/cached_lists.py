@@ -1,0 +1,53 @@
+"""Takes the lists of classes whose local folders have not changed from the last run.
+
+Only where all sources are folders: other lists say of no class alone whether it has changed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.history.local_files import States, folder_state_name
+from allrounder.params.classes import Classes, NamedClass
+from allrounder.params.sources import FolderSource, Source
+
+_CODE = ("core", "catalogue", "params", "history", "fetch_urls")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedLists:
+    """The lists of the last run. `states` are those of the sources' folders now."""
+
+    cache: ClassCache
+    sources: Sequence[Source]
+    states: States
+    out: Path
+
+    def restore(self, classes: Classes) -> Mapping[str, NamedClass]:
+        """Link the lists that would become the same; returns their classes."""
+        found = {}
+        for key, one in classes.items():
+            if (inputs := self._inputs(key, one)) and self.cache.restore(key, inputs):
+                found[key] = one
+        return found
+
+    def store(self, classes: Classes) -> None:
+        """Cache the lists of these classes, which have been written."""
+        for key, one in classes.items():
+            if inputs := self._inputs(key, one):
+                self.cache.store(key, inputs, [self.out / f"{key}.csv"], True)
+
+    def _inputs(self, key: str, one: NamedClass) -> str:
+        """A hash of all that decides a class's list; '' if that is not known."""
+        names = [
+            folder_state_name(source, part.key)
+            for source in self.sources
+            for part in one.parts
+            if isinstance(source, FolderSource)
+        ]
+        states = [self.states.get(name, "") for name in names]
+        if len(states) < len(self.sources) * len(one.parts) or not all(states):
+            return ""
+        sources = [source.model_dump_json() for source in self.sources]
+        return inputs_digest(code_digest(_CODE), key, repr(one.parts), *sources, *states)
