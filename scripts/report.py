@@ -17,10 +17,10 @@ from allrounder.report.build import build
 def main() -> None:
     """Parse, build, write."""
     params = load_with_command(__doc__, Dataset, Report)
-    with stage_lock("report"):
+    with stage_lock("report") as work:
         remove_tree(REPORTS)
         REPORTS.mkdir(parents=True)
-        funnels = build(params, Stages(), DATASET, REPORTS, THUMBNAILS)
+        funnels = build(params, Stages(), DATASET, REPORTS, THUMBNAILS, work)
     print(f"open {REPORTS / 'index.html'} to see the dataset", file=sys.stderr)
     if short := short_sentence([one.steps["kept"] for one in funnels.values()], params.per_class):
         print(short, file=sys.stderr)

@@ -581,7 +581,7 @@ def make(root: Path, params: Params) -> Path:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     stages = Stages(data / "urls", data / "raw", data / "clean")
-    build(params, stages, data / "dataset", out, root / "thumbnails")
+    build(params, stages, data / "dataset", out, root / "thumbnails", root / "work")
     return out
 
 

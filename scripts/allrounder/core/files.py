@@ -221,6 +221,22 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from filter(Path.is_file, paths)
 
 
+def folder_size(folder: Path) -> tuple[int, int]:
+    """How many files are in a folder and below, without clutter, and their bytes."""
+    count = size = 0
+    folders = [os.fspath(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    count, size = count + 1, size + entry.stat().st_size
+    return count, size
+
+
 def hash_folder(folder: Path) -> str:
     """The hash that DVC records for a folder as it is now."""
     paths = list(files_below(folder))

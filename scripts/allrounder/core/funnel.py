@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
 from allrounder.core.counts import Addable
 from allrounder.core.opt_outs import signal_of
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
@@ -149,23 +150,32 @@ def funnels(
     counts: Mapping[Any, int],
     splits: Sequence[str],
     each: Callable[..., Iterable[Any]] = map,
+    cache: ClassCache | None = None,
 ) -> dict[str, Funnel]:
     """The funnel of each class by key; `counts` has the photos by class and split.
 
-    `each` may be the `map` of a worker pool. Raises DataError for a damaged table.
+    `each` may be the `map` of a worker pool; `cache` has the funnels of the last run. Raises
+    DataError for a damaged table.
     """
     jobs = [
-        (key, raw, clean, {split: counts.get((key, split), 0) for split in splits}) for key in keys
+        (key, raw, clean, {split: counts.get((key, split), 0) for split in splits}, cache)
+        for key in keys
     ]
     by_class: dict[str, Funnel] = dict(zip(keys, each(_read_funnel, jobs), strict=True))
     count_moves(by_class)
     return by_class
 
 
-def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int]]) -> Funnel:
-    key, raw, clean, by_split = job
-    rows = read_csv(raw / f"{key}.csv", RawRow), read_csv(clean / f"{key}.csv", CleanRow)
-    return class_funnel(*rows, by_split)
+def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int], ClassCache | None]) -> Funnel:
+    key, raw, clean, by_split, cache = job
+    tables = raw / f"{key}.csv", clean / f"{key}.csv"
+    inputs = inputs_digest(code_digest(("core",)), *tables, repr(by_split)) if cache else ""
+    if cache and (facts := cache.restore(key, inputs)) is not None:
+        return Funnel.from_json(facts)
+    funnel = class_funnel(read_csv(tables[0], RawRow), read_csv(tables[1], CleanRow), by_split)
+    if cache:
+        cache.store(key, inputs, (), funnel.as_json())
+    return funnel
 
 
 def ranked(counts: Mapping[str, int], most: int) -> tuple[list[tuple[str, int]], int]:

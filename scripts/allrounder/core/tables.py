@@ -88,13 +88,19 @@ def read_csv(path: Path, kind: type[Row], parts: Sequence[Part] | None = None) -
             raise _bad_row(path, reader.line_num, error) from None
 
 
-def _lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
-    """The header of a file, and the lines in these parts."""
+def table_bytes(path: Path, parts: Sequence[Part]) -> bytes:
+    """The header of a file, and its rows in these parts."""
     with path.open("rb") as file:
-        yield file.readline().decode("utf-8")
+        found = [file.readline()]
         for start, end in parts:
             file.seek(start)
-            yield from io.StringIO(file.read(end - start).decode("utf-8"), newline="")
+            found.append(file.read(end - start))
+        return b"".join(found)
+
+
+def _lines(path: Path, parts: Sequence[Part]) -> Iterator[str]:
+    """The header of a file, and the lines in these parts."""
+    yield from io.StringIO(table_bytes(path, parts).decode("utf-8"), newline="")
 
 
 def table_parts(path: Path, *names: str) -> tuple[dict[str, list[Part]], Counter[tuple[str, ...]]]:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from allrounder.core.class_cache import ClassCache
 from allrounder.core.dvc_lock import locked_stages
-from allrounder.core.files import files_below, hash_folder, replace_text
+from allrounder.core.files import folder_size, hash_folder, replace_text
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
 from allrounder.core.paths import MANIFEST, Stages
 from allrounder.core.tables import table_parts
@@ -33,11 +34,12 @@ _SHELL = 100_000
 
 
 def build(
-    params: Params, stages: Stages, dataset: Path, out: Path, store: Path
+    params: Params, stages: Stages, dataset: Path, out: Path, store: Path, work: Path
 ) -> dict[str, Funnel]:
     """Write the pages and the plots into the empty folder `out`; returns the funnel of each class.
 
-    The folder `store` keeps the pictures that were made, by content.
+    The folder `store` keeps the pictures that were made, by content; `work` what was read of each
+    class.
 
     Raises DataError for a damaged table, and when the tables are not from one build.
     """
@@ -46,9 +48,11 @@ def build(
     names = {one["key"]: one["name"] for one in classes}
     with worker_pool(8, thumbs.allow_truncated) as pool, thumbs.Maker.using(pool, store) as maker:
         parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
-        counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map)
+        caches = [ClassCache.of_stage(work / name, names) for name in ("funnels", "entries")]
+        counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map, caches[0])
         most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
-        gathered = read_all(stages, dataset / MANIFEST, parts, counted, most, pool.map)
+        tables = dataset / MANIFEST, parts
+        gathered = read_all(stages, *tables, counted, most, pool.map, caches[1])
         version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
         strips = maker.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]})
         overview = Overview(
@@ -153,6 +157,5 @@ def _recorded_hash(folder: Path) -> str:
     outs = [out for stage in locked_stages().values() for out in stage.outs]
     for out in outs:
         if out["path"] == folder.as_posix():
-            sizes = [path.stat().st_size for path in files_below(folder)]
-            return out["md5"] if (len(sizes), sum(sizes)) == (out["nfiles"], out["size"]) else ""
+            return out["md5"] if folder_size(folder) == (out["nfiles"], out["size"]) else ""
     return ""

@@ -10,12 +10,15 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from allrounder.core.candidates import candidate_lookup
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, raw_step, stage_of
 from allrounder.core.paths import Stages
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, RawRow, Status
-from allrounder.core.tables import Part, read_csv
+from allrounder.core.tables import Part, read_csv, table_bytes
 from allrounder.core.tars import StoredBytes, tar_members
 from allrounder.core.urls import shown_host
 from allrounder.report.entries import KEPT, Entry, original_of
@@ -28,6 +31,7 @@ The others are only counted, so that a page has room for the photos however many
 """
 _STRIP = 8
 """Photos of a class in the strip at the top, at most."""
+_ENTRIES, _STRIPS = TypeAdapter(list[Entry]), TypeAdapter(dict[str, list[StoredBytes]])
 
 
 @dataclass
@@ -40,6 +44,23 @@ class Gathered:
     counts: Counts = field(default_factory=Counts)
     strips: dict[str, list[StoredBytes]] = field(default_factory=dict)
     """Photos that are evenly spread over each class."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All that it has, as JSON can hold it."""
+        return {
+            "entries": _ENTRIES.dump_python(self.entries, mode="json"),
+            "left_out": [*self.left_out.items()],
+            "counts": self.counts.as_json(),
+            "strips": _STRIPS.dump_python(self.strips, mode="json"),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Gathered":
+        """What `as_json` gave."""
+        left_out = Counter({(key, part): count for (key, part), count in found["left_out"]})
+        entries = _ENTRIES.validate_python(found["entries"])
+        strips = _STRIPS.validate_python(found["strips"])
+        return cls(entries, left_out, Counts.from_json(found["counts"]), strips)
 
     def add(self, other: "Gathered") -> None:
         """Add the classes of another one."""
@@ -78,6 +99,7 @@ class _Job:
     gone: Collection[str]  # image ids of photos that corrections moved to other classes
     rows: int  # candidates without a photo, for each reason: see `rows_each`
     photos: int  # kept and dropped
+    cache: ClassCache | None  # for a class that no photo was moved to or from
 
 
 def read_all(
@@ -87,21 +109,24 @@ def read_all(
     funnels: Mapping[str, Funnel],
     photos: int,
     each: Callable[..., Iterable[Any]] = map,
+    cache: ClassCache | None = None,
 ) -> Gathered:
     """All classes, one at a time, of each at most about `photos` photos.
 
     `parts` are the manifest's rows, and `funnels` the counts, by class; `each` may be the `map` of
-    a worker pool. Raises DataError for a damaged table, and when the tables are not from one build.
+    a worker pool; `cache` has the classes of the last run. Raises DataError for a damaged table,
+    and when the tables are not from one build.
     """
     if other := sorted(parts.keys() - funnels.keys()):
         raise _not_one_build(other[0])
     gone = _moved_photos(stages.clean, funnels)
     rows = rows_each(funnels.values(), photos)
     places = {key: place for place, key in enumerate(funnels)}
-    jobs = [
-        _Job(key, stages, manifest, parts.get(key, ()), places, gone[key], rows, photos)
-        for key in funnels
-    ]
+    jobs = []
+    for key, funnel in funnels.items():
+        own = None if gone[key] or funnel.moved_in else cache
+        part = parts.get(key, ())
+        jobs.append(_Job(key, stages, manifest, part, places, gone[key], rows, photos, own))
     found = Gathered()
     for one in each(_read_class, jobs):
         found.add(one)
@@ -123,6 +148,26 @@ def _not_one_build(what: object) -> DataError:
 
 
 def _read_class(job: _Job) -> Gathered:
+    if job.cache is None:
+        return _gather(job)
+    inputs = _inputs(job)
+    if (facts := job.cache.restore(job.key, inputs)) is not None:
+        return Gathered.from_json(facts)
+    found = _gather(job)
+    job.cache.store(job.key, inputs, (), found.as_json())
+    return found
+
+
+def _inputs(job: _Job) -> str:
+    """A hash of all that decides what is shown of a class. The tables say what is in the tars."""
+    stages = job.stages
+    tables = [folder / f"{job.key}.csv" for folder in (stages.urls, stages.raw, stages.clean)]
+    listed = table_bytes(job.manifest, job.parts)
+    shown = repr((job.key, stages, job.rows, job.photos))
+    return inputs_digest(code_digest(("core", "report")), shown, listed, *tables)
+
+
+def _gather(job: _Job) -> Gathered:
     found = Gathered()
     try:
         entries = list(_OneClass(job).entries(found.left_out, found.counts.failures))
