@@ -162,7 +162,7 @@ def test_editing_a_linked_file_by_mistake_is_noticed(capsys: pytest.CaptureFixtu
     tiny.make("store")
     shutil.rmtree("data")
     assert tiny.dvc(["pull"]) == 0
-    for command in tiny.commands("cache.type reflink,hardlink,copy", "cache.type hardlink"):
+    for command in tiny.commands("cache.type hardlink,copy", "cache.type hardlink"):
         assert tiny.dvc(command) == 0
     photo = Path("data/dataset/train/cat/1.jpg")
     assert photo.samefile(tiny.place(tiny.md5(b"one")))

@@ -144,6 +144,8 @@ def test_a_purge_is_refused_where_nobody_can_be_asked(monkeypatch: pytest.Monkey
 
 def test_after_a_purge_no_object_holds_the_photo(pulled: Project) -> None:
     clone = pulled
+    clone.dvc("config", "--local", "cache.type", "hardlink")  # the stages cache photos then
+    clone.repro("--force")
     clone.git("tag", "v1")
     with (clone.folder / "data/dataset/manifest.csv").open(newline="") as file:
         row = next(row for row in csv.DictReader(file) if row["wnid"] == "n02123394")
@@ -156,8 +158,11 @@ def test_after_a_purge_no_object_holds_the_photo(pulled: Project) -> None:
     assert "work tree" not in lost
     photo = (clone.folder / row["url"]).read_bytes()  # the sample's own file stays
     assert not (clone.folder / ".allrounder/thumbnails").exists()
+    assert not [*(clone.folder / ".allrounder").rglob("classes")]
     assert f"files that were read holds {hashlib.sha256(photo).hexdigest()}" in said
-    bodies = clone.files("data/raw", "data/clean", "data/dataset", "store", ".dvc/cache")
+    bodies = clone.files(
+        "data/raw", "data/clean", "data/dataset", "store", ".dvc/cache", ".allrounder"
+    )
     assert row["url"] in said.partition("left alone: ")[2]
     assert not [name for name, body in bodies.items() if photo in body]
     assert f"{row['url']},taken_down," in clone.read("data/raw/n02123394.csv")

@@ -7,12 +7,12 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from allrounder.core.dvc_lock import read_yaml
+from allrounder.core.dvc_lock import locked_params, read_yaml
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5, folder_md5
 from allrounder.core.paths import PARAMS, is_clutter
 from allrounder.core.text import one_line, print_lines, printable
-from allrounder.history.lock import PINS_SWITCH, locked_output, locked_params, pins_confirmed
+from allrounder.history.lock import PINS_SWITCH, locked_output, pins_confirmed
 from allrounder.history.versions import VersionFiles, repository
 
 _MOST = 20

@@ -13,12 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.dvc_lock import LockedStage, locked_stages
+from allrounder.core.dvc_lock import locked_outs, locked_params
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import CLASSES, DATASET, LOCK, WORK
 from allrounder.core.urls import is_url
-from allrounder.history.versions import Output, VersionFiles, is_cached, repository
+from allrounder.history.versions import (
+    Output,
+    VersionFiles,
+    object_path,
+    parse_folder_object,
+)
 from allrounder.params.classes import class_key, read_classes
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -57,7 +62,7 @@ def pinned_params(stage: str) -> dict[str, Any]:
     if pins_ignored():
         return {}
     found = locked_params(stage)
-    if _locked(stage).outs and not found:
+    if locked_outs(stage) and not found:
         raise DataError(
             f"{LOCK} has no params of {stage}, so that its pins cannot be used; git checkout "
             f"{LOCK}, or ask the web again with {PINS_SWITCH}=ignore"
@@ -80,27 +85,30 @@ def only_the_order_changed(classes: Iterable[str]) -> bool:
     return any(one != now and sorted(one) == sorted(now) for one in built)
 
 
-def locked_params(stage: str) -> dict[str, Any]:
-    """The params in dvc.lock for a stage, also when pins are ignored."""
-    return dict(_locked(stage).params.get("params.yaml") or {})
-
-
-def _locked(stage: str) -> LockedStage:
-    return locked_stages().get(stage, LockedStage())
-
-
 def locked_output(stage: str) -> str:
     """The hash in dvc.lock of a stage's output, or ''."""
-    return str(next(iter(_locked(stage).outs), {}).get("md5") or "")
+    return str(next(iter(locked_outs(stage)), {}).get("md5") or "")
 
 
 def output_is_cached(stage: str) -> bool:
     """Whether DVC's cache has all that dvc.lock records for a stage's outputs."""
-    outs = [Output(out["path"], out.get("md5") or "", 0, True, None) for out in _locked(stage).outs]
-    if not outs or not all(out.md5 for out in outs):
-        return False
-    with repository() as repo:  # costs 0.3 s: only after a run that wrote its output
-        return all(is_cached(repo, out) for out in outs)
+    files = _locked_files(stage)
+    return bool(files) and all(object_path(md5).exists() for md5 in files.values())
+
+
+def _locked_files(stage: str) -> dict[str, str]:
+    """The MD5 of each file of a stage's output in dvc.lock; none if the list of them is lost."""
+    found: dict[str, str] = {}
+    for out in locked_outs(stage):
+        listed = Output(out["path"], out.get("md5") or "", 0, True, None)
+        try:
+            files = parse_folder_object(object_path(listed.md5).read_bytes(), listed)
+        except OSError:
+            return {}
+        if files is None:
+            return {}
+        found |= files
+    return found
 
 
 def built_from(stage: str, params: Params) -> bool:
@@ -209,14 +217,9 @@ def pinned_file(path: str, folder: Path) -> Path:
 def pinned_files(stage: str) -> dict[str, str]:
     """The MD5 of each file of a stage's output that dvc.lock pins, by path.
 
-    Empty when pins are ignored, the stage was not built, or DVC does not have the list of files.
+    Empty when pins are ignored, the stage was not built, or DVC's cache has no list of the files.
     """
-    if pins_ignored() or not (outs := _locked(stage).outs):
-        return {}
-    try:
-        return _version().listed(str(outs[0]["path"]))
-    except (DataError, UsageError):
-        return {}
+    return {} if pins_ignored() else _locked_files(stage)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Builds the whole report from the stages' folders: pages, and the data of DVC's plots."""
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from allrounder.core.class_cache import ClassCache
-from allrounder.core.dvc_lock import locked_stages
+from allrounder.core.dvc_lock import locked_outs
 from allrounder.core.files import folder_size, hash_folder, replace_text
 from allrounder.core.funnel import STEPS, Funnel, funnels, stage_of, total_funnel
 from allrounder.core.paths import MANIFEST, Stages
@@ -154,8 +155,8 @@ def params_digest(params: Params) -> str:
 
 def _recorded_hash(folder: Path) -> str:
     """The hash of a folder in dvc.lock; '' if the folder has other numbers of files or bytes."""
-    outs = [out for stage in locked_stages().values() for out in stage.outs]
-    for out in outs:
+    outs = [locked_outs(stage) for stage in ("fetch_urls", "download", "clean", "split")]
+    for out in itertools.chain.from_iterable(outs):
         if out["path"] == folder.as_posix():
             return out["md5"] if folder_size(folder) == (out["nfiles"], out["size"]) else ""
     return ""

@@ -49,8 +49,8 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
     for path in [*files, *journal]:  # the build has committed what the journal holds
         if path.is_relative_to(WORK):
             path.unlink(missing_ok=True)
-    remove_tree(DECODED)
-    remove_tree(THUMBNAILS)
+    for folder in (DECODED, THUMBNAILS, *WORK.glob("*/classes"), *WORK.glob("report/*/classes")):
+        remove_tree(folder)
 
 
 def in_git(repo: Any, places: Iterable[Place]) -> int:
