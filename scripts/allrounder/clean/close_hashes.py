@@ -226,11 +226,12 @@ def _buckets(band: Band, width: int, hashes: BothHashes) -> Buckets:
     """The bucket of each hash."""
     buckets = np.zeros(len(hashes[0]), np.uint32)
     values, masks = np.arange(256), dict(zip(band.bits, band.bucket_masks(width), strict=True))
+    octets = [np.ascontiguousarray(each, "<u8").view(np.uint8) for each in hashes]
     for start in {bit // 8 * 8 for bit in band.bits}:  # byte by byte, with a table for each
         table = np.zeros(256, np.uint32)
         for bit in range(start, start + 8):
             table[values >> bit - start & 1 == 1] ^= np.uint32(masks.get(bit, 0))
-        buckets ^= table[(hashes[start // 64] >> np.uint64(start % 64)).astype(np.uint8)]
+        buckets ^= table[octets[start // 64][start % 64 // 8 :: 8]]
     return buckets
 
 

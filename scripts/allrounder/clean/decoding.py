@@ -9,7 +9,7 @@ from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -38,6 +38,7 @@ from allrounder.clean.slices import (
     take_note,
 )
 from allrounder.cluster.ray_cluster import asked_address
+from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
 from allrounder.core.files import replace_text
@@ -48,6 +49,8 @@ from allrounder.core.tars import tar_members
 from allrounder.core.urls import flickr_photo_id
 from allrounder.core.workers import killed, worker_pool
 from allrounder.params.schema import Clean
+
+_TEXTS = ("image_ids", "origins", "uploads", "matches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,21 @@ class Listed:
     matches: Texts
     expected: Mapping[int, str]  # hashes of pictures that clean must confirm, by place
     slices: Sequence[Slice]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the class's name and its archive, as JSON can hold it."""
+        texts = {name: [*getattr(self, name)] for name in _TEXTS}
+        places = [part.places.tolist() for part in self.slices]
+        counts = self.origin_counts.tolist()
+        return texts | {"counts": counts, "expected": [*self.expected.items()], "places": places}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], key: str, tar: Path) -> "Listed":
+        """What `as_json` gave."""
+        slices = [Slice(key, at, tar, np.array(own)) for at, own in enumerate(found["places"])]
+        ids, origins, uploads, matches = (Texts(found[name]) for name in _TEXTS)
+        counts: Ints = np.array(found["counts"], np.int64)
+        return cls(ids, origins, counts, uploads, matches, dict(found["expected"]), slices)
 
     def origins_of(self, at: int) -> list[Origin]:
         """The URLs that gave a photo's bytes."""
@@ -131,7 +149,8 @@ def decode_classes(
     # Beside the store, where Windows shows open files: they are no slices.
     texts, columns = (TemporaryFile(dir=store.parent) for _ in range(2))  # noqa: SIM115 (used on)
     listed: dict[str, Listed] = {}
-    for key, part in zip(keys, pool.map(_listed, keys, [raw] * len(keys)), strict=True):
+    cache = ClassCache.of_stage(store.with_name("listed"), keys)
+    for key, part in zip(keys, pool.map(partial(_listed, raw, cache), keys), strict=True):
         part.origins.move_to(texts)
         listed[key] = part
     slices = [part for key in keys for part in listed[key].slices]
@@ -212,7 +231,18 @@ def _difference(record: Any, expected: str, rules: Clean) -> str:
     return f"{bits} of 64 bits differ from the expected picture" if differs else ""
 
 
-def _listed(key: str, raw: Path) -> Listed:
+def _listed(raw: Path, cache: ClassCache, key: str) -> Listed:
+    """A class's photos, listed now or by the last run. Raises DataError as `_list` does."""
+    table, tar = raw / f"{key}.csv", raw / f"{key}.tar"
+    inputs = inputs_digest(code_digest(("core", "clean")), table)
+    if (facts := cache.restore(key, inputs)) is not None:
+        return Listed.from_json(facts, key, tar)
+    listed = _list(key, raw)
+    cache.store(key, inputs, (), listed.as_json(), [tar])
+    return listed
+
+
+def _list(key: str, raw: Path) -> Listed:
     """List a class's photos. Raises DataError when archive and table do not agree."""
     origins: dict[str, list[Origin]] = defaultdict(list)
     listed: dict[str, RawRow] = {}
@@ -232,7 +262,7 @@ def _listed(key: str, raw: Path) -> Listed:
     return Listed(
         Texts(names),
         Texts(json.dumps(origins[row.sha256]) for row in rows),
-        np.array([len(origins[row.sha256]) for row in rows], np.int32),
+        np.array([len(origins[row.sha256]) for row in rows], np.int64),
         Texts(flickr_photo_id(row.url) for row in rows),
         Texts(row.match for row in rows),
         {at: row.expected_hash for at, row in enumerate(rows) if row.expected_hash},

@@ -32,20 +32,20 @@ class ClassCache:
         None, and the class is no longer cached, if it was made from other inputs, or if a file was
         changed since, also one that it was read from.
         """
-        folder, linked = self.folder / key, list[Path]()
+        folder, linked = self.folder / key, list[str]()  # no paths: there may be a million files
         try:
             entry = json.loads((folder / _ENTRY).read_bytes())
             if entry["inputs"] != inputs:
                 raise ValueError("other inputs")
-            links = [folder / str(at) for at in range(len(entry["files"]))]
+            links = [f"{folder}/{at}" for at in range(len(entry["files"]))]
             if [_state(path) for path in (*links, *entry["read"])] != entry["states"]:
                 raise ValueError("changed")
             for link, name in zip(links, entry["files"], strict=True):
                 _link(link, name)
-                linked.append(Path(name))
+                linked.append(name)
         except (OSError, ValueError, KeyError, TypeError):
-            for path in linked:
-                path.unlink()
+            for name in linked:
+                Path(name).unlink()
             remove_tree(folder)
             return None
         return entry["facts"]
@@ -103,7 +103,7 @@ def _dvc_links() -> bool:
     return (types if isinstance(types, str) else types[0]) == "hardlink"
 
 
-def _link(source: Path, name: str) -> None:
+def _link(source: str, name: str) -> None:
     try:
         os.link(source, name)
     except FileExistsError:
