@@ -472,12 +472,19 @@ def altered(seed: int) -> Image.Image:
 @settings(deadline=None, max_examples=10)
 @given(seeds=st.lists(st.integers(0, 999), max_size=30))
 def test_few_pictures_have_the_candidates_of_a_search_among_many(seeds: list[int]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        found = list[set[tuple[int, ...]]]()
-        for small in (30, 0):
+    found = list[set[tuple[int, ...]]]()
+    for small in (30, 0):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(search, "_SMALL", small)
-            found.append({*candidates_of(seeds)})
+            found.append({*map(of_either_order, candidates_of(seeds))})
     assert found[0] == found[1]
+
+
+def of_either_order(pair: tuple[int, ...]) -> tuple[int, ...]:
+    """A pair of the same view with the first picture first: few and many differ in that."""
+    one, two, distance, *views = pair
+    places = sorted((one, two)) if views[0] == views[1] else (one, two)
+    return (*places, distance, *views)
 
 
 def candidates_of(seeds: Sequence[int], memory: CloseMemory | None = None) -> list[tuple[int, ...]]:

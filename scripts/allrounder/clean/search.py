@@ -146,7 +146,8 @@ def _sorted(parts: Iterator[Ints], count: int) -> Ints | None:
 class _Search:
     """A search for pictures of which one's left view is close to the other's right view.
 
-    Pairs are places (left, right), shape (pairs, 2). If both sides are the same, left < right.
+    Pairs are places (left, right), shape (pairs, 2). If both sides are the same, the hashes say
+    which picture is the left one; of pictures with equal hashes, each is.
     """
 
     views: tuple[int, int]
@@ -201,9 +202,10 @@ class _Search:
                 )
                 ones = left.members[left.starts[i[of_pair]] + within // widths[of_pair]]
                 twos = others.members[others.starts[j[of_pair]] + within % widths[of_pair]]
-                # Two pictures of one row come in both orders.
-                once = (i != j)[of_pair] | (ones < twos) if self.is_symmetric else True
-                yield self._as_pairs(ones, twos, once)
+                if self.is_symmetric:  # two pictures of one row come in both orders
+                    once = (i != j)[of_pair] | (ones < twos)
+                    ones, twos = ones[once], twos[once]
+                yield self._as_pairs(ones, twos)
 
     def pairs_with_new(self, last: Ints, new: NDArray[np.bool_], limits: Limits) -> Iterator[Ints]:
         """Yield the last pairs and those that have a new picture; some come repeatedly."""
@@ -218,10 +220,18 @@ class _Search:
             i, j = close_to_few(_at(self.right, few), _at(self.left, many), limits, DIAGONAL)
             yield self._as_pairs(many[j], few[i])
 
-    def _as_pairs(self, ones: Ints, twos: Ints, chosen: NDArray[np.bool_] | bool = True) -> Ints:
+    def _as_pairs(self, ones: Ints, twos: Ints) -> Ints:
         """Pairs of two pictures each, not of one and itself."""
-        pairs = np.stack([ones, twos], axis=1).astype(np.int64)[(ones != twos) & chosen]
-        return np.sort(pairs, axis=1) if self.is_symmetric else pairs
+        pairs: Ints = np.stack([ones, twos], axis=1).astype(np.int64)[ones != twos]
+        if not self.is_symmetric:
+            return pairs
+        one, two = (_mixed(_at(self.left, side)) for side in pairs.T)
+        return np.concatenate([pairs[one <= two], pairs[one >= two, ::-1]])
+
+
+def _mixed(hashes: BothHashes) -> NDArray[np.uint64]:
+    """A number to sort by for each pair of hashes."""
+    return hashes[0] ^ hashes[1] * _ODD
 
 
 def _at(hashes: BothHashes, places: Ints) -> BothHashes:
@@ -261,7 +271,7 @@ class _DistinctHashes:
     def of(cls, hashes: BothHashes, places: Ints) -> "_DistinctHashes":
         """Those of the pictures at some places."""
         horizontal, vertical = _at(hashes, places)
-        order = np.argsort(horizontal ^ vertical * _ODD, kind="stable")
+        order = np.argsort(_mixed((horizontal, vertical)), kind="stable")
         horizontal, vertical = horizontal[order], vertical[order]
         new = np.r_[True, (np.diff(horizontal) != 0) | (np.diff(vertical) != 0)][: len(order)]
         place = np.arange(len(order))
