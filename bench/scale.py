@@ -58,6 +58,8 @@ def measure(report: Report, folder: Path) -> None:
     )
     if report.options.ray:
         _on_ray(report, folder / f"of{sizes[-1]}", builds[-1][0].photos)
+    if report.options.add:
+        _one_class_more(report, folder / "more", source, sizes[-1], each)
 
 
 def exponent(points: Sequence[tuple[int, float]]) -> float:
@@ -83,20 +85,54 @@ def _build(
 ) -> list[Run]:
     """Run `dvc repro` on the first classes; the runs of the stages, and what DVC adds to them."""
     names = _names(classes)
-    place = project(
-        folder,
-        report.options.scripts,
-        sources=[{"kind": "csv", "location": "data/sample/photos.csv"}],
-        classes=dict.fromkeys(names),
-        per_class=each,
-        network=NETWORK,
-    )
-    (place / "data/sample").mkdir(parents=True)  # dvc.yaml names it
+    listed = {"kind": "csv", "location": "data/sample/photos.csv"}
+    place = _project(report, folder, listed, names, each)
     with (place / "data/sample/photos.csv").open("w", encoding="utf-8") as file:
         print("label", "url", sep=",", file=file)
         for name in names:
             for path in sorted((source / name).iterdir()):
                 print(name, f"{address}/{name}/{path.name}", sep=",", file=file)
+    return _repro(place, f"{classes:,} classes of {each:,} photos", classes * each)
+
+
+def _one_class_more(report: Report, folder: Path, source: Path, classes: int, each: int) -> None:
+    """Build all classes but the last from a local folder, then add that one.
+
+    DVC links its cache, so that the stages can use the files of the first build again.
+    """
+    names, listed = _names(classes), {"kind": "folder", "location": str(source)}
+    place = _project(report, folder, listed, names[:-1], each)
+    subprocess.run([*_DVC, "config", "cache.type", "hardlink"], cwd=place, check=True)
+    full = _repro(place, f"{classes - 1:,} classes from a folder", (classes - 1) * each)
+    params = yaml.safe_load((place / "params.yaml").read_text(encoding="utf-8"))
+    params["classes"] = dict.fromkeys(names)
+    (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    more = _repro(place, "one class more", classes * each)
+    whole = sum(run.seconds for run in full)
+    stages = sum(run.seconds for run in more[:-1])
+    report.figure(
+        "one class more: seconds of the stages / seconds of the full build", stages / whole
+    )
+    report.figure("one class more: DVC's own seconds", more[-1].seconds)
+
+
+_DVC = (sys.executable, "-m", "dvc")
+
+
+def _project(
+    report: Report, folder: Path, source: dict[str, str], classes: Sequence[str], each: int
+) -> Path:
+    """A DVC project whose stages write down what they use."""
+    place = project(
+        folder,
+        report.options.scripts,
+        sources=[source],
+        classes=dict.fromkeys(classes),
+        per_class=each,
+        network=NETWORK,
+    )
+    (place / "data/sample").mkdir(parents=True)  # dvc.yaml names it
+    (place / "data/sample/README").touch()
     (place / "launch.py").write_text(LAUNCH, encoding="utf-8")
     pipeline = yaml.safe_load(
         (report.options.scripts.parent / "dvc.yaml").read_text(encoding="utf-8")
@@ -107,20 +143,23 @@ def _build(
             f"{sys.executable} launch.py usage-{name}.json {sys.executable} scripts/{name}.py"
         )
     (place / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
-    dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "-q", "--no-scm"], cwd=place, check=True)
-    count = classes * each
-    whole = timed("all", count, [*dvc, "repro", "-q"], place, {"BENCH_LIMIT": _LIMIT})
+    subprocess.run([*_DVC, "init", "-q", "--no-scm"], cwd=place, check=True)
+    return place
+
+
+def _repro(place: Path, what: str, count: int) -> list[Run]:
+    """Run `dvc repro`; the runs of the stages, and what DVC adds to them."""
+    whole = timed("all", count, [*_DVC, "repro", "-q"], place, {"BENCH_LIMIT": _LIMIT})
     runs = [
         Run(name, count, **json.loads((place / f"usage-{name}.json").read_text(encoding="utf-8")))
         for name in STAGES
     ]
     rest = {
-        what: getattr(whole, what) - sum(getattr(run, what) for run in runs)
-        for what in ("seconds", "cpu")
+        name: getattr(whole, name) - sum(getattr(run, name) for run in runs)
+        for name in ("seconds", "cpu")
     }
     runs.append(replace(whole, name=DVC, **rest))
-    print(f"\n{classes:,} classes of {each:,} photos\n{table(runs)}")
+    print(f"\n{what}\n{table(runs)}")
     return runs
 
 
@@ -192,6 +231,7 @@ if __name__ == "__main__":
             str(__doc__),
             measure,
             photos={"type": int, "metavar": "N", "help": "photos of the largest build (20,000)"},
+            add={"action": "store_true", "help": "add a class to the largest build, too"},
             ray={"type": int, "metavar": "N", "help": "decode on 1 to N Ray workers, too"},
             side={"type": int, "default": SIZE[0], "help": "longer side of a photo (120 pixels)"},
         )

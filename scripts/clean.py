@@ -6,7 +6,7 @@ Kept photos are upright RGB or grey JPEGs without metadata. docs/cleaning.md lis
 import argparse
 import sys
 
-from allrounder.clean.cleaning import check_classes, check_decoders, clean
+from allrounder.clean.cleaning import CODE, check_classes, check_decoders, clean
 from allrounder.core.class_cache import ClassCache
 from allrounder.core.corrections import load_corrections, unmatched_warnings
 from allrounder.core.errors import run_stage
@@ -31,7 +31,7 @@ def main() -> None:
     with stage_lock("clean") as work:
         DECODED.mkdir(exist_ok=True)
         states = test_set_states(params)
-        cache = ClassCache.of_photos(work, params.classes)
+        cache = ClassCache.of_photos(work, params.classes, CODE)
         rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections, cache)
         remember_states(states)
     remove_other_classes(CLEAN, params.classes)

@@ -12,7 +12,7 @@ from allrounder.core.corrections import load_corrections, load_takedowns
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import DECODED, RAW, URLS
-from allrounder.download.cached_classes import CachedClasses
+from allrounder.download.cached_classes import CODE, CachedClasses
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
@@ -41,7 +41,7 @@ def main() -> None:
         journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
         cached = None
-        if cache := ClassCache.of_photos(work, params.classes):
+        if cache := ClassCache.of_photos(work, params.classes, CODE):
             cached = CachedClasses(cache, params, key, URLS, RAW, pinned_files("download"))
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down, cached)
         rounds.run(preview.larger_quotas)

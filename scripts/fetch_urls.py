@@ -4,14 +4,13 @@ Classes that dvc.lock pins with the same sources keep their list; see docs/repro
 """
 
 import sys
-from pathlib import Path
 
 from allrounder.core.class_cache import ClassCache
 from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
-from allrounder.fetch_urls.cached_lists import CachedLists
+from allrounder.fetch_urls.cached_lists import CODE, CachedLists
 from allrounder.history.confirm import confirm_output
 from allrounder.history.local_files import local_states, remember_states
 from allrounder.history.lock import keep_lists, pinned_lists, pins_ignored
@@ -27,19 +26,22 @@ def main() -> None:
     params = load_params()
     with stage_lock("fetch_urls") as work:  # this protects the cache too
         pinned = pinned_lists(params)
-        new = {key: value for key, value in params.classes.items() if key not in pinned}
-        lists: dict[str, listing.Listed | Path] = {**pinned}
-        files = local_states(params.sources, class_parts(new))
+        others = {key: value for key, value in params.classes.items() if key not in pinned}
+        files = local_states(params.sources, class_parts(others))
         URLS.mkdir(parents=True, exist_ok=True)
         remove_other_classes(URLS, params.classes)
-        cache = ClassCache.of_stage(work, params.classes)
+        cache = ClassCache.of_stage(work, params.classes, CODE)
         cached = CachedLists(cache, params.sources, files, URLS)
-        unchanged = {} if pins_ignored() else cached.restore(new)
-        if changed := {key: value for key, value in new.items() if key not in unchanged}:
+        unchanged = {} if pins_ignored() else cached.restore(others)
+        if unchanged:
+            count = f"{len(unchanged)} of {len(params.classes)}"
+            print(f"{count} classes have the same files as in the last run", file=sys.stderr)
+        listed: dict[str, listing.Listed] = {}
+        if others:
             web = ListClient(params.network, params.sources)
-            lists |= listing.list_classes(params.sources, changed, web, len(pinned), unchanged)
-        listing.write_classes(URLS, lists)
-        cached.store(changed)
+            listed = listing.list_classes(params.sources, others, web, len(pinned), unchanged)
+        listing.write_classes(URLS, {**pinned, **listed})
+        cached.store(others, listed)
         confirm_output("fetch_urls", URLS)
         keep_lists(URLS, work)
         remember_states(files)

@@ -20,6 +20,7 @@ from allrounder.split.layout import (
     write_metrics,
     write_recipe,
 )
+from allrounder.split.one_class import CODE
 from allrounder.split.shards import check_layout, write_shards
 
 
@@ -31,7 +32,7 @@ def main() -> None:
         remove_tree(DATASET)
         DATASET.mkdir(parents=True)
         work = folder / "work"
-        cache = ClassCache.of_photos(folder, params.classes)
+        cache = ClassCache.of_photos(folder, params.classes, CODE)
         tally, funnels = build_dataset(params, stages, DATASET, work, pool.map, cache)
         if params.split.layout != "folders":
             write_shards(params, stages, DATASET, pool.map)

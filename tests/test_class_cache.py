@@ -8,6 +8,8 @@ import runpy
 import shutil
 import sys
 import tempfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allrounder.clean import close_memory, search, slices
-from allrounder.core.class_cache import ClassCache, inputs_digest
+from allrounder.core.class_cache import ClassCache, inputs_digest, source_state
 from allrounder.core.corrections import HEADER
-from allrounder.core.errors import DataError
+from allrounder.core.dvc_lock import locked_outs, locked_params
+from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import file_md5
 from allrounder.core.rows import Status
+from allrounder.download.cached_classes import CODE, CachedClasses
 from allrounder.download.class_quota import ClassResult
+from allrounder.fetch_urls import listing
 from allrounder.history import lock
+from allrounder.params.classes import read_classes
+from allrounder.params.schema import Params
+from allrounder.params.sources import FolderSource
 from allrounder.split.facts import Tally
 from hostile import encoded, picture
 from project import Project
@@ -41,8 +49,9 @@ def cache(own_folder: None) -> ClassCache:
     """A cache with one class, of two files."""
     for name in ("a.tar", "b.csv", "local.jpg"):
         Path(name).write_text(name)
-    found = ClassCache(Path("cache"))
-    found.store("cat", "inputs", [Path("a.tar"), Path("b.csv")], {"n": 1}, [Path("local.jpg")])
+    found = ClassCache.of_stage(Path(), ["cat"], ((), ()))
+    read = {"local.jpg": source_state("local.jpg")}
+    found.store("cat", "inputs", [Path("a.tar"), Path("b.csv")], {"n": 1}, read)
     return found
 
 
@@ -59,7 +68,7 @@ def test_a_class_comes_back_with_its_inodes_and_times(cache: ClassCache) -> None
 
 
 @pytest.mark.parametrize(
-    "change", ["edit", "edit cached", "lose", "read", "inputs", "entry", "gone"]
+    "change", ["edit", "edit cached", "lose", "read", "inputs", "entry", "facts", "code", "gone"]
 )
 def test_a_class_that_changed_is_not_restored(cache: ClassCache, change: str) -> None:
     match change:
@@ -73,6 +82,11 @@ def test_a_class_that_changed_is_not_restored(cache: ClassCache, change: str) ->
             Path("local.jpg").write_text("another photo")
         case "entry":
             (cache.folder / "cat/entry.json").write_text('{"inputs": ')
+        case "facts":
+            entry = cache.folder / "cat/entry.json"
+            entry.write_text(entry.read_text().replace('{"n": 1}', '{"n": 2}'))
+        case "code":
+            cache = replace(cache, code="other")
         case "gone":
             shutil.rmtree(cache.folder)
     for name in ("a.tar", "b.csv"):
@@ -99,8 +113,8 @@ def test_other_classes_are_dropped(cache: ClassCache) -> None:
     work = Path("work")
     Path("work").mkdir()
     cache.folder.rename(work / "classes")
-    assert ClassCache.of_stage(work, ["cat"]).restore("cat", "inputs")
-    assert ClassCache.of_stage(work, ["dog"]).restore("cat", "inputs") is None
+    assert ClassCache.of_stage(work, ["cat"], ((), ())).restore("cat", "inputs")
+    assert ClassCache.of_stage(work, ["dog"], ((), ())).restore("cat", "inputs") is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +128,7 @@ def test_photos_are_cached_only_where_that_takes_no_space(
     Path(".dvc/config.local").write_text(f"[cache]\n    type = {types}\n" if types else "")
     Path("work").mkdir()
     cache.folder.rename("work/classes")
-    found = ClassCache.of_photos(Path("work"), ["cat"])
+    found = ClassCache.of_photos(Path("work"), ["cat"], ((), ()))
     assert bool(found) == cached == Path("work/classes").exists()
 
 
@@ -131,6 +145,45 @@ def test_counts_come_back_with_the_types_of_their_keys() -> None:
     assert [*found.counts] == [Status.OK]
     assert type(next(iter(found.counts))) is Status
     assert Tally.from_json(json.loads(json.dumps(tally.as_json()))) == tally
+
+
+def test_a_class_with_local_files_that_failed_is_read_again(own_folder: None) -> None:
+    for name in ("cat.csv", "cat.tar"):
+        Path(name).touch()
+    values = {"sources": [{"kind": "folder", "location": "photos"}], "classes": {"cat": None}}
+    params = Params.model_validate(values | {"per_class": 5, "min_per_class": 1})
+    cache = ClassCache.of_stage(Path(), ["cat"], CODE)
+    pinned = {"./cat.csv": file_md5(Path("cat.csv")), "cat.csv": file_md5(Path("cat.csv"))}
+    classes = CachedClasses(cache, params, "", Path(), Path(), pinned)
+    whole = ClassResult("cat", Counter({Status.OK: 5, Status.TIMEOUT: 1}), transient=1)
+    short = ClassResult("cat", Counter({Status.OK: 4, Status.TIMEOUT: 1}), transient=1)
+    for result, read, cached in ((whole, {}, True), (short, {}, False), (whole, {"a": ""}, False)):
+        shutil.rmtree("classes", ignore_errors=True)
+        classes.store(result, 5, read)
+        assert bool(classes.restore({"cat": 5})) == cached
+
+
+def test_a_source_without_photos_is_an_error_after_a_restore_too(tmp_path: Path) -> None:
+    for name in ("one/ant", "two"):
+        (tmp_path / name).mkdir(parents=True)
+    sources = [
+        FolderSource(kind="folder", location=str(tmp_path / name)) for name in ("one", "two")
+    ]
+    classes = read_classes({"ant": None})
+    listing.list_classes(sources[:1], classes, None, 0, {"ant": [0]})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="two: lists no photo for any class"):
+        listing.list_classes(sources, classes, None, 0, {"ant": [0]})  # type: ignore[arg-type]
+
+
+def test_a_conflict_in_any_section_of_the_lock_is_noticed(own_folder: None) -> None:
+    lock = "schema: '2.0'\nstages:\n  clean:\n    params:\n      params.yaml:\n        a: 1\n"
+    Path("dvc.lock").write_text(f"{lock}    outs:\n    - path: data/clean\n      md5: 12.dir\n")
+    assert locked_params("clean") == {"a": 1}
+    assert locked_outs("clean") == [{"path": "data/clean", "md5": "12.dir"}]
+    assert locked_params("split") == {}
+    Path("dvc.lock").write_text(f"{lock}<<<<<<< HEAD\n        b: 2\n")
+    with pytest.raises(UsageError, match="not valid YAML"):
+        locked_params("clean")
 
 
 # Builds after edits
@@ -210,9 +263,12 @@ class Edits:
                     ({"per_class": 4}, {"clean": {"quality": 60}}, {"split": {"ratio": [0.5, 0.5]}})
                 )
             case "line":
-                action = self.dice.choice(("exclude,", f"move,{self.dice.choice(self.classes)}"))
-                url = f".../photos/{name}/{path.name}"
-                self.corrections = f"{url},{action},by hand,\n"
+                lines = [
+                    f".../photos/{name}/{one.name},"
+                    + self.dice.choice(("exclude,", f"move,{self.dice.choice(self.classes)}"))
+                    for one in self.dice.sample(paths, 3)
+                ]
+                self.corrections = "".join(f"{line},by hand,\n" for line in lines)
             case _:
                 outs = [one for one in (build.folder / "data").rglob("*") if one.is_file()]
                 self.dice.choice(sorted(outs)).write_bytes(b"edited in place, also in the cache")

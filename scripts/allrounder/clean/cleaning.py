@@ -4,7 +4,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,7 @@ from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of
 from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.corrections import (
     Correction,
     Matches,
@@ -42,6 +41,7 @@ from allrounder.core.tars import StoredBytes, atomic_tar
 from allrounder.core.workers import cores, worker_pool
 from allrounder.params.schema import Params
 
+CODE: Code = ("core", "catalogue", "params", "clean"), ()
 _AHEAD = 64  # classes that wait to be written
 
 
@@ -252,8 +252,8 @@ def _row(decoded: Decoded, row: int, facts: Facts, item: Item | None) -> CleanRo
     )
     size = int(record["width"]) or None, int(record["height"]) or None
     phash = f"{int(record['hash']):016x}" if item else ""
-    match = _match(decoded, row)
-    if at in listed.expected and (item or detail):
+    match, expected = _expected(decoded, row)
+    if expected and (item or detail):
         match = Match.CHANGED if detail else Match.SAME_PICTURE
     image_id, sha256 = listed.image_ids[at], _sha256(record)
     cells: dict[str, Any] = {}
@@ -273,21 +273,17 @@ def _inputs(decoded: Decoded, decisions: Decisions, key: str, rows: Ints) -> str
     The names of slices' files are hashes of the photos and of what decodes them.
     """
     listed, numbers = decoded.listed[key], decoded.slice_numbers[rows]
-    names = [decoded.files[number].name for number in np.unique(numbers).tolist()]
+    slices, which = np.unique(numbers, return_inverse=True)
+    names = [decoded.files[number].name for number in slices.tolist()]
     places = rows - np.array(decoded.slice_starts)[numbers]
     texts = [
-        f"{at} {decisions.changed.get(row)} {decoded.changed.get(row)} {_match(decoded, row)}"
+        f"{at} {decisions.changed.get(row)} {decoded.changed.get(row)} {_expected(decoded, row)}"
         for at, row in enumerate(rows.tolist())
         if row in decisions.changed or row in decoded.changed
     ]
-    columns = (places, decisions.kept[rows], decisions.surplus[rows])
+    columns = (which, places, decisions.kept[rows], decisions.surplus[rows])
     given = (listed.image_ids.encoded(), listed.matches.encoded(), repr(listed.expected))
-    return inputs_digest(_code(), key, *names, *texts, *map(np.ndarray.tobytes, columns), *given)
-
-
-@cache
-def _code() -> str:
-    return code_digest(("core", "catalogue", "params", "clean"))
+    return inputs_digest(key, *names, *texts, *map(np.ndarray.tobytes, columns), *given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,9 +298,11 @@ class _ClassJob:
     counts: Mapping[Status, int]
 
 
-def _match(decoded: Decoded, row: int) -> Match:
+def _expected(decoded: Decoded, row: int) -> tuple[Match, str]:
+    """Whether a photo is as expected, and the hash of the picture that clean must confirm."""
     key, at = decoded.place(row)
-    return Match(decoded.listed[key].matches[at])
+    listed = decoded.listed[key]
+    return Match(listed.matches[at]), listed.expected.get(at, "")
 
 
 def _write_photos(job: _ClassJob) -> None:

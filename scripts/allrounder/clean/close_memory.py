@@ -4,19 +4,17 @@ That run searches for its new pictures only. What it finds is the same as withou
 close pairs and similarities depend on the pictures alone.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allrounder.core.class_cache import code_digest
-from allrounder.core.files import part_of, replace_text
+from allrounder.core.class_cache import code_digest, read_json, write_json
+from allrounder.core.files import part_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,7 +24,8 @@ PairKeys = NDArray[np.uint64]
 
 _FEW = 64
 """New pictures are searched for alone if they are less than one in so many."""
-_MEASURED, _KEPT = 2**18, 2**21  # similarities of one run, and of all runs, at most
+_RECENT = 2**14  # similarities that are found again in the same run: groups need those of copies
+_KEPT = 2**21  # similarities in the file, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,9 @@ class Similarities:
     def __init__(self, keys: PairKeys, values: Floats):
         """The keys are in ascending order."""
         self._keys, self._values = keys, values
-        self._used, self._new = np.zeros(len(keys), bool), dict[int, float]()
+        self._used = np.zeros(len(keys), bool)
+        self._new, self._recent = list[tuple[PairKeys, Floats]](), dict[int, float]()
+        self._room = _KEPT
 
     @classmethod
     def none(cls) -> "Similarities":
@@ -58,22 +59,23 @@ class Similarities:
             hit = self._keys[at] == keys
             found[hit] = self._values[at[hit]]
             self._used[at[hit]] = True
-        for place in np.flatnonzero(np.isnan(found)).tolist() if self._new else ():
-            found[place] = self._new.get(int(keys[place]), np.nan)
+        for place in np.flatnonzero(np.isnan(found)).tolist() if self._recent else ():
+            found[place] = self._recent.get(int(keys[place]), np.nan)
         return found
 
     def add(self, keys: PairKeys, values: Floats) -> None:
         """Add what was measured, while there is room."""
-        room = _MEASURED - len(self._new)
-        self._new |= dict(zip(keys[:room].tolist(), values[:room].tolist(), strict=True))
+        if len(self._recent) + len(keys) <= _RECENT:
+            self._recent |= dict(zip(keys.tolist(), values.tolist(), strict=True))
+        self._new.append((keys[: self._room], values[: self._room]))
+        self._room -= len(self._new[-1][0])
 
     def needed(self) -> tuple[PairKeys, Floats] | None:
         """The keys and values to keep; None if they are those of before."""
-        if self._used.all() and not self._new:
+        if self._used.all() and self._room == _KEPT:
             return None
-        new = np.array([*self._new], np.uint64), np.array([*self._new.values()], np.float64)
-        keys = np.r_[new[0], self._keys[self._used]][:_KEPT]
-        values = np.r_[new[1], self._values[self._used]][:_KEPT]
+        parts = [*self._new, (self._keys[self._used], self._values[self._used])]
+        keys, values = (np.concatenate(column)[:_KEPT] for column in zip(*parts, strict=True))
         order = np.argsort(keys)
         return keys[order], values[order]
 
@@ -89,16 +91,18 @@ class CloseMemory:
     pairs: Path
     similarities: Path
     groups: Path
+    code: str
 
     @classmethod
     def beside(cls, store: Path) -> "CloseMemory":
-        """The files beside a folder."""
+        """The files beside a folder. Call it before the work: the code may be edited meanwhile."""
         names = ("pairs.npz", "similarities.npz", "groups.json")
-        return cls(*(store.with_name(f"{store.name}.{name}") for name in names))
+        pairs, similarities, groups = (store.with_name(f"{store.name}.{name}") for name in names)
+        return cls(pairs, similarities, groups, code_digest(("clean",)))
 
     def recall(self, ids: PictureIds, limits: tuple[int, int]) -> Remembered | None:
         """The close pairs among these pictures; None if too many pictures are new."""
-        found = _read(self.pairs, f"{limits}")
+        found = _read(self.pairs, f"{limits} {self.code}")
         if "ids" not in found:
             return None
         place = _places(found.pop("ids"), ids)
@@ -114,47 +118,41 @@ class CloseMemory:
     def remember(self, ids: PictureIds, limits: tuple[int, int], pairs: Mapping[int, Ints]) -> None:
         """Replace the close pairs by all of these pictures, by the number of the search."""
         columns = {str(number): each.astype(np.int32) for number, each in pairs.items()}
-        _write(self.pairs, f"{limits}", columns | {"ids": ids})
+        _write(self.pairs, f"{limits} {self.code}", columns | {"ids": ids})
 
     def recall_similarities(self) -> Similarities:
         """The similarities that the last run needed."""
-        found = _read(self.similarities)
+        found = _read(self.similarities, self.code)
         return Similarities(found["keys"], found["values"]) if found else Similarities.none()
 
     def remember_similarities(self, similarities: Similarities) -> None:
         """Replace them by those that this run needed."""
         if needed := similarities.needed():
-            _write(self.similarities, "", {"keys": needed[0], "values": needed[1]})
+            _write(self.similarities, self.code, {"keys": needed[0], "values": needed[1]})
 
     def recall_groups(self) -> Groups:
         """The near-duplicates of the last run's classes."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(self.groups.read_bytes())
-            return dict(found["groups"]) if found["rules"] == _rules("") else {}
-        return {}
+        found = read_json(self.groups)
+        return dict(found["groups"]) if found and found["rules"] == self.code else {}
 
     def remember_groups(self, groups: Groups) -> None:
         """Replace them by those of this run's classes."""
-        replace_text(self.groups, json.dumps({"rules": _rules(""), "groups": groups}))
+        write_json(self.groups, {"rules": self.code, "groups": groups})
 
 
-def _read(path: Path, rules: str = "") -> dict[str, NDArray[Any]]:
+def _read(path: Path, rules: str) -> dict[str, NDArray[Any]]:
     """The arrays of a file; none if it is missing, damaged or of other code or rules."""
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as file:
+    with suppress(Exception), np.load(path) as file:  # a damaged file raises nearly anything
         found = {name: file[name] for name in file.files}
-        return found if str(found.pop("rules")) == _rules(rules) else {}
+        return found if str(found.pop("rules")) == rules else {}
     return {}
 
 
 def _write(path: Path, rules: str, columns: dict[str, NDArray[Any]]) -> None:
-    written: dict[str, Any] = {**columns, "rules": np.array(_rules(rules))}
+    written: dict[str, Any] = {**columns, "rules": np.array(rules)}
     with part_of(path).open("wb") as file:
         np.savez(file, **written)
     part_of(path).replace(path)
-
-
-def _rules(rules: str) -> str:
-    return f"{rules} {code_digest(('clean',))}"
 
 
 def _places(wanted: PictureIds, ids: PictureIds) -> Ints:

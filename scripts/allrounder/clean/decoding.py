@@ -38,10 +38,9 @@ from allrounder.clean.slices import (
     take_note,
 )
 from allrounder.cluster.ray_cluster import asked_address
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, file_state, inputs_digest, read_json, write_json
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
-from allrounder.core.files import replace_text
 from allrounder.core.progress import progress
 from allrounder.core.rows import RawRow, Status
 from allrounder.core.tables import read_csv
@@ -146,10 +145,11 @@ def decode_classes(
     `pool` lists the photos. Decoding starts workers of its own, since a photo may crash one.
     Raises DataError when this machine is at fault, or an archive and its table do not agree.
     """
+    memory = CloseMemory.beside(store)
     # Beside the store, where Windows shows open files: they are no slices.
     texts, columns = (TemporaryFile(dir=store.parent) for _ in range(2))  # noqa: SIM115 (used on)
     listed: dict[str, Listed] = {}
-    cache = ClassCache.of_stage(store.with_name("listed"), keys)
+    cache = ClassCache.of_stage(store.with_name("listed"), keys, (("core", "clean"), ()))
     for key, part in zip(keys, pool.map(partial(_listed, raw, cache), keys), strict=True):
         part.origins.move_to(texts)
         listed[key] = part
@@ -179,7 +179,6 @@ def decode_classes(
     for name in ("thumb", "sha256"):
         records[name][[*changed]] = np.zeros(1, IN_MEMORY[name])
     numbers = np.repeat(np.arange(len(slices), dtype=np.int32), np.diff(slice_starts))
-    memory = CloseMemory.beside(store)
     return Decoded(
         listed,
         class_starts,
@@ -208,16 +207,12 @@ def _state(part: Slice) -> str:
 
 def _last_names(store: Path, rules: Clean) -> dict[str, str]:
     """The names of slices' files by `_state`: the photos of these are not read to name them."""
-    try:
-        last = json.loads(_names_file(store).read_bytes())
-        return dict(last["names"]) if last["decoding"] == decoding(rules).hex() else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    last = read_json(_names_file(store))
+    return dict(last["names"]) if last and last["decoding"] == decoding(rules).hex() else {}
 
 
 def _remember_names(store: Path, rules: Clean, names: Mapping[str, str]) -> None:
-    last = {"decoding": decoding(rules).hex(), "names": names}
-    replace_text(_names_file(store), json.dumps(last))
+    write_json(_names_file(store), {"decoding": decoding(rules).hex(), "names": {**names}})
 
 
 def _names_file(store: Path) -> Path:
@@ -234,11 +229,11 @@ def _difference(record: Any, expected: str, rules: Clean) -> str:
 def _listed(raw: Path, cache: ClassCache, key: str) -> Listed:
     """A class's photos, listed now or by the last run. Raises DataError as `_list` does."""
     table, tar = raw / f"{key}.csv", raw / f"{key}.tar"
-    inputs = inputs_digest(code_digest(("core", "clean")), table)
+    inputs = inputs_digest(table, file_state(tar))
     if (facts := cache.restore(key, inputs)) is not None:
         return Listed.from_json(facts, key, tar)
     listed = _list(key, raw)
-    cache.store(key, inputs, (), listed.as_json(), [tar])
+    cache.store(key, inputs, (), listed.as_json())
     return listed
 
 

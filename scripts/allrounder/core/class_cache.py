@@ -7,7 +7,7 @@ no disk space. A restored file keeps its inode and its time, so DVC does not has
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.files import remove_tree, replace_text
+from allrounder.core.paths import WORK
 
 _ENTRY = "entry.json"
+Code = tuple[Sequence[str], Sequence[str]]
+"""The packages of this project, and the libraries, that decide what a stage makes of a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,62 +28,23 @@ class ClassCache:
     """The cached classes of a stage. The folder may be deleted; without hard links it is empty."""
 
     folder: Path
-
-    def restore(self, key: str, inputs: str) -> Any | None:
-        """Link the files of a class to their places; returns the facts that were stored with them.
-
-        None, and the class is no longer cached, if it was made from other inputs, or if a file was
-        changed since, also one that it was read from.
-        """
-        folder, linked = self.folder / key, list[str]()  # no paths: there may be a million files
-        try:
-            entry = json.loads((folder / _ENTRY).read_bytes())
-            if entry["inputs"] != inputs:
-                raise ValueError("other inputs")
-            links = [f"{folder}/{at}" for at in range(len(entry["files"]))]
-            if [_state(path) for path in (*links, *entry["read"])] != entry["states"]:
-                raise ValueError("changed")
-            for link, name in zip(links, entry["files"], strict=True):
-                _link(link, name)
-                linked.append(name)
-        except (OSError, ValueError, KeyError, TypeError):
-            for name in linked:
-                Path(name).unlink()
-            remove_tree(folder)
-            return None
-        return entry["facts"]
-
-    def store(
-        self, key: str, inputs: str, files: Sequence[Path], facts: Any, read: Sequence[Path] = ()
-    ) -> None:
-        """Cache the files of a class, and facts (JSON).
-
-        `inputs` is a hash of all that decides what they hold, except for the files in `read`.
-        """
-        folder = self.folder / key
-        remove_tree(folder)
-        with suppress(OSError):  # a file system without hard links, or on another disk
-            folder.mkdir(parents=True)
-            for at, path in enumerate(files):
-                os.link(path, folder / str(at))
-            names, others = (list(map(os.fspath, paths)) for paths in (files, read))
-            states = [_state(path) for path in (*files, *read)]
-            entry = {"inputs": inputs, "files": names, "read": others, "states": states}
-            entry["facts"] = facts
-            replace_text(folder / _ENTRY, json.dumps(entry))
+    code: str = ""  # a hash of what makes the files
 
     @classmethod
-    def of_stage(cls, work: Path, keys: Collection[str]) -> "ClassCache":
-        """The cache in a stage's work folder, without classes that are not in `keys`."""
+    def of_stage(cls, work: Path, keys: Collection[str], code: Code) -> "ClassCache":
+        """The cache in a stage's work folder, without classes that are not in `keys`.
+
+        Call it before the stage's work: the code may be edited meanwhile.
+        """
         folder = work / "classes"
         with suppress(FileNotFoundError):
             for entry in folder.iterdir():
                 if entry.name not in keys:
                     remove_tree(entry)
-        return cls(folder)
+        return cls(folder, code_digest(*code))
 
     @classmethod
-    def of_photos(cls, work: Path, keys: Collection[str]) -> "ClassCache | None":
+    def of_photos(cls, work: Path, keys: Collection[str], code: Code) -> "ClassCache | None":
         """The same for a stage whose outputs are large; None where it would take disk space.
 
         DVC replaces outputs by copies of the files in its own cache, so that links to the outputs
@@ -89,18 +53,98 @@ class ClassCache:
         if not _dvc_links():
             remove_tree(work / "classes")
             return None
-        return cls.of_stage(work, keys)
+        return cls.of_stage(work, keys, code)
+
+    def restore(self, key: str, inputs: str) -> Any | None:
+        """Link the files of a class to their places; returns the facts that were stored with them.
+
+        None, and the class is no longer cached, if it was made from other inputs or by other code,
+        or if a file was changed since, also one that it was read from.
+        """
+        folder = self.folder / key
+        entry, linked = read_json(folder / _ENTRY), list[str]()
+        try:
+            if entry is None or (entry["code"], entry["inputs"]) != (self.code, inputs):
+                raise ValueError("other inputs")
+            links = [f"{folder}/{at}" for at in range(len(entry["files"]))]  # maybe a million
+            if [*map(file_state, links)] != entry["states"]:
+                raise ValueError("a file was changed")
+            if {path: source_state(path) for path in entry["read"]} != entry["read"]:
+                raise ValueError("a source was changed")
+            for link, name in zip(links, entry["files"], strict=True):
+                _link(link, name)
+                linked.append(name)
+        except (OSError, ValueError):
+            for name in linked:
+                Path(name).unlink(missing_ok=True)
+            remove_tree(folder)
+            return None
+        return entry["facts"]
+
+    def store(
+        self,
+        key: str,
+        inputs: str,
+        files: Sequence[Path],
+        facts: Any,
+        read: Mapping[str, str] | None = None,
+    ) -> None:
+        """Cache the files of a class, and facts (JSON).
+
+        `inputs` is a hash of all that decides what they hold, except for the code and the files in
+        `read`: by path, the `source_state` of each before it was read.
+        """
+        folder = self.folder / key
+        remove_tree(folder)
+        with suppress(OSError):  # a file system without hard links, or on another disk
+            folder.mkdir(parents=True)
+            for at, path in enumerate(files):
+                os.link(path, folder / str(at))
+            entry = {
+                "code": self.code,
+                "inputs": inputs,
+                "files": [*map(os.fspath, files)],
+                "states": [*map(file_state, files)],
+                "read": {**read} if read else {},
+                "facts": facts,
+            }
+            write_json(folder / _ENTRY, entry)
+
+
+def drop_class_caches() -> None:
+    """Remove the cached classes of all stages, of which one may be damaged."""
+    for folder in (*WORK.glob("*/classes"), *WORK.glob("report/*/classes")):
+        remove_tree(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value so that `read_json` notices any damage."""
+    body = json.dumps(value)
+    replace_text(path, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
+
+
+def read_json(path: Path) -> Any | None:
+    """What `write_json` wrote; None if the file is missing or damaged."""
+    try:
+        digest, _, body = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return json.loads(body) if hashlib.sha256(body).hexdigest().encode() == digest else None
 
 
 def _dvc_links() -> bool:
     """Whether DVC makes hard links between its cache and the outputs."""
     from dvc.config import Config, ConfigError  # only the stages need it
 
-    try:
-        types = Config(".dvc")["cache"].get("type") or ["copy"]
-    except (ConfigError, KeyError):
+    if os.name == "nt":  # which does not remove links to the read-only files of DVC's cache
         return False
-    return (types if isinstance(types, str) else types[0]) == "hardlink"
+    try:
+        config = Config(".dvc")["cache"]
+        types, folder = config.get("type") or ["copy"], config.get("dir") or ".dvc"
+        first = types if isinstance(types, str) else types[0]
+        return first == "hardlink" and Path(folder).stat().st_dev == Path().stat().st_dev
+    except (ConfigError, KeyError, OSError):
+        return False
 
 
 def _link(source: str, name: str) -> None:
@@ -114,17 +158,27 @@ def _link(source: str, name: str) -> None:
         os.link(source, name)
 
 
-def _state(path: str | Path) -> str:
+def file_state(path: str | Path) -> str:
     """What tells that a file has changed: DVC compares the same. '' if it is missing."""
+    found = _stat(path)
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}" if found else ""
+
+
+def source_state(path: str | Path) -> str:
+    """The same for a file to which DVC makes no links; its rights, and any edit, change it too."""
+    found = _stat(path)
+    return f"{file_state(path)} {found.st_ctime_ns}" if found else ""
+
+
+def _stat(path: str | Path) -> os.stat_result | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 (a dataset has millions of photos)
+        return os.stat(path)  # noqa: PTH116 (a dataset has millions of photos)
     except (OSError, ValueError):
-        return ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+        return None
 
 
 @cache
-def code_digest(packages: Collection[str], libraries: Collection[str] = ()) -> str:
+def code_digest(packages: Sequence[str], libraries: Sequence[str] = ()) -> str:
     """A hash of the files of packages of this project, and of the versions of libraries."""
     digest, root = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(path for name in packages for path in (root / name).rglob("*")):

@@ -58,8 +58,9 @@ def _part(lock: str, stage: str, section: str) -> str:
     thousand classes takes half a second.
     """
     own = re.search(rf"^  {stage}:\n(?:    .*\n)*?    {section}:\n((?:    [ -].*\n)*)", lock, re.M)
-    whole = lock.startswith("schema: '2.0'\nstages:\n") and lock.endswith("\n")
-    return f"stages:\n  {stage}:\n    {section}:\n{own[1]}" if own and whole else lock
+    if not own or not re.match(r" {0,4}\w|\Z", lock[own.end() :]):  # a conflict of git's
+        return lock
+    return f"stages:\n  {stage}:\n    {section}:\n{own[1]}"
 
 
 @lru_cache(8)

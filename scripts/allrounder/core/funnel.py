@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, inputs_digest
 from allrounder.core.counts import Addable
 from allrounder.core.opt_outs import signal_of
 from allrounder.core.rows import CleanRow, Match, RawRow, Status
@@ -169,7 +169,7 @@ def funnels(
 def _read_funnel(job: tuple[str, Path, Path, Mapping[str, int], ClassCache | None]) -> Funnel:
     key, raw, clean, by_split, cache = job
     tables = raw / f"{key}.csv", clean / f"{key}.csv"
-    inputs = inputs_digest(code_digest(("core",)), *tables, repr(by_split)) if cache else ""
+    inputs = inputs_digest(*tables, repr(by_split)) if cache else ""
     if cache and (facts := cache.restore(key, inputs)) is not None:
         return Funnel.from_json(facts)
     funnel = class_funnel(read_csv(tables[0], RawRow), read_csv(tables[1], CleanRow), by_split)

@@ -156,7 +156,8 @@ def _any_header(path: Path, header: bytes) -> tuple[str, int]:
 
 
 def _broken(path: Path, words: str) -> DataError:
-    return DataError(f"{path}: broken ({words}); build the stage before this again")
+    again = "rm -rf .allrounder/*/classes, and build the stage before this again"
+    return DataError(f"{path}: broken ({words}); {again}")
 
 
 def tar_header(name: str, size: int) -> bytes:

@@ -3,17 +3,19 @@
 A class is cached if dvc.lock pins its very table, so a crawl would take all its results from there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.files import file_md5
 from allrounder.download.class_quota import ClassResult
-from allrounder.history.local_files import LocalPlaces
 from allrounder.params.schema import Params
 
-_CODE = ("core", "catalogue", "params", "web", "history", "download")
+CODE: Code = (
+    ("core", "catalogue", "params", "web", "history", "download"),
+    ("pillow", "pillow-heif"),  # judge a photo's bytes
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,19 @@ class CachedClasses:
                 found[key] = ClassResult.from_json(facts)
         return found
 
-    def store(self, result: ClassResult, quota: int, local_files: Iterable[str]) -> None:
+    def store(self, result: ClassResult, quota: int, local_files: Mapping[str, str]) -> None:
         """Cache a class that has been written, unless a later run may give it more photos.
 
-        `local_files` are those that its photos were read from, as tables name them.
+        `local_files` are those that were read for it: see `ClassCache.store`.
         """
-        if result.unrequested or (result.transient and result.taken < quota):
-            return
+        full = result.taken >= quota and not local_files
+        if result.unrequested or (result.transient and not full):
+            return  # a local file that could not be read is read again
         table, tar = (self.raw / f"{result.key}.{kind}" for kind in ("csv", "tar"))
         inputs = self._inputs(result.key, quota, file_md5(table))
-        places = LocalPlaces(self.params.sources)
-        read = [Path(places.path(name)) for name in sorted(local_files)]
-        self.cache.store(result.key, inputs, [table, tar], result.as_json(), read)
+        self.cache.store(result.key, inputs, [table, tar], result.as_json(), local_files)
 
     def _inputs(self, key: str, quota: int, md5: str) -> str:
         sources = [source.model_dump_json() for source in self.params.sources]
         table = self.urls / f"{key}.csv"
-        return inputs_digest(code_digest(_CODE), self.rules, *sources, f"{quota}", md5, table)
+        return inputs_digest(self.rules, *sources, f"{quota}", md5, table)

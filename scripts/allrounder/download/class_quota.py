@@ -472,7 +472,7 @@ class ClassRun:
         self._enough = quota.missing  # photos taken at which the current archive is left
         self._ids = IdMaker(wnid_of(key))
         self.members: set[str] = set()  # URLs of archives' members
-        self.local_files = set[str]()  # that were read, as tables name them
+        self.local_files = dict[str, str]()  # that were read, and their states before
         self._table_path, self._tar_path = raw / f"{key}.csv", raw / f"{key}.tar"
         self._file = part_of(self._table_path).open("w", encoding="utf-8", newline="")
         self._rows = CsvWriter(self._file, columns(RawRow))
@@ -527,8 +527,6 @@ class ClassRun:
 
     def _write(self, candidate: Candidate, result: Result) -> None:
         image_id = candidate.image_id
-        if result.status is not Status.UNUSED and not is_url(candidate.url):
-            self.local_files.add(candidate.url.partition("#")[0])
         if result.status is Status.OK:
             assert result.stored
             image_id = self._ids.make(image_id, candidate.url)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from allrounder.core.class_cache import source_state
 from allrounder.core.corrections import match_name
 from allrounder.core.expected import Expect, is_outdated
 from allrounder.core.files import remove_tree
@@ -23,7 +24,7 @@ from allrounder.core.rows import Candidate, Result, Status
 from allrounder.core.tables import read_csv
 from allrounder.core.tarreader import Member
 from allrounder.core.tars import StoredBytes
-from allrounder.core.urls import is_url, parse_byte_range
+from allrounder.core.urls import container_of, is_url, parse_byte_range
 from allrounder.download.cached_classes import CachedClasses
 from allrounder.download.class_quota import ClassQuota, ClassResult, ClassRun, Slot
 from allrounder.download.cluster_fetcher import ClusterFetcher
@@ -188,6 +189,9 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
+            if not is_url(container_of(url)):
+                path = self._local.places.path(container_of(url))
+                run.local_files.setdefault(path, source_state(path))
             if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
                 run.quota.record(slot, Result(Status.TAKEN_DOWN))
             elif slot.archive:

@@ -104,7 +104,8 @@ class Rounds:
             self.journal.close(killed)
 
     def _round(self, quotas: Quotas) -> dict[str, ClassResult]:
-        cached = self.cached.restore(quotas) if self.cached else {}
+        if cached := self.cached.restore(quotas) if self.cached else {}:
+            print(f"{len(cached)} of {len(quotas)} classes are as in the last run", file=sys.stderr)
         new = {key: quota for key, quota in quotas.items() if key not in cached}
         ray = self._ray(new)
         found, traffic = crawl(self.params, new, partial(self._crawl, True), ray)

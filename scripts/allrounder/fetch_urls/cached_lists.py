@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, inputs_digest
+from allrounder.fetch_urls.listing import Listed
 from allrounder.history.local_files import States, folder_state_name
 from allrounder.params.classes import Classes, NamedClass
 from allrounder.params.sources import FolderSource, Source
 
-_CODE = ("core", "catalogue", "params", "history", "fetch_urls")
+CODE: Code = ("core", "catalogue", "params", "history", "fetch_urls"), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +25,21 @@ class CachedLists:
     states: States
     out: Path
 
-    def restore(self, classes: Classes) -> Mapping[str, NamedClass]:
-        """Link the lists that would become the same; returns their classes."""
+    def restore(self, classes: Classes) -> dict[str, list[int]]:
+        """Link the lists that would become the same; returns which sources list their classes."""
         found = {}
         for key, one in classes.items():
-            if (inputs := self._inputs(key, one)) and self.cache.restore(key, inputs):
-                found[key] = one
+            inputs = self._inputs(key, one)
+            if inputs and (sources := self.cache.restore(key, inputs)) is not None:
+                found[key] = sources
         return found
 
-    def store(self, classes: Classes) -> None:
-        """Cache the lists of these classes, which have been written."""
-        for key, one in classes.items():
-            if inputs := self._inputs(key, one):
-                self.cache.store(key, inputs, [self.out / f"{key}.csv"], True)
+    def store(self, classes: Classes, lists: Mapping[str, Listed]) -> None:
+        """Cache the lists of classes, which have been written."""
+        for key, listed in lists.items():
+            if inputs := self._inputs(key, classes[key]):
+                files = [self.out / f"{key}.csv"]
+                self.cache.store(key, inputs, files, listed.used_sources)
 
     def _inputs(self, key: str, one: NamedClass) -> str:
         """A hash of all that decides a class's list; '' if that is not known."""
@@ -50,4 +53,4 @@ class CachedLists:
         if len(states) < len(self.sources) * len(one.parts) or not all(states):
             return ""
         sources = [source.model_dump_json() for source in self.sources]
-        return inputs_digest(code_digest(_CODE), key, repr(one.parts), *sources, *states)
+        return inputs_digest(key, repr(one.parts), *sources, *states)

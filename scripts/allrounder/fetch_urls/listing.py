@@ -62,6 +62,13 @@ class Listed:
                 filled.add(name)
         return [*REQUIRED, *(name for name in OPTIONAL if name in filled)]
 
+    @property
+    def used_sources(self) -> list[int]:
+        """The places of the sources that list a photo for the class."""
+        query = "SELECT DISTINCT place FROM listed WHERE part = ?"
+        found = (self._database.execute(query, (part,)) for part in self._parts)
+        return sorted({place for rows in found for (place,) in rows})
+
     def _ranked(self) -> Iterator[Candidate]:
         """A class's candidates, source by source; a subtree's synsets take turns."""
         for number in range(self._sources):
@@ -81,21 +88,23 @@ def list_classes(
     classes: Classes,
     web: ListClient,
     pinned: int = 0,
-    unchanged: Classes | None = None,
+    unchanged: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Listed]:
     """Read the sources one after the other; a class's candidates follow the sources' order.
 
-    `pinned` is the number of other classes, which are pinned. The lists of `unchanged` ones are
-    known too: see CachedLists. Raises DataError when a source
-    cannot be read or lists none of the classes, and when a class has no candidate.
+    `pinned` is the number of other classes, which are pinned. `unchanged` classes are not listed
+    again; their values are the numbers of the sources that list a photo for them. Raises DataError
+    when a source cannot be read or lists none of the classes, and when a class has no candidate.
     """
     database = _temporary(
         f"CREATE TABLE listed (part, place, {', '.join(_TEXTS)})",
         "CREATE INDEX of_class ON listed (part, place)",
     )
-    places, hints, unchanged = LocalPlaces(selected), list[str](), unchanged or {}
-    parts = class_parts({**unchanged, **classes})
-    known = {part.key for part in parts} - {part.key for part in class_parts(classes)}
+    unchanged = unchanged or {}
+    places, hints, parts = LocalPlaces(selected), list[str](), class_parts(classes)
+    new = {key: one for key, one in classes.items() if key not in unchanged}
+    known = {part.key for part in parts} - {part.key for part in class_parts(new)}
+    used = {number for numbers in unchanged.values() for number in numbers}
     for number, source in enumerate(selected):
         tally = Tally(source.name)
         found = sources.candidates(source, parts, web, tally, known)
@@ -105,13 +114,13 @@ def list_classes(
         tally.print_counts()
         hints += tally.ambiguity_hints()
         can_have = any(part.wnid for part in parts) or not source.knows_wnids_only
-        if not (tally.used or tally.absent or pinned or unchanged) and can_have:
+        if not (tally.used or tally.absent or pinned or number in used) and can_have:
             raise DataError(
                 f"{source.name}: lists no photo for any class of the params "
                 f"({', '.join(list(classes)[:10])}{', ...' if len(classes) > 10 else ''}); "
                 f"{'; '.join([*tally.ambiguity_hints(), 'correct its location or remove it'])}"
             )
-    lists = {key: Listed(key, one.parts, len(selected), database) for key, one in classes.items()}
+    lists = {key: Listed(key, one.parts, len(selected), database) for key, one in new.items()}
     if missing := [key for key, listed in lists.items() if next(iter(listed), None) is None]:
         names = "; ".join(source.name for source in selected)
         advice = "; ".join([*hints, "add a source or remove the class"])

@@ -20,7 +20,7 @@ from allrounder.params.dataset import dataset_classes, split_names
 from allrounder.params.schema import Params
 from allrounder.report import pages, render, stats, thumbs
 from allrounder.report.entries import KEPT, Entry
-from allrounder.report.gather import Gathered, read_all
+from allrounder.report.gather import CODE, Gathered, read_all
 from allrounder.report.pages import Page
 from allrounder.report.render import Overview, Version
 
@@ -49,7 +49,7 @@ def build(
     names = {one["key"]: one["name"] for one in classes}
     with worker_pool(8, thumbs.allow_truncated) as pool, thumbs.Maker.using(pool, store) as maker:
         parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
-        caches = [ClassCache.of_stage(work / name, names) for name in ("funnels", "entries")]
+        caches = [ClassCache.of_stage(work / name, names, CODE) for name in ("funnels", "entries")]
         counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map, caches[0])
         most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
         tables = dataset / MANIFEST, parts

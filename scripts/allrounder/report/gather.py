@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from allrounder.core.candidates import candidate_lookup
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, raw_step, stage_of
 from allrounder.core.paths import Stages
@@ -31,6 +31,7 @@ The others are only counted, so that a page has room for the photos however many
 """
 _STRIP = 8
 """Photos of a class in the strip at the top, at most."""
+CODE: Code = ("core", "report"), ("pydantic",)
 _ENTRIES, _STRIPS = TypeAdapter(list[Entry]), TypeAdapter(dict[str, list[StoredBytes]])
 
 
@@ -164,7 +165,7 @@ def _inputs(job: _Job) -> str:
     tables = [folder / f"{job.key}.csv" for folder in (stages.urls, stages.raw, stages.clean)]
     listed = table_bytes(job.manifest, job.parts)
     shown = repr((job.key, stages, job.rows, job.photos))
-    return inputs_digest(code_digest(("core", "report")), shown, listed, *tables)
+    return inputs_digest(shown, listed, *tables)
 
 
 def _gather(job: _Job) -> Gathered:

@@ -9,7 +9,7 @@ from typing import Any
 
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
-from allrounder.core.class_cache import ClassCache, code_digest, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
@@ -23,6 +23,7 @@ from allrounder.split.facts import Tally
 from allrounder.split.splitting import split_class
 
 ATTRIBUTION = "ATTRIBUTION.csv"
+CODE: Code = ("core", "catalogue", "params", "split"), ("split-folders",)
 TABLES = (MANIFEST, ATTRIBUTION, recipe.FILE, FINGERPRINTS)
 
 
@@ -65,7 +66,7 @@ def lay_out(job: ClassJob) -> tuple[Tally, Funnel]:
 
     Raises DataError for a class that is too small.
     """
-    if job.cache is None:
+    if job.cache is None or job.rules.kfold:  # DVC's cache has one file for all folds
         return _lay_out(job)[:2]
     key, inputs = job.one.key, _inputs(job)
     if (facts := job.cache.restore(key, inputs)) is not None:
@@ -83,10 +84,9 @@ def _inputs(job: ClassJob) -> str:
     The table of clean has the SHA-256 of each photo.
     """
     key, stages = job.one.key, job.stages
-    code = code_digest(("core", "catalogue", "params", "split"), ("split-folders",))
     chosen = repr((job.one, job.rules, job.licences and sorted(job.licences), job.out, job.work))
     tables = [folder / f"{key}.csv" for folder in (stages.urls, stages.raw, stages.clean)]
-    return inputs_digest(code, chosen, *tables, stages.clean / f"{key}.{FINGERPRINTS}")
+    return inputs_digest(chosen, *tables, stages.clean / f"{key}.{FINGERPRINTS}")
 
 
 def _lay_out(job: ClassJob) -> tuple[Tally, Funnel, list[Path]]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from allrounder.core.class_cache import drop_class_caches
 from allrounder.core.corrections import Action, Correction, append, load_corrections, new_lines
 from allrounder.core.errors import DataError, first_line
 from allrounder.core.files import remove_tree
@@ -49,8 +50,9 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
     for path in [*files, *journal]:  # the build has committed what the journal holds
         if path.is_relative_to(WORK):
             path.unlink(missing_ok=True)
-    for folder in (DECODED, THUMBNAILS, *WORK.glob("*/classes"), *WORK.glob("report/*/classes")):
-        remove_tree(folder)
+    remove_tree(DECODED)
+    remove_tree(THUMBNAILS)
+    drop_class_caches()
 
 
 def in_git(repo: Any, places: Iterable[Place]) -> int:
