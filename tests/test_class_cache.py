@@ -214,7 +214,7 @@ class Build:
                 patch.setattr(sys, "argv", [f"scripts/{name}.py"])
                 try:
                     runpy.run_path(str(SCRIPTS / f"{name}.py"))["main"]()
-                except DataError as error:
+                except (DataError, UsageError) as error:
                     return {name: str(error).encode()}
             self.pinned = {str(path): file_md5(path) for path in Path("data/raw").iterdir()}
             outs = [path for out in ("data", "reports") for path in Path(out).rglob("*")]
