@@ -284,7 +284,7 @@ def test_a_build_after_any_edits_is_that_of_a_fresh_clone(seed: int) -> None:
         photos = Path(folder, "photos")
         photos.mkdir()
         edits, build = Edits(photos, random.Random(seed)), Build(Path(folder, "build"), photos)
-        for number in range(4):
+        for number in range(3):
             dataset = {"per_class": 6} | edits.params
             full = Build(Path(folder, f"fresh{number}"), photos)
             built = build.run(edits.classes, edits.corrections, **dataset)

@@ -58,7 +58,8 @@ def _part(lock: str, stage: str, section: str) -> str:
     thousand classes takes half a second.
     """
     own = re.search(rf"^  {stage}:\n(?:    .*\n)*?    {section}:\n((?:    [ -].*\n)*)", lock, re.M)
-    if not own or not re.match(r" {0,4}\w|\Z", lock[own.end() :]):  # a conflict of git's
+    ends = own and re.match(r" {0,4}\w|\Z", lock[own.end() :])  # and not in a conflict of git's
+    if not own or not ends or re.search(r"[:-] \*", own[1]):  # an alias of another section's value
         return lock
     return f"stages:\n  {stage}:\n    {section}:\n{own[1]}"
 
