@@ -115,9 +115,11 @@ class CloseMemory:
             new, {number: pairs[(pairs >= 0).all(axis=1)] for number, pairs in places.items()}
         )
 
-    def remember(self, ids: PictureIds, limits: tuple[int, int], pairs: Mapping[int, Ints]) -> None:
+    def remember(
+        self, ids: PictureIds, limits: tuple[int, int], pairs: Mapping[int, NDArray[np.int32]]
+    ) -> None:
         """Replace the close pairs by all of these pictures, by the number of the search."""
-        columns = {str(number): each.astype(np.int32) for number, each in pairs.items()}
+        columns = {str(number): each for number, each in pairs.items()}
         _write(self.pairs, f"{limits} {self.code}", columns | {"ids": ids})
 
     def recall_similarities(self) -> Similarities:

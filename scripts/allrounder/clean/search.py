@@ -32,7 +32,7 @@ SEARCHES = (
 _SMALL = 2**8
 """Up to so many pictures all are compared with all: for the classes of a large dataset."""
 _SORTED = 2**20  # pairs of a search at most that are sorted; more come in the order of the search
-_REMEMBERED = 2**22  # pairs of all searches at most that are remembered
+_REMEMBERED = 2**21  # pairs of all searches at most that are remembered
 _SHARED = 512  # pictures of one row of hashes at most: two rows have no more than BATCH pairs
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # mixes two hashes into one number to sort by
 
@@ -114,7 +114,7 @@ def candidates(
         return
     ids, bordered = columns.ids[rows], np.flatnonzero(columns.bordered(rows))
     last = memory.recall(ids, limits) if memory else None
-    found, room = dict[int, Ints](), _REMEMBERED
+    found, room = dict[int, NDArray[np.int32]](), _REMEMBERED
     for number, views in enumerate(SEARCHES):
         search = _Search.of(columns, rows, bordered, views)
         parts = search.pairs(limits)
@@ -127,7 +127,7 @@ def candidates(
             yield search.candidates(pairs[start : start + BATCH])
         if len(pairs) <= room:
             room -= len(pairs)
-            found[number] = pairs
+            found[number] = pairs.astype(np.int32)
     if memory and (last is None or last.new.any()):
         memory.remember(ids, limits, found)
 

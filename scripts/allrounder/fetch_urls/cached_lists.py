@@ -1,6 +1,6 @@
 """Takes the lists of classes whose local folders have not changed from the last run.
 
-Only where all sources are folders: other lists say of no class alone whether it has changed.
+Only where all sources are folders: in other lists, nothing shows that a single class is the same.
 """
 
 from collections.abc import Mapping, Sequence
