@@ -487,9 +487,14 @@ def of_either_order(pair: tuple[int, ...]) -> tuple[int, ...]:
     return (*places, distance, *views)
 
 
+@cache
+def fingerprint_of_altered(seed: int) -> Fingerprint:
+    return fingerprint(altered(seed))
+
+
 def candidates_of(seeds: Sequence[int], memory: CloseMemory | None = None) -> list[tuple[int, ...]]:
     """The candidates among some pictures: places, distance and views."""
-    columns = FingerprintColumns.of([fingerprint(altered(seed)) for seed in seeds])
+    columns = FingerprintColumns.of([*map(fingerprint_of_altered, seeds)])
     parts = search.candidates(columns, np.arange(len(seeds)), (14, 24), memory)
     cells = [(one.ones, one.twos, one.distances, *one.views.T) for one in parts]
     return [pair for part in cells for pair in zip(*(each.tolist() for each in part), strict=True)]
