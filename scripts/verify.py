@@ -18,7 +18,7 @@ from allrounder.history.versions import outputs, repository
 from allrounder.verify import local as verifylocal
 from allrounder.verify import remote as verifyremote
 from allrounder.verify.drift import sample_photos, taken_photos
-from allrounder.verify.findings import findings_json, findings_lines
+from allrounder.verify.findings import Kind, findings_json, findings_lines
 
 
 def main() -> None:
@@ -83,7 +83,8 @@ def _files(args: argparse.Namespace) -> None:
     else:
         print_lines(findings_lines(reports, unit))
     if bad := [problem for report in reports for problem in report.problems]:
-        drop_class_caches()  # they may have the same damage
+        if not args.remote and any(problem.kind is Kind.BAD for problem in bad):
+            drop_class_caches()  # they may have the same damage
         pulls = any("dvc pull" in problem.fix for problem in bad)
         more = "; if dvc pull fails: python scripts/doctor.py" if pulls else ""
         raise DataError(f"{len(bad)} {unit} do not match this version; see above{more}")

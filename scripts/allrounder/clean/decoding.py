@@ -201,8 +201,7 @@ def _records(path: Path) -> Records:
 
 def _state(part: Slice) -> str:
     """What tells whether a slice's archive has changed since the last run."""
-    tar = part.tar.stat()
-    return f"{part.tar} {tar.st_ino} {tar.st_size} {tar.st_mtime_ns} {part.number}"
+    return f"{part.tar} {file_state(part.tar)} {part.number}"
 
 
 def _last_names(store: Path, rules: Clean) -> dict[str, str]:

@@ -25,7 +25,7 @@ Code = tuple[Sequence[str], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class ClassCache:
-    """The cached classes of a stage. The folder may be deleted; without hard links it is empty."""
+    """The cached classes of a stage. The folder may be deleted at any time."""
 
     folder: Path
     code: str = ""  # a hash of what makes the files
@@ -161,13 +161,17 @@ def _link(source: str, name: str) -> None:
 def file_state(path: str | Path) -> str:
     """What tells that a file has changed: DVC compares the same. '' if it is missing."""
     found = _stat(path)
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}" if found else ""
+    return _text(found) if found else ""
 
 
 def source_state(path: str | Path) -> str:
     """The same for a file to which DVC makes no links; its rights, and any edit, change it too."""
     found = _stat(path)
-    return f"{file_state(path)} {found.st_ctime_ns}" if found else ""
+    return f"{_text(found)} {found.st_ctime_ns}" if found else ""
+
+
+def _text(found: os.stat_result) -> str:
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
 
 
 def _stat(path: str | Path) -> os.stat_result | None:

@@ -8,7 +8,7 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -215,26 +215,27 @@ def folder_md5(files: Mapping[str, str]) -> str:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """All files in a folder and below, without clutter."""
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = (name for name in folders if not is_clutter(name))
-        paths = (Path(place, name) for name in names if not is_clutter(name))
-        yield from filter(Path.is_file, paths)
+    for place, names in _walk(folder):
+        yield from filter(Path.is_file, (Path(place, name) for name in names))
 
 
 def folder_size(folder: Path) -> tuple[int, int]:
-    """How many files are in a folder and below, without clutter, and their bytes."""
+    """The number of files in a folder and below, without clutter, and their bytes."""
     count = size = 0
-    folders = [os.fspath(folder)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if is_clutter(entry.name):
-                    continue
-                if entry.is_dir():
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    count, size = count + 1, size + entry.stat().st_size
+    for place, names in _walk(folder):
+        for name in names:
+            with suppress(OSError):  # a broken link
+                info = os.stat(f"{place}/{name}")  # noqa: PTH116 (there may be millions)
+                if stat.S_ISREG(info.st_mode):
+                    count, size = count + 1, size + info.st_size
     return count, size
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """The names of the files in a folder and in each one below, without clutter."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = (name for name in folders if not is_clutter(name))
+        yield place, [name for name in names if not is_clutter(name)]
 
 
 def hash_folder(folder: Path) -> str:

@@ -189,8 +189,8 @@ class Crawl:
         prior = self._active[run]
         while (slot := run.next_slot()) is not None:
             url = slot.candidate.url
-            if not is_url(container_of(url)):
-                path = self._local.places.path(container_of(url))
+            if self._cached and not is_url(file := container_of(url)):
+                path = self._local.places.path(file)
                 run.local_files.setdefault(path, source_state(path))
             if self._bounds.taken_down and match_name(url) in self._bounds.taken_down:
                 run.quota.record(slot, Result(Status.TAKEN_DOWN))
