@@ -35,7 +35,7 @@ test: $(VENV)/ready-dev
 # make start d=DIR writes a params.yaml for a folder of class folders, or a CSV. o=FILE names another
 # file to write, force=1 replaces one with edits.
 start: $(VENV)/ready
-	@python scripts/start.py $(if $(o),--output "$(o)") $(if $(force),--force) -- "$$d"
+	@python scripts/start.py $(if $(o),--output "$$o") $(if $(force),--force) -- "$$d"
 
 # What keeps this clone from working, and the commands that mend it.
 doctor: $(VENV)/ready
@@ -47,8 +47,8 @@ push: $(VENV)/ready
 
 # make release v=1.2.0: checks, pushes the data, writes the changelog, tags, says how to get it.
 release: $(VENV)/ready
-	@[ -n "$(v)" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
-	@python scripts/release.py -- "$(v)"
+	@[ -n "$$v" ] || { echo "error: which version? make release v=1.2.0"; exit 2; }
+	@python scripts/release.py -- "$$v"
 
 # make classes q="folding chair" searches; make classes says which VOC labels have a class.
 classes: $(VENV)/ready

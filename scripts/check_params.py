@@ -16,7 +16,7 @@ from allrounder.core.corrections import check_conflicts, load_corrections, load_
 from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import CLEAN, DATASET, PARAMS, RAW
-from allrounder.core.text import printable
+from allrounder.core.text import and_more, printable
 from allrounder.history.local_files import changed_files, local_states, test_sets_changed
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
 from allrounder.history.mending import mend
@@ -67,10 +67,9 @@ def _check(path: Path) -> Iterator[str]:
             "their class_index changes; DVC does not notice that: make repro, or dvc repro --force"
         )
     if changed := changed_files(params):
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         yield (
-            f"warning: {printable(changed[0])}{others} changed since it was listed; DVC does "
-            f"not notice that: run {relist_command(params)}"
+            f"warning: {printable(changed[0])}{and_more(changed)} changed since it was listed; DVC "
+            f"does not notice that: run {relist_command(params)}"
         )
 
 
@@ -115,7 +114,7 @@ def _missing_files(path: Path, params: Params) -> Iterator[str]:
         if (words := _fault(source, Path(root)))
     ]
     if faults:
-        words = f"{path}: {faults[0]}" + f" (and {len(faults) - 1} more)" * (len(faults) > 1)
+        words = f"{path}: {faults[0]}{and_more(faults)}"
         if not built_from("fetch_urls", params):
             raise UsageError(f"{words}; correct it before dvc repro removes outputs")
         yield f"warning: {words}; a class that is built again will need it"

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
-from allrounder.core.commands import new_parser, output_of
+from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.paths import CLEAN, METRICS
 from allrounder.core.rows import Status
 from allrounder.core.text import print_json, print_lines
-from allrounder.history.versions import VersionFiles, repository
+from allrounder.history.versions import VersionFiles, repository, revision_file
 from allrounder.versions import comparison
 from allrounder.versions.releasing import Metrics, comment
 
@@ -36,29 +36,33 @@ def main() -> None:
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--markdown", action="store_true", help="a comment for a pull request")
     args = parser.parse_args()
+    revs = (args.v1, args.v2)
     with repository() as repo:
         before = comparison.photos_of(repo, args.v1)
         after = comparison.photos_of(repo, args.v2, args.v2 or f"manifest.csv ({WORK_TREE})")
         found = comparison.differences(before, after)
         keys = {photo.wnid for one in found for photo in (one.before, one.after) if photo}
-        corrected = [_corrected(repo, rev, keys) for rev in (args.v1, args.v2)]
+        corrected = [_corrected(repo, rev, keys) for rev in revs]
+        metrics = [_metrics(repo, rev) for rev in revs] if args.markdown else []
     names, found = (args.v1, args.v2 or WORK_TREE), comparison.with_corrections(found, *corrected)
     compared = comparison.Comparison(names, before, after, found)
     if args.json:
         print_json(comparison.comparison_json(compared))
     elif args.markdown:
-        print_lines([comment(compared, *(_metrics(rev) for rev in (args.v1, args.v2)))])
+        print_lines([comment(compared, *metrics)])
     else:
         print_lines(comparison.comparison_lines(compared, None if args.all else MOST))
 
 
-def _metrics(rev: str | None) -> Metrics:
+def _metrics(repo: Any, rev: str | None) -> Metrics:
     """The counts of a version; none if it has no such file."""
     where = METRICS.as_posix() if rev is None else f"{rev}: its {METRICS.as_posix()}"
     try:
-        command = ("git", "show", f"{rev}:./{METRICS.as_posix()}")
-        text = METRICS.read_text(encoding="utf-8") if rev is None else output_of(*command)
-        return dict(json.loads(text or "{}"))
+        return dict(
+            json.loads(METRICS.read_bytes() if rev is None else revision_file(repo, rev, METRICS))
+        )
+    except FileNotFoundError:
+        return {}
     except ValueError:
         raise UsageError(f"{where} is not JSON; git show shows it") from None
 

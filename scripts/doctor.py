@@ -35,12 +35,16 @@ def main() -> None:
         raise DataError(f"{len(found)} found; run the commands in their order, then this again")
 
 
+_FIRST = ("apt", "git init", "git config", "git checkout", "python", "cd")
+"""Commands that mend what hides other faults."""
+
+
 def _findings() -> Iterator[Fault]:
     in_git = list(machine.git_findings())
     yield from in_git
     yield from machine.venv_findings()
     yield from machine.process_findings()
-    if any(one.command.startswith(("git init", "python", "git checkout", "cd")) for one in in_git):
+    if any(one.command.startswith(_FIRST) for one in in_git):
         return  # what follows would be about that
     of_files = [*version.lock_findings(), *version.params_findings()]
     yield from of_files

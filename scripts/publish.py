@@ -62,7 +62,7 @@ def publish(
 
     The texts that are written for the Hub go to `work`.
     """
-    git_tag, date = files.commit_facts(Path())
+    git_tag, date = files.commit_facts()
     tag = args.tag or git_tag or files.version_of(DATASET)
     doi = files.stated_doi(Path("CITATION.cff"))
     owner = hub.name.partition("/")[0]

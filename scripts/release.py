@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from allrounder.core.commands import new_parser
+from allrounder.core.commands import git, new_parser
 from allrounder.core.errors import DataError, UsageError, run
 from allrounder.core.files import replace_text
 from allrounder.core.text import print_lines
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")
-    if taken := [tag for tag in tags if _git("tag", "--list", tag)]:
+    if taken := [tag for tag in tags if git("tag", "--list", tag)]:
         raise UsageError(f"the tag {taken[0]} exists; a version is never changed: take another one")
     _check_clean("commit or stash that first")
     for words, command in CHECKS:
@@ -51,19 +51,19 @@ def main() -> None:
     _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     section = changelog_section(version, date, *_changes())
-    start = _git("rev-parse", "HEAD")
+    start = git("rev-parse", "HEAD")
     try:
         replace_text(CHANGELOG, with_section(CHANGELOG.read_text(encoding="utf-8"), section))
         replace_text(CITATION, with_version(CITATION.read_text(encoding="utf-8"), version, date))
-        _git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
+        git("commit", "-q", "-m", f"Release {version}", "--", str(CHANGELOG), str(CITATION))
         for tag in tags:
-            _git("tag", "-a", tag, "-m", f"Version {version}")
+            git("tag", "-a", tag, "-m", f"Version {version}")
     except BaseException:  # a hook or a signature that fails: nothing stays behind
-        _git("tag", "--delete", *tags, fails=True)
-        _git("reset", "-q", "--soft", start)
-        _git("checkout", "-q", start, "--", str(CHANGELOG), str(CITATION))
+        git("tag", "--delete", *tags, fails=True)
+        git("reset", "-q", "--soft", start)
+        git("checkout", "-q", start, "--", str(CHANGELOG), str(CITATION))
         raise
-    url = _git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
+    url = git("remote", "get-url", "origin", fails=True) or Path.cwd().as_posix()
     url = re.sub("^(https?://)[^/]*@", r"\1", url)  # a login is not printed
     print_lines([section, *how_to_get(version, url)])
 
@@ -74,7 +74,7 @@ def run_python(command: list[str]) -> int:
 
 
 def _check_clean(advice: str) -> None:
-    if changes := _git("status", "--porcelain"):
+    if changes := git("status", "--porcelain"):
         raise UsageError(f"git has changes: {changes.splitlines()[0].strip()}; {advice}")
 
 
@@ -85,7 +85,7 @@ def _check_store() -> None:
     store = Path(url)
     if not (store.is_dir() and store.resolve().is_relative_to(Path.cwd().resolve())):
         return
-    if _git("status", "--porcelain", "--ignored", "--untracked-files=all", "--", url):
+    if git("status", "--porcelain", "--ignored", "--untracked-files=all", "--", url):
         raise DataError(
             f"the remote {name} is a folder of this clone, and git does not have all of its "
             "objects, so nobody else could get them; name a remote that others can reach "
@@ -95,7 +95,7 @@ def _check_store() -> None:
 
 def _changes() -> tuple[Comparison | None, int]:
     """The comparison with the release before, if there is one, and the number of photos."""
-    last = _git("describe", "--tags", "--match", "v[0-9]*", "--abbrev=0", fails=True)
+    last = git("describe", "--tags", "--match", "v[0-9]*", "--abbrev=0", fails=True)
     with repository() as repo:
         after = photos_of(repo, None, "HEAD")
         if not last:
@@ -103,18 +103,6 @@ def _changes() -> tuple[Comparison | None, int]:
         before = photos_of(repo, last)
     found = differences(before, after)
     return Comparison((last, "HEAD"), before, after, found), len(after)
-
-
-def _git(*arguments: str, fails: bool = False) -> str:
-    """What git prints. Raises UsageError if it fails; `fails`: returns '' then."""
-    ended = subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=False
-    )
-    if ended.returncode and not fails:
-        *more, said = ended.stderr.strip().splitlines() or ["failed"]
-        sys.stderr.writelines(f"{line}\n" for line in more)
-        raise UsageError(f"git {arguments[0]}: {said}; correct that, then release again")
-    return ended.stdout.strip() if not ended.returncode else ""
 
 
 if __name__ == "__main__":

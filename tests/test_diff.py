@@ -158,6 +158,12 @@ def test_a_checkout_of_another_user(clone: Project) -> None:
     for path in (clone.folder, clone.folder / ".git"):
         os.chown(path, 12345, 12345)
     assert "hold the same 200 photos" in clone.script("diff", "HEAD")
+    assert "Counts that changed" not in clone.script("diff", "HEAD", "--markdown")
+    (clone.folder / "data/metrics.json").unlink()  # then the work tree has no counts
+    assert "| kept |" in clone.script("diff", "HEAD", "--markdown")
+    lock = clone.read("dvc.lock")
+    assert "add safe.directory" in clone.script("merge", "HEAD", expect=2)
+    assert clone.read("dvc.lock") == lock
 
 
 ROW = "file,split,wnid,label,voc,url,sha256\na/b.jpg,train,n1,l,v,u,s\n"

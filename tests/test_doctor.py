@@ -205,6 +205,17 @@ def test_a_whole_clone_has_no_finding_and_one_without_data_has_one(
     ]
 
 
+def test_without_a_git_that_works_nothing_else_is_examined(
+    examine: Callable[[], Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    ((words, command),) = examine()
+    assert words == "git refuses this folder, which another user owns"
+    assert command == f"git config --global --add safe.directory {Path.cwd()}"
+    monkeypatch.setenv("PATH", "")
+    assert examine() == [("git is not installed; DVC needs it", "apt install git")]
+
+
 def test_no_advice_to_pull_what_the_remote_has_not_got(examine: Callable[[], Findings]) -> None:
     nowhere_but_here()
     found = examine()

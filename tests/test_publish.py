@@ -294,7 +294,7 @@ def test_what_the_hub_cannot_hold_is_refused_with_the_way_out(
 
 
 def test_a_git_tag_counts_with_its_lock_only(dataset: Path) -> None:
-    assert files.commit_facts(Path()) == ("", "")
+    assert files.commit_facts() == ("", "")
     for command in (
         ["init", "-q"],
         ["add", "dvc.lock"],
@@ -304,9 +304,9 @@ def test_a_git_tag_counts_with_its_lock_only(dataset: Path) -> None:
     ):
         date = {"GIT_COMMITTER_DATE": "2026-01-02T03:04:05Z"}
         subprocess.run([*GIT, *command], check=True, env=date)
-    assert files.commit_facts(Path()) == ("v3", "2026-01-02")
+    assert files.commit_facts() == ("v3", "2026-01-02")
     Path("dvc.lock").write_text("stages: {}")
-    assert files.commit_facts(Path()) == ("", "")
+    assert files.commit_facts() == ("", "")
 
 
 def test_the_doi_stands_in_card_and_croissant(dataset: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def _fail_in_git(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         patch.setattr(release, "run_python", lambda command: 0)
         tiny.call(release.main, "1.0.0", expect=2)
         said = capsys.readouterr().err
-        assert "lint: page 3\nerror: git commit: lint failed; correct that, then release" in said
+        assert "lint: page 3\nerror: git commit: lint failed; correct that, then run" in said
         assert git_state() == before
         hook.unlink()
         tiny.git("config", "tag.gpgSign", "true")

@@ -204,6 +204,10 @@ def test_a_run_hashes_only_the_archives_that_changed(
     first = decoding.decode_classes(["a", "b"], *folders, rules, Inline())
     again = decoding.decode_classes(["a", "b"], *folders, rules, Inline())
     assert np.array_equal(first.records, again.records)
+    damaged = again.files[0]
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    mended = decoding.decode_classes(["a", "b"], *folders, rules, Inline())
+    assert np.array_equal(first.records, mended.records)
     raw_archive(tmp_path / "raw", "b", [body(30), body(31)])
     changed = decoding.decode_classes(["a", "b"], *folders, rules, Inline())
     (tmp_path / "store.json").unlink()
@@ -212,7 +216,7 @@ def test_a_run_hashes_only_the_archives_that_changed(
     assert not np.array_equal(first.records, fresh.records)
     other_rules = rules.model_copy(update={"quality": 50})
     decoding.decode_classes(["a", "b"], *folders, other_rules, Inline())
-    assert read == [["a", "b"], [], ["b"], ["a", "b"], ["a", "b"]]
+    assert read == [["a", "b"], [], [], ["b"], ["a", "b"], ["a", "b"]]
 
 
 @forks

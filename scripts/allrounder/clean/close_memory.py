@@ -98,7 +98,7 @@ class CloseMemory:
         """The files beside a folder. Call it before the work: the code may be edited meanwhile."""
         names = ("pairs.npz", "similarities.npz", "groups.json")
         pairs, similarities, groups = (store.with_name(f"{store.name}.{name}") for name in names)
-        return cls(pairs, similarities, groups, code_digest(("clean",)))
+        return cls(pairs, similarities, groups, code_digest(("clean",), ("numpy",)))
 
     def recall(self, ids: PictureIds, limits: tuple[int, int]) -> Remembered | None:
         """The close pairs among these pictures; None if too many pictures are new."""

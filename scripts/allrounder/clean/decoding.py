@@ -38,7 +38,14 @@ from allrounder.clean.slices import (
     take_note,
 )
 from allrounder.cluster.ray_cluster import asked_address
-from allrounder.core.class_cache import ClassCache, file_state, inputs_digest, read_json, write_json
+from allrounder.core.class_cache import (
+    ClassCache,
+    file_state,
+    inputs_digest,
+    names_file,
+    read_json,
+    write_json,
+)
 from allrounder.core.errors import DataError
 from allrounder.core.expected import confirmed
 from allrounder.core.progress import progress
@@ -154,12 +161,13 @@ def decode_classes(
         part.origins.move_to(texts)
         listed[key] = part
     slices = [part for key in keys for part in listed[key].slices]
-    states, last = [_state(part) for part in slices], _last_names(store, rules)
+    states, (last, intact) = [_state(part) for part in slices], _last_names(store, rules)
     named = [replace(part, name=last.get(at, "")) for part, at in zip(slices, states, strict=True)]
-    if address := asked_address(ray):
-        decode_on_cluster(address, named, store, rules)
-    found = decode_slices(named, store, rules)
-    names = [found[part.key, part.number] for part in slices]
+    left = [part for part in named if part.name not in intact]
+    if left and (address := asked_address(ray)):
+        decode_on_cluster(address, left, store, rules)
+    found = decode_slices(left, store, rules)
+    names = [part.name if part.name in intact else found[part.key, part.number] for part in named]
     _remember_names(store, rules, dict(zip(states, names, strict=True)))
     files = [store / name for name in names]
     slice_starts = [0, *accumulate(len(part.places) for part in slices)]
@@ -204,18 +212,23 @@ def _state(part: Slice) -> str:
     return f"{part.tar} {file_state(part.tar)} {part.number}"
 
 
-def _last_names(store: Path, rules: Clean) -> dict[str, str]:
-    """The names of slices' files by `_state`: the photos of these are not read to name them."""
-    last = read_json(_names_file(store))
-    return dict(last["names"]) if last and last["decoding"] == decoding(rules).hex() else {}
+def _last_names(store: Path, rules: Clean) -> tuple[dict[str, str], set[str]]:
+    """The names of slices' files by `_state`, and the files that have not changed since.
+
+    The photos of these slices are not read to name them, nor the files to check them.
+    """
+    last = read_json(names_file(store))
+    if not last or last["decoding"] != decoding(rules).hex():
+        return {}, set()
+    files = last.get("files", {})  # an earlier version kept no states
+    intact = {name for name, state in files.items() if file_state(store / name) == state}
+    return dict(last["names"]), intact
 
 
 def _remember_names(store: Path, rules: Clean, names: Mapping[str, str]) -> None:
-    write_json(_names_file(store), {"decoding": decoding(rules).hex(), "names": {**names}})
-
-
-def _names_file(store: Path) -> Path:
-    return store.with_name(f"{store.name}.json")
+    files = {name: file_state(store / name) for name in names.values()}
+    last = {"decoding": decoding(rules).hex(), "names": {**names}, "files": files}
+    write_json(names_file(store), last)
 
 
 def _difference(record: Any, expected: str, rules: Clean) -> str:

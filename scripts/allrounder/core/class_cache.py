@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.files import remove_tree, replace_text
-from allrounder.core.paths import WORK
+from allrounder.core.paths import DECODED, WORK
 
 _ENTRY = "entry.json"
 Code = tuple[Sequence[str], Sequence[str]]
@@ -111,8 +111,14 @@ class ClassCache:
             write_json(folder / _ENTRY, entry)
 
 
+def names_file(store: Path) -> Path:
+    """The file beside a store of decoded photos that has the states of its files."""
+    return store.with_name(f"{store.name}.json")
+
+
 def drop_class_caches() -> None:
-    """Remove the cached classes of all stages, of which one may be damaged."""
+    """Remove what is trusted by size and time: cached classes, states of decoded photos."""
+    names_file(DECODED).unlink(missing_ok=True)
     for folder in (*WORK.glob("*/classes"), *WORK.glob("report/*/classes")):
         remove_tree(folder)
 

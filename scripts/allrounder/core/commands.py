@@ -2,6 +2,9 @@
 
 import argparse
 import subprocess
+import sys
+
+from allrounder.core.errors import UsageError
 
 
 def new_parser(description: str | None, exit_codes: str = "") -> argparse.ArgumentParser:
@@ -20,3 +23,22 @@ def output_of(*command: str) -> str:
     except OSError:
         return ""
     return ended.stdout
+
+
+def git(*arguments: str, fails: bool = False) -> str:
+    """What git prints. Raises UsageError if it fails or is not there; `fails`: returns '' then."""
+    try:
+        ended = subprocess.run(
+            ["git", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(f"git: {error.strerror}; install git, then run this again") from None
+    if ended.returncode and not fails:
+        *more, said = ended.stderr.strip().splitlines() or ["failed"]
+        sys.stderr.writelines(f"{line}\n" for line in more)
+        raise UsageError(f"git {arguments[0]}: {said.strip()}; correct that, then run this again")
+    return "" if ended.returncode else ended.stdout.strip()

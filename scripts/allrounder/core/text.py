@@ -46,6 +46,11 @@ def short_list(names: Sequence[str]) -> str:
     return shown + f" and {len(names) - _SHORT_LIST} more" * (len(names) > _SHORT_LIST)
 
 
+def and_more(found: Sequence[object]) -> str:
+    """How many more there are than the one that is named; '' if none."""
+    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+
+
 def text_table(rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Lines of aligned columns: the first to the left, the others, which are numbers, right."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]

@@ -1,8 +1,9 @@
 """Faults of the clone and its machine: git, .venv, Git LFS, disk, links, stages left running."""
 
 import os
+import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from allrounder.core.commands import output_of
 from allrounder.core.errors import Fault
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import LOCK, METRICS, PARAMS, WORK
+from allrounder.core.text import and_more
 
 _NEEDED = (".dvc", "dvc.yaml", "dvc.lock", "params.yaml", "scripts", "store")
 _git = partial(output_of, "git")
@@ -22,7 +24,16 @@ _ROOM = 50_000_000
 
 def git_findings() -> Iterator[Fault]:
     """No git repository, a merge that stopped, a shallow one, files that are Git LFS pointers."""
+    if not shutil.which("git"):
+        yield Fault("git is not installed; DVC needs it", "apt install git")
+        return
     if not _git("rev-parse", "--git-dir"):
+        if Path(".git").exists():
+            words = "git refuses this folder, which another user owns"
+            yield Fault(
+                words, f"git config --global --add safe.directory {shlex.quote(str(Path.cwd()))}"
+            )
+            return
         words = "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better "
         words += "clone the project, which keeps its history; or make a new repository"
         yield Fault(words, "git init -q && git add -A && git commit -qm start")
@@ -32,7 +43,7 @@ def git_findings() -> Iterator[Fault]:
         words = f"a merge of two versions has stopped at {' and '.join(open_ones)}"
         yield Fault(words, "python scripts/merge.py")
     if gone := _git("ls-files", "--deleted", "--", *_NEEDED).splitlines():
-        words = f"{gone[0]}{more(gone)} is missing, and git has it"
+        words = f"{gone[0]}{and_more(gone)} is missing, and git has it"
         folders = sorted({name.partition("/")[0] for name in gone})
         yield Fault(words, f"git checkout HEAD -- {' '.join(folders)}")
     elif not Path("dvc.yaml").exists():
@@ -43,7 +54,7 @@ def git_findings() -> Iterator[Fault]:
     names = _git("ls-files", "-z").split("\0")
     pointers = [name for name in names if name and "Git LFS" in file_disguise(Path(name))]
     if pointers:
-        words = f"{pointers[0]}{more(pointers)} is a Git LFS pointer, not the file"
+        words = f"{pointers[0]}{and_more(pointers)} is a Git LFS pointer, not the file"
         yield Fault(words, "git lfs install --local && git lfs pull")
 
 
@@ -111,8 +122,3 @@ def process_findings() -> Iterator[Fault]:
         if pid.isdecimal() and output_of("ps", "-o", "ppid=", "-p", pid).strip() == "1":
             words = f"{holder.parent.name} still runs, though the dvc that started it was killed"
             yield Fault(f"{words} (process {pid}); it keeps new builds waiting", f"kill {pid}")
-
-
-def more(found: Sequence[object]) -> str:
-    """How many more there are than the one that is named; '' if none."""
-    return f" (and {len(found) - 1} more)" if len(found) > 1 else ""

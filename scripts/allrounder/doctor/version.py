@@ -15,7 +15,7 @@ from allrounder.core.dvc_lock import read_yaml
 from allrounder.core.errors import DataError, Fault, UsageError, first_line
 from allrounder.core.files import file_md5, hash_files, hash_folder
 from allrounder.core.paths import LOCK, WORK
-from allrounder.doctor.machine import more
+from allrounder.core.text import and_more
 from allrounder.history import versions
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.mending import cut_off_files
@@ -104,13 +104,13 @@ def push_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:
         yield Fault(f"{words}: dvc push would leave objects out", _PUSH)
         return
     for out in outs:
-        files = versions.cached_list(repo, out) if out.is_folder else None
+        files = versions.cached_list(out) if out.is_folder else None
         if not files or not _has(repo, out, out.md5):
             continue
         names = {md5: path for path, md5 in files.items()}
         asked = sorted(names)[:: len(names) // _ASKED + 1]
         absent = [md5 for md5 in asked if not _has(repo, out, md5)]
-        if absent and versions.is_cached(repo, out):
+        if absent and all(versions.cached_object(md5).exists() for md5 in names):
             words = f"the remote has the list of {out.path}, but not {names[absent[0]]}"
             yield Fault(f"{words}: a push was killed, and dvc push leaves it at that", _PUSH)
             return
@@ -155,7 +155,7 @@ def object_findings(repo: Any, outs: list[versions.Output], remote_works: bool) 
         yield Fault(words, f"dvc pull {' '.join(never)}")
     unclear = [one for one in lost if not (remote_works or one.remote or one.here)]
     if unclear:
-        words = f"{unclear[0].words}{more(unclear)}; the remote may have it: mend the remote first"
+        words = f"{unclear[0].words}{and_more(unclear)}; the remote may have it: mend that first"
         yield Fault(words, "python scripts/doctor.py")
     for loss in lost:
         remove = " ".join(shlex.quote(str(path)) for path in loss.damaged)
@@ -176,8 +176,8 @@ def object_findings(repo: Any, outs: list[versions.Output], remote_works: bool) 
 
 
 def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
-    listing = versions.cached_object(repo, out.md5)
-    files = versions.cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    listing = versions.cached_object(out.md5)
+    files = versions.cached_list(out)
     if files is None and remote_works:
         with suppress(DataError, UsageError):
             files = versions.folder_list(repo, out)
@@ -187,7 +187,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
         words = f"{out.path}: missing from DVC's cache"
         return _Loss(out.path, words, not damaged, damaged, False, here)
     names = {out.md5: out.path} | {md5: path for path, md5 in files.items()}
-    places = {md5: versions.cached_object(repo, md5) for md5 in names}
+    places = {md5: versions.cached_object(md5) for md5 in names}
     hashed = dict(zip(places, hash_files(list(places.values())), strict=True))
     bad = [md5 for md5, one in hashed.items() if one.md5 != md5.removesuffix(".dir")]
     if not bad:
@@ -198,7 +198,7 @@ def _loss(repo: Any, out: versions.Output, remote_works: bool) -> _Loss | None:
     how = "damaged in" if bad[0] in hashed and not hashed[bad[0]].error else "missing from"
     return _Loss(
         out.path,
-        f"{names[bad[0]]}{more(bad)}: {how} DVC's cache",
+        f"{names[bad[0]]}{and_more(bad)}: {how} DVC's cache",
         len(bad) == len(names) and not damaged,
         damaged,
         remote_works and all(_has(repo, out, md5) for md5 in bad[:_ASKED]),

@@ -10,6 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -19,11 +20,14 @@ from allrounder.core.paths import RAW, URLS, WORK, is_clutter
 from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import container_of, is_archive, is_url, parse_byte_range
+from allrounder.core.workers import cores, worker_pool
 from allrounder.history.lock import built_from
 from allrounder.params.classes import class_key, class_parts
 from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource, Source, shown_location
 
+_MANY = 100
+"""Classes whose folders are worth starting workers for."""
 RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
 _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
@@ -259,13 +263,18 @@ def _folders_of(source: FolderSource, parts: Sequence[ClassPart]) -> dict[str, l
 
 def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
     """The state of each class's photos in a folder."""
-    states, folders = {}, _folders_of(source, parts)
-    for part in parts:
-        files = part_files(source, folders.get(part.key, ()))
-        states[folder_state_name(source, part.key)] = _digest(
-            path for path, why in files if not why
-        )
-    return states
+    folders = _folders_of(source, parts)
+    names = [folder_state_name(source, part.key) for part in parts]
+    own = [folders.get(part.key, ()) for part in parts]
+    state = partial(_part_state, source)
+    if len(parts) < _MANY:
+        return dict(zip(names, map(state, own), strict=True))
+    with worker_pool(cores()) as pool:
+        return dict(zip(names, pool.map(state, own, chunksize=_MANY // 10), strict=True))
+
+
+def _part_state(source: FolderSource, folders: Sequence[str]) -> str:
+    return _digest(path for path, why in part_files(source, folders) if not why)
 
 
 def folder_state_name(source: FolderSource, part: str) -> str:
@@ -282,7 +291,10 @@ def _digest(paths: Iterable[str]) -> str:
 
 
 def _state(path: str) -> str:
-    """A file's size and modification time in nanoseconds, as DVC compares; '' if it is missing."""
+    """A file's size and modification time in nanoseconds; '' if it is missing.
+
+    Inodes are left out: network file systems may give a file another one.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 (a folder may have a million photos)
     except OSError:

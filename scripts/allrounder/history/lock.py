@@ -18,12 +18,7 @@ from allrounder.core.errors import DataError, UsageError
 from allrounder.core.files import hash_file, remove_tree
 from allrounder.core.paths import CLASSES, DATASET, LOCK, WORK
 from allrounder.core.urls import is_url
-from allrounder.history.versions import (
-    Output,
-    VersionFiles,
-    object_path,
-    parse_folder_object,
-)
+from allrounder.history.versions import Output, VersionFiles, cached_list, cached_object
 from allrounder.params.classes import class_key, read_classes
 from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
@@ -93,18 +88,14 @@ def locked_output(stage: str) -> str:
 def output_is_cached(stage: str) -> bool:
     """Whether DVC's cache has all that dvc.lock records for a stage's outputs."""
     files = _locked_files(stage)
-    return bool(files) and all(object_path(md5).exists() for md5 in files.values())
+    return bool(files) and all(cached_object(md5).exists() for md5 in files.values())
 
 
 def _locked_files(stage: str) -> dict[str, str]:
     """The MD5 of each file of a stage's output in dvc.lock; none if the list of them is lost."""
     found: dict[str, str] = {}
     for out in locked_outs(stage):
-        listed = Output(out["path"], out.get("md5") or "", 0, True, None)
-        try:
-            files = parse_folder_object(object_path(listed.md5).read_bytes(), listed)
-        except OSError:
-            return {}
+        files = cached_list(Output(out["path"], out.get("md5") or ".dir", 0, True, None))
         if files is None:
             return {}
         found |= files

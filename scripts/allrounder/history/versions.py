@@ -102,46 +102,40 @@ def output_md5(out: Output, files: dict[str, str]) -> str:
     return folder_md5({path.removeprefix(f"{out.path}/"): md5 for path, md5 in files.items()})
 
 
-def cached_list(repo: Any, out: Output) -> dict[str, str] | None:
-    """The files of a folder, from DVC's cache; None if its list is missing or damaged there."""
+def cached_list(out: Output) -> dict[str, str] | None:
+    """The files of an output (path to MD5).
+
+    Those of a folder are listed in DVC's cache: None if the list is missing or damaged there.
+    """
+    if not out.is_folder:
+        return {out.path: out.md5}
     try:
-        return parse_folder_object(cached_object(repo, out.md5).read_bytes(), out)
+        return parse_folder_object(cached_object(out.md5).read_bytes(), out)
     except OSError:
         return None
 
 
-def object_path(md5: str) -> Path:
-    """The path of an object in DVC's cache, without DVC's repository object.
+def cached_object(md5: str) -> Path:
+    """The path of an object in DVC's cache, whether it exists or not.
 
-    That takes a second for a thousand classes.
+    DVC's repository object, which knows it too, takes a second for a thousand classes.
     """
-    return _cache_folder() / "files" / "md5" / md5[:2] / md5[2:]
+    return _cache_folder(Path.cwd()) / "files" / "md5" / md5[:2] / md5[2:]
 
 
 @cache
-def _cache_folder() -> Path:
+def _cache_folder(project: Path) -> Path:  # the current folder
     from dvc.config import Config
 
     return Path(Config(".dvc")["cache"].get("dir") or ".dvc/cache")
 
 
-def is_cached(repo: Any, out: Output) -> bool:
-    """Whether DVC's cache has an output with all of its files."""
-    files = cached_list(repo, out) if out.is_folder else {out.path: out.md5}
-    return files is not None and all(cached_object(repo, md5).exists() for md5 in files.values())
-
-
-def cached_object(repo: Any, md5: str) -> Path:
-    """The path of an object in DVC's cache, whether it exists or not."""
-    return Path(repo.cache.local.oid_to_path(md5))
-
-
 def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, str]:
-    """The files of a folder, from DVC's cache or its remote.
+    """The files of an output (path to MD5), those of a folder from DVC's cache or its remote.
 
     Raises DataError if neither has an intact list, UsageError if there is no remote.
     """
-    if (files := cached_list(repo, out)) is not None:
+    if (files := cached_list(out)) is not None:
         return files
     odb = remote_store(repo, out)
     try:
@@ -185,7 +179,7 @@ def pinned_outputs(repo: Any, rev: str | None = None) -> dict[str, str]:
     Raises UsageError if the revision is unknown or no commit, or its dvc.lock broken.
     """
     try:
-        lock = LOCK.read_bytes() if rev is None else _lock_of(repo, rev)
+        lock = LOCK.read_bytes() if rev is None else revision_file(repo, rev, LOCK)
         return dict(_outputs_in(lock))
     except FileNotFoundError:
         return {}
@@ -245,8 +239,8 @@ class VersionFiles:
         with self._opened(path) as (file, md5), target.open("wb") as copy:
             shutil.copyfileobj(file, copy, 2**20)
         if file_md5(target) != md5:
-            cached = cached_object(self._repo, md5)
-            mend = f"remove {os.path.relpath(cached)} and run dvc pull"
+            cached = cached_object(md5)
+            mend = f"remove {cached} and run dvc pull"
             mend = mend if cached.exists() else "see verify.py --remote"
             raise DataError(f"{path}: DVC's copy ({md5}) is damaged; {mend}")
 
@@ -256,7 +250,7 @@ class VersionFiles:
         folder = PurePosixPath(path).parent.as_posix()
         if (md5 := self.listed(folder).get(path)) is None:
             raise DataError(f"{self._where} names no {path}: it was not built")
-        places = [Path(path)] * in_work_tree + [cached_object(self._repo, md5)]
+        places = [Path(path)] * in_work_tree + [cached_object(md5)]
         if place := next(filter(Path.is_file, places), None):
             with place.open("rb") as file:
                 yield file, md5
@@ -269,8 +263,12 @@ class VersionFiles:
             raise DataError(_missing(path, self._where, error, self._rev)) from None
 
 
-def _lock_of(repo: Any, rev: str) -> bytes:
-    """The dvc.lock of a revision. Raises FileNotFoundError if it has none."""
+def revision_file(repo: Any, rev: str, path: Path) -> bytes:
+    """A file of a git revision.
+
+    Raises UsageError if the revision is unknown or no commit, FileNotFoundError if it lacks the
+    file.
+    """
     import pygit2
     from dvc.exceptions import DvcException
     from dvc.scm import resolve_rev
@@ -286,7 +284,7 @@ def _lock_of(repo: Any, rev: str) -> bytes:
     except (DvcException, AttributeError, NotImplementedError):  # e.g. a file of a commit
         raise UsageError(f"{rev}: no such git revision; git log and git tag list them") from None
     folder = os.path.relpath(repo.root_dir, repo.scm.root_dir)
-    with repo.scm.get_fs(commit).open(Path(folder, LOCK).as_posix(), "rb") as file:
+    with repo.scm.get_fs(commit).open(Path(folder, path).as_posix(), "rb") as file:
         return bytes(file.read())
 
 

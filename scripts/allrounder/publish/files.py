@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from allrounder.core import licences
+from allrounder.core.commands import git, output_of
 from allrounder.core.errors import DataError
 from allrounder.core.files import file_sha256, files_below, hash_folder
 from allrounder.core.funnel import ranked
@@ -158,30 +159,18 @@ def _with_other_files(card: str, files: Collection[str]) -> str:
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---\n{body}"
 
 
-def commit_facts(folder: Path) -> tuple[str, str]:
+def commit_facts() -> tuple[str, str]:
     """A tag of the commit that the work tree is built from, and the commit's date; '' if none.
 
     Only a commit with this very dvc.lock counts.
     """
-    import pygit2
-
-    try:
-        repo = pygit2.Repository(str(folder))
-        commit = repo.head.peel(pygit2.Commit)
-        inside = (folder.resolve() / LOCK).relative_to(Path(repo.workdir).resolve()).as_posix()
-        if repo[commit.tree[inside].id].read_raw() != (folder / LOCK).read_bytes():
-            return "", ""
-        names = sorted(
-            name.removeprefix("refs/tags/")
-            for name in repo.references
-            if name.startswith("refs/tags/")
-            and "@" not in name  # dataset@v1.2.0 is for DVC
-            and repo.references[name].peel(pygit2.Commit).id == commit.id
-        )
-    except (pygit2.GitError, KeyError, OSError, ValueError):
+    committed = output_of("git", "show", f"HEAD:./{LOCK}")
+    if not (committed and LOCK.is_file() and LOCK.read_text(encoding="utf-8") == committed):
         return "", ""
-    date = datetime.fromtimestamp(commit.commit_time, UTC).strftime("%Y-%m-%d")
-    return next(iter(names), ""), date
+    tags = git("tag", "--points-at", "HEAD").splitlines()
+    seconds = int(git("show", "-s", "--format=%ct", "HEAD"))
+    date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+    return min((tag for tag in tags if "@" not in tag), default=""), date  # dataset@v1 is for DVC
 
 
 def stated_doi(citation: Path) -> str:

@@ -3,7 +3,6 @@
 huggingface_hub speaks to the Hub; it sends the token to HF_ENDPOINT's host only.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -215,6 +214,6 @@ def _is_same(path: Path, file: Any) -> bool:
         return False
     if file.lfs:
         return bool(file_sha256(path) == file.lfs.sha256)
-    body = path.read_bytes()
-    digest = hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False)
-    return bool(digest.hexdigest() == file.blob_id)
+    from huggingface_hub.utils.sha import git_hash
+
+    return bool(git_hash(path.read_bytes()) == file.blob_id)

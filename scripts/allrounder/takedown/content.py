@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -89,19 +90,18 @@ class Reader:
 
     def _photos(self, found: dict[str, StoredBytes]) -> frozenset[str]:
         new = {sha256: at for sha256, at in found.items() if sha256 not in self.decoded}
-        jobs = [[*new.values()][at : at + _CHUNK] for at in range(0, len(new), _CHUNK)]
+        work = partial(_decode, rules=self._rules)
         try:
-            with worker_pool(max(len(jobs), 1)) as pool:
-                tasks = [pool.submit(_decode, job, self._rules) for job in jobs]
-                made = [one for task in tasks for one in task.result()]
+            with worker_pool(max(len(new) // _CHUNK, 1)) as pool:
+                made = [*pool.map(work, new.values(), chunksize=_CHUNK)]
         except (DataError, BrokenProcessPool, MemoryError):  # a photo ended its worker
             made = [_decoded(decode_alone(sha, at, self._rules)) for sha, at in new.items()]
         self.decoded |= dict(zip(new, made, strict=True))
         return frozenset(found)
 
 
-def _decode(places: list[StoredBytes], rules: Clean) -> list[Decoded]:
-    return [_decoded(decode(place.read(), rules)) for place in places]
+def _decode(place: StoredBytes, rules: Clean) -> Decoded:
+    return _decoded(decode(place.read(), rules))
 
 
 def _decoded(photo: Any) -> Decoded:

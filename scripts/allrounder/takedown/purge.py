@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from allrounder.core.class_cache import drop_class_caches
+from allrounder.core.commands import git
 from allrounder.core.corrections import Action, Correction, append, load_corrections, new_lines
 from allrounder.core.errors import DataError, first_line
 from allrounder.core.files import remove_tree
@@ -57,10 +58,8 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
 
 def in_git(repo: Any, places: Iterable[Place]) -> int:
     """How many of the objects git tracks: its history keeps them."""
-    import pygit2
-
-    index, root = pygit2.Repository(repo.scm.root_dir).index, repo.scm.root_dir
-    tracked, found = {entry.path for entry in index}, stores(repo)
+    root, found = repo.scm.root_dir, stores(repo)
+    tracked = {*git("-C", root, "ls-files", "-z").split("\0")}
     paths = (
         found[place.where].oid_to_path(place.name) for place in places if place.where != WORK_TREE
     )

@@ -21,6 +21,7 @@ from allrounder.core.corrections import match_name
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import hash_files
 from allrounder.core.paths import CLEAN, DATASET, RAW, REPORTS, WORK
+from allrounder.history.remotes import remote_of
 from allrounder.history.versions import pinned_outputs
 from allrounder.takedown.content import Content, Reader, Source
 
@@ -66,8 +67,7 @@ def stores(repo: Any) -> dict[str, Any]:
     """
     from dvc.exceptions import DvcException
 
-    default = (repo.config.get("core") or {}).get("remote")
-    names = dict.fromkeys([default, *(out.remote for out in repo.index.outs)])
+    names = dict.fromkeys([remote_of(repo, None)[0], *(out.remote for out in repo.index.outs)])
     found = {CACHE: repo.cache.local}
     try:
         for name in filter(None, names):

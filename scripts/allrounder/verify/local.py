@@ -11,13 +11,11 @@ from typing import Any
 
 from allrounder.core.errors import DataError, UsageError, first_line
 from allrounder.core.files import FileHashes, file_disguise, hash_files
-from allrounder.core.paths import is_clutter
+from allrounder.core.paths import MANIFEST, is_clutter
 from allrounder.core.rows import ManifestRow
 from allrounder.core.tables import read_csv
 from allrounder.history import versions
 from allrounder.verify.findings import Kind, OutReport, Problem
-
-MANIFEST = "manifest.csv"
 
 Found = Mapping[str, FileHashes]
 """The local files by path."""
@@ -85,7 +83,7 @@ def _against_lock(
         words = f"{out.files} files, all missing" if out.is_folder else "missing"
         fix = f"dvc pull {out.path}" if out.cached else f"git checkout {out.path}"
         return None, [Problem(Kind.MISSING, out.path, words, fix)]
-    listed = versions.cached_list(repo, out) if out.is_folder else {out.path: out.md5}
+    listed = versions.cached_list(out)
     if listed is None:
         if versions.output_md5(out, {path: one.md5 for path, one in found.items()}) == out.md5:
             return None, []
@@ -140,7 +138,7 @@ def _with_fixes(
     """The problems, with a fix each. A bad file must be removed first, since DVC would keep it."""
     yield from (one for one in problems if one.fix)
     unfixed = [one for one in problems if not one.fix]
-    places = [versions.cached_object(repo, listed[one.path]) for one in unfixed]
+    places = [versions.cached_object(listed[one.path]) for one in unfixed]
     for one, place, cached in zip(unfixed, places, hash_files(places), strict=True):
         remove = ["it"] * (one.kind is not Kind.MISSING)
         command = f"dvc checkout {out.path}"
@@ -149,6 +147,6 @@ def _with_fixes(
         elif cached.md5 != listed[one.path]:
             command = f"dvc pull {out.path}"
             if not cached.error:
-                remove.append(f"{os.path.relpath(place)}, which is damaged too")
+                remove.append(f"{place}, which is damaged too")
         fix = f"remove {' and '.join(remove)}, then {command}" if remove else command
         yield replace(one, fix=fix)

@@ -97,13 +97,11 @@ def _check_out(
 
 def _files(repo: Any, odb: Any, out: versions.Output, first: _Answer) -> dict[str, str]:
     """The files of an output, path to MD5, as the remote or else DVC's cache lists them."""
-    if not out.is_folder:
-        return {out.path: out.md5}
     on_remote = None
-    if first.md5 == out.md5:
+    if out.is_folder and first.md5 == out.md5:
         with odb.fs.open(odb.oid_to_path(out.md5), "rb") as file:
             on_remote = versions.parse_folder_object(file.read(), out)
-    return on_remote or versions.cached_list(repo, out) or {}
+    return on_remote or versions.cached_list(out) or {}
 
 
 def _read(odb: Any, md5: str, remote: tuple[str, str]) -> _Answer:

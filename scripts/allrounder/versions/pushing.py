@@ -25,7 +25,7 @@ def push(repo: Any, out: versions.Output) -> int:
     from dvc.lock import LockError
 
     odb = versions.remote_store(repo, out)
-    files = versions.folder_list(repo, out) if out.is_folder else {}
+    files = versions.folder_list(repo, out)
     names = {md5: path for path, md5 in files.items()} | {out.md5: out.path}
     try:
         with repo.lock:
@@ -38,7 +38,7 @@ def _push(repo: Any, out: versions.Output, odb: Any, names: Mapping[str, str]) -
     try:
         _forget(odb)
         absent = {*names} - {*odb.oids_exist(list(names), jobs=odb.fs.jobs)}
-        if lost := [one for one in absent if not versions.cached_object(repo, one).exists()]:
+        if lost := [one for one in absent if not versions.cached_object(one).exists()]:
             where = "in neither DVC's cache nor the remote; python scripts/doctor.py"
             raise DataError(f"{min(names[one] for one in lost)}: {where}")
         for some in (absent - {out.md5}, absent & {out.md5}):
