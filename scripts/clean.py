@@ -14,7 +14,6 @@ from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import CLEAN, DECODED, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
 from allrounder.history.local_files import remember_states, test_set_states
-from allrounder.history.lock import locked_output, output_is_cached
 from allrounder.params.loading import load_params
 
 
@@ -26,8 +25,7 @@ def main() -> None:
     for warning in check_decoders():
         print(warning, file=sys.stderr)
     CLEAN.mkdir(parents=True, exist_ok=True)
-    pinned = locked_output("download")
-    discard_committed(WORK / "download", pinned, lambda: output_is_cached("download"))
+    discard_committed(WORK / "download")
     with stage_lock("clean") as work:
         DECODED.mkdir(exist_ok=True)
         states = test_set_states(params)

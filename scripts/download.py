@@ -18,7 +18,6 @@ from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
 from allrounder.history.lock import (
     locked_output,
-    output_is_cached,
     pinned_files,
     pins_confirmed,
     pins_ignored,
@@ -34,11 +33,10 @@ def main() -> None:
     corrections = load_corrections(params.classes)
     RAW.mkdir(parents=True, exist_ok=True)
     with stage_lock("download") as work:
-        pinned = locked_output("download")
-        discard_committed(work, pinned, lambda: output_is_cached("download"))
+        discard_committed(work)
         remove_other_classes(RAW, params.classes)
         key = rules_key(params, taken_down)
-        journal = Journal(work, key, pins_ignored(), pinned, pins_confirmed())
+        journal = Journal(work, key, pins_ignored(), locked_output("download"), pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
         cached = None
         if cache := ClassCache.of_photos(work, params.classes, CODE):

@@ -15,6 +15,7 @@ import pytest
 
 from allrounder.core.errors import run
 from allrounder.core.rows import Result, Status
+from allrounder.history import journal
 from allrounder.history.journal import Journal, discard_committed
 from webfaults.archives import ARCHIVES, photos_tar
 from webfaults.project import OTHER, THIRD, WNID, Project, kill
@@ -242,14 +243,21 @@ def test_a_failure_that_is_transient_holds_until_its_run_has_ended(
     ],
 )
 def test_the_journal_stays_until_its_output_is_in_the_cache(
-    tmp_path: Path, complete: bool, pinned: str, cached: bool, left: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    complete: bool,
+    pinned: str,
+    cached: bool,
+    left: bool,
 ) -> None:
     kept = Journal(tmp_path, "key", fresh=False, pinned="old")
     kept.add("one", _good("one"), b"one")
     if complete:
         kept.complete()
     kept.close()
-    discard_committed(tmp_path, pinned, lambda: cached)
+    monkeypatch.setattr(journal, "locked_output", lambda stage: pinned)
+    monkeypatch.setattr(journal, "output_is_cached", lambda stage: cached)
+    discard_committed(tmp_path)
     assert bool(remembered(tmp_path, "one")) is left
 
 

@@ -466,7 +466,7 @@ def test_a_local_file_that_changed_is_reported_since_dvc_does_not_notice_it(clon
     assert output.startswith("warning: photos: n02109961 changed since it was listed")
     assert output.endswith("run make repro, or dvc repro --force\n")
     table.write_text("url,label\n")
-    assert "warning: l.csv and 1 more changed" in clone.script("check_params")
+    assert "warning: l.csv (and 1 more) changed" in clone.script("check_params")
     web = {"kind": "url-list", "location": "http://h.example/l.txt"}
     clone.edit(sources=[*sources, web])
     assert clone.script("check_params").endswith("run ALLROUNDER_PINS=ignore dvc repro --force\n")

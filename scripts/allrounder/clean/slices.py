@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +22,7 @@ from allrounder.clean.alone import decode
 from allrounder.clean.decode import Photo
 from allrounder.clean.fingerprints import MIRRORED, Fingerprint
 from allrounder.clean.jpeg import ByteRanges
+from allrounder.core.class_cache import code_digest
 from allrounder.core.rows import Status
 from allrounder.core.tars import StoredBytes
 from allrounder.params.schema import Clean
@@ -160,11 +160,9 @@ def decoding(rules: Clean) -> bytes:
 
 
 @cache
-def _decoders() -> tuple[str, ...]:
+def _decoders() -> str:
     packages = {line.partition("==")[0] for line in DECODERS.read_text("utf-8").split()}
-    folder = Path(__file__).parents[1]
-    code = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in CODE]
-    return *(f"{name}=={metadata.version(name)}" for name in sorted(packages)), *code
+    return code_digest(CODE, tuple(sorted(packages)))
 
 
 def write_slice(
@@ -196,15 +194,7 @@ def write_slice(
             if not photo.kept:
                 record["offset"], record["size"] = write(photo.body), len(photo.body)
         if fingerprint:
-            for name in (
-                "hash",
-                "horizontal",
-                "vertical",
-                "aspects",
-                "flat",
-                "levels",
-                "picture_id",
-            ):
+            for name in _FINGERPRINT:
                 record[name] = getattr(fingerprint, name)
             digest = hashlib.blake2b(fingerprint.thumb, digest_size=16).digest()
             record["thumb_hash"] = np.frombuffer(digest, "V16")

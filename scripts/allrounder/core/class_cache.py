@@ -19,6 +19,7 @@ from allrounder.core.files import remove_tree, replace_text
 from allrounder.core.paths import DECODED, WORK
 
 _ENTRY = "entry.json"
+_PROJECT = Path(__file__).parents[1]
 Code = tuple[Sequence[str], Sequence[str]]
 """The packages of this project, and the libraries, that decide what a stage makes of a class."""
 
@@ -188,12 +189,12 @@ def _stat(path: str | Path) -> os.stat_result | None:
 
 
 @cache
-def code_digest(packages: Sequence[str], libraries: Sequence[str] = ()) -> str:
-    """A hash of the files of packages of this project, and of the versions of libraries."""
-    digest, root = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(path for name in packages for path in (root / name).rglob("*")):
+def code_digest(code: Sequence[str], libraries: Sequence[str] = ()) -> str:
+    """A hash of this project's packages or files in `code`, and of the versions of libraries."""
+    digest, places = hashlib.sha256(), [_PROJECT / name for name in code]
+    for path in sorted(path for place in places for path in (place, *place.rglob("*"))):
         if path.suffix != ".pyc" and path.is_file():
-            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(_PROJECT)}\0".encode() + path.read_bytes())
     for name in libraries:
         digest.update(f"{name}=={metadata.version(name)}\0".encode())
     return digest.hexdigest()

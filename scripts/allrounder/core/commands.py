@@ -17,24 +17,15 @@ def new_parser(description: str | None, exit_codes: str = "") -> argparse.Argume
 def output_of(*command: str) -> str:
     """The standard output of a program; '' if there is no such program."""
     try:
-        ended = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=False
-        )
+        return _run(*command).stdout
     except OSError:
         return ""
-    return ended.stdout
 
 
 def git(*arguments: str, fails: bool = False) -> str:
     """What git prints. Raises UsageError if it fails or is not there; `fails`: returns '' then."""
     try:
-        ended = subprocess.run(
-            ["git", *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        ended = _run("git", *arguments)
     except OSError as error:
         raise UsageError(f"git: {error.strerror}; install git, then run this again") from None
     if ended.returncode and not fails:
@@ -42,3 +33,9 @@ def git(*arguments: str, fails: bool = False) -> str:
         sys.stderr.writelines(f"{line}\n" for line in more)
         raise UsageError(f"git {arguments[0]}: {said.strip()}; correct that, then run this again")
     return "" if ended.returncode else ended.stdout.strip()
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )

@@ -1,6 +1,5 @@
 """Faults of this version: dvc.lock, the remote, objects, the download's journal."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from allrounder.core.files import file_md5, hash_files, hash_folder
 from allrounder.core.paths import LOCK, WORK
 from allrounder.core.text import and_more
 from allrounder.history import versions
+from allrounder.history.journal import read_state
 from allrounder.history.lock import PINS_SWITCH, locked_output
 from allrounder.history.mending import cut_off_files
 from allrounder.history.remotes import no_remote, remote_fault, remote_of
@@ -218,9 +218,7 @@ def journal_findings() -> Iterator[Fault]:
     """A journal that a download left: of a killed run, or of one that DVC has not committed."""
     folder = WORK / "download"
     size = sum(path.stat().st_size for path in folder.glob("*.blob"))
-    state = dict[str, Any]()
-    with suppress(OSError, ValueError, TypeError):
-        state |= json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    state = read_state(folder)
     words = f"an earlier download failed or was killed; its {size / 1e6:.1f} MB are kept"
     if state.get("complete"):
         words = f"a download wrote its output ({size / 1e6:.1f} MB), but DVC did not commit it"

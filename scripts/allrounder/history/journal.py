@@ -8,13 +8,14 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from allrounder.core.rows import Result, Status
 from allrounder.core.tars import StoredBytes
+from allrounder.history.lock import locked_output, output_is_cached
 
 
 class _Files:
@@ -98,10 +99,10 @@ class Journal:
         self._folder = folder
         self._mark = folder / _MARK
         folder.mkdir(parents=True, exist_ok=True)
-        state = _read_state(self._mark)
+        state = read_state(folder)
         ended = state.get("complete") or (confirm and state.get("compared") and state.get("ended"))
         if fresh and (ended or not state.get("fresh")):
-            _clear(folder)
+            clear_journal(folder)
         same_key, killed = state.get("key") == key, not state.get("ended", True)
         self._results: dict[str, Result] = {}
         self._all_files = {number: _Files(folder, number) for number in _numbers(folder)}
@@ -165,18 +166,20 @@ class Journal:
         self._mark.write_text(json.dumps(self._state), encoding="utf-8")
 
 
-def discard_committed(folder: Path, pinned: str, is_cached: Callable[[], bool]) -> None:
+def discard_committed(folder: Path) -> None:
     """Discard the journal of a run that wrote its output, once DVC has committed all of it.
 
     dvc.lock pins another output by then. That alone proves nothing: DVC also writes it where it
     could not copy every file to its cache, on a full disk for instance, and for --no-commit.
     """
-    state = _read_state(folder / _MARK)
-    if state.get("complete") and state.get("pinned") != pinned and is_cached():
-        _clear(folder)
+    state = read_state(folder)
+    other = state.get("complete") and state.get("pinned") != locked_output("download")
+    if other and output_is_cached("download"):
+        clear_journal(folder)
 
 
-def _clear(folder: Path) -> None:
+def clear_journal(folder: Path) -> None:
+    """Delete the journals of all processes, and their photos."""
     for path in [*folder.glob("photos*.blob"), *folder.glob("journal*.jsonl"), folder / _MARK]:
         path.unlink(missing_ok=True)
 
@@ -200,9 +203,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> dict[str, Any]:
+    """How the last run with this journal has ended; empty if that is not known."""
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = json.loads((folder / _MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}

@@ -213,11 +213,11 @@ class BaseSource(Section):
 
     def local_roots(self) -> list[str]:
         """The local files and folders in which every local candidate must lie."""
-        return [place for place in self.places if not is_url(place)]
+        return self.watched_paths(())
 
     def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
         """The local files and folders whose change makes the lists of these classes outdated."""
-        return self.local_roots()
+        return [place for place in self.places if not is_url(place)]
 
     def named_classes(self) -> list[tuple[str, str]]:
         """The classes that its keys name: (place in the source, name)."""
@@ -288,10 +288,6 @@ class RecipeSource(BaseSource):
     def local_roots(self) -> list[str]:
         """The recipe, and the folder of local photos."""
         return [*super().local_roots(), self.files]
-
-    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
-        """The recipe itself."""
-        return [] if self.is_remote else [self.location]
 
 
 class SynsetTarSource(_WnidSource):
@@ -441,13 +437,9 @@ class CsvSource(BaseSource):
 
     def local_roots(self) -> list[str]:
         """The local tables, and the folder of the local files."""
-        tables = [place for place in self.places if not is_url(place)]
+        tables = self.watched_paths(())
         folders = dict.fromkeys(str(Path(table).parent) for table in tables)
         return [*tables, *([self.base] if self.base else folders)]
-
-    def watched_paths(self, parts: Iterable[ClassPart]) -> list[str]:
-        """The local tables."""
-        return [place for place in self.places if not is_url(place)]
 
     def named_classes(self) -> list[tuple[str, str]]:
         """Those in `labels`, and the class of all rows."""

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import PIL
 from PIL import Image, ImageFile, ImageOps, features
 
-from allrounder.core import photos
+from allrounder.core.class_cache import code_digest
 from allrounder.core.photos import DECODERS, too_costly
 from allrounder.core.progress import progress
 from allrounder.core.tars import StoredBytes
@@ -152,10 +151,8 @@ def _kept(store: Path, kind: object, parts: Iterable[bytes], make: Callable[[], 
 @cache
 def _code() -> bytes:
     """A hash of what decides how pictures are made, but for the photos."""
-    files = [Path(__file__), Path(photos.__file__)]
-    libraries = [PIL.__version__, *(features.version(name) for name in ("jpg", "webp"))]
-    code = [path.read_bytes() for path in files]
-    return hashlib.sha256(b"".join([repr(libraries).encode(), *code])).digest()
+    code = code_digest(("report/thumbs.py", "core/photos.py"), ("pillow",))
+    return f"{code} {features.version('jpg')} {features.version('webp')}".encode()
 
 
 def thumbnail(body: bytes, level: Level) -> bytes:

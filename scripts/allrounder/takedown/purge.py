@@ -12,9 +12,8 @@ from allrounder.core.errors import DataError, first_line
 from allrounder.core.files import remove_tree
 from allrounder.core.paths import CORRECTIONS, DECODED, TAKEDOWNS, THUMBNAILS, WORK
 from allrounder.core.text import one_line
+from allrounder.history.journal import clear_journal
 from allrounder.takedown.survey import WORK_TREE, Place, Target, stores
-
-_JOURNAL = ("photos*.blob", "journal*.jsonl", "run.json")
 
 
 def exclude(target: Target, classes: Collection[str], reason: str) -> None:
@@ -47,10 +46,10 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
                 "access to it"
             ) from None
     files = [Path(one.name) for one in places if one.where == WORK_TREE]
-    journal = [path for name in _JOURNAL for path in (WORK / "download").glob(name)]
-    for path in [*files, *journal]:  # the build has committed what the journal holds
+    for path in files:
         if path.is_relative_to(WORK):
             path.unlink(missing_ok=True)
+    clear_journal(WORK / "download")  # the build has committed what it holds
     remove_tree(DECODED)
     remove_tree(THUMBNAILS)
     drop_class_caches()
