@@ -39,8 +39,9 @@ def main() -> None:
         journal = Journal(work, key, pins_ignored(), locked_output("download"), pins_confirmed())
         preview = Preview(params, corrections, URLS, RAW, DECODED)
         cached = None
-        if cache := ClassCache.of_photos(work, params.classes, CODE):
-            cached = CachedClasses(cache, params, key, URLS, RAW, pinned_files("download"))
+        sources = (source.model_dump_json() for source in params.sources)
+        if cache := ClassCache.of_photos(work, params.classes, CODE, key, *sources):
+            cached = CachedClasses(cache, URLS, RAW, pinned_files("download"))
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down, cached)
         rounds.run(preview.larger_quotas)
 

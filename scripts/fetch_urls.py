@@ -30,7 +30,8 @@ def main() -> None:
         files = local_states(params.sources, class_parts(others))
         URLS.mkdir(parents=True, exist_ok=True)
         remove_other_classes(URLS, params.classes)
-        cache = ClassCache.of_stage(work, params.classes, CODE)
+        sources = (source.model_dump_json() for source in params.sources)
+        cache = ClassCache.of_stage(work, params.classes, CODE, *sources)
         cached = CachedLists(cache, params.sources, files, URLS)
         unchanged = {} if pins_ignored() else cached.restore(others)
         if unchanged:

@@ -30,7 +30,6 @@ from allrounder.download.class_quota import ClassResult
 from allrounder.fetch_urls import listing
 from allrounder.history import lock
 from allrounder.params.classes import read_classes
-from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource
 from allrounder.split.facts import Tally
 from hostile import encoded, picture
@@ -150,11 +149,9 @@ def test_counts_come_back_with_the_types_of_their_keys() -> None:
 def test_a_class_with_local_files_that_failed_is_read_again(own_folder: None) -> None:
     for name in ("cat.csv", "cat.tar"):
         Path(name).touch()
-    values = {"sources": [{"kind": "folder", "location": "photos"}], "classes": {"cat": None}}
-    params = Params.model_validate(values | {"per_class": 5, "min_per_class": 1})
     cache = ClassCache.of_stage(Path(), ["cat"], CODE)
     pinned = {"./cat.csv": file_md5(Path("cat.csv")), "cat.csv": file_md5(Path("cat.csv"))}
-    classes = CachedClasses(cache, params, "", Path(), Path(), pinned)
+    classes = CachedClasses(cache, Path(), Path(), pinned)
     whole = ClassResult("cat", Counter({Status.OK: 5, Status.TIMEOUT: 1}), transient=1)
     short = ClassResult("cat", Counter({Status.OK: 4, Status.TIMEOUT: 1}), transient=1)
     for result, read, cached in ((whole, {}, True), (short, {}, False), (whole, {"a": ""}, False)):

@@ -319,7 +319,7 @@ def test_a_reply_that_is_not_ready_is_waited_for(
 
 
 def test_a_fault_that_passes_costs_nothing(viewer: ViewerServer) -> None:
-    once = iter([error(500, "ResponseNotReady")])
+    once = iter([error(500, "ResponseNotReady"), (200, {"Content-Length": "99"}, b'{"rows": [')])
     viewer.faults["/filter"] = lambda path: next(once, None)
     assert rows(listed(viewer)[HUSKY]) == list(range(0, 30, 3))
 

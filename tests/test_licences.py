@@ -201,11 +201,11 @@ def test_an_accepted_url_of_the_same_bytes_is_preferred(tmp_path: Path) -> None:
     rows += [RawRow("m", "http://h/t.tar#m.jpg", Status.OK, sha256="2")]
     write_csv(urls / "n1.csv", Candidate, listed_photos)
     write_csv(raw / "n1.csv", RawRow, rows)
-    assert photo_origins(urls, raw, "n1")["a"] == ("http://h/a", listed_photos[0], "")
-    assert photo_origins(urls, raw, "n1")["m"] == ("http://h/t.tar#m.jpg", listed_photos[4], "")
+    assert photo_origins(urls, raw, "n1")["a"] == (rows[0], listed_photos[0])
+    assert photo_origins(urls, raw, "n1")["m"] == (rows[4], listed_photos[4])
     found = photo_origins(urls, raw, "n1", {"cc-by-2.0", "cc0-1.0"})
-    assert found["a"] == ("http://h/c", listed_photos[2], "")
-    assert photo_origins(urls, raw, "n1", {UNKNOWN})["a"] == ("http://h/a", listed_photos[0], "")
+    assert found["a"] == (rows[2], listed_photos[2])
+    assert photo_origins(urls, raw, "n1", {UNKNOWN})["a"] == (rows[0], listed_photos[0])
 
 
 @pytest.fixture

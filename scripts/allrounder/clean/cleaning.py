@@ -29,6 +29,7 @@ from allrounder.core.corrections import (
     PhotoNames,
     by_photo,
     match_photos,
+    photos_of_tables,
     unmatched,
 )
 from allrounder.core.errors import DataError
@@ -119,18 +120,12 @@ def decide(
 
 
 def _names(decoded: Decoded, raw: Path) -> Iterator[PhotoNames]:
-    row = 0
-    for key, part in decoded.listed.items():
-        served = {
-            one.image_id: one.sha256
-            for one in read_csv(raw / f"{key}.csv", RawRow)
-            if one.status is Status.OK
+    for (key, part), start in zip(decoded.listed.items(), decoded.class_starts, strict=False):
+        cleaned = {
+            (key, image_id): _sha256(decoded.records[start + at])
+            for at, image_id in enumerate(part.image_ids)
         }
-        for at, image_id in enumerate(part.image_ids):
-            urls = {url for origin in part.origins_of(at) for url in origin}
-            sha256s = {served[image_id], _sha256(decoded.records[row])} - {""}
-            yield PhotoNames(key, image_id, sha256s, urls)
-            row += 1
+        yield from photos_of_tables(key, raw, cleaned)
 
 
 def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:

@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 PictureIds = NDArray[np.uint64]
 """A hash of each picture: see Fingerprint.picture_id."""
 PairKeys = NDArray[np.uint64]
+_NO_KEYS, _NO_VALUES = np.zeros(0, np.uint64), np.zeros(0)
 
 _FEW = 64
 """New pictures are searched for alone if they are less than one in so many."""
@@ -39,17 +40,12 @@ class Remembered:
 class Similarities:
     """Similarities of pairs by a key. Those that this run needs are kept for the next one."""
 
-    def __init__(self, keys: PairKeys, values: Floats):
+    def __init__(self, keys: PairKeys = _NO_KEYS, values: Floats = _NO_VALUES):
         """The keys are in ascending order."""
         self._keys, self._values = keys, values
         self._used = np.zeros(len(keys), bool)
         self._new, self._recent = list[tuple[PairKeys, Floats]](), dict[int, float]()
         self._room = _KEPT
-
-    @classmethod
-    def none(cls) -> "Similarities":
-        """No similarities yet."""
-        return cls(np.zeros(0, np.uint64), np.zeros(0))
 
     def find(self, keys: PairKeys) -> Floats:
         """The similarity of each pair; not a number if it is not known."""
@@ -124,8 +120,7 @@ class CloseMemory:
 
     def recall_similarities(self) -> Similarities:
         """The similarities that the last run needed."""
-        found = _read(self.similarities, self.code)
-        return Similarities(found["keys"], found["values"]) if found else Similarities.none()
+        return Similarities(**_read(self.similarities, self.code))
 
     def remember_similarities(self, similarities: Similarities) -> None:
         """Replace them by those that this run needed."""

@@ -4,7 +4,7 @@ Integers only, so the flags are the same on every machine. The limits were chose
 3,000 photos of ten classes: docs/cleaning.md.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, takewhile
 from statistics import median_low
@@ -46,14 +46,9 @@ def flag_sizes(rows: Sequence[CleanRow]) -> list[CleanRow]:
         found = {"extreme_aspect"} if short and long >= _LONG * short else set[str]()
         if 0 < count * _TINY < median:
             found.add("tiny_for_class")
-        flagged.append(_with_flags(row, found))
+        cells: dict[str, Any] = dict.fromkeys(found, 1)
+        flagged.append(replace(row, **cells) if cells else row)
     return flagged
-
-
-def _with_flags(row: CleanRow, flags: Collection[str]) -> CleanRow:
-    """The row with more flags, which are names of its columns."""
-    cells: dict[str, Any] = dict.fromkeys(flags, 1)
-    return replace(row, **cells) if cells else row
 
 
 def _range(grey: Image.Image) -> tuple[int, int]:

@@ -73,7 +73,7 @@ class Pictures:
     ):
         """`memory`: what an earlier run has found."""
         self._columns, self._pool, self._memory = columns, pool, memory
-        self._similarities = memory.recall_similarities() if memory else Similarities.none()
+        self._similarities = memory.recall_similarities() if memory else Similarities()
         self._last_groups = memory.recall_groups() if memory else {}
         self._groups: Groups = {}
 

@@ -80,7 +80,8 @@ def add_suspects(
     stored = {key: dict(tar_members(out / f"{key}.tar")) for key in keys}
     kept = [(key, row.file) for key in keys for row in rows[key] if row.file]
     embeddings = _embed([stored[key][file] for key, file in kept], rules)
-    found = likenesses(embeddings, [keys.index(key) for key, _ in kept])
+    numbers = {key: at for at, key in enumerate(keys)}
+    found = likenesses(embeddings, [numbers[key] for key, _ in kept])
     by_file = {file: one for (_, file), one in zip(kept, found, strict=bool(found))}
     return {key: _scored(rows[key], by_file, keys, rules.share) for key in keys}
 

@@ -65,8 +65,8 @@ def candidate_lookup(path: Path, urls: Collection[str] | None = None) -> Callabl
 
 def photo_origins(
     urls: Path, raw: Path, key: str, accepted: Collection[str] | None = None
-) -> dict[str, tuple[str, Candidate, str]]:
-    """URL, candidate and `rescued_from` of each photo in a class's raw archive, by image id.
+) -> dict[str, tuple[RawRow, Candidate]]:
+    """Row and candidate of each photo in a class's raw archive, by the photo's image id.
 
     A member of an archive has the archive's candidate. Of several URLs with the same bytes, the
     first one counts, or the first whose licence is among the `accepted` normal forms.
@@ -75,14 +75,14 @@ def photo_origins(
     photos = (Status.OK, Status.DUPLICATE)
     rows = [row for row in read_csv(raw / f"{key}.csv", RawRow) if row.status in photos]
     origin = candidate_lookup(urls / f"{key}.csv", {row.url for row in rows})
-    found: dict[str, tuple[str, Candidate, str]] = {}
+    found: dict[str, tuple[RawRow, Candidate]] = {}
     ids: dict[str, str] = {}  # image id by SHA-256
     for row in rows:
         if row.status is Status.OK:
             ids[row.sha256] = row.image_id
-            found[row.image_id] = (row.url, origin(row.url), row.rescued_from)
+            found[row.image_id] = (row, origin(row.url))
         elif first := ids.get(row.sha256):
             other = origin(row.url)
             if refused(found[first][1].license, accepted) and not refused(other.license, accepted):
-                found[first] = (row.url, other, row.rescued_from)
+                found[first] = (row, other)
     return found

@@ -29,11 +29,13 @@ class ClassCache:
     """The cached classes of a stage. The folder may be deleted at any time."""
 
     folder: Path
-    code: str = ""  # a hash of what makes the files
+    code: str = ""  # a hash of what makes the files, and of the inputs that all classes share
 
     @classmethod
-    def of_stage(cls, work: Path, keys: Collection[str], code: Code) -> "ClassCache":
+    def of_stage(cls, work: Path, keys: Collection[str], code: Code, *common: str) -> "ClassCache":
         """The cache in a stage's work folder, without classes that are not in `keys`.
+
+        `common` are inputs that all classes share.
 
         Call it before the stage's work: the code may be edited meanwhile.
         """
@@ -42,10 +44,12 @@ class ClassCache:
             for entry in folder.iterdir():
                 if entry.name not in keys:
                     remove_tree(entry)
-        return cls(folder, code_digest(*code))
+        return cls(folder, inputs_digest(code_digest(*code), *common))
 
     @classmethod
-    def of_photos(cls, work: Path, keys: Collection[str], code: Code) -> "ClassCache | None":
+    def of_photos(
+        cls, work: Path, keys: Collection[str], code: Code, *common: str
+    ) -> "ClassCache | None":
         """The same for a stage whose outputs are large; None where it would take disk space.
 
         DVC replaces outputs by copies of the files in its own cache, so that links to the outputs
@@ -54,7 +58,7 @@ class ClassCache:
         if not _dvc_links():
             remove_tree(work / "classes")
             return None
-        return cls.of_stage(work, keys, code)
+        return cls.of_stage(work, keys, code, *common)
 
     def restore(self, key: str, inputs: str) -> Any | None:
         """Link the files of a class to their places; returns the facts that were stored with them.

@@ -1,10 +1,12 @@
 """Base of the dataclasses that count photos or URLs, class by class."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter
 
 
 class Addable:
@@ -29,24 +31,17 @@ class Addable:
         """The counts that `as_json` gave. Raises ValueError, KeyError and TypeError."""
         kind: Any = cls
         values = dict(found)
-        for name, key_of in _key_makers(kind).items():
-            values[name] = Counter({key_of(key): count for key, count in found[name]})
+        for name, adapter in _counters(kind).items():
+            values[name] = Counter(dict(adapter.validate_python(found[name])))
         return cls(**values)
 
 
 @cache
-def _key_makers(kind: Any) -> dict[str, Callable[[Any], Any]]:
-    """What makes a key of each counter from its JSON, by the counter's name."""
+def _counters(kind: Any) -> dict[str, TypeAdapter[list[tuple[Any, int]]]]:
+    """What makes the items of each counter from their JSON, by the counter's name."""
     hints = get_type_hints(kind)
     return {
-        name: _key_maker(get_args(hint)[0])
+        name: TypeAdapter(list[tuple[get_args(hint)[0], int]])  # type: ignore[arg-type, misc]
         for name, hint in hints.items()
         if get_origin(hint) is Counter
     }
-
-
-def _key_maker(kind: Any) -> Callable[[Any], Any]:
-    if get_origin(kind) is not tuple:
-        return lambda key: kind(key)
-    parts = get_args(kind)
-    return lambda key: tuple(part(one) for part, one in zip(parts, key, strict=True))

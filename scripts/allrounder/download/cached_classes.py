@@ -10,7 +10,6 @@ from pathlib import Path
 from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.files import file_md5
 from allrounder.download.class_quota import ClassResult
-from allrounder.params.schema import Params
 
 CODE: Code = (
     ("core", "catalogue", "params", "web", "history", "download"),
@@ -20,11 +19,9 @@ CODE: Code = (
 
 @dataclass(frozen=True, slots=True)
 class CachedClasses:
-    """The downloaded classes of the last run."""
+    """The downloaded classes of the last run. `cache` has the sources and rules in common."""
 
     cache: ClassCache
-    params: Params
-    rules: str  # as `rules_key` gives it
     urls: Path
     raw: Path
     pinned: Mapping[str, str] = field(default_factory=dict)  # MD5 by path
@@ -52,6 +49,4 @@ class CachedClasses:
         self.cache.store(result.key, inputs, [table, tar], result.as_json(), local_files)
 
     def _inputs(self, key: str, quota: int, md5: str) -> str:
-        sources = [source.model_dump_json() for source in self.params.sources]
-        table = self.urls / f"{key}.csv"
-        return inputs_digest(self.rules, *sources, f"{quota}", md5, table)
+        return inputs_digest(f"{quota}", md5, self.urls / f"{key}.csv")

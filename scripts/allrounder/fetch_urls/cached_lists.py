@@ -52,5 +52,4 @@ class CachedLists:
         states = [self.states.get(name, "") for name in names]
         if len(states) < len(self.sources) * len(one.parts) or not all(states):
             return ""
-        sources = [source.model_dump_json() for source in self.sources]
-        return inputs_digest(key, repr(one.parts), *sources, *states)
+        return inputs_digest(key, repr(one.parts), *states)

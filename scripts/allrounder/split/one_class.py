@@ -99,7 +99,7 @@ def _lay_out(job: ClassJob) -> tuple[Tally, Funnel, list[Path]]:
     origins = cache(lambda one: photo_origins(job.stages.urls, raw, one, job.licences))
     groups = {file: row.group for file, row in kept.items()}
     origin = {file: origins(row.moved_from or key)[row.image_id] for file, row in kept.items()}
-    given = {file: candidate.split for file, (_, candidate, _) in origin.items()}
+    given = {file: candidate.split for file, (_, candidate) in origin.items()}
     numbers = job.work / f"numbers-{os.getpid()}"
     divided = split_class(key, groups, rules, numbers, given)
     manifest: list[ManifestRow] = []
@@ -116,25 +116,23 @@ def _lay_out(job: ClassJob) -> tuple[Tally, Funnel, list[Path]]:
     tally = Tally()
     for row in manifest:
         tally.count(row, stored[row.name].size)
-    listed = list(read_csv(raw / f"{key}.csv", RawRow))
-    _write_rows(job, manifest, kept, listed)
+    _write_rows(job, manifest, kept, {file: row.sha256 for file, (row, _) in origin.items()})
     by_split = {split: tally.photos[key, split] for split in split_names(rules)}
     files = [part(job.work, key, table) for table in TABLES]
     if rules.layout == "folders":
         places = divided.items()
         files += [job.out / place / job.one.folder / name for place, own in places for name in own]
-    return tally, class_funnel(listed, rows, by_split), files
+    return tally, class_funnel(read_csv(raw / f"{key}.csv", RawRow), rows, by_split), files
 
 
 def _write_rows(
-    job: ClassJob, manifest: list[ManifestRow], kept: Mapping[str, CleanRow], listed: list[RawRow]
+    job: ClassJob,
+    manifest: list[ManifestRow],
+    kept: Mapping[str, CleanRow],
+    sha256s: Mapping[str, str],
 ) -> None:
-    key, raw = job.one.key, job.stages.raw
-    sha256s = {(key, row.image_id): row.sha256 for row in listed if row.status is Status.OK}
-    for place in {row.moved_from for row in kept.values()} - {"", key}:
-        for row in read_csv(raw / f"{place}.csv", RawRow):
-            if row.status is Status.OK:
-                sha256s[place, row.image_id] = row.sha256
+    """Write the class's rows of all tables; `kept` and `sha256s`, those of raw, by file name."""
+    key = job.one.key
     safe = [*map(_without_formulas, manifest)]
     recipe_rows = recipe.class_rows(safe, kept, sha256s)
     write_csv(part(job.work, key, MANIFEST), ManifestRow, safe)
@@ -195,17 +193,16 @@ def _row(
     split: str,
     one: DatasetClass,
     row: CleanRow,
-    url: str,
+    raw: RawRow,
     candidate: Candidate,
-    rescued_from: str,
 ) -> ManifestRow:
     synset = "" if row.moved_from else candidate.synset
     synset = synset or (one.wnid if one.is_own else one.key)
     return ManifestRow(
         path, split, one.index, one.key, one.label, one.voc, synset,
-        row.image_id, url, candidate.source, row.sha256, row.width or 0, row.height or 0,
+        row.image_id, raw.url, candidate.source, row.sha256, row.width or 0, row.height or 0,
         candidate.license, candidate.author, candidate.landing_url, candidate.title,
-        rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
+        raw.rescued_from, row.moved_from or candidate.moved_from, row.blurred, row.nearly_black,
         row.nearly_white, row.extreme_aspect, row.tiny_for_class, row.suspect, row.suspected_class,
     )  # fmt: skip
 

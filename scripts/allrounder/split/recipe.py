@@ -15,41 +15,26 @@ from typing import Any
 from allrounder.core.funnel import Funnel
 from allrounder.core.opt_outs import Signal
 from allrounder.core.rows import Candidate, CleanRow, ManifestRow, Match, RecipeRow, Status
-from allrounder.core.tables import read_csv
+from allrounder.core.tables import columns, read_csv
 
 FILE = "recipe.csv"
+_SHARED = [name for name in columns(RecipeRow) if name in columns(ManifestRow)]
 
 
 def class_rows(
-    photos: Iterable[ManifestRow],
-    clean: Mapping[str, CleanRow],
-    sha256s: Mapping[tuple[str, str], str],
+    photos: Iterable[ManifestRow], clean: Mapping[str, CleanRow], sha256s: Mapping[str, str]
 ) -> list[RecipeRow]:
     """The rows of a class, by file name, without its results.
 
-    `photos` are rows as the manifest has them. `clean` has the rows by file name, and `sha256s` the
-    raw photos by their class and image id.
+    `photos` are rows as the manifest has them; `clean` has the rows of clean, and `sha256s` the
+    hashes of the raw photos, by file name.
     """
-    return [_row(row, clean[row.name], sha256s) for row in sorted(photos, key=attrgetter("name"))]
-
-
-def _row(row: ManifestRow, cleaned: CleanRow, sha256s: Mapping[tuple[str, str], str]) -> RecipeRow:
-    return RecipeRow(
-        wnid=row.wnid,
-        split=row.split,
-        url=row.url,
-        sha256=sha256s[cleaned.moved_from or row.wnid, row.image_id],
-        perceptual_hash=cleaned.perceptual_hash,
-        image_id=row.image_id,
-        synset=row.synset if row.synset != row.wnid else "",
-        source=row.source,
-        rescued_from=row.rescued_from,
-        moved_from=row.moved_from,
-        license=row.license,
-        author=row.author,
-        landing_url=row.landing_url,
-        title=row.title,
-    )
+    rows = []
+    for row in sorted(photos, key=attrgetter("name")):
+        shared: dict[str, Any] = {name: getattr(row, name) for name in _SHARED}
+        shared |= {"sha256": sha256s[row.name], "synset": row.synset * (row.synset != row.wnid)}
+        rows.append(RecipeRow(**shared, perceptual_hash=clean[row.name].perceptual_hash))
+    return rows
 
 
 def original_funnels(funnels: Mapping[str, Funnel], urls: Path) -> Mapping[str, Funnel]:

@@ -39,7 +39,8 @@ def local_or_cached_list(location: str, web: ListClient, what: str, sha256: str 
     path = Path(location)
     if not path.is_file():
         raise DataError(f"{what}: no such file; correct its location")
-    check_sha256(path, sha256, what, location)
+    if sha256:
+        _check_pin(file_sha256(path), sha256, what, location)
     return path
 
 
@@ -60,15 +61,16 @@ def cached_file(
             raise not_cached_error(what, url)
     elif not (entry and sha256 and entry.sha256 == sha256):
         _Update(web, cached, what, most).run(entry)
-    check_sha256(cached.body, sha256, what, url)
+    if sha256:
+        _check_pin(cached.sha256, sha256, what, url)
     cached.body.touch()
     trim(CACHE, cached.body)
     return cached.body
 
 
-def check_sha256(path: Path, sha256: str, what: str, location: str) -> None:
-    """Raise DataError when a file does not have the pinned hash; '' pins none."""
-    if sha256 and (found := file_sha256(path)) != sha256:
+def _check_pin(found: str, sha256: str, what: str, location: str) -> None:
+    """Raise DataError when the hash of a list is not the pinned one."""
+    if found != sha256:
         raise DataError(
             f"{what}: {location} has SHA-256 {found}, and its sha256 pins {sha256}; "
             "it has changed: check what is new, then correct sha256 or go back to the old file"
@@ -103,6 +105,12 @@ class CachedFile:
         """The entry of the file if it has the recorded hash, else None."""
         entry = self._entry(self.body)
         return entry if entry and entry.sha256 == file_sha256(self.body) else None
+
+    @property
+    def sha256(self) -> str:
+        """The recorded hash of the file, '' if there is none."""
+        entry = self._entry(self.body)
+        return entry.sha256 if entry else ""
 
     def begun(self) -> CacheEntry | None:
         """The entry of a download that broke off and can be resumed, else None."""

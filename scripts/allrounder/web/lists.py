@@ -137,15 +137,25 @@ class ListClient:
     ) -> ApiReply:
         """An API's reply of any code, or a part of a file if `headers` name a Range.
 
-        `token` is sent to the place of `url` alone (see `may_send_token`). Raises DataError when
-        the API cannot be reached or its reply has more than MAX_PAGE bytes, or when offline.
+        `token` is sent to the place of `url` alone (see `may_send_token`). A reply that breaks off
+        is requested again. Raises DataError when the API cannot be reached or its reply has more
+        than MAX_PAGE bytes, or when offline.
         """
+        failures = 0
+        while True:
+            try:
+                return self._api_reply(url, what, token, headers or {})
+            except BrokenBodyError:
+                if self.policy.is_last_try(failures := failures + 1):
+                    raise
+                self.pause(failures)
 
+    def _api_reply(self, url: str, what: str, token: str, headers: Mapping[str, str]) -> ApiReply:
         def bearer(hop: str) -> str:
             may = token and may_send_token(hop, url, self.policy.allow_private)
             return f"Bearer {token}" if may else ""
 
-        with self._exchange(url, what, bearer, headers or {}) as exchange:
+        with self._exchange(url, what, bearer, headers) as exchange:
             body, good = bytearray(), exchange.reply.code == (206 if headers else 200)
             ends = self.clock() + self.policy.network.total_timeout
             for chunk in self._chunks(exchange, f"{what}: {url}"):

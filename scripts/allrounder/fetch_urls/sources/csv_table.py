@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin
@@ -39,15 +40,16 @@ _AVERAGE = 2**13
 _LONGEST = 2**16
 """Characters of a cell that are looked at: far more than any URL or author has."""
 
-Cells = list[Any]
-Choose = Callable[[Sequence[str]], Sequence[str]]
-"""Chooses the columns to read from those of the table. Raises UsageError for a missing one."""
+Row = dict[str, Any]
+"""The cells of a row, by the keys of its columns."""
+Choose = Callable[[Sequence[str]], Mapping[str, str]]
+"""Chooses the columns to read, by key, from a table's. Raises UsageError if one is missing."""
 
 
 def table_rows(
     file: io.BufferedReader, source: CsvSource, what: str, choose: Choose
-) -> Iterator[Cells]:
-    """Yield the cells of the chosen columns of each row.
+) -> Iterator[Row]:
+    """Yield the chosen cells of each row.
 
     Raises DataError with the line for a row that cannot be read, UsageError when Parquet is not
     installed.
@@ -89,21 +91,21 @@ def _lines(file: io.BufferedReader, encoding: str, what: str) -> Iterator[str]:
 
 def _delimited(
     reader: Any, header: Sequence[str] | None, what: str, choose: Choose
-) -> Iterator[Cells]:
+) -> Iterator[Row]:
     try:
         header = header or [name.strip() for name in next(reader, [])]
-        places = [header.index(name) for name in choose(header)]
+        places = {key: header.index(name) for key, name in choose(header).items()}
         for cells in reader:
             if len(cells) == len(header):
-                yield [cells[place] for place in places]
+                yield {key: cells[place] for key, place in places.items()}
             elif cells:  # a blank line has none
                 raise csv.Error(f"{len(cells)} cells, the header has {len(header)}")
     except csv.Error as error:
         raise DataError(f"{what}, line {reader.line_num}: {error}; correct it") from None
 
 
-def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
-    names: Sequence[str] | None = None
+def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Row]:
+    names: Mapping[str, str] | None = None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -115,12 +117,12 @@ def _jsonl(lines: Iterable[str], what: str, choose: Choose) -> Iterator[Cells]:
             raise DataError(f"{what}, line {number}: no JSON object; correct it")
         if names is None:
             names = choose(list(row))
-        yield [_value(row, name) for name in names]
+        yield {key: _value(row, name) for key, name in names.items()}
     if names is None:
         choose([])
 
 
-def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cells]:
+def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Row]:
     check_pyarrow(f"{what}: Parquet")
     import pyarrow
     from pyarrow import parquet
@@ -134,7 +136,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
             table = parquet.ParquetFile(file)
             names = choose(list(table.schema_arrow.names))
             leaves = [table.schema.column(number).path for number in range(len(table.schema))]
-            wanted = list(dict.fromkeys(_column(name, leaves) for name in names))
+            wanted = list(dict.fromkeys(_column(name, leaves) for name in names.values()))
             _check_cells(table.metadata, wanted, what)
             # Repeated texts stay one object each, however often they stand in a column.
             flat = [name for name in wanted if name in leaves]
@@ -144,7 +146,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Cel
                 columns = [_values(column) for column in batch.columns]
                 for cells in zip(*columns, strict=True):
                     row = dict(zip(batch.schema.names, cells, strict=True))
-                    yield [_value(row, name) for name in names]
+                    yield {key: _value(row, name) for key, name in names.items()}
         except (pyarrow.ArrowException, KeyError, ValueError, OverflowError) as error:
             words = one_line(str(error))[:120]
             raise DataError(f"{what}: broken or no Parquet: {words}") from None
@@ -289,18 +291,11 @@ class _LabelClasses:
         return not fault
 
 
-def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[dict[str, Any]]:
+def _rows(source: CsvSource, part: str, web: ListClient) -> Iterator[Row]:
     """The rows of one file, by the keys of the source."""
-    chosen: list[str] = []
     what = f"source csv {part}"
-
-    def choose(there: Sequence[str]) -> Sequence[str]:
-        chosen.extend(_columns(source, there, what))
-        return [getattr(source, key) or key for key in chosen]
-
     with open_list(part, web, what, source.sha256) as file:
-        for cells in table_rows(file, source, what, choose):
-            yield dict(zip(chosen, cells, strict=True))
+        yield from table_rows(file, source, what, partial(_columns, source, what))
 
 
 def _labels(cell: Any, separator: str | None) -> list[str]:
@@ -312,8 +307,8 @@ def _labels(cell: Any, separator: str | None) -> list[str]:
     return [label for text in texts for label in text.split(separator)] if separator else texts
 
 
-def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
-    """Return the keys of the source whose columns are read."""
+def _columns(source: CsvSource, what: str, there: Sequence[str]) -> dict[str, str]:
+    """The columns that are read, by the source's keys."""
     keys = ["url"] if source.wnid else ["url", "label"]
     keys += [key for key in _OPTIONAL if getattr(source, key) or key in there]
     is_nested = source.form in ("jsonl", "parquet")
@@ -325,10 +320,10 @@ def _columns(source: CsvSource, there: Sequence[str], what: str) -> list[str]:
             raise UsageError(f"{what}: {key}: it has no column {name!r}, but {short_list(there)}")
     if source.form == "jsonl":  # a row may have keys that the first one lacks
         keys += [key for key in _OPTIONAL if key not in keys]
-    return keys
+    return {key: getattr(source, key) or key for key in keys}
 
 
-def _expected_fault(row: dict[str, Any]) -> str:
+def _expected_fault(row: Row) -> str:
     """Normalize the hashes that a row expects of its photo; returns what is wrong, or ''."""
     for key, form in _EXPECTED.items():
         row[key] = _cell_text(row.get(key)).strip().lower()
@@ -337,7 +332,7 @@ def _expected_fault(row: dict[str, Any]) -> str:
     return ""
 
 
-def _candidate(key: str, url: str, row: dict[str, Any]) -> Candidate:
+def _candidate(key: str, url: str, row: Row) -> Candidate:
     texts = {name: one_line(_cell_text(row.get(name))) for name in _OPTIONAL}
     return Candidate(texts.pop("id") or url_id(key, url), url, **texts)
 

@@ -20,7 +20,7 @@ from allrounder.core.urls import Cell
 from allrounder.params.sources import HuggingfaceSource
 from allrounder.web.cache import CACHE, CachedFile
 from allrounder.web.dataset_rows import repository
-from allrounder.web.lists import ApiReply, BrokenBodyError, ListClient, content_range
+from allrounder.web.lists import ApiReply, ListClient, content_range
 from allrounder.web.parquet_reader import (
     MAX_COLUMN,
     MAX_FOOTER,
@@ -164,23 +164,15 @@ class HubParquet:
         """Some bytes of a file. Raises NoParquetError where the server gives whole files only."""
         last = sum(place) - 1
         headers = {"Range": f"bytes={place.offset}-{last}", "Accept-Encoding": "identity"}
-        failures = 0
-        while True:
-            try:
-                reply = self._web.api_reply(file.url, self._what, self._token, headers)
-            except BrokenBodyError:
-                if self._web.policy.is_last_try(failures := failures + 1):
-                    raise
-                self._web.pause(failures)
-                continue
-            if reply.code == 200:
-                raise NoParquetError("the server gives whole files only (no ranges)")
-            if reply.code != 206:
-                self._refused(file.url, reply)
-            start = content_range(reply.headers)
-            if start is None or start[0] != place.offset or len(reply.body) != place.size:
-                raise DataError(f"{self._what}: {file.url}: another range than requested")
-            return reply.body
+        reply = self._web.api_reply(file.url, self._what, self._token, headers)
+        if reply.code == 200:
+            raise NoParquetError("the server gives whole files only (no ranges)")
+        if reply.code != 206:
+            self._refused(file.url, reply)
+        start = content_range(reply.headers)
+        if start is None or start[0] != place.offset or len(reply.body) != place.size:
+            raise DataError(f"{self._what}: {file.url}: another range than requested")
+        return reply.body
 
     def _own_files(self) -> list[HubFile]:
         """The dataset's own Parquet files of the split, or none if it does not clearly say so."""

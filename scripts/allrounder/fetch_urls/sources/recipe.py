@@ -37,19 +37,17 @@ def candidates(
     keys = {part.wnid: part.key for part in parts if part.wnid} | {
         part.key: part.key for part in parts
     }
-    chosen: list[str] = []
 
-    def choose(there: Sequence[str]) -> Sequence[str]:
+    def choose(there: Sequence[str]) -> dict[str, str]:
         if missing := [name for name in _NEEDED if name not in there]:
             raise DataError(f"{source.name}: is no recipe.csv: it has no column {missing[0]!r}")
-        chosen.extend(name for name in columns(RecipeRow) if name in there)
-        return chosen
+        return {name: name for name in columns(RecipeRow) if name in there}
 
     table = CsvSource(kind="csv", location=source.location, format="csv")
     with open_list(source.location, web, source.name, source.sha256) as file:
         for cells in table_rows(file, table, source.name, choose):
             tally.read += 1
-            row = RecipeRow(**dict(zip(chosen, cells, strict=True)))
+            row = RecipeRow(**cells)
             key = keys.get(row.wnid) or keys.get(row.synset or wnid_of(row.wnid))
             if is_subtree(row.wnid) and not row.synset and {*synsets_of(row.wnid)} & keys.keys():
                 tally.pass_over("was moved into a subtree, and names no synset of it", row.url)
