@@ -197,28 +197,37 @@ def close_to_few(
 
     Returns their places in `few` and in `many`. A pair that agrees in two bands comes twice.
     """
-    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    for band in bands:
-        width = min(len(band.bits), _BUCKET_BITS[1])
-        masks = np.concatenate([each for _, each in band.probes(width)])
-        keys = (_buckets(band, width, few)[:, None] ^ masks).ravel()
-        order = np.argsort(keys)
-        used = np.zeros(1 << width, bool)
-        used[keys] = True
-        buckets = _buckets(band, width, many)
-        hits = np.flatnonzero(used[buckets])
-        starts = np.searchsorted(keys, buckets[hits], "left", order)
-        counts = np.searchsorted(keys, buckets[hits], "right", order) - starts
-        for start, end in batches(counts, _PROBES) if len(hits) else ():
-            sizes = counts[start:end]
-            within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-            i = order[np.repeat(starts[start:end], sizes) + within] // len(masks)
-            j = np.repeat(hits[start:end], sizes)
-            both = few[0][i] ^ many[0][j], few[1][i] ^ many[1][j]
-            close = (np.bitwise_count(both[0]) <= limits[0]) & (distance(both) <= limits[1])
-            close &= band.agree(*both)
-            found.append((i[close], j[close]))
-    ones, twos = zip(*found, strict=True)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(partial(_close_in_band, few, many, limits), bands)
+        ones, twos = zip(*found, strict=True)
+    return np.concatenate(ones), np.concatenate(twos)
+
+
+def _close_in_band(
+    few: BothHashes, many: BothHashes, limits: Limits, band: Band
+) -> tuple[Ints, Ints]:
+    """The pairs of `close_to_few` that agree in a band."""
+    width = min(len(band.bits), _BUCKET_BITS[1])
+    masks = np.concatenate([each for _, each in band.probes(width)])
+    keys = (_buckets(band, width, few)[:, None] ^ masks).ravel()
+    order = np.argsort(keys)
+    used = np.zeros(1 << width, bool)
+    used[keys] = True
+    buckets = _buckets(band, width, many)
+    hits = np.flatnonzero(used[buckets])
+    starts = np.searchsorted(keys, buckets[hits], "left", order)
+    counts = np.searchsorted(keys, buckets[hits], "right", order) - starts
+    ones, twos = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start, end in batches(counts, _PROBES) if len(hits) else ():
+        sizes = counts[start:end]
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        i = order[np.repeat(starts[start:end], sizes) + within] // len(masks)
+        j = np.repeat(hits[start:end], sizes)
+        both = few[0][i] ^ many[0][j], few[1][i] ^ many[1][j]
+        close = (np.bitwise_count(both[0]) <= limits[0]) & (distance(both) <= limits[1])
+        close &= band.agree(*both)
+        ones.append(i[close])
+        twos.append(j[close])
     return np.concatenate(ones), np.concatenate(twos)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
-from allrounder.core.class_cache import ClassCache, Code, inputs_digest
+from allrounder.core.class_cache import ClassCache, Code, file_state, inputs_digest
 from allrounder.core.errors import DataError
 from allrounder.core.funnel import Funnel, class_funnel
 from allrounder.core.paths import FINGERPRINTS, MANIFEST, Stages
@@ -81,12 +81,13 @@ def lay_out(job: ClassJob) -> tuple[Tally, Funnel]:
 def _inputs(job: ClassJob) -> str:
     """A hash of all that decides what `lay_out` writes for a class without photos moved there.
 
-    The table of clean has the SHA-256 of each photo.
+    The table of clean has the SHA-256 of each photo. The table of fingerprints, 1.6 KB a photo, is
+    not read: its state tells whether it has changed.
     """
     key, stages = job.one.key, job.stages
     chosen = repr((job.one, job.rules, job.licences and sorted(job.licences), job.out, job.work))
     tables = [folder / f"{key}.csv" for folder in (stages.urls, stages.raw, stages.clean)]
-    return inputs_digest(chosen, *tables, stages.clean / f"{key}.{FINGERPRINTS}")
+    return inputs_digest(chosen, *tables, file_state(stages.clean / f"{key}.{FINGERPRINTS}"))
 
 
 def _lay_out(job: ClassJob) -> tuple[Tally, Funnel, list[Path]]:
