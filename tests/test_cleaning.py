@@ -518,8 +518,9 @@ def test_candidates_do_not_depend_on_what_is_remembered(
         patch.setattr(search, "_REMEMBERED", room)
         memory = CloseMemory.beside(Path(folder, "store"))
         for seeds in builds:
-            assert candidates_of(seeds, memory) == candidates_of(seeds)
-            assert candidates_of(seeds, memory) == candidates_of(seeds)
+            anew = candidates_of(seeds)
+            assert candidates_of(seeds, memory) == anew
+            assert candidates_of(seeds, memory) == anew  # all of them are remembered
 
 
 def test_new_pictures_alone_are_searched_for(
