@@ -158,3 +158,11 @@ def test_the_citation_is_valid_and_has_the_version(version: str) -> None:
     assert (found["version"], found["date-released"]) == (version, "2027-01-02")
     assert datetime.date.fromisoformat(found["date-released"])
     assert all(isinstance(one.get("name"), str) for one in found["authors"])
+
+
+def test_without_git_there_is_no_release(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    tiny.call(release.main, "1.0.0", expect=2)
+    assert "error: git: No such file or directory; install git" in capsys.readouterr().err
