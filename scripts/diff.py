@@ -58,9 +58,8 @@ def _metrics(repo: Any, rev: str | None) -> Metrics:
     """The counts of a version; none if it has no such file."""
     where = METRICS.as_posix() if rev is None else f"{rev}: its {METRICS.as_posix()}"
     try:
-        return dict(
-            json.loads(METRICS.read_bytes() if rev is None else revision_file(repo, rev, METRICS))
-        )
+        raw = METRICS.read_bytes() if rev is None else revision_file(repo, rev, METRICS)
+        return dict(json.loads(raw))
     except FileNotFoundError:
         return {}
     except ValueError:

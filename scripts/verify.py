@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 
-from allrounder.core.class_cache import drop_class_caches
+from allrounder.core.class_cache import drop_trusted_caches
 from allrounder.core.commands import new_parser
 from allrounder.core.errors import DataError, run
 from allrounder.core.files import stage_lock
@@ -84,7 +84,7 @@ def _files(args: argparse.Namespace) -> None:
         print_lines(findings_lines(reports, unit))
     if bad := [problem for report in reports for problem in report.problems]:
         if not args.remote and any(problem.kind is Kind.BAD for problem in bad):
-            drop_class_caches()  # they may have the same damage
+            drop_trusted_caches()  # they may have the same damage
         pulls = any("dvc pull" in problem.fix for problem in bad)
         more = "; if dvc pull fails: python scripts/doctor.py" if pulls else ""
         raise DataError(f"{len(bad)} {unit} do not match this version; see above{more}")

@@ -3,7 +3,7 @@
 A slice's file depends on the photos' bytes, on the rules for decoding and on the decoders, which
 its name is a hash of. It has the converted photos, the thumbnails, a record of each photo and the
 facts that records have no room for. It ends with its own hash, so a torn or edited file is noticed;
-a file with the size and times of the last run is not hashed again.
+a file with the size and time of the last run is not hashed again.
 """
 
 import hashlib

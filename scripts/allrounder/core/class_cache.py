@@ -35,9 +35,8 @@ class ClassCache:
     def of_stage(cls, work: Path, keys: Collection[str], code: Code, *common: str) -> "ClassCache":
         """The cache in a stage's work folder, without classes that are not in `keys`.
 
-        `common` are inputs that all classes share.
-
-        Call it before the stage's work: the code may be edited meanwhile.
+        `common` are inputs that all classes share. Call it before the stage's work: the code may
+        be edited meanwhile.
         """
         folder = work / "classes"
         with suppress(FileNotFoundError):
@@ -121,7 +120,7 @@ def names_file(store: Path) -> Path:
     return store.with_name(f"{store.name}.json")
 
 
-def drop_class_caches() -> None:
+def drop_trusted_caches() -> None:
     """Remove what is trusted by size and time: cached classes, states of decoded photos."""
     names_file(DECODED).unlink(missing_ok=True)
     for folder in (*WORK.glob("*/classes"), *WORK.glob("report/*/classes")):

@@ -28,11 +28,10 @@ def git_findings() -> Iterator[Fault]:
         yield Fault("git is not installed; DVC needs it", "apt install git")
         return
     if not _git("rev-parse", "--git-dir"):
-        if Path(".git").exists():
+        if _git("-c", "safe.directory=*", "rev-parse", "--git-dir"):
+            folder = shlex.quote(str(Path.cwd()))
             words = "git refuses this folder, which another user owns"
-            yield Fault(
-                words, f"git config --global --add safe.directory {shlex.quote(str(Path.cwd()))}"
-            )
+            yield Fault(words, f"git config --global --add safe.directory {folder}")
             return
         words = "this folder is no git repository, as in an unpacked ZIP; DVC needs one. Better "
         words += "clone the project, which keeps its history; or make a new repository"

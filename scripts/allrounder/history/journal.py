@@ -173,8 +173,8 @@ def discard_committed(folder: Path) -> None:
     could not copy every file to its cache, on a full disk for instance, and for --no-commit.
     """
     state = read_state(folder)
-    other = state.get("complete") and state.get("pinned") != locked_output("download")
-    if other and output_is_cached("download"):
+    is_pinned = state.get("complete") and state.get("pinned") != locked_output("download")
+    if is_pinned and output_is_cached("download"):
         clear_journal(folder)
 
 

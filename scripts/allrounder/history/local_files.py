@@ -270,7 +270,7 @@ def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
     if len(parts) < _MANY:
         return dict(zip(names, map(state, own), strict=True))
     with worker_pool(cores()) as pool:
-        return dict(zip(names, pool.map(state, own, chunksize=_MANY // 10), strict=True))
+        return dict(zip(names, pool.map(state, own, chunksize=10), strict=True))
 
 
 def _part_state(source: FolderSource, folders: Sequence[str]) -> str:

@@ -124,10 +124,10 @@ def cached_object(md5: str) -> Path:
 
 
 @cache
-def _cache_folder(project: Path) -> Path:  # the current folder
+def _cache_folder(project: Path) -> Path:
     from dvc.config import Config
 
-    return Path(Config(".dvc")["cache"].get("dir") or ".dvc/cache")
+    return Path(Config(str(project / ".dvc"))["cache"].get("dir") or ".dvc/cache")
 
 
 def folder_list(repo: Any, out: Output, where: str = "dvc.lock") -> dict[str, str]:

@@ -167,10 +167,11 @@ def commit_facts() -> tuple[str, str]:
     committed = output_of("git", "show", f"HEAD:./{LOCK}")
     if not (committed and LOCK.is_file() and LOCK.read_text(encoding="utf-8") == committed):
         return "", ""
-    tags = git("tag", "--points-at", "HEAD").splitlines()
+    named = git("tag", "--points-at", "HEAD").splitlines()
+    tags = [tag for tag in named if "@" not in tag]  # dataset@v1.2.0 is for DVC
     seconds = int(git("show", "-s", "--format=%ct", "HEAD"))
     date = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-    return min((tag for tag in tags if "@" not in tag), default=""), date  # dataset@v1 is for DVC
+    return min(tags, default=""), date
 
 
 def stated_doi(citation: Path) -> str:

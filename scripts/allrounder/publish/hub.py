@@ -210,10 +210,10 @@ def is_published(contents: Mapping[str, Path], remote: Mapping[str, Any]) -> boo
 
 def _is_same(path: Path, file: Any) -> bool:
     """Whether a file of the repository has this content: by SHA-256 in LFS, else by git's hash."""
+    from huggingface_hub.utils.sha import git_hash
+
     if path.stat().st_size != file.size:
         return False
     if file.lfs:
         return bool(file_sha256(path) == file.lfs.sha256)
-    from huggingface_hub.utils.sha import git_hash
-
     return bool(git_hash(path.read_bytes()) == file.blob_id)

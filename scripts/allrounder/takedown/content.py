@@ -92,7 +92,7 @@ class Reader:
         new = {sha256: at for sha256, at in found.items() if sha256 not in self.decoded}
         work = partial(_decode, rules=self._rules)
         try:
-            with worker_pool(max(len(new) // _CHUNK, 1)) as pool:
+            with worker_pool(len(new) // _CHUNK + 1) as pool:
                 made = [*pool.map(work, new.values(), chunksize=_CHUNK)]
         except (DataError, BrokenProcessPool, MemoryError):  # a photo ended its worker
             made = [_decoded(decode_alone(sha, at, self._rules)) for sha, at in new.items()]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from allrounder.core.class_cache import drop_class_caches
+from allrounder.core.class_cache import drop_trusted_caches
 from allrounder.core.commands import git
 from allrounder.core.corrections import Action, Correction, append, load_corrections, new_lines
 from allrounder.core.errors import DataError, first_line
@@ -52,7 +52,7 @@ def delete(repo: Any, places: Sequence[Place]) -> None:
     clear_journal(WORK / "download")  # the build has committed what it holds
     remove_tree(DECODED)
     remove_tree(THUMBNAILS)
-    drop_class_caches()
+    drop_trusted_caches()
 
 
 def in_git(repo: Any, places: Iterable[Place]) -> int:

@@ -43,7 +43,7 @@ _LONGEST = 2**16
 Row = dict[str, Any]
 """The cells of a row, by the keys of its columns."""
 Choose = Callable[[Sequence[str]], Mapping[str, str]]
-"""Chooses the columns to read, by key, from a table's. Raises UsageError if one is missing."""
+"""Chooses which of a table's columns to read: key to name. Raises UsageError if one is missing."""
 
 
 def table_rows(
