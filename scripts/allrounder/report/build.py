@@ -48,17 +48,18 @@ def build(
     classes = render.class_names(dataset_classes(params))
     names = {one["key"]: one["name"] for one in classes}
     with worker_pool(8, thumbs.allow_truncated) as pool, thumbs.Maker.using(pool, store) as maker:
+        folders = [stages.urls, stages.raw, stages.clean, dataset]
+        version = pool.submit(dataset_version, params, folders)  # lists all photos
         parts, counts = table_parts(dataset / MANIFEST, "wnid", "split")
         caches = [ClassCache.of_stage(work / name, names, CODE) for name in ("funnels", "entries")]
         counted = funnels(names, stages.raw, stages.clean, counts, splits, pool.map, caches[0])
         most = params.report.photos_per_class or max(_PHOTOS // len(names), 1)
         tables = dataset / MANIFEST, parts
         gathered = read_all(stages, *tables, counted, most, pool.map, caches[1])
-        version = dataset_version(params, [stages.urls, stages.raw, stages.clean, dataset])
         strips = maker.strips({key: gathered.strips[key] for key in [*names][:_STRIPS]})
         overview = Overview(
             params,
-            version,
+            version.result(),
             classes,
             splits,
             counted,

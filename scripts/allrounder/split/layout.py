@@ -5,7 +5,8 @@ import io
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,9 @@ def build_dataset(
             by_class[one.key] = funnel
             bar.update()
     count_moves(by_class)
-    _join(out, work, MANIFEST, by_class)
-    _join(out, work, FINGERPRINTS, by_class)
-    if tally.attributed:
-        _join(out, work, ATTRIBUTION, by_class)
+    tables = [FINGERPRINTS, MANIFEST, *([ATTRIBUTION] if tally.attributed else [])]  # largest first
+    for _ in each(partial(_join, out, work, [*by_class]), tables):
+        pass
     _write_classes(out / CLASSES, classes, split_names(params.split), tally.photos)
     return tally, by_class
 
@@ -72,17 +72,17 @@ def write_recipe(out: Path, work: Path, described: Mapping[str, Funnel]) -> None
                 first = io.StringIO()
                 csv.writer(first, lineterminator="\n").writerow(cells)
                 file.write(first.getvalue().encode("utf-8"))
-                shutil.copyfileobj(rows, file)
+                shutil.copyfileobj(rows, file, 2**20)
 
 
-def _join(out: Path, work: Path, table: str, keys: Iterable[str]) -> None:
+def _join(out: Path, work: Path, keys: Sequence[str], table: str) -> None:
     """Join the classes' rows of a table in the order of the classes."""
     with (out / table).open("wb") as file:
         for number, key in enumerate(keys):
             with part(work, key, table).open("rb") as rows:
                 header = rows.readline()
                 file.write(b"" if number else header)
-                shutil.copyfileobj(rows, file)
+                shutil.copyfileobj(rows, file, 2**20)
 
 
 def _write_classes(
