@@ -1,4 +1,4 @@
-"""Fine-tunes a ResNet-18 on data/dataset and reports it by class, VOC label and ILSVRC index.
+"""Fine-tunes a ResNet-18 on data/dataset; prints each class's accuracy, VOC label, ILSVRC index.
 
 It needs torch and torchvision, which this project does not install: see docs/training.md.
 """

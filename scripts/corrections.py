@@ -1,7 +1,7 @@
 """Corrections by hand: add lines to corrections.csv, list what its lines did, find edits.
 
 add FILE     check the lines of a file (- for standard input) and append those that are new
-list         say what each line did in the present build
+list         say what each line did in the last build
 edits        end with 1 if photos in data/dataset were removed or changed by hand, which a build
              would undo; the lines for corrections.csv are written to a file
 """

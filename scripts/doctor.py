@@ -32,7 +32,9 @@ def main() -> None:
         if not found:
             print_lines(["no fault found"])
     if found:
-        raise DataError(f"{len(found)} found; run the commands in their order, then this again")
+        raise DataError(
+            f"faults found: {len(found)}; run the commands in this order, then this again"
+        )
 
 
 _FIRST = ("apt", "git init", "git config", "git checkout", "python", "cd")

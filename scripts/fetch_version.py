@@ -101,9 +101,9 @@ def listed_files(raw: bytes) -> dict[tuple[str, ...], str]:
     try:
         files = {safe_parts(one["relpath"]): str(one["md5"]) for one in json.loads(raw)}
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise VersionError("the list of files is not as DVC writes it") from None
+        raise VersionError("the list of files is not as DVC writes it; ask its owner") from None
     if not all(re.fullmatch("[0-9a-f]{32}", md5) for md5 in files.values()):
-        raise VersionError("the list of files has a hash that is not MD5")
+        raise VersionError("the list of files has a hash that is not MD5; ask its owner")
     return files
 
 
@@ -125,7 +125,9 @@ class Remote:
                     _append(source, part, start, size, limit)
                 if file_md5(part) == md5[:32]:
                     return
-                problem = VersionError(f"{self._base}: object {md5} is damaged there")
+                problem = VersionError(
+                    f"{self._base}: object {md5} is damaged there; name another --remote"
+                )
                 part.unlink()
             except urllib.error.HTTPError as error:
                 problem = VersionError(f"{error.url}: HTTP {error.code}; is this the right remote?")
@@ -134,7 +136,9 @@ class Remote:
                 elif error.code < 500 and error.code not in (408, 429):
                     raise problem from None
             except FileNotFoundError:
-                raise VersionError(f"{self._base} has no object {md5}") from None
+                raise VersionError(
+                    f"{self._base} has no object {md5}; name another --remote"
+                ) from None
             except (OSError, http.client.HTTPException, ValueError) as error:  # no HTTP
                 if getattr(error, "errno", 0) == errno.ENOSPC:  # here, not there
                     raise
@@ -176,7 +180,9 @@ def _append(source: BinaryIO, part: Path, start: int, size: int, limit: int) -> 
         while chunk := source.read(CHUNK):
             file.write(chunk)
             if file.tell() > limit:
-                raise VersionError("the remote sends more bytes than the version has")
+                raise VersionError(
+                    "the remote sends more bytes than the version has; name another --remote"
+                )
         if size and file.tell() != start + size:
             raise OSError(f"the reply for {part.stem} broke off")
 
@@ -265,14 +271,15 @@ def _lock_from_web(url: str) -> dict[str, Output]:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as reply:
             return locked_outputs(reply.read(2**26).decode())
     except (http.client.HTTPException, ValueError, IndexError) as error:
-        raise VersionError(f"{url}: is no dvc.lock ({error or type(error).__name__})") from None
+        why = error or type(error).__name__
+        raise VersionError(f"{url}: is no dvc.lock ({why}); name that of a dataset") from None
 
 
 def _version_in(place: Path, origin: str = "") -> Version:
     """The version in a folder. A remote in a folder may be where the `origin` of a clone has it."""
     lock = place / "dvc.lock" if place.is_dir() else place
     if not lock.is_file():
-        raise VersionError(f"{place} has no dvc.lock", 2)
+        raise VersionError(f"{place} has no dvc.lock; name the repository of a dataset", 2)
     config, base = configparser.ConfigParser(interpolation=None, strict=False), lock.parent / ".dvc"
     try:
         config.read(base / "config", encoding="utf-8")
@@ -281,7 +288,7 @@ def _version_in(place: Path, origin: str = "") -> Version:
         outs = locked_outputs(lock.read_text(encoding="utf-8"))
     except (configparser.Error, ValueError, IndexError):
         raise VersionError(
-            f"{place}: its dvc.lock or .dvc/config is not as DVC writes it"
+            f"{place}: its dvc.lock or .dvc/config is not as DVC writes it; ask its owner"
         ) from None
     if url and "://" not in url:
         is_beside = origin and Path(origin).is_dir() and not (base / url).is_dir()
@@ -319,7 +326,10 @@ def _git(*arguments: str) -> str:
 def chosen_files(
     files: dict[tuple[str, ...], str], splits: list[str], classes: list[str]
 ) -> dict[tuple[str, ...], str]:
-    """The files of some splits and classes (folder or wnid), and the tables beside them."""
+    """The files of some splits and classes (folder or wnid), and the tables beside them.
+
+    Raises VersionError for a split or class that is not there.
+    """
     for name, known in (("split", splits), ("class", classes)):
         for one in known:
             if not any(_matches(parts, name, one) for parts in files):

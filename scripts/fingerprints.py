@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos, in folders or not")
     folder = parser.parse_args().folder
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError(f"{folder}: no such folder; name one with photos")
     for line in table_lines(folder):
         sys.stdout.buffer.write(line.encode())
 

@@ -25,17 +25,19 @@ def main() -> None:
     parser.add_argument("--tag", default="", help="the tag on the Hub, instead of the git tag")
     parser.add_argument("--private", action="store_true", help="create a private repository")
     form = parser.add_mutually_exclusive_group()
-    words = "photos in Parquet, for more than 100,000 of them"
+    words = "photos in Parquet, for more than 100,000, or 10,000 in a folder"
     form.add_argument("--parquet", action="store_true", help=words)
     words = "publish recipe.csv and the card, no photo"
     form.add_argument("--recipe-only", action="store_true", help=words)
-    words = "publish photos under these too, e.g. unknown: you have permission"
-    parser.add_argument("--allow-licences", nargs="+", default=[], metavar="LICENCE", help=words)
+    words = "also publish photos under these licences, for which you have permission, e.g. unknown"
+    parser.add_argument(
+        "--allow-licenses", "--allow-licences", nargs="+", default=[], metavar="LICENSE", help=words
+    )
     args = parser.parse_args()
     hub = Hub(args.name, needs_token=not args.dry_run)
     local = files.local_files(DATASET)
     if not args.recipe_only:
-        files.check_licences(DATASET, args.allow_licences)
+        files.check_licences(DATASET, args.allow_licenses)
     account = "" if args.dry_run else hub.account()
     with stage_lock("publish") as work:
         try:

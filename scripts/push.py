@@ -1,4 +1,4 @@
-"""Pushes this version's objects to the DVC remote: all that it lacks, whatever was killed before.
+"""Pushes this version's objects to the DVC remote: all that it lacks, also after a killed push.
 
 It asks the remote for every object, while `dvc push` trusts its own index of the remote.
 """

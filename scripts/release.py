@@ -1,7 +1,7 @@
 """Makes a release of the committed version: checks it, pushes its data, writes the changelog, tags.
 
-Nothing is tagged unless all stages are up to date, git has no changes, every local file and every
-object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
+Nothing is tagged unless all stages are up to date, git has no changes, and every local file and
+every object on the remote is as dvc.lock says. It pushes the data, but nothing with git.
 """
 
 import re
@@ -46,7 +46,7 @@ def main() -> None:
     for words, command in CHECKS:
         print(f"checking that {words}", file=sys.stderr)
         if run_python(command):
-            raise DataError(f"not so: {words}; see above, nothing was released")
+            raise DataError(f"check failed: {words}; see above. Nothing was released")
     _check_clean("the build has changed it: check it, commit it, then release")
     _check_store()
     date = datetime.now(UTC).strftime("%Y-%m-%d")

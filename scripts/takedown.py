@@ -1,9 +1,9 @@
 """Finds every version and object that holds a photo or its copies; with --purge, removes them.
 
 The photo is named by its URL, its SHA-256 or a file with it. Copies are found by picture. All
-objects of DVC's cache and remotes are read, also those of no version, and the files of the work
-tree. --purge adds the photo to takedowns.csv and corrections.csv, builds again, deletes the objects
-that held it, and reads everything once more.
+objects of DVC's cache, of the default remote and of those that outputs name are read, also those of
+no version, and the built files. --purge adds the photo to takedowns.csv and corrections.csv, builds
+again, deletes the objects that held it, and reads everything once more.
 """
 
 import subprocess
@@ -38,10 +38,12 @@ def main() -> None:
         found = search.run()
         print_lines(lines(found))
         if args.purge and not found.places:
-            print(f"nothing was changed; a line in {TAKEDOWNS} keeps it out of later builds")
+            print(
+                f"nothing was changed; to keep it out of later builds, add its line to {TAKEDOWNS}"
+            )
         elif args.purge:
             if not args.yes and input("Exclude it and delete all of these? yes/no: ") != "yes":
-                raise UsageError("nothing was changed; it takes the word yes")
+                raise UsageError("nothing was changed; run it again and answer yes")
             _purge(search, found, params, args.reason)
 
 

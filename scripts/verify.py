@@ -1,7 +1,7 @@
 """Checks this version: its local files, its DVC remote, or its URLs on the web.
 
-Without an option it compares every file of the outputs with dvc.lock and the manifest. It changes
-nothing, and prints how to fix each bad, missing or extra file.
+Without an option it compares every file of the outputs with dvc.lock and the manifest, and prints
+how to fix each bad, missing or extra file. It changes no file of the version, cache or remote.
 """
 
 import argparse

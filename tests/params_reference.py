@@ -16,11 +16,10 @@ _INTRO = """\
 <!-- Made by `make lock` from scripts/allrounder/params. Change the schema there, not this file. -->
 
 `params.yaml` says what a dataset version is. This page lists every key. Keys without a default must
-be there. So must the sections `download`, `clean`, `split` and `dataset`, because DVC watches them;
-each may be empty: `clean: {}`. Unknown keys are refused. It is read as DVC reads it, as YAML 1.2:
-`yes` is a text and not `true`, `024` is 24, and tabs are refused. `python scripts/check_params.py`
-checks the file and names the line of a mistake. [sources.md](sources.md) describes each kind of
-source.
+be there. So must the sections `download`, `clean` and `split`, because DVC watches them; each may
+be empty: `clean: {}`. Unknown keys are refused. It is read as DVC reads it, as YAML 1.2: `yes` is a
+text and not `true`, `024` is 24, and tabs are refused. `python scripts/check_params.py` checks the
+file and names the line of a mistake. [sources.md](sources.md) describes each kind of source.
 """
 _HEAD = "| key | value | default | meaning |\n|---|---|---|---|\n"
 _BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}"}
@@ -78,6 +77,8 @@ def _value(node: Node) -> str:
     """What a key may hold, with its bounds."""
     if choices := node.get("anyOf") or node.get("oneOf"):
         return " or ".join(map(_value, choices))
+    if "const" in node:
+        return f"`{node['const']}`"
     if choices := node.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)
     bounds = [words.format(f"{node[key]:,}") for key, words in _BOUNDS.items() if key in node]

@@ -181,7 +181,7 @@ def test_photos_without_such_a_licence_stay_at_home(
     assert script(monkeypatch, NAME, "--recipe-only") == 0
     assert set(hub.files(NAME)) == {"README.md", "classes.csv", "recipe.csv"}
     assert "configs" not in hub.files(NAME)["README.md"].decode()
-    assert script(monkeypatch, NAME, "--tag", "v2", "--allow-licences", "unknown") == 0
+    assert script(monkeypatch, NAME, "--tag", "v2", "--allow-licenses", "unknown") == 0
     assert "train/husky/a.jpg" in hub.files(NAME)
 
 

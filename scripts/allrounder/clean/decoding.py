@@ -56,6 +56,7 @@ from allrounder.core.urls import flickr_photo_id
 from allrounder.core.workers import killed, worker_pool
 from allrounder.params.schema import Clean
 
+_AGAIN = "run dvc repro --force --single-item download"
 _TEXTS = ("image_ids", "origins", "uploads", "matches")
 
 
@@ -261,9 +262,10 @@ def _list(key: str, raw: Path) -> Listed:
     members = list(tar_members(raw / f"{key}.tar"))
     names = [name.rpartition(".")[0] for name, _ in members]
     if strange := [name for name in names if name not in listed]:
-        raise DataError(f"{raw}/{key}: {strange[0]} is in the tar, not in the csv; download again")
+        raise DataError(f"{raw}/{key}: {strange[0]} is in the tar, not in the csv; {_AGAIN}")
     if len(names) != len(listed):
-        raise DataError(f"{raw}/{key}: {len(listed)} ok in the csv, {len(names)} in the tar")
+        count = f"{len(listed)} ok in the csv, {len(names)} in the tar"
+        raise DataError(f"{raw}/{key}: {count}; {_AGAIN}")
     rows = [listed[name] for name in names]
     places = ((stored, row.sha256) for (_, stored), row in zip(members, rows, strict=True))
     return Listed(

@@ -42,7 +42,7 @@ def decode_on_cluster(address: str, slices: Sequence[Slice], store: Path, rules:
 
 
 def decode_photos(job: SliceJob) -> bytes:
-    """Decode a slice on a node; returns its file."""
+    """Decode a slice on a node; returns its file. Raises DataError if the decoders differ."""
     if decoding(job.rules) != job.decoding:
         raise DataError(
             "network.ray: a node has other versions of the decoders than this machine, so that "

@@ -145,7 +145,7 @@ def _unusable(path: str, error: Exception) -> UsageError:
     why = " ".join(str(error).split())[:200]
     return UsageError(
         f"clean.suspects.model: {path} is no ONNX model from one photo (1 x 3 x height x "
-        f"width) to an embedding: {why}"
+        f"width) to an embedding: {why}; name another model, or write suspects: null"
     )
 
 
@@ -169,7 +169,8 @@ def _embedding(session: Any, body: bytes, rules: Suspects) -> NDArray[np.float32
 def likenesses(embeddings: Embeddings, classes: Sequence[int]) -> list[Likeness]:
     """For each photo the other class that it is most like, by its nearest photos there.
 
-    `embeddings` have length 1. Empty if there are fewer than two classes.
+    `embeddings` is (photos, features), each row of length 1; `classes` has the photos' classes.
+    Empty if there are fewer than two classes.
     """
     labels, numbers = np.array(classes), sorted({*classes})
     if len(numbers) < 2:

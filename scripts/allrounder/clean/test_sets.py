@@ -32,6 +32,7 @@ from allrounder.params.schema import Clean
 from allrounder.params.sources import shown_location
 
 HEADER = "fingerprint-1,name,views,aspect,trimmed_aspect,thumb,trimmed\n"
+_AGAIN = "make the table again: python scripts/fingerprints.py DIR"
 _SIDE = THUMB // 2  # pixels of a thumbnail in a table
 _MOST = 20  # that a photo is compared with in a search
 _CHUNK = 10_000  # photos that are compared at once
@@ -98,7 +99,7 @@ class ProtectedSet:
         if self._path.is_dir():
             self._lines = [line.encode() for line in table_lines(self._path)]
         elif not self._path.is_file():
-            raise UsageError(f"clean.not_like: {path}: no such file or folder")
+            raise UsageError(f"clean.not_like: {path}: no such file or folder; correct the path")
         elif not self._is_table():
             self._lines = [line.encode() for line in self._of_manifest()]
         views, starts, at = bytearray(), [], 0
@@ -125,7 +126,7 @@ class ProtectedSet:
                 )
             paths = [self._path.parent / row["file"] for row in reader]
         if missing := next((path for path in paths if not path.is_file()), None):
-            raise UsageError(f"clean.not_like: {self._path}: {missing} is missing")
+            raise UsageError(f"clean.not_like: {self._path}: {missing} is missing; put it there")
         return _lines(self._path.parent, paths)
 
     def _views(self, line: bytes) -> bytes:
@@ -135,11 +136,12 @@ class ProtectedSet:
                 raise ValueError
         except (ValueError, IndexError):
             words = one_line(line[:60].decode("utf-8", "replace"), 60)
-            raise UsageError(f"clean.not_like: {self._path}: no fingerprint: {words}") from None
+            words = f"clean.not_like: {self._path}: no fingerprint: {words}; {_AGAIN}"
+            raise UsageError(words) from None
         return found
 
     def photo(self, row: int) -> tuple[str, Fingerprint]:
-        """The name and the fingerprint of a photo."""
+        """The name and the fingerprint of a photo. Raises UsageError for a damaged row."""
         if self._lines:
             line = self._lines[row + 1]
         else:
@@ -155,7 +157,8 @@ class ProtectedSet:
             if not min(aspects) > 0:
                 raise ValueError
         except ValueError:
-            raise UsageError(f"clean.not_like: {self._path}: row {row + 2} is damaged") from None
+            words = f"clean.not_like: {self._path}: row {row + 2} is damaged; {_AGAIN}"
+            raise UsageError(words) from None
         views = tuple(self.views[row].tolist())  # also as `vertical`: tables have none
         return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
 

@@ -122,7 +122,9 @@ def read_lines(
             elif any(stripped):
                 lines.append(_parse_line(stripped, classes, where, reader.line_num))
     except csv.Error as error:
-        raise UsageError(f"{where}, line {reader.line_num}: not CSV ({error})") from None
+        raise UsageError(
+            f"{where}, line {reader.line_num}: not CSV ({error}); correct that line"
+        ) from None
     if not has_header:
         raise UsageError(f"{where}, line 1: must be the header {','.join(HEADER)}")
     return lines
@@ -303,7 +305,7 @@ def check_conflicts(
 ) -> None:
     """Raise UsageError for lines that match one photo by two names and have different effects.
 
-    Only the photos of the present build are checked; without a build nothing is.
+    Only the photos of the last build are checked; without a build nothing is.
     """
     tables = (folder / f"{key}.csv" for key in keys for folder in (raw, clean))
     if corrections and all(table.exists() for table in tables):

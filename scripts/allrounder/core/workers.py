@@ -4,15 +4,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from threading import Event, Thread
+from typing import TypeVar
 
 from allrounder.core.errors import DataError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MANY = 100
+"""Classes that are worth starting workers for, if each takes some milliseconds."""
 _THREADS = 3  # one more than a pool needs
 _PATIENCE = 5.0  # seconds for a thread to end
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -61,6 +67,14 @@ def worker_pool(
             if isinstance(error, BrokenProcessPool):
                 raise killed() from None
             raise
+
+
+def map_classes(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Call a function for something of each class, in worker processes if there are many."""
+    if len(items) < _MANY:
+        return [*map(function, items)]
+    with worker_pool(cores()) as pool:
+        return [*pool.map(function, items, chunksize=10)]
 
 
 def _check_threads() -> None:

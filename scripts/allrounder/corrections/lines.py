@@ -1,4 +1,4 @@
-"""Appends lines to corrections.csv, and lists what each line did in the present build."""
+"""Appends lines to corrections.csv, and lists what each line did in the last build."""
 
 import csv
 from collections import Counter

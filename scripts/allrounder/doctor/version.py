@@ -65,11 +65,11 @@ def lock_findings() -> Iterator[Fault]:
         yield Fault(words, f"{_BACK} dvc.lock")
         return
     if orphans := sorted({*stages} - wanted):
-        words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml has not"
+        words = f"dvc.lock has the stage {', '.join(orphans)}, which dvc.yaml does not have"
         yield Fault(words, f"{_BACK} dvc.yaml dvc.lock")
     if other:
-        words = "dvc.lock is of two builds: {} has read another {} than the one it names. A build "
-        words += "stopped halfway, or someone edited the file"
+        words = "dvc.lock mixes two builds: {} was built from another {} than the file names now. "
+        words += "A build stopped halfway, or someone edited the file"
         yield Fault(words.format(*other[0]), "dvc repro")
 
 
@@ -78,7 +78,7 @@ def params_findings() -> Iterator[Fault]:
     try:
         load_params()
     except UsageError as error:
-        yield Fault(f"{error}, until this finds nothing", "python scripts/check_params.py")
+        yield Fault(f"{error}, then check it again", "python scripts/check_params.py")
 
 
 def remote_findings(repo: Any, outs: list[versions.Output]) -> Iterator[Fault]:

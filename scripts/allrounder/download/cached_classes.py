@@ -4,11 +4,12 @@ A class is cached if dvc.lock pins its very table, so a crawl would take all its
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from allrounder.core.class_cache import ClassCache, Code, inputs_digest
 from allrounder.core.files import file_md5
+from allrounder.core.workers import map_classes
 from allrounder.download.class_quota import ClassResult
 
 CODE: Code = (
@@ -28,13 +29,15 @@ class CachedClasses:
 
     def restore(self, quotas: Mapping[str, int]) -> dict[str, ClassResult]:
         """Link the files of the classes that would become the same; returns their results."""
-        found = {}
-        for key, quota in quotas.items():
-            md5 = self.pinned.get(f"{self.raw.as_posix()}/{key}.csv")
-            facts = md5 and self.cache.restore(key, self._inputs(key, quota, md5))
-            if facts:
-                found[key] = ClassResult.from_json(facts)
-        return found
+        md5s = {key: self.pinned.get(f"{self.raw.as_posix()}/{key}.csv") for key in quotas}
+        jobs = [(key, quotas[key], md5) for key, md5 in md5s.items() if md5]
+        restore = replace(self, pinned={})._restore  # a worker gets no more than it needs
+        found = map_classes(restore, jobs)
+        return {key: facts for (key, *_), facts in zip(jobs, found, strict=True) if facts}
+
+    def _restore(self, job: tuple[str, int, str]) -> ClassResult | None:
+        facts = self.cache.restore(job[0], self._inputs(*job))
+        return facts and ClassResult.from_json(facts)
 
     def store(self, result: ClassResult, quota: int, local_files: Mapping[str, str]) -> None:
         """Cache a class that has been written, unless a later run may give it more photos.

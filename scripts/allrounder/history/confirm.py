@@ -31,8 +31,8 @@ def confirm_output(stage: str, out: Path) -> None:
     now_given = read_yaml(PARAMS.read_text(encoding="utf-8"))
     if other := [key for key, value in locked_params(stage).items() if now_given.get(key) != value]:
         raise UsageError(
-            f"{PARAMS}: {other[0]} differs from dvc.lock, so that {PINS_SWITCH}=confirm has "
-            f"nothing to compare with; change it later (git checkout HEAD -- {PARAMS}); {_ACCEPT}"
+            f"{PARAMS}: {other[0]} differs from dvc.lock, so {PINS_SWITCH}=confirm cannot compare; "
+            f"restore the file first (git checkout HEAD -- {PARAMS}), change it later; {_ACCEPT}"
         )
     paths = sorted(path for path in out.iterdir() if not is_clutter(path.name))
     now = {path.name: file_md5(path) for path in paths}
@@ -40,7 +40,7 @@ def confirm_output(stage: str, out: Path) -> None:
         return
     found = list(_differences(out, now))
     print_lines(printable(line) for line in found[:_MOST])
-    count = f"{len(found)} differ, see above" if found else "its tables are lost, so not what"
+    count = f"{len(found)} differ, see above" if found else "the pinned tables are lost, no list"
     raise DataError(
         f"the web no longer gives what dvc.lock pins in {out.as_posix()} ({count}); {_ACCEPT}"
     )

@@ -20,14 +20,12 @@ from allrounder.core.paths import RAW, URLS, WORK, is_clutter
 from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import container_of, is_archive, is_url, parse_byte_range
-from allrounder.core.workers import cores, worker_pool
+from allrounder.core.workers import map_classes
 from allrounder.history.lock import built_from
 from allrounder.params.classes import class_key, class_parts
 from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource, Source, shown_location
 
-_MANY = 100
-"""Classes whose folders are worth starting workers for."""
 RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
 _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
@@ -266,11 +264,7 @@ def _folder_states(source: FolderSource, parts: Sequence[ClassPart]) -> States:
     folders = _folders_of(source, parts)
     names = [folder_state_name(source, part.key) for part in parts]
     own = [folders.get(part.key, ()) for part in parts]
-    state = partial(_part_state, source)
-    if len(parts) < _MANY:
-        return dict(zip(names, map(state, own), strict=True))
-    with worker_pool(cores()) as pool:
-        return dict(zip(names, pool.map(state, own, chunksize=10), strict=True))
+    return dict(zip(names, map_classes(partial(_part_state, source), own), strict=True))
 
 
 def _part_state(source: FolderSource, folders: Sequence[str]) -> str:

@@ -110,7 +110,7 @@ def replace_params(path: Path, text: str, classes: Classes | None = None) -> Non
             f"{path.name} is unchanged, because the new text would be invalid: {reason}"
         ) from None
     except PermissionError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+        raise UsageError(f"{path}: cannot be written ({error.strerror}); correct that") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ from allrounder.core.licences import listed
 from allrounder.core.text import PROJECT, did_you_mean
 from allrounder.params.classes import ClassesByKey, check_classes, check_overlaps, is_wnid
 from allrounder.params.section import Section
-from allrounder.params.sources import CONTACT, RAY, SHA256, Source, check_location, check_path
+from allrounder.params.sources import CONTACT, MODEL_SHA256, RAY, Source, check_location, check_path
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]{1,200}$"
 MAX_SIDE, MAX_PIXELS, MAX_BYTES = 65_535, 1_000_000_000, 1_000_000_000
@@ -59,7 +59,7 @@ class Suspects(Section):
 
     model: Annotated[str, AfterValidator(check_location)]
     """an ONNX model, a file or a URL, from photos (1 x 3 x height x width) to embeddings"""
-    sha256: str = Field(pattern=SHA256)
+    sha256: str = Field(pattern=MODEL_SHA256)
     """SHA-256 of the model; a file with another one is refused"""
     share: float = Field(0.05, gt=0, le=1)
     """share of each class's photos to name as suspects"""

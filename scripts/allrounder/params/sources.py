@@ -123,7 +123,8 @@ def check_encoding(text: str) -> str:
     return text
 
 
-SHA256, MID = r"^([0-9a-f]{64})?$", r"^mid:/[a-z]/[0-9a-z_]+$"
+SHA256, MODEL_SHA256 = r"^([0-9a-f]{64})?$", r"^[0-9a-f]{64}$"
+MID = r"^mid:/[a-z]/[0-9a-z_]+$"
 DATASET = r"^[A-Za-z0-9_.-]{1,100}(/[A-Za-z0-9_.-]{1,100})?$"
 CONTACT = r"^[ -~]*$"
 RAY = r"^(auto|local|(ray://)?[A-Za-z0-9.\[\]:-]+:[0-9]+)$"
@@ -133,6 +134,7 @@ PATTERNS = {
     CONTACT: "must be plain ASCII, a URL or mail address",
     WNID: "is no wnid; write e.g. n02109961",
     SHA256: "must be 64 hex digits in lower case, as sha256sum prints them, or ''",
+    MODEL_SHA256: "must be 64 hex digits in lower case, as sha256sum prints them",
     RAY: "must be auto, local, ray://head:10001 or head:6379",
     MID: "must be an Open Images class, e.g. mid:/m/0bt9lr",
     DATASET: "must be owner/name, as in https://huggingface.co/datasets/owner/name",

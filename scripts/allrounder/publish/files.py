@@ -94,7 +94,7 @@ def check_licences(dataset: Path, allowed: Collection[str]) -> None:
             f"{sum(refused.values()):,} of {len(rows):,} photos have licences that do not let you "
             f"publish them: {', '.join(words)}; build without them (clean.licenses), publish "
             "without photos (--recipe-only), or name those for which you have permission: "
-            f"--allow-licences {' '.join(repr(form) for form, _ in named)}"
+            f"--allow-licenses {' '.join(repr(form) for form, _ in named)}"
         )
 
 

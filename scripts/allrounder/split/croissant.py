@@ -138,7 +138,7 @@ def _preprocessing(clean: Clean, facts: DatasetFacts) -> Iterator[str]:
     )
     where = "dropped" if clean.cross_class == "drop" else "kept in the first class only"
     yield (
-        f"Near-duplicates (perceptual hashes within {clean.near_radius} of 64 bits, confirmed by "
+        f"Near-duplicates (perceptual hashes, clean.near_radius {clean.near_radius}, confirmed by "
         f"thumbnails) dropped; pictures in two classes {where}. Similar photos and photos of one "
         "upload stay in one split."
     )

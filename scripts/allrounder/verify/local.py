@@ -91,7 +91,7 @@ def _against_lock(
             listed = versions.folder_list(repo, out)
         except (DataError, UsageError) as error:
             words = f"does not match dvc.lock, and DVC's cache lacks its list: {first_line(error)}"
-            return None, [Problem(Kind.BAD, out.path, words, "then run this again")]
+            return None, [Problem(Kind.BAD, out.path, words, "python scripts/doctor.py")]
     return listed, list(_file_by_file(listed, found))
 
 

@@ -68,7 +68,8 @@ def parse_manifest(manifest: bytes, where: str) -> list[Photo]:
         rows = csv.DictReader(io.StringIO(manifest.decode("utf-8"), newline=""), strict=True)
         if missing := [name for name in names if name not in (rows.fieldnames or ())]:
             raise DataError(
-                f"{where}: its manifest has no column {missing[0]}; this project did not write it"
+                f"{where}: its manifest has no column {missing[0]}; this project did not write it; "
+                "compare another revision"
             )
         photos = [Photo(*(row[name] for name in names)) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:

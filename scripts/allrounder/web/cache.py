@@ -176,7 +176,10 @@ class _Update:
         self._pace, self._failures = Pace(web.clock), 0
 
     def run(self, entry: CacheEntry | None) -> None:
-        """Fetch the file, or the rest of it, unless `entry` is still the server's version."""
+        """Fetch the file, or the rest of it, unless `entry` is still the server's version.
+
+        Raises DataError as `cached_file` does.
+        """
         while True:
             begun = self._cached.begun()
             start = self._cached.part.stat().st_size if begun else 0
@@ -220,7 +223,10 @@ class _Update:
                 self._pace.check(file.tell() - start, self._what)
                 if file.tell() > self._most:
                     self._cached.forget_part()
-                    raise DataError(f"{self._what} answered more than {self._most:,} bytes")
+                    raise DataError(
+                        f"{self._what} answered more than {self._most:,} bytes; "
+                        "correct its location"
+                    )
 
 
 def _version(url: str, headers: Mapping[str, str]) -> CacheEntry:

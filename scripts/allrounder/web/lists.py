@@ -163,7 +163,9 @@ class ListClient:
                 if not good and len(body) > _MAX_ERROR_PAGE:
                     break
                 if len(body) > MAX_PAGE:
-                    raise DataError(f"{what}: {url} answered more than {MAX_PAGE:,} bytes")
+                    raise DataError(
+                        f"{what}: {url} answered more than {MAX_PAGE:,} bytes; correct its location"
+                    )
                 if self.clock() > ends:
                     raise DataError(f"{what}: {url} cannot be read: timed out; run it again later")
             return ApiReply(exchange.reply.code, exchange.headers, bytes(body))

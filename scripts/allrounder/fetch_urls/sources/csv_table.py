@@ -57,7 +57,7 @@ def table_rows(
     if source.form == "parquet":
         return _parquet(file, what, choose)
     if not (encoding := source.encoding or detected_encoding(file)):
-        raise DataError(f"{what}: is no text; or name its encoding")
+        raise DataError(f"{what}: is not text; correct its location, or name its encoding")
     if source.form == "jsonl":
         return _jsonl(_lines(file, encoding, what), what, choose)
     quotes = source.quotes
@@ -82,7 +82,10 @@ def _lines(file: io.BufferedReader, encoding: str, what: str) -> Iterator[str]:
         while line := text.readline(MAX_LINE):
             number += 1
             if len(line) == MAX_LINE:
-                raise DataError(f"{what}, line {number}: over {MAX_LINE:,} characters; no list")
+                raise DataError(
+                    f"{what}, line {number}: more than {MAX_LINE:,} characters; correct the "
+                    "location, or name its format"
+                )
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         where = f"{what}, after line {number}"
@@ -149,7 +152,7 @@ def _parquet(file: io.BufferedReader, what: str, choose: Choose) -> Iterator[Row
                     yield {key: _value(row, name) for key, name in names.items()}
         except (pyarrow.ArrowException, KeyError, ValueError, OverflowError) as error:
             words = one_line(str(error))[:120]
-            raise DataError(f"{what}: broken or no Parquet: {words}") from None
+            raise DataError(f"{what}: broken or no Parquet: {words}; download it again") from None
 
 
 def _column(name: str, leaves: Sequence[str]) -> str:
@@ -171,7 +174,9 @@ def _check_cells(metadata: Any, names: Sequence[str], what: str) -> None:
             name = column.path_in_schema
             is_read = any(_is_in(name, wanted) for wanted in names)
             if is_read and size > _CHUNK and size > _AVERAGE * cells:
-                raise DataError(f"{what}: column {name!r} has {size:,} bytes in {cells:,} cells")
+                raise DataError(
+                    f"{what}: column {name!r} has {size:,} bytes in {cells:,} cells; name another"
+                )
 
 
 def _values(column: Any) -> list[Any]:

@@ -171,7 +171,9 @@ class HubParquet:
             self._refused(file.url, reply)
         start = content_range(reply.headers)
         if start is None or start[0] != place.offset or len(reply.body) != place.size:
-            raise DataError(f"{self._what}: {file.url}: another range than requested")
+            raise DataError(
+                f"{self._what}: {file.url}: another range than requested; run it again later"
+            )
         return reply.body
 
     def _own_files(self) -> list[HubFile]:

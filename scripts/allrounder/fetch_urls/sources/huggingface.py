@@ -101,7 +101,7 @@ class DatasetViewer:
         """Raise DataError: an answer is not as documented."""
         raise DataError(
             f"{self.what}: {self._source.location}{call} answers in another form than documented "
-            "(https://huggingface.co/docs/dataset-viewer); another API, or it has changed"
+            "(https://huggingface.co/docs/dataset-viewer); correct its location, or run it later"
         )
 
     def _get(self, call: str, **more: object) -> dict[str, Any]:
@@ -119,7 +119,9 @@ class DatasetViewer:
             content = json.loads(answer.body)
         except (ValueError, RecursionError):
             start = self._plain(answer.body[:60].decode("utf-8", "replace"))
-            raise DataError(f"{self.what}: {url} answered no JSON: {start!r}") from None
+            raise DataError(
+                f"{self.what}: {url} answered no JSON: {start!r}; run it again later"
+            ) from None
         if not isinstance(content, dict):
             self.schema(f"/{call}")
         self.partial |= content.get("partial") is True

@@ -15,6 +15,7 @@ from allrounder.params.sources import ImagenetApiSource
 from allrounder.web.cache import cached_file
 from allrounder.web.lists import MAX_PAGE, ListClient
 
+_CORRECT = "correct its location"
 _CALLS = {"urls": "imagenet.synset.geturls", "mapping": "imagenet.synset.geturls.getmapping"}
 UNKNOWN = b"invalid url!"
 
@@ -35,9 +36,11 @@ def candidates(
             tally.pass_over("a class that the API does not know", wnid)
             continue
         if b"\0" in page[:4] or page.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataError(f"{what}: {address} answered UTF-16 or no text: {page[:60]!r}")
+            raise DataError(f"{what}: {address} answered no UTF-8 text: {page[:60]!r}; {_CORRECT}")
         if page.lstrip()[:1] == b"<":
-            raise DataError(f"{what}: {address} answered a web page, not a list: {page[:60]!r}")
+            raise DataError(
+                f"{what}: {address} answered a web page, not a list: {page[:60]!r}; {_CORRECT}"
+            )
         for line in page.split(b"\n"):
             if line := line.strip():
                 tally.read += 1

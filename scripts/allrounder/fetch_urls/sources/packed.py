@@ -50,7 +50,7 @@ def open_list(
         try:
             yield _unpacked(_buffered(raw), stack)
         except _BROKEN as error:
-            raise DataError(f"{what}: broken or cut off: {error}") from None
+            raise DataError(f"{what}: broken or cut off: {error}; download it again") from None
 
 
 def detected_encoding(file: io.BufferedReader) -> str:

@@ -32,7 +32,7 @@ def candidates(
 ) -> Iterator[tuple[str, Candidate]]:
     """Yield the rows of the classes, in the recipe's order.
 
-    Raises DataError when the recipe cannot be read or has not its columns.
+    Raises DataError when the recipe cannot be read or lacks a column.
     """
     keys = {part.wnid: part.key for part in parts if part.wnid} | {
         part.key: part.key for part in parts
@@ -40,7 +40,10 @@ def candidates(
 
     def choose(there: Sequence[str]) -> dict[str, str]:
         if missing := [name for name in _NEEDED if name not in there]:
-            raise DataError(f"{source.name}: is no recipe.csv: it has no column {missing[0]!r}")
+            raise DataError(
+                f"{source.name}: is no recipe.csv: it has no column {missing[0]!r}; "
+                "correct its location"
+            )
         return {name: name for name in columns(RecipeRow) if name in there}
 
     table = CsvSource(kind="csv", location=source.location, format="csv")

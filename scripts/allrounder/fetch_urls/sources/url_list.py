@@ -55,4 +55,6 @@ def candidates(
                 else:
                     tally.pass_over("no URL", line)
     if not is_list:
-        raise DataError(f"{what}: no list of lines {_FORM}; it starts with {first[:60]!r}")
+        raise DataError(
+            f"{what}: no list of lines {_FORM}; it starts with {first[:60]!r}; correct its location"
+        )
