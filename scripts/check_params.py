@@ -66,7 +66,7 @@ def _check(path: Path) -> Iterator[str]:
             f"warning: {path}: the order of the classes differs from dvc.lock or {DATASET}, so "
             "their class_index changes; DVC does not notice that: make repro, or dvc repro --force"
         )
-    if changed := changed_files(params):
+    if changed := changed_files(params, _watched(params)):
         yield (
             f"warning: {printable(changed[0])}{and_more(changed)} changed since it was listed; DVC "
             f"does not notice that: run {relist_command(params)}"
@@ -84,11 +84,15 @@ def _relist(params: Params) -> str:
 
     Also after other sources: DVC's cache may have a list of these from before a change.
     """
-    watched = local_states(params.sources, class_parts(params.classes))
-    if not watched or any(source.is_remote for source in params.sources):
+    if any(source.is_remote for source in params.sources) or not (watched := _watched(params)):
         return ""
-    same = built_from("download", params) and not changed_files(params)
+    same = built_from("download", params) and not changed_files(params, watched)
     return "" if same else "the local files are not those that the last build listed"
+
+
+def _watched(params: Params) -> dict[str, str]:
+    """The present states of the local files that the sources read."""
+    return local_states(params.sources, class_parts(params.classes))
 
 
 def _judge(params: Params) -> str:

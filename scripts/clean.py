@@ -13,7 +13,7 @@ from allrounder.core.errors import run_stage
 from allrounder.core.files import remove_other_classes, stage_lock
 from allrounder.core.paths import CLEAN, DECODED, RAW, URLS, WORK
 from allrounder.history.journal import discard_committed
-from allrounder.history.local_files import remember_states, test_set_states
+from allrounder.history.local_files import COMPARED, test_set_states
 from allrounder.params.loading import load_params
 
 
@@ -31,12 +31,12 @@ def main() -> None:
         states = test_set_states(params)
         cache = ClassCache.of_photos(work, params.classes, CODE)
         rows, unmatched = clean(params, URLS, RAW, CLEAN, DECODED, corrections, cache)
-        remember_states(states)
     remove_other_classes(CLEAN, params.classes)
     for warning in unmatched_warnings(unmatched):
         print(warning, file=sys.stderr)
     if short := check_classes(rows, params):
         print(short, file=sys.stderr)
+    COMPARED.remember(states)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from allrounder.download.cached_classes import CODE, CachedClasses
 from allrounder.download.crawl import Folders
 from allrounder.download.rounds import Rounds, rules_key
 from allrounder.history.journal import Journal, discard_committed
+from allrounder.history.local_files import DOWNLOADED, LISTED
 from allrounder.history.lock import (
     locked_output,
     pinned_files,
@@ -44,6 +45,7 @@ def main() -> None:
             cached = CachedClasses(cache, URLS, RAW, pinned_files("download"))
         rounds = Rounds(params, Folders(URLS, RAW, work), journal, taken_down, cached)
         rounds.run(preview.larger_quotas)
+        DOWNLOADED.remember(LISTED.states())
 
 
 if __name__ == "__main__":

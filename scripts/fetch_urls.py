@@ -12,7 +12,7 @@ from allrounder.core.paths import URLS
 from allrounder.fetch_urls import listing
 from allrounder.fetch_urls.cached_lists import CODE, CachedLists
 from allrounder.history.confirm import confirm_output
-from allrounder.history.local_files import local_states, remember_states
+from allrounder.history.local_files import DOWNLOADED, LISTED, local_states
 from allrounder.history.lock import keep_lists, pinned_lists, pins_ignored
 from allrounder.params.classes import class_parts
 from allrounder.params.loading import load_params
@@ -45,7 +45,7 @@ def main() -> None:
         cached.store(others, listed)
         confirm_output("fetch_urls", URLS)
         keep_lists(URLS, work)
-        remember_states(files)
+        LISTED.remember(DOWNLOADED.states() | files)
 
 
 if __name__ == "__main__":

@@ -261,6 +261,18 @@ def test_the_journal_stays_until_its_output_is_in_the_cache(
     assert bool(remembered(tmp_path, "one")) is left
 
 
+def test_a_finished_run_that_added_nothing_leaves_no_doubt_about_the_pins(tmp_path: Path) -> None:
+    for fetched, doubt in (((), False), (("one",), True)):
+        kept = Journal(tmp_path, "key", fresh=False)
+        for url in fetched:
+            kept.add(url, _good(url), url.encode())
+        kept.complete()
+        kept.close()
+        again = Journal(tmp_path, "key", fresh=False)
+        assert again.uncommitted is doubt  # else lost pins are not noticed
+        again.close()
+
+
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_a_torn_line_of_the_journal_is_cut_off(tmp_path: Path, count: int) -> None:
     """Also one that lacks only its newline: the next line must not be glued to it."""

@@ -9,10 +9,11 @@ import tarfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from allrounder.core.rows import Candidate, RawRow, Result, Status
@@ -25,6 +26,7 @@ from allrounder.core.urls import (
     photo_key,
     request_url,
 )
+from allrounder.download import class_quota
 from allrounder.download.class_quota import MANY_SILENT, PROBES, SLACK, ClassQuota, Slot
 from allrounder.web.policy import next_hop
 from webfaults.archives import ARCHIVES, make_tar, photos_tar, plain, special
@@ -851,6 +853,28 @@ def test_any_order_of_answers_gives_the_rows_of_one_at_a_time(
     used = sum(s in (OK, Status.DUPLICATE) and "#" not in url for url, s, _ in run.rows)
     if not doubts and not any(given_up for _, _, given_up in run.rows):
         assert run.good_asked - used <= SLACK
+
+
+DEAD = Answer(Status.TIMEOUT)
+
+
+class _LastFirst(random.Random):
+    """Lets the request that was made last be answered first."""
+
+    def randrange(self, start: int, *_: Any) -> int:
+        return start - 1
+
+
+@given(_classes, st.integers(1, 12))
+@example([DEAD, *[Answer(OK, str(n), "b") for n in range(4)], DEAD], 9)
+def test_rows_that_are_too_many_to_hold_do_not_depend_on_the_order_of_answers(
+    listed: list[Answer | list[Answer]], quota: int
+) -> None:
+    runs = [Simulation(listed, quota, window, doubts=False) for window in (1, 8)]
+    with mock.patch.object(class_quota, "_MAX_HELD_ROWS", 2):
+        for run in runs:
+            run.run(_LastFirst())
+    assert runs[0].rows == runs[1].rows
 
 
 def test_a_host_without_an_answer_gets_few_requests_and_others_go_on() -> None:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from allrounder.core.errors import DataError
-from allrounder.core.paths import CLEAN, RAW
+from allrounder.core.files import file_md5, folder_md5
+from allrounder.core.paths import CLEAN, RAW, WORK
 from allrounder.core.rows import CleanRow, RawRow, Status
 from allrounder.core.tables import write_csv
 from allrounder.core.tars import atomic_tar
@@ -71,6 +72,28 @@ def test_pins_that_cannot_be_used_are_reported(
             lock.pinned_params(stage)
     monkeypatch.setenv(lock.PINS_SWITCH, "ignore")
     assert lock.pinned_lists(moved) == lock.pinned_params("download") == {}
+
+
+def test_the_lists_of_the_last_run_stand_in_for_lost_pins_of_the_same_version_only(
+    built: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dvc repro --no-commit` writes dvc.lock without the objects."""
+
+    def lost(path: str, folder: Path) -> Path:
+        raise DataError("lost")
+
+    monkeypatch.setattr(lock, "pinned_file", lost)
+    built(WEB)
+    lists = Path("data/urls")
+    lists.mkdir(parents=True)
+    (lists / f"{CAT}.csv").write_text("image_id,url\n")
+    lock.keep_lists(lists, WORK / "fetch_urls")
+    with pytest.raises(DataError, match="lost"):
+        lock.pinned_lists(params(WEB))  # dvc.lock is of another version
+    md5 = folder_md5({f"{CAT}.csv": file_md5(lists / f"{CAT}.csv")})
+    text = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(text.replace("0.dir", md5))
+    assert lock.pinned_lists(params(WEB))[CAT].read_text() == "image_id,url\n"
 
 
 @pytest.mark.parametrize("kind", ["url-list", "csv"])

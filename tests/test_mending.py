@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from allrounder.core.commands import git
+from allrounder.core.errors import UsageError
 from allrounder.core.files import LOCK_COPY, stage_lock
 from allrounder.core.paths import LOCK
 from allrounder.history.mending import mend
@@ -22,10 +24,10 @@ def test_a_lock_that_was_cut_off_is_as_before_its_last_stage(length: int) -> Non
     LOCK.write_bytes(WHOLE[:length])
     with stage_lock("split"):
         pass  # by hand: the copy stays whole
-    assert [words.partition(":")[2] for words in mend()] == [
-        " dvc.lock was cut off, by a kill while DVC wrote it: restored as it was before that stage"
-    ]
+    (words,) = mend()
+    assert "dvc.lock was cut off: restored as it was before that stage" in words
     assert LOCK.read_bytes() == WHOLE
+    assert Path(".allrounder/dvc.lock.cut").read_bytes() == WHOLE[:length]  # it may be an edit
 
 
 def test_the_first_lock_that_was_cut_off_is_removed() -> None:
@@ -36,6 +38,15 @@ def test_the_first_lock_that_was_cut_off_is_removed() -> None:
     LOCK.touch()
     assert len([*mend()]) == 1
     assert not LOCK.exists()
+
+
+def test_a_lock_that_git_has_is_not_removed() -> None:
+    LOCK.write_bytes(WHOLE[:-1])
+    git("init", "-q")
+    git("add", "-f", "dvc.lock")
+    with pytest.raises(UsageError, match=r"git checkout dvc\.lock"):
+        list(mend())
+    assert LOCK.read_bytes() == WHOLE[:-1]
 
 
 @pytest.mark.parametrize("lock", [WHOLE, WHOLE + b"<<<<<<< HEAD\n", b"\n"])

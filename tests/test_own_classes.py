@@ -29,12 +29,12 @@ from allrounder.core.rows import Candidate
 from allrounder.fetch_urls import listing
 from allrounder.history import local_files
 from allrounder.history.local_files import (
+    DOWNLOADED,
     LocalPlaces,
     changed_files,
     folder_url,
     local_states,
     quoted_path,
-    remember_states,
 )
 from allrounder.params.classes import class_key, class_parts, read_classes
 from allrounder.params.dataset import dataset_classes
@@ -303,16 +303,17 @@ def test_changes_of_local_photos_are_noticed(
     photo = Path("photos/pallet truck/1.jpg")
     photo.parent.mkdir(parents=True)
     photo.write_bytes(b"one")
-    states = local_states(params.sources, class_parts(params.classes))
-    other = params_of(sources=[source | {"location": "elsewhere"}])
-    remember_states(states)
-    remember_states(local_states(other.sources, class_parts(other.classes)))  # forgets nothing
-    assert changed_files(params) == []
+
+    def changed() -> list[str]:
+        return changed_files(params, local_states(params.sources, class_parts(params.classes)))
+
+    DOWNLOADED.remember(local_states(params.sources, class_parts(params.classes)))
+    assert changed() == []
     photo.write_bytes(b"two")
     os.utime(photo, ns=(1, 1))
-    assert changed_files(params) == ["photos: pallet_truck"]
+    assert changed() == ["photos: pallet_truck"]
     # A fresh clone has no record, but the tables of the last build.
-    local_files.RECORD.unlink()
+    DOWNLOADED.path.unlink()
     Path("data/urls").mkdir(parents=True)
     Path("data/raw").mkdir()
     url = folder_url(params.sources[0], str(photo))  # type: ignore[arg-type]
@@ -320,14 +321,17 @@ def test_changes_of_local_photos_are_noticed(
     row = "1,{},ok,3,{}\n"
     sums = {text: hashlib.sha256(text).hexdigest() for text in (b"one", b"two")}
     table = Path("data/raw/pallet_truck.csv")
+    assert changed() == ["class pallet truck"]  # no table: a build was interrupted
     table.write_text("image_id,url,status,bytes,sha256\n" + row.format(url, sums[b"one"]))
-    assert changed_files(params) == [url]
+    assert changed() == [url]
     table.write_text("image_id,url,status,bytes,sha256\n" + row.format(url, sums[b"two"]))
     photo.with_name("2.jpg").touch()
-    assert changed_files(params) == [url.replace("1.jpg", "2.jpg")]
+    assert changed() == [url.replace("1.jpg", "2.jpg")]
     photo.with_name("2.jpg").unlink()
-    assert changed_files(params) == []
-    assert local_files.RECORD.exists()
+    assert changed() == []
+    assert DOWNLOADED.states()
+    table.write_text("image_id,url,status,bytes,sha256\n" + row.format(url, sums[b"one"]))
+    assert changed() == [url]  # another version, checked out: the record is not its own
 
 
 # What the dataset says of itself

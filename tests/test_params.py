@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from allrounder.catalogue.labels import ClassPart
 from allrounder.core.errors import UsageError
-from allrounder.history.local_files import changed_files, local_states, remember_states
+from allrounder.history.local_files import DOWNLOADED, changed_files, local_states
 from allrounder.history.lock import only_the_order_changed, pinned_params
 from allrounder.params.loading import json_schema, load_params
 from allrounder.params.schema import Params
@@ -422,8 +422,8 @@ def test_a_local_file_that_changes_while_it_is_read_has_changed(
     params = Params.model_validate(make_params(sources=[{"kind": "csv", "location": "l.csv"}]))
     files = local_states(params.sources, [])
     Path("l.csv").write_text("url,label\nhttp://h/1.jpg,248\n")
-    remember_states(files)
-    assert changed_files(params) == ["l.csv"]
+    DOWNLOADED.remember(files)
+    assert changed_files(params, local_states(params.sources, [])) == ["l.csv"]
 
 
 WNID = "n02109961"

@@ -61,6 +61,15 @@ def test_a_table_and_a_manifest_find_what_the_folder_finds(held_out: Path) -> No
     manifest = held_out / "manifest.csv"
     manifest.write_text("file,split\n" + "".join(f'"dogs/{n}, a.jpg",val\n' for n in range(4)))
     assert sorted(found(manifest)) == [0, 1, 2, 3]
+    elsewhere = held_out.parent / "absolute.csv"
+    elsewhere.write_text("file\n" + "".join(f'"{held_out}/dogs/{n}, a.jpg"\n' for n in range(4)))
+    elsewhere.rename(held_out / "dogs/absolute.csv")
+    assert sorted(found(held_out / "dogs/absolute.csv")) == [0, 1, 2, 3]
+
+
+def test_a_folder_without_photos_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no photo in it"):
+        list(table_lines(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,9 @@ def test_a_table_and_a_manifest_find_what_the_folder_finds(held_out: Path) -> No
         ("file\nx.jpg\n", "x.jpg is missing"),
         (HEADER + "x\n", "no fingerprint"),
         (HEADER + f",a,{'00' * 88},nan,1,AA,\n", "row 2 is damaged"),
+        (HEADER, "no fingerprint in it"),
+        ("split,file\nval\n", "is missing"),
+        ("file\ntable.csv\n", "no photo in it"),
     ],
 )
 def test_what_is_no_test_set_is_an_error(tmp_path: Path, text: str, words: str) -> None:
@@ -94,10 +106,18 @@ def test_all_copies_of_a_known_picture_are_dropped() -> None:
 
 
 def test_a_changed_test_set_is_noticed(held_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_files, "RECORD", held_out.parent / "record.json")
+    record = local_files.StateRecord(held_out.parent / "record.json", held_out.parent / "clean")
+    monkeypatch.setattr(local_files, "COMPARED", record)
+    record.tables.mkdir()
+    table = record.tables / "dog.csv"
+    table.write_text("of one version")
     params: Any = SimpleNamespace(clean=Clean(not_like=[str(held_out)]))
     assert local_files.test_sets_changed(params)
-    local_files.remember_states(local_files.test_set_states(params))
+    record.remember(local_files.test_set_states(params))
+    assert not local_files.test_sets_changed(params)
+    table.write_text("of another one, checked out")
+    assert local_files.test_sets_changed(params)
+    table.write_text("of one version")
     assert not local_files.test_sets_changed(params)
     (held_out / "dogs/new.jpg").write_bytes(b"1")
     assert local_files.test_sets_changed(params)

@@ -48,16 +48,21 @@ def table_lines(folder: Path) -> Iterator[str]:
 
 def _lines(folder: Path, paths: Sequence[Path]) -> Iterator[str]:
     yield HEADER
+    count = 0
     with worker_pool(len(paths)) as pool:
-        yield from filter(None, pool.map(partial(_line, folder), paths, chunksize=50))
+        for line in filter(None, pool.map(partial(_line, folder), paths, chunksize=50)):
+            count += 1
+            yield line
+    if not count:
+        raise UsageError(f"{folder}: no photo in it; name a folder of photos")
 
 
 def _line(folder: Path, path: Path) -> str:
     photo = normalize(path.read_bytes(), Clean(min_side=1)).fingerprint
     if photo is None:
         return ""
-    name = quote(path.relative_to(folder).as_posix(), safe="/ ", errors="surrogatepass")
-    return table_line(name, photo)
+    shown = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    return table_line(quote(shown, safe="/ ", errors="surrogatepass"), photo)
 
 
 def table_line(name: str, photo: Fingerprint) -> str:
@@ -109,6 +114,8 @@ class ProtectedSet:
             starts.append(at)
             at += len(line)
         self._starts = np.array(starts[1:], np.int64)
+        if not len(self._starts):
+            raise UsageError(f"clean.not_like: {path}: no fingerprint in it; {_AGAIN}")
         columns = np.frombuffer(bytes(views), ">u8").astype(np.uint64)
         self.views = columns.reshape(-1, MIRRORED.stop)
 
@@ -124,7 +131,7 @@ class ProtectedSet:
                     f"clean.not_like: {self._path}: neither a table of fingerprints (python "
                     "scripts/fingerprints.py DIR > table.csv) nor a manifest with a column `file`"
                 )
-            paths = [self._path.parent / row["file"] for row in reader]
+            paths = [self._path.parent / (row["file"] or "") for row in reader]
         if missing := next((path for path in paths if not path.is_file()), None):
             raise UsageError(f"clean.not_like: {self._path}: {missing} is missing; put it there")
         return _lines(self._path.parent, paths)

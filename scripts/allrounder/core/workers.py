@@ -19,6 +19,7 @@ Result = TypeVar("Result")
 
 _MANY = 100
 """Classes that are worth starting workers for, if each takes some milliseconds."""
+_MOST = 61  # processes of a pool: Windows allows no more
 _THREADS = 3  # one more than a pool needs
 _PATIENCE = 5.0  # seconds for a thread to end
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -46,7 +47,7 @@ def worker_pool(
     """
     _check_threads()
     pool = ProcessPoolExecutor(
-        min(most, cores()), initializer=start_worker, initargs=(initializer,)
+        max(1, min(most, cores(), _MOST)), initializer=start_worker, initargs=(initializer,)
     )
     with pool:
         try:

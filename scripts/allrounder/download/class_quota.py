@@ -233,12 +233,17 @@ class ClassQuota:
                 self._photos.pop(slot.photo, None)
             self._good_ahead -= slot.result.status is Status.OK
             self._rows.append(self._row(slot, slot.result))
+            yield from self._final_rows()  # at once: what is held must not depend on timing
         if self.done:
             for row in self._rows:
                 row.host = None
         elif not self._slots and self._next and is_archive(self._next.url):
             for row in self._rows:
                 self._release(row)  # an archive's rows come next
+        yield from self._final_rows()
+
+    def _final_rows(self) -> Iterator[tuple[Candidate, Result]]:
+        """Yield the results whose host's later results cannot change them, and those too many."""
         while self._rows and (not self._rows[0].host or len(self._rows) > _MAX_HELD_ROWS):
             row = self._rows.popleft()
             self._release(row)

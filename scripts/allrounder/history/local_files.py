@@ -5,28 +5,28 @@ do not depend on the machine. Recorded states show changes before the next build
 """
 
 import hashlib
-import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from allrounder.catalogue.labels import ClassPart, label_matcher, normalized_label
-from allrounder.core.files import atomic_write, hash_file
-from allrounder.core.paths import RAW, URLS, WORK, is_clutter
+from allrounder.core.class_cache import inputs_digest, read_json, write_json
+from allrounder.core.files import hash_file
+from allrounder.core.paths import CLEAN, RAW, URLS, WORK, is_clutter
 from allrounder.core.rows import Candidate, RawRow
 from allrounder.core.tables import read_csv
 from allrounder.core.urls import container_of, is_archive, is_url, parse_byte_range
 from allrounder.core.workers import map_classes
 from allrounder.history.lock import built_from
-from allrounder.params.classes import class_key, class_parts
+from allrounder.params.classes import class_key
 from allrounder.params.schema import Params
 from allrounder.params.sources import FolderSource, Source, shown_location
 
-RECORD = WORK / "localfiles.json"
 _WATCHED_BY_DVC = Path("data/sample")
 _ESCAPED = re.compile(r"%(?=[0-9A-Fa-f]{2})|#")
 """A percent sign that looks like the start of an escape, and the sign before a tar's member."""
@@ -168,6 +168,42 @@ States = dict[str, str]
 """The state of each watched file, and of each class's photos in a folder source."""
 
 
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """The states of the files that a stage has read, for the tables that it wrote from them.
+
+    Tables of another version, as after `git checkout`, were written from other files.
+    """
+
+    path: Path
+    tables: Path  # the stage's folder
+
+    def states(self) -> States:
+        """The states; none if the tables are there and are others."""
+        found = read_json(self.path)
+        if found is None or (self.tables.is_dir() and found["tables"] != self._digest()):
+            return {}
+        return dict(found["states"])
+
+    def remember(self, states: States) -> None:
+        """Replace the states. Call it when the stage has succeeded."""
+        if states or self.path.exists():
+            self.path.parent.mkdir(exist_ok=True)
+            write_json(self.path, {"tables": self._digest(), "states": states})
+
+    def _digest(self) -> str:
+        tables = sorted(self.tables.glob("*.csv"))
+        own = [path for path in tables if path.name.count(".") == 1]  # no fingerprints
+        return inputs_digest(*(part for path in own for part in (path.name, path)))
+
+
+LISTED = StateRecord(WORK / "listed.json", URLS)
+"""What fetch_urls has listed: the download reads the files."""
+DOWNLOADED = StateRecord(WORK / "localfiles.json", RAW)
+COMPARED = StateRecord(WORK / "testsets.json", CLEAN)
+"""The test sets with which clean has compared the photos."""
+
+
 def local_states(sources: Iterable[Source], parts: Sequence[ClassPart]) -> States:
     """The states of the files that these sources read. Call it before reading them."""
     found: States = {}
@@ -189,7 +225,7 @@ def test_set_states(params: Params) -> States:
 
 def test_sets_changed(params: Params) -> bool:
     """Whether a test set on this machine has changed since photos were last compared with it."""
-    recorded, present = _recorded(), filter(os.path.exists, params.clean.not_like)
+    recorded, present = COMPARED.states(), filter(os.path.exists, params.clean.not_like)
     return any(recorded.get(f"not_like {path}") != _tree_state(path) for path in present)
 
 
@@ -198,34 +234,20 @@ def _tree_state(path: str) -> str:
     return _digest([path, *map(os.fspath, below)])
 
 
-def remember_states(found: States) -> None:
-    """Add the states of the files that have been read to the record."""
-    RECORD.parent.mkdir(exist_ok=True)
-    with atomic_write(RECORD) as file:
-        json.dump(_recorded() | found, file, indent=0)
+def changed_files(params: Params, now: States) -> list[str]:
+    """The files and the classes' folders that have changed since they were read.
 
-
-def _recorded() -> States:
-    try:
-        return dict(json.loads(RECORD.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def changed_files(params: Params) -> list[str]:
-    """The files and the classes' folders that have changed since they were listed.
-
-    They are compared with the record. Where it has no entry, as in a fresh clone, the photos are
-    compared with the tables of the last build, if these exist: by names and hashes.
+    `now` are their present states. They are compared with the record. Where it has no entry, as in
+    a fresh clone, the photos are compared with the tables of the last build, if these exist: by
+    names and hashes.
     """
-    recorded = _recorded()
-    now = local_states(params.sources, class_parts(params.classes))
+    recorded = DOWNLOADED.states()
     unknown = {name: state for name, state in now.items() if name not in recorded}
     changed = [name for name, state in now.items() if recorded.get(name, state) != state]
     if unknown and (URLS.is_dir() and RAW.is_dir() and built_from("download", params)):
         changed += (different := _differs_from_tables(params))
         if not different:
-            remember_states(unknown)
+            DOWNLOADED.remember(recorded | unknown)
     return changed
 
 
@@ -242,9 +264,13 @@ def _differs_from_tables(params: Params) -> list[str]:
             for path, reason in part_files(source, names)
             if not reason
         }
-        candidates = read_csv(URLS / f"{key}.csv", Candidate)
+        listed, taken = (folder / f"{key}.csv" for folder in (URLS, RAW))
+        if not (listed.is_file() and taken.is_file()):  # a build was interrupted
+            changed.append(f"class {one.name}")
+            continue
+        candidates = read_csv(listed, Candidate)
         changed += sorted(present ^ {row.url for row in candidates if row.source == "folder"})
-        for row in read_csv(RAW / f"{key}.csv", RawRow):
+        for row in read_csv(taken, RawRow):
             is_file = places.has(row.url) and not parse_byte_range(row.url)
             sha256 = hash_file(Path(places.path(row.url))).sha256 if row.sha256 and is_file else ""
             if is_file and sha256 != row.sha256:

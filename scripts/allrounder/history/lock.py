@@ -15,7 +15,7 @@ from typing import Any
 
 from allrounder.core.dvc_lock import locked_outs, locked_params
 from allrounder.core.errors import DataError, UsageError
-from allrounder.core.files import hash_file, remove_tree
+from allrounder.core.files import file_md5, folder_md5, hash_file, remove_tree
 from allrounder.core.paths import CLASSES, DATASET, LOCK, WORK
 from allrounder.core.urls import is_url
 from allrounder.history.versions import Output, VersionFiles, cached_list, cached_object
@@ -24,8 +24,7 @@ from allrounder.params.schema import Params
 from allrounder.params.sources import Source, with_defaults
 
 PINS_SWITCH = "ALLROUNDER_PINS"
-_KEPT, _BEFORE = "last", "pinned-before.txt"
-
+_KEPT = "last"
 
 ASK_AGAIN = (
     f"ask the web again with {PINS_SWITCH}=confirm dvc repro --force, which stops if it gives "
@@ -145,17 +144,13 @@ def keep_lists(lists: Path, folder: Path) -> None:
             (kept / path.name).hardlink_to(path)
         except OSError:  # a file system without hard links
             shutil.copyfile(path, kept / path.name)
-    (kept / _BEFORE).write_text(locked_output("fetch_urls"), encoding="utf-8")
 
 
-def _uncommitted(folder: Path, keys: Sequence[str]) -> dict[str, Path] | None:
-    """The lists of the last run, if dvc.lock was written after it and so pins them; else None."""
-    kept = folder / _KEPT
-    found = {key: kept / f"{key}.csv" for key in keys}
-    before = kept / _BEFORE
-    if not before.exists() or before.read_text(encoding="utf-8") == locked_output("fetch_urls"):
-        return None
-    return found if all(path.exists() for path in found.values()) else None
+def _uncommitted(folder: Path, keys: Iterable[str]) -> dict[str, Path] | None:
+    """The lists of the last run, if dvc.lock pins just them; else None."""
+    lists = {path.stem: path for path in (folder / _KEPT).glob("*.csv")}
+    md5 = folder_md5({path.name: file_md5(path) for path in lists.values()})
+    return {key: lists[key] for key in keys} if md5 == locked_output("fetch_urls") else None
 
 
 def _are_same(before: Sequence[dict[str, Any]], sources: Sequence[Source]) -> bool:

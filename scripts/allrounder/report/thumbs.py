@@ -151,7 +151,7 @@ def _kept(store: Path, kind: object, parts: Iterable[bytes], make: Callable[[], 
 @cache
 def _code() -> bytes:
     """A hash of what decides how pictures are made, but for the photos."""
-    code = code_digest(("report/thumbs.py", "core/photos.py"), ("pillow",))
+    code = code_digest(("report/thumbs.py", "core/photos.py"), ("pillow", "pillow-heif"))
     return f"{code} {features.version('jpg')} {features.version('webp')}".encode()
 
 
