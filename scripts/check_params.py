@@ -30,8 +30,8 @@ from allrounder.split.shards import check_layout
 
 def main() -> None:
     """Parse arguments; check the file, answer a question about it or print the schema."""
-    parser = new_parser(__doc__)
-    parser.add_argument("file", nargs="?", type=Path, default=PARAMS)
+    parser = new_parser(__doc__, "0 valid, or the answer is no; 1 the answer is yes")
+    parser.add_argument("file", nargs="?", type=Path, default=PARAMS, help="default: %(default)s")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema instead")
     for name, question, words in (
         ("--retry", _retry, "whether the download may find more photos in a second run"),

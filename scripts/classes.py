@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="everything, for programs")
     shared.add_argument("--all", action="store_true", help="more than a screen")
-    shared.add_argument("--params", type=Path, default=PARAMS, metavar="FILE")
+    words = "params file (default: %(default)s)"
+    shared.add_argument("--params", type=Path, default=PARAMS, metavar="FILE", help=words)
     parser = new_parser(__doc__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, act, words in (

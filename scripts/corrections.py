@@ -31,11 +31,12 @@ FOUND = WORK / "edits.csv"
 
 def main() -> None:
     """Parse and run a command."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, "0 done; 1 edits by hand")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("add").add_argument("file", help="a CSV file, or - for standard input")
-    commands.add_parser("list")
-    commands.add_parser("edits")
+    add = commands.add_parser("add", help="append the new lines of a file")
+    add.add_argument("file", help="a CSV file, or - for standard input")
+    commands.add_parser("list", help="what each line did in the last build")
+    commands.add_parser("edits", help="lines for what was changed by hand in data/dataset")
     args = parser.parse_args()
     if args.command == "add":
         _add(args.file)

@@ -13,7 +13,7 @@ from allrounder.core.errors import UsageError, run
 
 def main() -> None:
     """Parse, fingerprint, write to stdout."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, "0 done")
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos, in folders or not")
     folder = parser.parse_args().folder
     if not folder.is_dir():

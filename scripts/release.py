@@ -36,7 +36,7 @@ CHECKS = (
 
 def main() -> None:
     """Check, push, write, commit, tag, say what is left to do."""
-    parser = new_parser(__doc__)
+    parser = new_parser(__doc__, "0 released; 1 a check failed, nothing was released")
     parser.add_argument("version", help="a semantic version that no tag has, e.g. 1.2.0")
     version = checked_version(parser.parse_args().version)
     tags = (f"v{version}", f"dataset@v{version}")

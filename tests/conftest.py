@@ -27,7 +27,7 @@ os.environ["DVC_NO_ANALYTICS"] = "1"  # or a command outside clones starts one m
 settings.register_profile("repeatable", derandomize=True)
 if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI repeats its examples; `make test` tries new ones
     settings.load_profile("repeatable")
-WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py")
+WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py", "test_describe.py")
 """Files whose tests share slow builds: one worker runs all tests of such a file."""
 
 
@@ -119,9 +119,11 @@ def pulled(pulled_once: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A fresh clone, not to be changed."""
-    return made_once(tmp_path_factory, "cloned", lambda folder: _compiled(origin, folder))
+    folder = made_once(tmp_path_factory, "cloned", lambda folder: _compiled(origin, folder))
+    yield folder
+    assert Project(folder).changes == "", "a test wrote into a source file that clones share"
 
 
 @pytest.fixture

@@ -19,6 +19,10 @@ GIT = (
     "git", "-c", "user.name=test", "-c", "user.email=test@example.invalid",
     "-c", "maintenance.auto=false", "-c", "gc.auto=0",  # would go on in the background
 )  # fmt: skip
+OUTPUTS = {
+    "fetch_urls": "data/urls", "download": "data/raw", "clean": "data/clean",
+    "split": "data/dataset", "report": "reports",
+}  # fmt: skip
 
 
 def snapshot(root: Path, to: Path) -> Path:
@@ -56,8 +60,11 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")} | {"PATH": path}
 
 
+_SHARED = {"objects", "md5", "scripts", "sample", "tests", "docs", "bench", "presets"}
+
+
 def _taken_over(path: str, to: str) -> None:
-    if {"objects", "md5"} & {*Path(path).parts}:
+    if _SHARED & {*Path(path).parts}:
         os.link(path, to)
     else:
         shutil.copy2(path, to)
@@ -79,7 +86,7 @@ class Project:
         """A clone of the test's own, just as another one is.
 
         Objects of git and DVC are links to the other's: both replace them, and never write into
-        one. A test that damages an object must unlink it first.
+        one. So are the sources. A test that changes such a file must unlink it first.
         """
         return cls(shutil.copytree(other, folder, symlinks=True, copy_function=_taken_over))
 
@@ -120,6 +127,18 @@ class Project:
 
     def stage(self, name: str, expect: int = 0) -> str:
         return self.script(name, expect=expect)
+
+    def rebuild(self, *stages: str, expect: int = 0, **environment: Any) -> str:
+        """Run stages as DVC does, but without it: dvc.lock stays. Returns what the last printed."""
+        *first, last = stages
+        for name in first:
+            self._remove_output(name)
+            self.script(name, **environment)
+        self._remove_output(last)
+        return self.script(last, expect=expect, **environment)
+
+    def _remove_output(self, stage: str) -> None:
+        shutil.rmtree(self.folder / OUTPUTS[stage], ignore_errors=True)
 
     def git(self, *arguments: str) -> str:
         return self.run(*GIT, *arguments)

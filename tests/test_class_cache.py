@@ -33,13 +33,9 @@ from allrounder.params.classes import read_classes
 from allrounder.params.sources import FolderSource
 from allrounder.split.facts import Tally
 from hostile import encoded, picture
-from project import Project
+from project import OUTPUTS, Project, of_class
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
-STAGES = {
-    "fetch_urls": "data/urls", "download": "data/raw", "clean": "data/clean",
-    "split": "data/dataset", "report": "reports",
-}  # fmt: skip
 LINKS = "[cache]\n    type = hardlink\n"
 
 
@@ -206,7 +202,7 @@ class Build:
             Path("corrections.csv").write_text(header + corrections)
             Path("takedowns.csv").write_text(header)
             patch.setattr(lock, "pinned_files", lambda stage: self.pinned)  # as dvc.lock has them
-            for name, out in STAGES.items():
+            for name, out in OUTPUTS.items():
                 shutil.rmtree(out, ignore_errors=True)
                 patch.setattr(sys, "argv", [f"scripts/{name}.py"])
                 try:
@@ -283,24 +279,34 @@ def test_a_build_after_any_edits_is_that_of_a_fresh_clone(seed: int) -> None:
         edits, build = Edits(photos, random.Random(seed)), Build(Path(folder, "build"), photos)
         for number in range(3):
             dataset = {"per_class": 6} | edits.params
-            full = Build(Path(folder, f"fresh{number}"), photos)
             built = build.run(edits.classes, edits.corrections, **dataset)
-            assert built == full.run(edits.classes, edits.corrections, **dataset)
+            if number:  # the first build is a fresh one itself
+                full = Build(Path(folder, f"fresh{number}"), photos)
+                assert built == full.run(edits.classes, edits.corrections, **dataset)
             edits.change(build)
 
 
-def test_an_added_class_alone_is_built(clone: Project) -> None:
+def test_removing_and_adding_classes_leaves_the_others_alone(
+    clone: Project, pulled_once: Path
+) -> None:
     params, pinned = clone.read("params.yaml"), clone.read("dvc.lock")
     classes = yaml.safe_load(params)["classes"]
     clone.dvc("config", "--local", "cache.type", "hardlink")
-    clone.edit(classes=dict(list(classes.items())[:-1]))
+    folding_chair, cat, last = "n03376595", "n02123394", [*classes][-1]
+    clone.edit(classes={key: voc for key, voc in classes.items() if key not in (cat, last)})
     clone.repro()
+    folders = ("data/raw", "data/clean", "data/dataset/train", "data/dataset/val")
+    others = "|".join(classes.keys() - {cat, last, folding_chair})  # the chair has a photo of last
+    assert of_class(clone.files(*folders), cat) == of_class(clone.files(*folders), last) == {}
+    built = of_class(clone.files(*folders), others)
+    assert built == of_class(Project(pulled_once).files(*folders), others)
     shutil.rmtree(clone.folder / ".dvc/cache/runs")  # which would restore the version of before
     before = clone.files("data")
     inodes = {name: (clone.folder / name).stat().st_ino for name in before}
     (clone.folder / "params.yaml").write_text(params, encoding="utf-8")
     clone.repro()
     assert clone.read("dvc.lock") == pinned
+    assert clone.git("status", "--porcelain", "dvc.lock", "data") == ""
     after = clone.files("data")
     same = [key for key in classes if before.get(table := f"data/clean/{key}.csv") == after[table]]
     kept = [name for name in after if any(key in name for key in same)]

@@ -109,7 +109,7 @@ def test_every_name_finds_its_synset(wnid: str, data: st.DataObject) -> None:
     assert wnid in {m.synset.wnid for m in search(asked) if m.rank is Rank.EXACT}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_may_be_searched(text: str) -> None:
     for match in search(text)[:3]:

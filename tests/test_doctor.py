@@ -141,7 +141,7 @@ FAULTS = [
     (conflict, "a merge of two versions has stopped at params.yaml", "python scripts/merge.py"),
     (markers, "dvc.lock has conflict markers, and no merge", "git checkout HEAD -- dvc.lock"),
     (lambda: write("params.yaml", b"classes"), "params.yaml, line 1: ", "scripts/check_params"),
-    (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml has", "git checkout"),
+    (lambda: cut("  split:", "  splt:"), "has the stage splt, which dvc.yaml does", "git checkout"),
     (lambda: cut("outs:", "outs"), "is not as DVC writes it", "git checkout HEAD -- dvc.lock"),
     (lambda: cut(DATASET_LIST, "12"), "is not as DVC writes", "git checkout HEAD -- d"),
     (lambda: cut(DATASET_LIST, f"{0:032}.dir"), "by hand: nothing has d", "git checko"),
@@ -155,7 +155,7 @@ FAULTS = [
     (lambda: os.chdir("data"), "run this in the project's folder", 'cd "$(dvc root)"'),
     (no_file, "dvc.lock is no file", "rm -r dvc.lock && git checkout HEAD"),
     (lambda: write(".dvc/config", b"[core"), "config file error", "git checkout .dvc/config"),
-    (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock is of two builds: split has", "dvc repro"),
+    (lambda: cut(LIST, f"{'0' * 32}.dir"), "dvc.lock mixes two builds: split was", "dvc repro"),
     (lambda: cut("size: 600", f"size: {10**18}"), "is nearly full: ", "dvc gc -"),
     (lambda: damage(place(ONE)), "data/dataset/train/cat/1.jpg: damaged in DVC's c", "rm -f "),
     (linked, "train/cat/1.jpg: damaged in DVC's c", "data/dataset/train/cat/1.jpg && dvc"),
@@ -298,5 +298,5 @@ def test_a_full_disk_is_named_also_beside_what_it_broke(
     free["."] = 1
     cut(LIST, f"{'0' * 32}.dir")
     (broken, _), (words, _) = examine()
-    assert broken.startswith("dvc.lock is of two builds: ")
+    assert broken.startswith("dvc.lock mixes two builds: ")
     assert words.startswith("the disk of . is nearly full: 0 MB are free")

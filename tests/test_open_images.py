@@ -416,7 +416,7 @@ def test_licence_and_author_arrive_in_the_manifest(clone: Project) -> None:
     statuses = clone.read(f"data/raw/{DOG}.csv")
     assert "http_error,404" in statuses
     assert "http_error,503" in statuses
-    clone.repro("--force", "download", ALLROUNDER_OFFLINE="1")
+    clone.rebuild("fetch_urls", "download", ALLROUNDER_OFFLINE="1")
     assert clone.files("data/urls", "data/raw") == before
 
     # Without dvc.lock's pins the lists are still in the cache, but no photo is here.

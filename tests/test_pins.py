@@ -66,46 +66,48 @@ def test_only_the_difference_is_fetched(clone: Project, server: PhotoServer, kin
     more = clone.files("data/raw")
 
     server.asked.clear()
-    clone.repro("--force", "download", ALLROUNDER_PINS="ignore")
-    assert server.asked
-    assert clone.files("data/raw") == more
-
-    server.asked.clear()
     use(clone, server, kind)
-    clone.repro("--force", "download")  # back to the first params without the run-cache
+    clone.rebuild("fetch_urls", "download")  # back to the first params
     assert not server.asked
     assert clone.files("data/raw") == before
+
+    use(clone, server, kind, classes=THREE, per_class=12)
+    clone.rebuild("fetch_urls", "download", ALLROUNDER_PINS="ignore")
+    assert server.asked
+    assert clone.files("data/raw") == more
 
 
 def test_a_fresh_clone_has_the_same_after_the_web_has_changed(
     clone: Project, server: PhotoServer, tmp_path: object
 ) -> None:
     use(clone, server, "imagenet-api")
-    clone.repro("split")
-    clone.dvc("push", "--with-deps", "split")
+    clone.repro("download")
+    clone.dvc("push", "--with-deps", "download")
     clone.commit("first")
-    built = clone.files("data/dataset")
+    built = clone.files("data/raw")
     other = Project.cloned(clone.folder, clone.folder.parent / "other")
     other.dvc("remote", "add", "-f", "store", str(clone.folder / "store"))
 
     server.gone = re.compile(f"/img/({HUSKY}|{CAT})/|geturls.*({HUSKY}|{CAT})")
-    other.repro("--force", "split")  # without dvc pull: the pins come straight from the remote
-    assert other.files("data/dataset") == built
+    other.repro("--force", "download")  # without dvc pull: the pins come straight from the remote
+    assert other.files("data/raw") == built
     use(other, server, "imagenet-api", classes=THREE)
     other.repro("download")
-    assert of_class(other.files("data/raw"), f"{HUSKY}|{CAT}") == clone.files("data/raw")
+    assert of_class(other.files("data/raw"), f"{HUSKY}|{CAT}") == built
 
 
-def test_answers_in_another_order_give_the_same_lock(clone: Project, server: PhotoServer) -> None:
-    use(clone, server, "imagenet-api")
-    clone.repro("split")
-    first = clone.read("dvc.lock")
-    for seed, connections in ((1, 3), (2, 40)):
-        server.jitter = random.Random(seed)
+def test_answers_in_another_order_give_the_same_files(clone: Project, server: PhotoServer) -> None:
+    built = []
+    for seed, connections in ((0, 1), (1, 3), (2, 40)):
+        server.jitter = random.Random(seed) if seed else None
+        server.asked.clear()
         network = {"allow_private": ["127.0.0.1"], "connections": connections, "per_host": 40}
         use(clone, server, "imagenet-api", network=network)
-        clone.repro("--force", "split", ALLROUNDER_PINS="ignore")
-        assert clone.read("dvc.lock") == first
+        remove_tree(clone.folder / ".allrounder")
+        clone.rebuild("fetch_urls", "download")
+        assert server.photos_asked
+        built.append(clone.files("data/urls", "data/raw"))
+    assert built[0] == built[1] == built[2]
 
 
 def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer) -> None:
@@ -115,10 +117,10 @@ def test_a_pin_that_is_nowhere_fails_loudly(clone: Project, server: PhotoServer)
         path.unlink()
     remove_tree(clone.folder / ".allrounder/fetch_urls")
     use(clone, server, "imagenet-api", classes=THREE)
-    output = clone.dvc("repro", "download", expect=255)
+    output = clone.rebuild("fetch_urls", expect=1)
     assert "error: dvc.lock names data/urls, but neither DVC's cache nor its remote" in output
     assert "ALLROUNDER_PINS=ignore" in output
-    clone.repro("download", ALLROUNDER_PINS="ignore")
+    clone.rebuild("fetch_urls", "download", ALLROUNDER_PINS="ignore")
 
 
 def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None:
@@ -130,7 +132,7 @@ def test_a_damaged_pin_fails_loudly(clone: Project, server: PhotoServer) -> None
             path.chmod(0o644)
             path.write_bytes(body.replace(b"127.0.0.1", b"127.0.0.9"))
     use(clone, server, "imagenet-api", classes=THREE)
-    output = clone.dvc("repro", "download", expect=255)
+    output = clone.rebuild("fetch_urls", "download", expect=1)
     assert re.search(r"error: data/raw/\w+\.csv: DVC's copy \(\w+\) is damaged; ", output)
 
 
@@ -144,7 +146,7 @@ def test_drift_under_a_lock_stops_the_build_and_names_the_photos(
     for store in (clone.folder / "store", clone.folder / ".dvc/cache"):
         (store / "files/md5" / tar[:2] / tar[2:]).unlink(missing_ok=True)
     remove_tree(clone.folder / ".allrounder")
-    output = clone.repro("--force", "download", expect=255)
+    output = clone.rebuild("download", expect=1)
     assert "ALLROUNDER_PINS=confirm dvc repro --force, which stops if it gives other" in output
     clone.repro("--force", "download", ALLROUNDER_PINS="confirm")
     assert clone.read("dvc.lock") == lock
@@ -152,12 +154,12 @@ def test_drift_under_a_lock_stops_the_build_and_names_the_photos(
     changed, gone = server.paths(HUSKY)[1], server.paths(HUSKY)[3]
     other = server.photos[server.paths(PLANE)[0]]
     server.instead = {changed: [(200, other, {})], gone: [(404, b"", {})]}
-    output = clone.repro("--force", "download", expect=255, ALLROUNDER_PINS="confirm")
+    output = clone.rebuild("download", expect=1, ALLROUNDER_PINS="confirm")
     assert re.search(rf"{HUSKY}.csv: {server.base}{changed}: ok \w+, now ok \w+", output)
     assert re.search(rf"{HUSKY}.csv: {server.base}{gone}: ok \w+, now http_error 404", output)
     assert "error: the web no longer gives what dvc.lock pins in data/raw (" in output
     del server.instead[changed]
-    output = clone.repro("--force", "download", expect=255, ALLROUNDER_PINS="confirm")
+    output = clone.rebuild("download", expect=1, ALLROUNDER_PINS="confirm")
     assert changed not in output  # it was asked for again
     assert f"{gone}: ok" in output
     assert clone.read("dvc.lock") == lock
@@ -175,9 +177,8 @@ def raw_hashes(clone: Project) -> dict[str, str]:
 
 def test_the_switch_takes_three_values_only(clone: Project, server: PhotoServer) -> None:
     use(clone, server, "imagenet-api")
-    assert "neither use nor ignore" in clone.dvc(
-        "repro", "download", expect=255, ALLROUNDER_PINS="1"
-    )
+    output = clone.script("fetch_urls", expect=2, ALLROUNDER_PINS="1")
+    assert "neither use nor ignore" in output
 
 
 def test_transient_failures_are_tried_again_only_when_photos_are_needed(
@@ -189,7 +190,7 @@ def test_transient_failures_are_tried_again_only_when_photos_are_needed(
     row = clone.read(f"data/raw/{HUSKY}.csv").splitlines()
     server.asked.clear()
     use(clone, server, "imagenet-api", classes=THREE)
-    clone.repro("download")
+    clone.rebuild("fetch_urls", "download")
     assert not any(HUSKY in path for path in server.asked)
     assert clone.read(f"data/raw/{HUSKY}.csv").splitlines() == row
     assert lost
@@ -232,7 +233,7 @@ def test_fewer_photos_of_an_archive_of_folders_are_as_requested_again(
     clone.repro("download")
     assert not server.asked
     pinned = clone.files("data/raw")
-    clone.repro("download", "--force", ALLROUNDER_PINS="ignore")
+    clone.rebuild("fetch_urls", "download", ALLROUNDER_PINS="ignore")
     assert clone.files("data/raw") == pinned
 
 

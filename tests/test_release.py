@@ -61,7 +61,9 @@ def test_a_release_can_be_had_by_its_tag(
     tiny.remote("gs://bucket/path")
     tiny.commit("a remote that cannot be used")
     tiny.call(release.main, "1.0.0", expect=1)
-    assert "not so: the remote has the data; see above, nothing was" in capsys.readouterr().err
+    assert (
+        "check failed: the remote has the data; see above. Nothing was" in capsys.readouterr().err
+    )
     tiny.git("reset", "-q", "--hard", "HEAD~1")
     tiny.call(release.main, "1.0.0", expect=1)
     assert "git does not have all of its objects, so nobody else" in capsys.readouterr().err

@@ -1,12 +1,15 @@
 """Moving the dataset to another remote: a real S3 protocol server."""
 
+import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project import Project
-from tiny import commands
+import tiny
+import verify
 
 KEYS: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
@@ -30,17 +33,33 @@ def s3() -> Iterator[str]:
     running.stop()
 
 
-def test_push_to_s3_and_pull_from_it(clone: Project, s3: str) -> None:
-    clone.edit(classes={"n02109961": "dog", "n02123394": "cat"}, per_class=8, min_per_class=5)
-    clone.repro()
-    built = clone.files("data/dataset")
-    for command in commands("s3://bucket/path", "s3://datasets/all-rounder"):
-        if command == ["push"]:
-            clone.dvc("remote", "modify", "mine", "endpointurl", s3)
-        clone.dvc(*command, **KEYS)
-    clone.commit("on S3")
+@pytest.mark.usefixtures("own_folder")
+def test_the_recipe_of_s3_works_as_written(
+    s3: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import boto3
 
-    other = Project.cloned(clone.folder, clone.folder.parent / "other")
-    other.dvc("pull", **KEYS)
-    assert other.files("data/dataset") == built
-    assert "up to date" in other.dvc("status")
+    tiny.environment(monkeypatch, **KEYS)
+    tiny.make(".dvc/cache")
+    for command in tiny.commands("s3://bucket/path", "s3://datasets/all-rounder"):
+        if command == ["push"]:
+            assert tiny.dvc(["remote", "modify", "mine", "endpointurl", s3]) == 0
+        assert tiny.dvc(command) == 0
+    tiny.call(verify.main, "--remote")
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    assert tiny.dvc(["pull"]) == 0
+    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
+
+    bodies = (tiny.MANIFEST, tiny.RAW["n02123394.tar"])
+    keys = ["all-rounder/" + tiny.place(tiny.md5(body), "").as_posix() for body in bodies]
+    client = boto3.client("s3", endpoint_url=s3)
+    client.put_object(Bucket="datasets", Key=keys[0], Body=b"damaged")
+    client.delete_object(Bucket="datasets", Key=keys[1])
+    capsys.readouterr()
+    tiny.call(verify.main, "--remote", "--json", expect=1)
+    found = json.loads(capsys.readouterr().out)
+    assert {one["path"]: one["kind"] for one in found["problems"]} == {
+        f"s3://datasets/{keys[0]}": "bad",
+        f"s3://datasets/{keys[1]}": "missing",
+    }

@@ -68,7 +68,7 @@ def test_a_subtree_is_kept_evenly(clone: Project, photos: Path, kind: str) -> No
         location = server.base + ("/tars/{wnid}.tar" if kind == "synset-tar" else "")
         source = {"kind": kind, "location": location}
         use(clone, source, per_class=10, min_per_class=5, download={"reserve": 0.6})
-        clone.repro()
+        clone.repro("split")
     rows = read_csv(clone.folder / "data/dataset/manifest.csv", ManifestRow)
     kept = Counter(row.synset for row in rows if row.wnid == SLED_DOGS)
     assert kept == {MALAMUTE: 5, HUSKY: 5}

@@ -20,7 +20,6 @@ from allrounder.verify.drift import Form, TakenPhoto, sample_photos
 from allrounder.verify.web import Validators
 from photoserver import PhotoServer
 from project import Project
-from test_s3 import KEYS, s3  # noqa: F401  (a fixture)
 
 HUSKY, CAT = "n02109961", "n02123394"
 PHOTO = "data/dataset/train/eskimo_dog/n02109961_046a31bbec0bb16e.jpg"
@@ -453,7 +452,7 @@ def _build(project: Project, server: PhotoServer, kind: str) -> None:
         min_per_class=5,
         network={"allow_private": ["127.0.0.1"], "backoff": 0.01, "tries": 3},
     )
-    project.repro("split")
+    project.repro("download")
 
 
 def web(project: Project, *options: str, expect: int) -> dict[str, Any]:
@@ -473,34 +472,6 @@ def taken(project: Project, wnid: str) -> list[str]:
     """The URLs of the photos that the download took."""
     rows = project.read(f"data/raw/{wnid}.csv").splitlines()
     return [row.split(",")[1] for row in rows if ",ok," in row]
-
-
-def test_objects_on_s3(built: Project, s3: str) -> None:  # noqa: F811
-    import boto3  # type: ignore[import-untyped]
-
-    built.dvc("remote", "add", "--default", "s3", "s3://datasets/all-rounder")
-    built.dvc("remote", "modify", "s3", "endpointurl", s3)
-    built.repro()
-    built.script("push", **KEYS)
-    client = boto3.client(
-        "s3", endpoint_url=s3, region_name="us-east-1",
-        aws_access_key_id="test", aws_secret_access_key="test",
-    )  # fmt: skip
-    names = [stored(built, name) for name in (MANIFEST, "data/raw/n02109961.tar")]
-    keys = [f"all-rounder/files/md5/{path.parent.name}/{path.name}" for path in names]
-    client.put_object(Bucket="datasets", Key=keys[0], Body=b"damaged")
-    client.delete_object(Bucket="datasets", Key=keys[1])
-    found = verify(built, "--remote", expect=1, **KEYS)
-    assert problems(found) == {
-        f"s3://datasets/{keys[0]}": "bad",
-        f"s3://datasets/{keys[1]}": "missing",
-    }
-
-    built.dvc("remote", "modify", "s3", "endpointurl", "http://127.0.0.1:9")
-    output = built.script("verify", "--remote", expect=1, AWS_MAX_ATTEMPTS="1", **KEYS)
-    assert output.splitlines()[-1].startswith(
-        "error: remote s3 (s3://datasets/all-rounder): cannot be"
-    )
 
 
 def test_every_drift_of_the_web_is_distinguished(built: Project, server: PhotoServer) -> None:

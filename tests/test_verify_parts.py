@@ -110,5 +110,5 @@ def test_tables_that_a_failed_build_left_are_not_those_of_the_version(
     tiny.environment(monkeypatch)
     tiny.make("store", ".dvc/cache")
     tiny.write("data/raw/n02123394.csv", b"other")
-    (table,) = _tables(Path("store"))
+    (table,) = _tables(Path("store")).values()
     assert table.read_bytes() == tiny.RAW["n02123394.csv"]

@@ -211,7 +211,7 @@ def test_an_offline_build_needs_only_what_is_here(clone: Project, server: PhotoS
     before = clone.files("data/urls", "data/raw")
     server.asked.clear()
 
-    clone.repro("--force", "download", ALLROUNDER_OFFLINE="1")
+    clone.rebuild("fetch_urls", "download", ALLROUNDER_OFFLINE="1")
     assert clone.files("data/urls", "data/raw") == before
     clone.edit(per_class=12)
     output = clone.script("download", expect=1, ALLROUNDER_OFFLINE="1")

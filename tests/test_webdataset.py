@@ -585,7 +585,7 @@ def test_only_the_difference_is_requested(clone: Project, server: ShardServer) -
     server.log.clear()
     server.files.clear()
     use(clone, location)
-    clone.dvc("repro", "--force", "download")
+    clone.rebuild("fetch_urls", "download")
     assert not server.log
     assert clone.files("data/raw") == before
 
@@ -596,7 +596,7 @@ def test_a_shard_here_that_changed_is_read_again(clone: Project, tmp_path: Path)
     clone.dvc("repro", "download")
     first = rows(clone, HUSKY)
     shutil.copy(tmp_path / "s-1.tar", tmp_path / "s-0.tar")
-    clone.dvc("repro", "--force", "download")
+    clone.rebuild("fetch_urls", "download")
     assert rows(clone, HUSKY)[0].sha256 != first[0].sha256
 
 

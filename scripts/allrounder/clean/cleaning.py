@@ -19,7 +19,7 @@ from allrounder.clean.flags import flag_sizes
 from allrounder.clean.jpeg import ByteRanges
 from allrounder.clean.neighbours import Pictures
 from allrounder.clean.slices import DECODERS, Facts, drop_unused, fingerprint_of, read_slice
-from allrounder.clean.test_sets import HEADER, ProtectedSet, copies_in_test_sets, table_line
+from allrounder.clean.test_sets import HEADER, copies_in_test_sets, protected_set, table_line
 from allrounder.core import licences
 from allrounder.core.candidates import photo_origins
 from allrounder.core.class_cache import ClassCache, Code, inputs_digest
@@ -153,7 +153,7 @@ def _photos(params: Params, decoded: Decoded, urls: Path, raw: Path) -> Photos:
         return Item(key, part.image_ids[at], sha256, pixels, origins, refused=licence)
 
     rows = np.flatnonzero(records["thumb"])
-    sets = [ProtectedSet(path) for path in params.clean.not_like or ()]
+    sets = [protected_set(path) for path in params.clean.not_like or ()]
     copies = copies_in_test_sets(rows, decoded.fingerprint, sets, params.clean.near_radius, SAME)
     return Photos(
         rows,

@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -168,6 +168,12 @@ class ProtectedSet:
             raise UsageError(words) from None
         views = tuple(self.views[row].tolist())  # also as `vertical`: tables have none
         return name, Fingerprint(views[0], views, views, grey[0], grey[1], aspects, 0, 0)
+
+
+@cache
+def protected_set(path: str) -> ProtectedSet:
+    """The test set at a path. Rounds of the download use it again: decoding a folder takes long."""
+    return ProtectedSet(path)
 
 
 def copies_in_test_sets(

@@ -110,7 +110,7 @@ def built_from(stage: str, params: Params) -> bool:
 
 
 def pinned_lists(params: Params) -> dict[str, Path]:
-    """A copy of the list of each class whose list is pinned, by class key.
+    """The list of each class whose list is pinned, by class key.
 
     None if the sources have changed, or are all on this machine: reading them again is cheap.
     Raises DataError if only a local path has changed, and the list there may be another one.
@@ -187,17 +187,14 @@ def _are_pinned(params: Params) -> bool:
 
 
 def pinned_file(path: str, folder: Path) -> Path:
-    """A copy in `folder` of a file that dvc.lock pins.
+    """A file that dvc.lock pins, to read; what DVC's cache lacks is copied into `folder`.
 
     Raises DataError when DVC's cache and remote do not have it, or have it damaged.
     """
-    copy = folder / "pinned" / Path(path).name
-    copy.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _version().copy(path, copy)
+        return _version().located(path, folder / "pinned")
     except (DataError, UsageError) as error:
         raise DataError(f"{error}; or {ASK_AGAIN}") from None
-    return copy
 
 
 def pinned_files(stage: str) -> dict[str, str]:

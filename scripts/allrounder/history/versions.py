@@ -234,15 +234,23 @@ class VersionFiles:
             raise DataError(f"{path}: not the bytes that {self._where} names; see verify.py")
         return body
 
-    def copy(self, path: str, target: Path) -> None:
-        """Copy a file from DVC's cache or its remote. Raises DataError as `read` does."""
-        with self._opened(path) as (file, md5), target.open("wb") as copy:
-            shutil.copyfileobj(file, copy, 2**20)
-        if file_md5(target) != md5:
-            cached = cached_object(md5)
-            mend = f"remove {cached} and run dvc pull"
-            mend = mend if cached.exists() else "see verify.py --remote"
+    def located(self, path: str, folder: Path) -> Path:
+        """A file to read: its object in DVC's cache, or else a copy of the remote's, in `folder`.
+
+        Raises DataError as `read` does.
+        """
+        with self._opened(path) as (file, md5):
+            found, mend = cached_object(md5), "see verify.py --remote"
+            if found.is_file():
+                mend = f"remove {found} and run dvc pull"
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                found = folder / PurePosixPath(path).name
+                with found.open("wb") as copy:
+                    shutil.copyfileobj(file, copy, 2**20)
+        if file_md5(found) != md5:
             raise DataError(f"{path}: DVC's copy ({md5}) is damaged; {mend}")
+        return found
 
     @contextmanager
     def _opened(self, path: str, in_work_tree: bool = False) -> Iterator[tuple[Any, str]]:

@@ -64,26 +64,25 @@ def taken_photos(folder: Path) -> list[TakenPhoto]:
     needed. Raises DataError when a table cannot be read.
     """
     found = []
-    for table in _tables(folder):
+    for key, table in _tables(folder).items():
         for row in read_csv(table, RawRow):
             if row.status is Status.OK:
                 size = row.bytes or 0
                 url, rescued = row.rescued_from or row.url, bool(row.rescued_from)
-                found.append(TakenPhoto(table.stem, row.image_id, url, row.sha256, size, rescued))
+                found.append(TakenPhoto(key, row.image_id, url, row.sha256, size, rescued))
     return found
 
 
-def _tables(folder: Path) -> list[Path]:
-    tables = []
+def _tables(folder: Path) -> dict[str, Path]:
+    """The tables of data/raw, by class key."""
+    tables = {}
     with repository() as repo:
         files = VersionFiles(repo)
         for path, md5 in sorted(files.listed(RAW.as_posix()).items()):
             if path.endswith(".csv"):
                 table = Path(path)
-                if hash_file(table).md5 != md5:
-                    table = folder / table.name
-                    files.copy(path, table)
-                tables.append(table)
+                is_whole = hash_file(table).md5 == md5
+                tables[table.stem] = table if is_whole else files.located(path, folder)
     if not tables:
         raise DataError(f"dvc.lock names no {RAW}; run dvc repro, which builds it")
     return tables
