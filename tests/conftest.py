@@ -27,6 +27,7 @@ os.environ["DVC_NO_ANALYTICS"] = "1"  # or a command outside clones starts one m
 settings.register_profile("repeatable", derandomize=True)
 if "ALLROUNDER_NO_SKIPS" in os.environ:  # CI repeats its examples; `make test` tries new ones
     settings.load_profile("repeatable")
+_SITE = pytest.StashKey[str]()
 WHOLE = ("test_report.py", "test_report_dvc.py", "test_verify.py", "test_describe.py")
 """Files whose tests share slow builds: one worker runs all tests of such a file."""
 
@@ -45,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # asks again
+    if not hasattr(config, "workerinput"):  # not one of xdist's workers, which inherit it
+        config.stash[_SITE] = tempfile.mkdtemp(prefix="dvc-site-")
+        os.environ["DVC_SITE_CACHE_DIR"] = config.stash[_SITE]  # else DVC keeps a folder a clone
     if getattr(config.option, "dist", "no") != "no" and config.option.tx:
         warm.share()
 
@@ -52,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it, or this worker's own."""
     warm.end()
+    if site := config.stash.get(_SITE, ""):
+        shutil.rmtree(site, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
