@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 import check_params
 from allrounder.clean.suspects import add_suspects, likenesses, with_model_here
@@ -101,6 +102,11 @@ def test_what_is_wrong_with_a_model_is_one_line(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
         with_model_here(rules, Network())
+
+
+def test_a_model_without_its_hash_is_refused() -> None:
+    with pytest.raises(ValidationError, match="sha256"):
+        Suspects(model="m.onnx", sha256="")
 
 
 @pytest.mark.usefixtures("own_folder")
