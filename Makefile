@@ -15,15 +15,21 @@ endif
 .DEFAULT_GOAL := repro
 
 OFFLINE := $(if $(offline),ALLROUNDER_OFFLINE=$(offline))
+# DVC knows local photos by name only, and no test sets. So it may also bring back what an older run
+# made of others: that is why both questions are asked before and after dvc repro.
+RELIST := dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download
+JUDGE := $(OFFLINE) dvc repro --force --single-item download && dvc repro --force --single-item clean
 
 # Test sets decide which photos clean keeps, and so how many the download takes.
 repro: $(VENV)/ready
 	python scripts/check_params.py
 	$(if $(filter discard,$(edits)),,@python scripts/corrections.py edits)
-	@python scripts/check_params.py --relist || { dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download; }
+	@python scripts/check_params.py --relist || { $(RELIST); }
 	$(if $(offline),,@python scripts/check_params.py --retry || dvc repro --force --single-item download)
-	@python scripts/check_params.py --judge || { $(OFFLINE) dvc repro --force --single-item download && dvc repro --force --single-item clean; }
+	@python scripts/check_params.py --judge || { $(JUDGE); }
 	$(OFFLINE) dvc repro
+	@python scripts/check_params.py --relist || { $(RELIST) && $(OFFLINE) dvc repro; }
+	@python scripts/check_params.py --judge || { $(JUDGE) && $(OFFLINE) dvc repro; }
 	@python scripts/check_params.py --order || $(OFFLINE) dvc repro --force
 
 test: $(VENV)/ready-dev

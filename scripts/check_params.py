@@ -17,7 +17,12 @@ from allrounder.core.errors import NOT_GOOD_ENOUGH, UsageError, run
 from allrounder.core.files import file_disguise
 from allrounder.core.paths import CLEAN, DATASET, PARAMS, RAW
 from allrounder.core.text import and_more, printable
-from allrounder.history.local_files import changed_files, local_states, test_sets_changed
+from allrounder.history.local_files import (
+    changed_files,
+    is_interrupted,
+    local_states,
+    test_sets_changed,
+)
 from allrounder.history.lock import built_from, only_the_order_changed, relist_command
 from allrounder.history.mending import mend
 from allrounder.history.prior_results import incomplete_classes
@@ -86,7 +91,8 @@ def _relist(params: Params) -> str:
     """
     if any(source.is_remote for source in params.sources) or not (watched := _watched(params)):
         return ""
-    same = built_from("download", params) and not changed_files(params, watched)
+    is_whole = built_from("download", params) and not is_interrupted(params)
+    same = is_whole and not changed_files(params, watched)
     return "" if same else "the local files are not those that the last build listed"
 
 

@@ -37,11 +37,11 @@ def _arguments() -> argparse.Namespace:
     what.add_argument("--remote", action="store_true", help=words)
     words = "request the photos' URLs again: same, changed, gone?"
     what.add_argument("--web", action="store_true", help=words)
-    words = "with --web: request only N photos, spread over the classes, the same in every run"
+    words = "with --web: request only N photos, spread over the classes, the same ones in every run"
     parser.add_argument("--sample", type=int, metavar="N", help=words)
     words = "with --remote: read the Kth of N parts of the objects, e.g. another one every day"
     parser.add_argument("--subset", type=_subset, metavar="K/N", help=words)
-    words = "with --remote: begin to read no further object after this time"
+    words = "with --remote: start to read no further object after S seconds"
     parser.add_argument("--max-seconds", type=int, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()

@@ -238,17 +238,27 @@ def changed_files(params: Params, now: States) -> list[str]:
     """The files and the classes' folders that have changed since they were read.
 
     `now` are their present states. They are compared with the record. Where it has no entry, as in
-    a fresh clone, the photos are compared with the tables of the last build, if these exist: by
-    names and hashes.
+    a fresh clone, the photos are compared with the tables of the last build, if all of these exist:
+    by names and hashes.
     """
     recorded = DOWNLOADED.states()
     unknown = {name: state for name, state in now.items() if name not in recorded}
     changed = [name for name, state in now.items() if recorded.get(name, state) != state]
-    if unknown and (URLS.is_dir() and RAW.is_dir() and built_from("download", params)):
+    if unknown and _has_tables(params) and built_from("download", params):
         changed += (different := _differs_from_tables(params))
         if not different:
             DOWNLOADED.remember(recorded | unknown)
     return changed
+
+
+def is_interrupted(params: Params) -> bool:
+    """Whether a download has begun and tables of it are missing."""
+    return RAW.is_dir() and not _has_tables(params)
+
+
+def _has_tables(params: Params) -> bool:
+    tables = (folder / f"{key}.csv" for folder in (URLS, RAW) for key in params.classes)
+    return all(map(Path.is_file, tables))
 
 
 def _differs_from_tables(params: Params) -> list[str]:
@@ -264,13 +274,9 @@ def _differs_from_tables(params: Params) -> list[str]:
             for path, reason in part_files(source, names)
             if not reason
         }
-        listed, taken = (folder / f"{key}.csv" for folder in (URLS, RAW))
-        if not (listed.is_file() and taken.is_file()):  # a build was interrupted
-            changed.append(f"class {one.name}")
-            continue
-        candidates = read_csv(listed, Candidate)
+        candidates = read_csv(URLS / f"{key}.csv", Candidate)
         changed += sorted(present ^ {row.url for row in candidates if row.source == "folder"})
-        for row in read_csv(taken, RawRow):
+        for row in read_csv(RAW / f"{key}.csv", RawRow):
             is_file = places.has(row.url) and not parse_byte_range(row.url)
             sha256 = hash_file(Path(places.path(row.url))).sha256 if row.sha256 and is_file else ""
             if is_file and sha256 != row.sha256:

@@ -1,6 +1,7 @@
 """Mends what DVC leaves half-written when it is killed: it writes some of its files in place."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,11 @@ def mend() -> Iterator[str]:
         if not restored and output_of("git", "ls-files", "--", str(LOCK)):
             raise UsageError(f"{LOCK} is cut off: its last line does not end; git checkout {LOCK}")
         WORK.mkdir(exist_ok=True)
-        LOCK.replace(_CUT)
+        shutil.copyfile(LOCK, _CUT)
         if restored:
             LOCK_COPY.replace(LOCK)
+        else:
+            LOCK.unlink()
         done = "restored as it was before that stage" if restored else "removed"
         why = f"a kill while DVC wrote it, or an edit; {_CUT} has the cut one"
         yield f"warning: {LOCK} was cut off: {done} ({why})"

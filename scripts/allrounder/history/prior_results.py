@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _OLD_CODE = re.compile(r"([0-9]{3})(; the dataset asks for a token)?")
 class PinnedResults:
     """The results of one class's URLs that dvc.lock pins. Its tables are read when needed.
 
-    `uncommitted`: DVC may lack the pinned files; the journal then has what they hold.
+    `uncommitted`: DVC may lack the pinned files; the journal then has what the last run fetched.
     """
 
     def __init__(self, key: str, params: Params, folder: Path, uncommitted: bool = False):
@@ -83,6 +83,7 @@ class PinnedResults:
             except DataError:
                 if not self._uncommitted:
                     raise
+                _warn_of_lost_pins()
                 self._results = {}
         return self._results
 
@@ -114,6 +115,16 @@ class PinnedResults:
                 continue
             if self._same_rescue or not row.rescued_from:
                 yield row.url, result
+
+
+@cache
+def _warn_of_lost_pins() -> None:
+    """Print a warning, once a run."""
+    print(
+        "warning: DVC has not committed the last build, and its cache lacks what dvc.lock pins: "
+        "photos that the journal does not have are requested again",
+        file=sys.stderr,
+    )
 
 
 def incomplete_classes(params: Params) -> list[str]:
