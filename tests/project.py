@@ -60,7 +60,7 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")} | {"PATH": path}
 
 
-_SHARED = {"objects", "md5", "scripts", "sample", "tests", "docs", "bench", "presets"}
+_SHARED = {"objects", "md5", "scripts", "tests", "bench"}
 
 
 def _taken_over(path: str, to: str) -> None:
@@ -86,7 +86,7 @@ class Project:
         """A clone of the test's own, just as another one is.
 
         Objects of git and DVC are links to the other's: both replace them, and never write into
-        one. So are the sources. A test that changes such a file must unlink it first.
+        one. So is the code. A test that changes such a file must unlink it first.
         """
         return cls(shutil.copytree(other, folder, symlinks=True, copy_function=_taken_over))
 
