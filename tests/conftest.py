@@ -125,11 +125,9 @@ def pulled(pulled_once: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cloned_once(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone, not to be changed."""
-    folder = made_once(tmp_path_factory, "cloned", lambda folder: _compiled(origin, folder))
-    yield folder
-    assert Project(folder).changes == "", "a test wrote into a source file that clones share"
+    return made_once(tmp_path_factory, "cloned", lambda folder: _compiled(origin, folder))
 
 
 @pytest.fixture

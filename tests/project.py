@@ -60,11 +60,8 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("ALLROUNDER_")} | {"PATH": path}
 
 
-_SHARED = {"objects", "md5", "scripts", "tests", "bench"}
-
-
 def _taken_over(path: str, to: str) -> None:
-    if _SHARED & {*Path(path).parts}:
+    if {"objects", "md5"} & {*Path(path).parts}:
         os.link(path, to)
     else:
         shutil.copy2(path, to)
@@ -86,7 +83,7 @@ class Project:
         """A clone of the test's own, just as another one is.
 
         Objects of git and DVC are links to the other's: both replace them, and never write into
-        one. So is the code. A test that changes such a file must unlink it first.
+        one. A test that damages an object must unlink it first.
         """
         return cls(shutil.copytree(other, folder, symlinks=True, copy_function=_taken_over))
 
