@@ -15,8 +15,8 @@ endif
 .DEFAULT_GOAL := repro
 
 OFFLINE := $(if $(offline),ALLROUNDER_OFFLINE=$(offline))
-# DVC knows local photos by name only, and no test sets. So it may also bring back what an older run
-# made of others: that is why both questions are asked before and after dvc repro.
+# DVC knows local photos by their names only, and knows no test sets. So its run-cache may bring back
+# a build of older photos: both questions are asked before and after dvc repro.
 RELIST := dvc repro --force --single-item fetch_urls && dvc repro --force --single-item download
 JUDGE := $(OFFLINE) dvc repro --force --single-item download && dvc repro --force --single-item clean
 

@@ -103,10 +103,7 @@ def test_the_recipe_of_ssh_works_as_written(monkeypatch: pytest.MonkeyPatch) -> 
         for command in tiny.commands("ssh://host/path", where):
             assert tiny.dvc(command) == 0
         tiny.call(verify.main, "--remote")
-        shutil.rmtree("data")
-        shutil.rmtree(".dvc/cache")
-        assert tiny.dvc(["pull"]) == 0
-    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
+        tiny.check_pull()
 
 
 @contextlib.contextmanager

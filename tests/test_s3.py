@@ -1,9 +1,7 @@
 """Moving the dataset to another remote: a real S3 protocol server."""
 
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,10 +44,7 @@ def test_the_recipe_of_s3_works_as_written(
             assert tiny.dvc(["remote", "modify", "mine", "endpointurl", s3]) == 0
         assert tiny.dvc(command) == 0
     tiny.call(verify.main, "--remote")
-    shutil.rmtree("data")
-    shutil.rmtree(".dvc/cache")
-    assert tiny.dvc(["pull"]) == 0
-    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
+    tiny.check_pull()
 
     bodies = (tiny.MANIFEST, tiny.RAW["n02123394.tar"])
     keys = ["all-rounder/" + tiny.place(tiny.md5(body), "").as_posix() for body in bodies]

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -129,6 +130,14 @@ def dvc(command: list[str]) -> int:
     code, output = warm.run(["dvc", *command], Path.cwd(), dict(os.environ))
     print(output, file=sys.stderr)
     return code
+
+
+def check_pull() -> None:
+    """Pull without local data and without a cache; a photo is there again."""
+    shutil.rmtree("data")
+    shutil.rmtree(".dvc/cache")
+    assert dvc(["pull"]) == 0
+    assert Path("data/dataset/val/cat/2.jpg").read_bytes() == b"two"
 
 
 def commands(address: str, instead: str) -> list[list[str]]:

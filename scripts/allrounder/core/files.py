@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 
 from allrounder.core.errors import DataError, UsageError
 from allrounder.core.paths import LOCK, WORK, is_clutter
-from allrounder.core.workers import cores
+from allrounder.core.workers import Item, Result, cores
 
 LOCK_COPY = WORK / "dvc.lock"
 """A copy of dvc.lock as it was when the last stage began: a kill may cut off the file itself."""
@@ -124,9 +124,6 @@ def file_disguise(path: Path) -> str:
     except OSError:
         return ""
 
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _CHUNK = 2**20
 _BATCH = 32

@@ -40,7 +40,7 @@ def confirm_output(stage: str, out: Path) -> None:
         return
     found = list(_differences(out, now))
     print_lines(printable(line) for line in found[:_MOST])
-    count = f"{len(found)} differ, see above" if found else "the pinned tables are lost, no list"
+    count = f"{len(found)} differ, see above" if found else "the differences cannot be listed"
     raise DataError(
         f"the web no longer gives what dvc.lock pins in {out.as_posix()} ({count}); {_ACCEPT}"
     )

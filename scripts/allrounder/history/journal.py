@@ -2,7 +2,7 @@
 
 An append-only file of photos beside a journal with one JSON line a URL. The line is written after
 the photo, so a whole line guarantees its bytes; a torn tail of either file is cut off at start.
-Who uses a photo checks its hash: see prior_results.py.
+A photo's hash is checked when the photo is used: see prior_results.py.
 """
 
 import copy
